@@ -1,0 +1,10 @@
+"""What every process needs, whatever its job.
+
+- `settings`: the configuration; the only reader of the environment.
+- `logs`: one JSON object a line on stderr.
+- `metrics`: the metric registry and its exposition.
+- `durable`: one SQLite file with one writer thread, for the embedded log and store.
+- `lifecycle`: a uvicorn server that drains before it closes connections.
+
+Deliberately not here: anything that knows comments.
+"""

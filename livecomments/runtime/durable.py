@@ -1,0 +1,191 @@
+"""One SQLite file with one writer thread: the ground of the embedded log and store.
+
+Writes are queued; the writer takes all that wait, runs them in one transaction, commits it with `synchronous=FULL`, and
+only then lets any of their callers go on: group commit, durable before every answer. Reads run on a thread of their own
+beside it (WAL).
+"""
+
+import asyncio
+import fcntl
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from schemas.errors import StartRefused, Unavailable
+
+FILE_NAME: Final = "livecomments.db"
+FILE_VERSION: Final = 1
+"""Of the tables in the file; a file of another version is refused."""
+_GROUP_MAX: Final = 512
+"""Writes joined in one commit: bounds what one caller waits for the others' work."""
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+
+class FileUnavailable(Unavailable):
+    """The file could not be written or read (disk full, I/O error). What was to be written is not in it."""
+
+    code = "storage_unavailable"
+
+
+class DurableFile:
+    """The open file. An async context manager: open it inside a running event loop.
+
+    `commit` is a seam for tests that count or stop commits.
+    """
+
+    def __init__(
+        self, directory: Path, tables: str, *, commit: Callable[[sqlite3.Connection], None] = sqlite3.Connection.commit
+    ) -> None:
+        self._directory = directory
+        self._tables = tables
+        self._commit = commit
+        self._queue: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="livecomments-read")
+        self._writer: threading.Thread | None = None
+
+    async def __aenter__(self) -> "DurableFile":
+        """Raises StartRefused: unwritable directory, in use by another process, a file of another version."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._directory / "lock").open("w")
+        except OSError as error:
+            raise StartRefused(
+                f"Cannot write to {self._directory}: {error.strerror}. Choose another --data-dir."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise StartRefused(
+                f"{self._directory} is in use by another livecomments. Stop it, or choose another --data-dir."
+            ) from error
+        try:
+            self._write_connection = self._connect()
+            self._prepare(self._write_connection)
+            self._read_connection = self._connect()
+        except (StartRefused, sqlite3.Error) as error:
+            self._lock.close()
+            if isinstance(error, StartRefused):
+                raise
+            raise StartRefused(f"Cannot open {self._directory / FILE_NAME}: {error}.") from error
+        self._writer = threading.Thread(target=self._write_all, name="livecomments-write", daemon=True)
+        self._writer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in the writer thread; returns its result once it is committed.
+
+        `work` must not commit. If it raises, only its own changes are undone. Cancelling does not undo the write.
+
+        Raises:
+            FileUnavailable: nothing of it was written.
+        """
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put((work, done))
+        return await done
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work`, which only reads, in the reader thread; it sees every write that was answered before.
+
+        Raises:
+            FileUnavailable: the file could not be read.
+        """
+        try:
+            return await self._loop.run_in_executor(self._reading, work, self._read_connection)
+        except sqlite3.Error as error:
+            raise FileUnavailable(f"The embedded file could not be read: {error}.") from error
+
+    async def aclose(self) -> None:
+        """Finish the writes that wait and close the file. May be called twice."""
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, writer.join)
+        self._reading.shutdown()
+        self._write_connection.close()
+        self._read_connection.close()
+        self._lock.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._directory / FILE_NAME, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA busy_timeout=5000")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FILE_VERSION):
+            raise StartRefused(
+                f"{self._directory / FILE_NAME} has version {version}; this livecomments reads version {FILE_VERSION}. "
+                "Use the livecomments that made it, or another --data-dir."
+            )
+        connection.executescript(self._tables)
+        connection.execute(f"PRAGMA user_version={FILE_VERSION}")
+
+    def _write_all(self) -> None:
+        going_on = True
+        while going_on:
+            group = [self._queue.get()]
+            while len(group) < _GROUP_MAX and not self._queue.empty():
+                group.append(self._queue.get())
+            going_on = None not in group
+            works = [item for item in group if item is not None]
+            if works:
+                outcome = self._write_group(works)
+                self._loop.call_soon_threadsafe(_resolve, outcome)
+
+    def _write_group(
+        self, works: list[tuple[Work[Any], asyncio.Future[Any]]]
+    ) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
+        connection = self._write_connection
+        outcome: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for work, done in works:
+                connection.execute("SAVEPOINT one")
+                try:
+                    outcome.append((done, work(connection), None))
+                except Exception as error:
+                    connection.execute("ROLLBACK TO one")
+                    outcome.append((done, None, _translated(error)))
+                connection.execute("RELEASE one")
+            self._commit(connection)
+        except Exception as error:
+            if connection.in_transaction:
+                connection.rollback()
+            failed = _translated(error)
+            return [(done, None, failed) for _, done in works]
+        return outcome
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.Error | OSError):
+        return FileUnavailable(f"The embedded file could not be written: {error}.")
+    return error
+
+
+def _resolve(outcome: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+    for done, result, error in outcome:
+        if done.done():
+            continue  # its caller was cancelled
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)

@@ -1,0 +1,184 @@
+"""The configuration of a process: one frozen dataclass, read from the environment once.
+
+Every field is `LIVECOMMENTS_` and its name in capitals. All problems are reported at once; an unknown name under our
+prefix is one of them, since a misspelt bound is a bound that does not hold.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.errors import StartRefused
+from schemas.positions import EPOCH_MAX
+
+PREFIX: Final = "LIVECOMMENTS_"
+JWT_SECRET_BYTES_MIN: Final = 32
+"""HS256 with a shorter key can be guessed offline (RFC 7518, 3.2)."""
+
+
+def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    return dataclasses.field(default=default, metadata={"doc": doc, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What can be configured. `docs/CONFIG.md` lists the same (held by tests/test_docs.py)."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on; 0 takes a free one.")
+    # A Path is immutable, so sharing the default is safe.
+    data_dir: Path = _setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
+    kafka: str = _setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
+    cql: str = _setting("", "CQL contact points (host:port, comma-separated). Empty: the embedded store.")
+    cql_keyspace: str = _setting("livecomments", "Keyspace of the store.")
+    cql_datacenter: str = _setting("datacenter1", "Local datacenter of the CQL driver's load balancing.")
+    epoch: int = _setting(1, "Generation of the comments topic: its name is comments-<epoch>.")
+    partitions: int = _setting(8, "Partitions of the embedded log, fixed when its file is made.")
+    follow: str = _setting("all", "Partitions always followed: all, a list (0,5,7), or i/n, the i-th share of n edges.")
+    group: str = _setting("livecomments-stream", "Consumer group of the stream job.")
+
+    jwt_secret: str = _setting("", "HS256 key of the JWTs to accept, at least 32 bytes. Empty: no JWTs.", secret=True)
+    jwt_issuer: str = _setting("", "Required `iss` of a JWT.")
+    jwt_audience: str = _setting("", "Required `aud` of a JWT.")
+    session_secret: str = _setting("", "Signs session tokens; empty: made once in the data directory.", secret=True)
+    session_ttl_s: int = _setting(30 * 86_400, "Life of a session token, seconds.")
+    guests: bool = _setting(True, "Whether anyone may open a session by giving a name.")
+
+    append_timeout_s: float = _setting(5.0, "Until a POST without an acknowledged append answers append_unknown.")
+    appends_in_flight_max: int = _setting(2_000, "Appends under way in one gateway; beyond it 503 overloaded.")
+    tail_records_max: int = _setting(50_000, "Records of a partition kept in memory.")
+    tail_bytes_max: int = _setting(32 * 2**20, "Bytes of a partition kept in memory.")
+    tail_age_max_s: float = _setting(900.0, "Age of a record kept in memory.")
+    middle_records_max: int = _setting(100_000, "Records read from the log between store and tail before giving up.")
+    partition_idle_s: float = _setting(300.0, "A partition followed on demand is let go this long after its last use.")
+    persist_delay_s: float = _setting(0.0, "Hold records back this long before storing them, for drills.")
+
+    viewers_max: int = _setting(20_000, "Streams in one process; beyond it a new one is told to come back.")
+    heartbeat_interval_s: float = _setting(15.0, "Between heartbeats on a silent stream.")
+    viewer_stuck_s: float = _setting(20.0, "A viewer that takes no bytes this long is disconnected.")
+    window_min_ms: int = _setting(25, "Comments of a busy video are joined for at least this long.")
+    window_max_ms: int = _setting(100, "Comments of a busy video are joined for at most this long.")
+    stale_after_s: float = _setting(5.0, "A log that has not answered this long is said to be stale.")
+    drain_s: float = _setting(3.0, "After SIGTERM, open streams are ended within this window.")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], **overrides: Any) -> "Settings":
+        """Settings from the environment; `overrides` (command-line options) win where they are not None.
+
+        Raises:
+            StartRefused: with every problem found, a line each.
+        """
+        fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        problems = []
+        for key in sorted(name for name in environ if name.startswith(PREFIX)):
+            if key not in fields:
+                problems.append(f"{key}: no such setting.")
+                continue
+            field = fields[key]
+            try:
+                values[field.name] = _parse(field.type, environ[key])
+            except ValueError as error:
+                shown = "***" if field.metadata["secret"] else repr(environ[key])
+                problems.append(f"{key}={shown}: {error}.")
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        settings = cls(**values)
+        problems += settings.problems()
+        if problems:
+            raise StartRefused("\n".join(problems))
+        return settings
+
+    def problems(self) -> list[str]:
+        """What is wrong with these values, each a sentence that names the setting."""
+        rules: list[tuple[str, bool, str]] = [
+            ("port", 0 <= self.port <= 65_535, "must be 0 to 65535"),
+            ("epoch", 1 <= self.epoch <= EPOCH_MAX, f"must be 1 to {EPOCH_MAX}"),
+            ("partitions", 1 <= self.partitions <= 1_024, "must be 1 to 1024"),
+            ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
+            (
+                "jwt_secret",
+                not self.jwt_secret or len(self.jwt_secret.encode()) >= JWT_SECRET_BYTES_MIN,
+                f"must have at least {JWT_SECRET_BYTES_MIN} bytes",
+            ),
+            (
+                "jwt_issuer",
+                not self.jwt_secret or bool(self.jwt_issuer and self.jwt_audience),
+                "and LIVECOMMENTS_JWT_AUDIENCE must be set when LIVECOMMENTS_JWT_SECRET is",
+            ),
+            (
+                "window_max_ms",
+                0 < self.window_min_ms <= self.window_max_ms <= 200,
+                "must be between LIVECOMMENTS_WINDOW_MIN_MS and 200, which is the promise to viewers",
+            ),
+            (
+                "stale_after_s",
+                0 < self.stale_after_s < self.heartbeat_interval_s * 2,
+                "must be less than two heartbeats, or a frozen video looks alive",
+            ),
+            ("kafka", bool(self.kafka) == bool(self.cql), "and LIVECOMMENTS_CQL must be set together, or neither"),
+        ]
+        rules += [(name, getattr(self, name) > 0, "must be more than 0") for name in _POSITIVE]
+        rules += [(name, getattr(self, name) >= 0, "must not be negative") for name in ("persist_delay_s", "drain_s")]
+        return [f"{PREFIX}{name.upper()} {rule}." for name, holds, rule in rules if not holds]
+
+    def shown(self) -> dict[str, object]:
+        """All values, secrets masked, for the line that is printed at start."""
+        shown: dict[str, object] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            masked = "***" if value else ""
+            shown[field.name] = masked if field.metadata["secret"] else str(value) if isinstance(value, Path) else value
+        return shown
+
+
+def share_of(follow: str, partition_count: int) -> frozenset[int]:
+    """The partitions that `follow` names, of `partition_count`.
+
+    Raises:
+        StartRefused: a partition that does not exist, or an i/n with i outside 1..n.
+    """
+    if follow == "all":
+        return frozenset(range(partition_count))
+    if "/" in follow:
+        ordinal, count = (int(part) for part in follow.split("/"))
+        if not 1 <= ordinal <= count:
+            raise StartRefused(f"{PREFIX}FOLLOW={follow}: i/n needs i from 1 to n.")
+        return frozenset(range(ordinal - 1, partition_count, count))
+    partitions = frozenset(int(part) for part in follow.split(","))
+    if max(partitions) >= partition_count:
+        raise StartRefused(f"{PREFIX}FOLLOW={follow}: the topic has only partitions 0 to {partition_count - 1}.")
+    return partitions
+
+
+_FOLLOW: Final = re.compile(r"all|\d+(,\d+)*|\d+/\d+")
+_POSITIVE: Final = (
+    "append_timeout_s",
+    "appends_in_flight_max",
+    "heartbeat_interval_s",
+    "middle_records_max",
+    "partition_idle_s",
+    "session_ttl_s",
+    "tail_age_max_s",
+    "tail_bytes_max",
+    "tail_records_max",
+    "viewer_stuck_s",
+    "viewers_max",
+)
+_TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in _TRUTH:
+        raise ValueError("must be true or false")
+    return _TRUTH[text.lower()]
+
+
+def _parse(kind: Any, text: str) -> Any:
+    parsers: dict[Any, Callable[[str], Any]] = {int: int, float: float, bool: _flag, Path: Path, str: str}
+    try:
+        return parsers[kind](text)
+    except ValueError as error:
+        raise ValueError("must be true or false" if kind is bool else f"must be a number ({kind.__name__})") from error

@@ -1,0 +1,30 @@
+"""The roots of the error tree. A leaf is named by who must act: `…Rejected`, `…Unavailable`, `…Corrupt`.
+
+Anything that is raised and is none of these is our bug and ends the process.
+"""
+
+from typing import ClassVar
+
+
+class Rejected(Exception):
+    """The caller asked for something it may not have; nothing was done. The caller must act.
+
+    `code` is stable and public. The text is for people, says what to do next, and never repeats what was sent.
+    """
+
+    code: ClassVar[str] = "rejected"
+
+
+class Unavailable(Exception):
+    """Something we need is away for now; the same call may succeed later. Retry with a bound."""
+
+    code: ClassVar[str] = "unavailable"
+    retry_after_s: ClassVar[int] = 1
+
+
+class Corrupt(Exception):
+    """A record or row that can never be understood. Set it aside with its reason and go on."""
+
+
+class StartRefused(Exception):
+    """The process cannot do its job with what it was given. The text is one sentence for the operator."""

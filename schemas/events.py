@@ -1,0 +1,116 @@
+"""Records and the events they carry: types, headers, values.
+
+A record's key is the video id in ASCII. Its value is JSON on one line, UTF-8. Its headers are these, each at most once:
+
+| header | on | holds |
+|---|---|---|
+| `type` | all | one of the event types below |
+| `schema` | all | `1` |
+| `author` | all | who did it: the id of a user, UTF-8 |
+| `key` | `comment.created`, optional | the client's `Idempotency-Key` |
+| `digest` | `comment.created` | 16 bytes over message and video time: two posts with one key are equal if these are |
+| `traceparent` | optional | W3C trace context |
+
+A `comment.created` value is the public JSON of the comment without its id (the id is the record's own position).
+A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import orjson
+
+COMMENT_CREATED: Final = b"comment.created"
+COMMENT_DELETED: Final = b"comment.deleted"
+VIDEO_STARTED: Final = b"video.started"
+VIDEO_ENDED: Final = b"video.ended"
+EVENT_TYPES: Final = frozenset((COMMENT_CREATED, COMMENT_DELETED, VIDEO_STARTED, VIDEO_ENDED))
+
+SCHEMA_VERSION: Final = b"1"
+DIGEST_BYTES: Final = 16
+
+
+class NewRecord(NamedTuple):
+    """A record before the log has given it a place."""
+
+    key: bytes
+    value: bytes
+    headers: Mapping[str, bytes]
+
+
+class Record(NamedTuple):
+    """One entry of the log. `key` and `value` are None only for records that others wrote."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+    appended_at_ms: int
+    """The log's clock at the append, Unix milliseconds. For display and metrics, never for order."""
+
+
+class Author(NamedTuple):
+    """Who speaks: `id` is stable and public, `display_name` is shown."""
+
+    id: str
+    display_name: str
+
+
+def comment_created(
+    video_id: str,
+    message: str,
+    author: Author,
+    *,
+    created_at_ms: int,
+    video_time_ms: int | None = None,
+    key: str | None = None,
+    traceparent: str | None = None,
+) -> NewRecord:
+    """The record of a comment. `message` is in normal form (`schemas.text.clean_message`)."""
+    value: dict[str, object] = {
+        "videoId": video_id,
+        "message": message,
+        "author": {"id": author.id, "displayName": author.display_name},
+        "createdAt": timestamp(created_at_ms),
+    }
+    if video_time_ms is not None:
+        value["videoTimeMs"] = video_time_ms
+    headers = _headers(COMMENT_CREATED, author.id, traceparent)
+    headers["digest"] = comment_digest(message, video_time_ms)
+    if key is not None:
+        headers["key"] = key.encode("ascii")
+    return NewRecord(video_id.encode("ascii"), orjson.dumps(value), headers)
+
+
+def comment_deleted(video_id: str, comment_id: str, by: str, *, traceparent: str | None = None) -> NewRecord:
+    """The record that deletes `comment_id`; `by` is the id of who did it. Appending it twice harms nothing."""
+    value = orjson.dumps({"commentId": comment_id})
+    return NewRecord(video_id.encode("ascii"), value, _headers(COMMENT_DELETED, by, traceparent))
+
+
+def video_event(kind: bytes, video_id: str, by: str, *, traceparent: str | None = None) -> NewRecord:
+    """`video.started` or `video.ended`."""
+    assert kind in (VIDEO_STARTED, VIDEO_ENDED)
+    return NewRecord(video_id.encode("ascii"), orjson.dumps({"videoId": video_id}), _headers(kind, by, traceparent))
+
+
+def comment_digest(message: str, video_time_ms: int | None) -> bytes:
+    """What makes two posts with one key the same post: 16 bytes over the normal form and the video time."""
+    of = b"" if video_time_ms is None else b"%d" % video_time_ms
+    return hashlib.blake2b(of + b"\0" + message.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def timestamp(unix_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
+    moment = datetime.fromtimestamp(unix_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+
+
+def _headers(kind: bytes, author: str, traceparent: str | None) -> dict[str, bytes]:
+    headers = {"type": kind, "schema": SCHEMA_VERSION, "author": author.encode()}
+    if traceparent is not None:
+        headers["traceparent"] = traceparent.encode("ascii")
+    return headers
