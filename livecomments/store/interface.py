@@ -1,0 +1,97 @@
+"""`CommentStore`: what every implementation of the store promises. One contract suite holds them to it.
+
+A row stands at the position of its record and holds the record's value unchanged. Every write is an upsert whose write
+timestamp is the position of the record that writes, so order never depends on a clock and replays converge. A delete
+writes two rows: its own, and on its target `deleted` with an empty value, which no replay of the target undoes.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from schemas.errors import Unavailable
+from schemas.events import COMMENT_CREATED
+
+BUCKET_BITS: Final = 20
+"""A bucket holds at most a million positions, so a hot video cannot make a partition of the store without bound."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store did not answer, or not in time. Every call is safe to repeat."""
+
+    code = "store_unavailable"
+
+
+class Row(NamedTuple):
+    """One record in the store. `kind` is its event type, as in the record's header."""
+
+    video_id: str
+    position: int
+    kind: bytes
+    author_id: str
+    value: bytes
+    appended_at_ms: int
+    target: int = 0
+    """Of a delete: the position it deletes, in the same video."""
+    deleted: bool = False
+    """Of a comment, as read: it was deleted and `value` is empty."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a page shows it: a comment that still has its text."""
+        return self.kind == COMMENT_CREATED and not self.deleted
+
+
+class StoredSlice(NamedTuple):
+    """Rows in the order asked for. Everything of the video between the start asked for and `examined` is in it:
+    ascending, `examined` is the highest position covered (inclusive); descending, the lowest."""
+
+    rows: list[Row]
+    examined: int
+
+
+def bucket_of(position: int) -> int:
+    return position >> BUCKET_BITS
+
+
+class CommentStore(Protocol):
+    """Rows by video and position, and how far they are complete."""
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        """Make all rows durable, index and delete targets included, in any order, any number of times.
+
+        Raises:
+            StoreUnavailable: some may be written; repeat the whole call.
+        """
+
+    async def watermark(self, epoch: int, partition: int) -> int:
+        """The position up to which every row of the partition is stored; `BEFORE_EVERYTHING` when none was set.
+
+        Raises:
+            StoreUnavailable
+        """
+
+    async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
+        """Set the watermark; a lower position than the stored one changes nothing.
+
+        Raises:
+            StoreUnavailable
+        """
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        """Up to `limit` rows of every kind with after < position ≤ through; newest first when `descending`.
+
+        Rows that a delete wrote before their own record arrived are left out. With fewer rows than `limit` the whole
+        range was examined: `examined` is then `through` (ascending) or `after + 1` (descending).
+
+        Raises:
+            StoreUnavailable
+        """
+
+    async def read_one(self, video_id: str, position: int) -> Row | None:
+        """The row at `position`, or None.
+
+        Raises:
+            StoreUnavailable
+        """
+
+    async def aclose(self) -> None: ...

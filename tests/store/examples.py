@@ -1,0 +1,40 @@
+"""Rows for the tests of the store, and videos and partitions that no other test uses."""
+
+import itertools
+import secrets
+from typing import Final
+
+from livecomments.store.interface import BUCKET_BITS, Row
+from schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from schemas.positions import PARTITION_MAX, first_position
+
+START: Final = first_position(1)
+BUCKET: Final = 1 << BUCKET_BITS
+END: Final = first_position(2) - 1
+"""The last position of epoch 1: `read(video, START - 1, END, …)` reads all of the epoch."""
+
+_counter = itertools.count()
+
+
+def new_video() -> str:
+    """A video id of this test only, since one server serves the whole run."""
+    return f"v{secrets.token_hex(6)}.{next(_counter)}"
+
+
+def new_partition() -> int:
+    return secrets.randbelow(PARTITION_MAX)
+
+
+def comment(video_id: str, position: int, text: str = "") -> Row:
+    value = b'{"message":"%s"}' % (text or f"at {position}").encode()
+    return Row(video_id, position, COMMENT_CREATED, "ana", value, appended_at_ms=1_700_000_000_000 + position % 1000)
+
+
+def delete(video_id: str, position: int, target: int) -> Row:
+    value = b'{"commentId":"%d"}' % target
+    return Row(video_id, position, COMMENT_DELETED, "mod", value, appended_at_ms=1_700_000_000_000, target=target)
+
+
+def emptied(row: Row) -> Row:
+    """`row` as it is read once it was deleted."""
+    return row._replace(value=b"", deleted=True)

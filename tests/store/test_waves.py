@@ -1,0 +1,101 @@
+"""Waves: which buckets are read, how many at once, and when reading stops."""
+
+import asyncio
+
+import pytest
+
+from livecomments.store.interface import BUCKET_BITS, Row
+from livecomments.store.waves import LISTED_MAX, WAVE_MAX, read_in_waves
+
+from .examples import BUCKET, comment
+
+
+class Shelves:
+    """Buckets in memory that remember how they were read."""
+
+    def __init__(self, buckets: dict[int, list[Row]], *, descending: bool) -> None:
+        self.buckets = buckets
+        self.descending = descending
+        self.read: list[int] = []
+        self.at_once: list[int] = []
+        self.listed = 0
+        self._open = 0
+
+    async def list_buckets(self, first: int, last: int, limit: int) -> list[int]:
+        self.listed += 1
+        return sorted((b for b in self.buckets if first <= b <= last), reverse=self.descending)[:limit]
+
+    async def read_bucket(self, bucket: int, limit: int) -> list[Row]:
+        self.read.append(bucket)
+        self._open += 1
+        await asyncio.sleep(0)  # lets the others of the wave begin
+        self.at_once.append(self._open)
+        await asyncio.sleep(0)
+        self._open -= 1
+        return sorted(self.buckets[bucket], key=lambda row: row.position, reverse=self.descending)[:limit]
+
+    async def slice(self, limit: int, first: int = 0, last: int = 10**6) -> list[Row]:
+        found = await read_in_waves(
+            self.list_buckets,
+            self.read_bucket,
+            first * BUCKET - 1,
+            last * BUCKET,
+            limit,
+            bucket_bits=BUCKET_BITS,
+            descending=self.descending,
+        )
+        return found.rows
+
+
+def a_row_a_bucket(buckets: range) -> dict[int, list[Row]]:
+    return {bucket: [comment("video", bucket * BUCKET)] for bucket in buckets}
+
+
+async def test_a_busy_video_is_answered_by_its_first_bucket() -> None:
+    full = {bucket: [comment("video", bucket * BUCKET + offset) for offset in range(20)] for bucket in range(5)}
+    newest = Shelves(full, descending=True)
+    assert len(await newest.slice(10)) == 10
+    assert newest.read == [4]
+    oldest = Shelves(full, descending=False)
+    assert len(await oldest.slice(10)) == 10
+    assert oldest.read == [0]
+
+
+async def test_waves_grow_to_their_bound_and_stop_early() -> None:
+    shelves = Shelves(a_row_a_bucket(range(100)), descending=False)
+    assert [row.position // BUCKET for row in await shelves.slice(20)] == list(range(20))
+    assert shelves.read == list(range(1 + 2 + 4 + 8 + 8))
+    assert max(shelves.at_once) == WAVE_MAX
+
+
+async def test_only_buckets_of_the_index_and_of_the_range_are_read() -> None:
+    shelves = Shelves(a_row_a_bucket(range(0, 60, 3)), descending=True)
+    await shelves.slice(100, first=10, last=20)
+    assert shelves.read == [18, 15, 12]
+
+
+async def test_a_long_index_is_read_in_parts() -> None:
+    count = 2 * LISTED_MAX
+    for descending in (False, True):
+        shelves = Shelves(a_row_a_bucket(range(count)), descending=descending)
+        assert len(await shelves.slice(10**6)) == count
+        assert sorted(shelves.read) == list(range(count))
+        assert shelves.listed == 3
+
+
+async def test_a_failing_read_is_raised_after_the_others_of_its_wave_ended() -> None:
+    ended: list[int] = []
+
+    async def list_buckets(first: int, last: int, limit: int) -> list[int]:
+        return [0, 1, 2]
+
+    async def read_bucket(bucket: int, limit: int) -> list[Row]:
+        if bucket == 1:
+            raise OSError("away")
+        await asyncio.sleep(0)
+        ended.append(bucket)
+        return []
+
+    with pytest.raises(OSError, match="away"):
+        await read_in_waves(list_buckets, read_bucket, 0, 3 * BUCKET, 5, bucket_bits=BUCKET_BITS, descending=False)
+    assert ended == [0, 2]
