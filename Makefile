@@ -1,0 +1,46 @@
+# The whole interface of the checkout; CI runs the same targets. `make` lists them.
+# Paths are relative, so that a checkout in a folder with spaces works; ARGS goes to the command behind a target.
+
+PYTHON_IN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format docs lock up down logs install clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## Run livecomments, embedded, on http://127.0.0.1:8080 (ARGS="--port 8090")
+	@sh requirements/install.sh run && exec .venv/bin/livecomments run $(ARGS)
+
+test: install ## Run every test, starting the servers they need (ARGS="-k follower -x")
+	@$(PYTHON_IN) -m pytest $(ARGS)
+
+check: install ## Lint and type-check
+	$(PYTHON_IN) -m ruff check .
+	$(PYTHON_IN) -m mypy
+
+format: install ## Format the code and apply the linter's safe fixes
+	$(PYTHON_IN) -m ruff format .
+	$(PYTHON_IN) -m ruff check --fix .
+
+docs: install ## Write the tables of docs/CONFIG.md and docs/METRICS.md anew
+	@$(PYTHON_IN) -m tests.docs_tables
+
+lock: ## Solve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	@sh requirements/lock.sh $(ARGS)
+
+up: install ## Start a real Kafka and a real Cassandra on this machine, and leave them running
+	@$(PYTHON_IN) -m infra.local up $(ARGS)
+
+down: install ## Stop what `make up` started; its data stays
+	@$(PYTHON_IN) -m infra.local down $(ARGS)
+
+logs: ## Follow what the servers of `make up` log
+	@tail -n 50 -F .run/*/server.log
+
+install: ## Put the checkout and all its tools into .venv
+	@sh requirements/install.sh dev
+
+clean: ## Remove .venv, caches and local servers; data/ stays
+	rm -rf .venv .run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
