@@ -23,7 +23,7 @@ from schemas.events import (
 )
 from schemas.limits import AUTHOR_ID_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX, RECORD_VALUE_BYTES_MAX
 from schemas.partitions import video_of_key
-from schemas.positions import CursorRejected, parse_comment_id, position_at
+from schemas.positions import BEFORE_EVERYTHING, CursorRejected, parse_comment_id, position_at
 from schemas.window import Occurrence, Window
 
 
@@ -59,6 +59,8 @@ class RecordCorrupt(Corrupt):
 
 
 _UNKNOWN_TYPE: Final = Verdict(Kind.UNKNOWN_TYPE)
+_LF: Final = 0x0A
+_CR: Final = 0x0D  # as numbers: looking for b"\r" in bytes takes twenty times as long
 
 
 def judge(record: Record, window: Window) -> Verdict:
@@ -72,6 +74,7 @@ def judge(record: Record, window: Window) -> Verdict:
             return _judge_comment(record, video_id, window)
         if kind == COMMENT_DELETED:
             return Verdict(Kind.ACCEPTED, video_id, target=_target_of(record, window))
+        _check_video_event(record, video_id)
     except RecordCorrupt as corrupt:
         return Verdict(Kind.INVALID, reason=corrupt.reason)
     window.note_video(video_id, record.offset, ended=kind == VIDEO_ENDED)
@@ -79,25 +82,42 @@ def judge(record: Record, window: Window) -> Verdict:
 
 
 def _judge_comment(record: Record, video_id: str, window: Window) -> Verdict:
-    value, headers = record.value, record.headers
-    assert value is not None
-    comment = _json_object(value)
-    if comment.get("videoId") != video_id or "commentId" in comment or not isinstance(comment.get("message"), str):
-        raise RecordCorrupt("not_a_comment")
+    _check_comment(record, video_id)
+    headers = record.headers
     key = headers.get("key")
-    if key is None:
-        ended = window.is_ended(video_id, record.offset)
-        return Verdict(Kind.VOID if ended else Kind.ACCEPTED, video_id)
-    author, digest = headers["author"], headers.get("digest", b"")
-    if len(digest) != DIGEST_BYTES or not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX:
-        raise RecordCorrupt("key_without_digest")
-    before = window.occurrence(video_id, author, key, record.offset)
-    if before is not None:
-        window.note_comment(video_id, author, key, record.offset, before)
-        return Verdict(Kind.DUPLICATE, video_id, survivor=before)
-    void = window.is_ended(video_id, record.offset)
-    window.note_comment(video_id, author, key, record.offset, Occurrence(record.offset, digest, void))
-    return Verdict(Kind.VOID if void else Kind.ACCEPTED, video_id)
+    if key is not None:
+        digest = headers.get("digest", b"")
+        if not 0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX:
+            raise RecordCorrupt("no_key")
+        if len(digest) != DIGEST_BYTES:
+            raise RecordCorrupt("no_digest")
+        survivor = window.note_comment(video_id, headers["author"], key, record.offset, digest)
+        if survivor is not None:
+            return Verdict(Kind.DUPLICATE, video_id, survivor=survivor)
+    return Verdict(Kind.VOID if window.is_ended(video_id, record.offset) else Kind.ACCEPTED, video_id)
+
+
+def _check_comment(record: Record, video_id: str) -> None:
+    """Whether the value holds what every client of the public JSON may rely on. Raises RecordCorrupt."""
+    comment = _json_object(record)
+    author, video_time_ms = comment.get("author"), comment.get("videoTimeMs", 0)
+    if (
+        comment.get("videoId") != video_id
+        or "commentId" in comment  # however its name was escaped: it would hide the one spliced in
+        or not isinstance(comment.get("message"), str)
+        or not isinstance(comment.get("createdAt"), str)
+        or not isinstance(author, dict)
+        or not isinstance(author.get("id"), str)
+        or not isinstance(author.get("displayName"), str)
+        or type(video_time_ms) is not int  # a bool is an int for isinstance
+        or video_time_ms < 0
+    ):
+        raise RecordCorrupt("not_a_comment")
+
+
+def _check_video_event(record: Record, video_id: str) -> None:
+    if _json_object(record).get("videoId") != video_id:
+        raise RecordCorrupt("not_a_video_event")
 
 
 def _video_of(record: Record, window: Window) -> str:
@@ -107,11 +127,12 @@ def _video_of(record: Record, window: Window) -> str:
         raise RecordCorrupt("null_key_or_value")
     if headers.get("schema") != SCHEMA_VERSION:
         raise RecordCorrupt("unknown_schema")
-    if not 0 < len(headers.get("author", b"")) <= AUTHOR_ID_BYTES_MAX:
+    author = headers.get("author", b"")
+    if not 0 < len(author) <= AUTHOR_ID_BYTES_MAX or not (author.isascii() or _is_utf8(author)):
         raise RecordCorrupt("no_author")
     if len(value) > RECORD_VALUE_BYTES_MAX:
         raise RecordCorrupt("too_long")
-    if not value.startswith(b'{"') or b"\n" in value or b"\r" in value:
+    if not value.startswith(b'{"') or _LF in value or _CR in value:
         raise RecordCorrupt("not_one_json_line")  # a line break would let a foreign producer write events into streams
     video_id = video_of_key(record.key, window.partition, window.partition_count)
     if video_id is None:
@@ -120,24 +141,34 @@ def _video_of(record: Record, window: Window) -> str:
 
 
 def _target_of(record: Record, window: Window) -> int:
-    assert record.value is not None
-    target_id = _json_object(record.value).get("commentId")
+    target_id = _json_object(record).get("commentId")
     if not isinstance(target_id, str):
         raise RecordCorrupt("no_target")
     try:
         target, partition = parse_comment_id(target_id)
     except CursorRejected as error:
         raise RecordCorrupt("no_target") from error
+    if target <= BEFORE_EVERYTHING:
+        raise RecordCorrupt("no_target")  # a cursor, but no comment ever stands there
     if partition != window.partition or target >= position_at(window.epoch, record.offset):
         raise RecordCorrupt("target_not_earlier")
     return target
 
 
-def _json_object(value: bytes) -> dict[str, object]:
-    """One malformed value would break every page it stands in, since pages splice values unparsed. Costs 1 µs."""
+def _json_object(record: Record) -> dict[str, object]:
+    """One malformed value would break every page it stands in, since pages splice values unparsed. Costs 0.4 µs."""
+    assert record.value is not None
     try:
-        parsed = orjson.loads(value)
+        parsed = orjson.loads(record.value)
     except orjson.JSONDecodeError as error:
         raise RecordCorrupt("not_json") from error
     assert isinstance(parsed, dict)  # it starts with {
     return parsed
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.errors import Rejected
+from schemas.limits import VIDEO_ID_CHARS_MAX
 
 _VIDEO_ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}")  # VIDEO_ID_CHARS_MAX; the unreserved characters of RFC 3986
 _HOMES_REMEMBERED: Final = 65_536
@@ -38,9 +39,15 @@ def partition_of(video_id: str, partition_count: int) -> int:
     return (murmur2(video_id.encode("ascii")) & 0x7FFFFFFF) % partition_count
 
 
-@lru_cache(_HOMES_REMEMBERED)
 def video_of_key(key: bytes, partition: int, partition_count: int) -> str | None:
     """The video id a record's key names, or None if it is no video id or not at home in `partition`."""
+    if len(key) > VIDEO_ID_CHARS_MAX:
+        return None  # a foreign producer's key of a megabyte must not stay in the cache
+    return _video_of_key(key, partition, partition_count)
+
+
+@lru_cache(_HOMES_REMEMBERED)
+def _video_of_key(key: bytes, partition: int, partition_count: int) -> str | None:
     try:
         video_id = parse_video_id(key.decode("ascii"))
     except (UnicodeDecodeError, VideoIdRejected):

@@ -48,8 +48,10 @@ class DisplayNameRejected(TextRejected):
 
 
 _FLAG: Final = r"\U0001F3F4[\U000E0061-\U000E007A\U000E0030-\U000E0039]{3,6}\U000E007F"
+_MONGOLIAN: Final = r"[\p{Mongolian}&&\p{L}]"
 _UNWANTED: Final = regex.compile(
     rf"(?:{_FLAG})(*SKIP)(*FAIL)"  # tag characters stand only in the flags of England, Scotland, Wales, …
+    rf"|(?<={_MONGOLIAN})\u180E(?={_MONGOLIAN})(*SKIP)(*FAIL)"  # Mongolian spells common words with its vowel separator
     r"|[\p{Cc}--[\n\t]]|\p{Cs}|\p{Co}|\p{Cn}"  # controls, surrogates, private use, unassigned
     # invisible characters and bidi controls
     r"|[\u200B\u200E\u200F\u061C\u202A-\u202E\u2060-\u2064\u2066-\u206F\uFEFF\u00AD\u180E\uFFF9-\uFFFB]"
@@ -57,8 +59,12 @@ _UNWANTED: Final = regex.compile(
     regex.V1,
 )
 _LINE_BREAKS: Final = regex.compile(r"\r\n?|[\u2028\u2029\u0085\v\f]")
-_MARKS: Final = regex.compile(rf"(\p{{M}}{{{COMBINING_MARKS_MAX}}})\p{{M}}+")
-_VISIBLE: Final = regex.compile(r"[^\s\p{Cf}\p{M}]")
+_JOINERS: Final = r"[\u200C\u200D]"
+_MARKS: Final = regex.compile(  # joiners between marks do not begin a new character, so the marks after them count too
+    rf"((?:\p{{M}}{_JOINERS}*+){{{COMBINING_MARKS_MAX}}})\p{{M}}[\p{{M}}\u200C\u200D]*"
+)
+_VISIBLE: Final = regex.compile(r"[^\s\p{Cf}\p{M}\u115F\u1160\u2800\u3164\uFFA0]")
+"""Hangul fillers and the blank Braille pattern are letters and symbols by category, but show nothing alone."""
 _GRAPHEME: Final = regex.compile(r"\X")
 
 
@@ -93,6 +99,8 @@ def clean_display_name(text: str) -> str:
     cleaned = " ".join(_normal_form(text).split())
     if not _VISIBLE.search(cleaned) or len(_GRAPHEME.findall(cleaned)) > DISPLAY_NAME_GRAPHEMES_MAX:
         raise DisplayNameRejected(f"A display name has 1 to {DISPLAY_NAME_GRAPHEMES_MAX} characters.")
+    if _utf8_size(cleaned) > DISPLAY_NAME_BYTES_MAX:  # a few characters have longer normal forms
+        raise DisplayNameRejected(f"A display name has at most {DISPLAY_NAME_BYTES_MAX} bytes of UTF-8.")
     return cleaned
 
 

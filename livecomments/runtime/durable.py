@@ -49,9 +49,15 @@ class DurableFile:
         self._queue: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="livecomments-read")
         self._writer: threading.Thread | None = None
+        self._connections: list[sqlite3.Connection] = []
+        """Opened so far: the writer's, the reader's."""
 
     async def __aenter__(self) -> "DurableFile":
-        """Raises StartRefused: unwritable directory, in use by another process, a file of another version."""
+        """Open or make the file.
+
+        Raises:
+            StartRefused: unwritable directory, in use by another process, a file of another version.
+        """
         self._loop = asyncio.get_running_loop()
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -68,14 +74,13 @@ class DurableFile:
                 f"{self._directory} is in use by another livecomments. Stop it, or choose another --data-dir."
             ) from error
         try:
-            self._write_connection = self._connect()
-            self._prepare(self._write_connection)
-            self._read_connection = self._connect()
-        except (StartRefused, sqlite3.Error) as error:
-            self._lock.close()
-            if isinstance(error, StartRefused):
-                raise
+            self._open()
+        except sqlite3.Error as error:
+            self._close()
             raise StartRefused(f"Cannot open {self._directory / FILE_NAME}: {error}.") from error
+        except BaseException:
+            self._close()
+            raise
         self._writer = threading.Thread(target=self._write_all, name="livecomments-write", daemon=True)
         self._writer.start()
         return self
@@ -93,6 +98,8 @@ class DurableFile:
         Raises:
             FileUnavailable: nothing of it was written.
         """
+        if self._writer is None:
+            raise FileUnavailable("The embedded file is closed.")
         done: asyncio.Future[T] = self._loop.create_future()
         self._queue.put((work, done))
         return await done
@@ -103,8 +110,10 @@ class DurableFile:
         Raises:
             FileUnavailable: the file could not be read.
         """
+        if self._writer is None:
+            raise FileUnavailable("The embedded file is closed.")
         try:
-            return await self._loop.run_in_executor(self._reading, work, self._read_connection)
+            return await self._loop.run_in_executor(self._reading, work, self._connections[1])
         except sqlite3.Error as error:
             raise FileUnavailable(f"The embedded file could not be read: {error}.") from error
 
@@ -116,14 +125,22 @@ class DurableFile:
         self._queue.put(None)
         await self._loop.run_in_executor(None, writer.join)
         self._reading.shutdown()
-        self._write_connection.close()
-        self._read_connection.close()
+        self._close()
+
+    def _open(self) -> None:
+        self._prepare(self._connect())
+        self._connect()
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            connection.close()
         self._lock.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._directory / FILE_NAME, isolation_level=None, check_same_thread=False, cached_statements=256
         )
+        self._connections.append(connection)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA busy_timeout=5000")
@@ -154,7 +171,7 @@ class DurableFile:
     def _write_group(
         self, works: list[tuple[Work[Any], asyncio.Future[Any]]]
     ) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
-        connection = self._write_connection
+        connection = self._connections[0]
         outcome: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -178,6 +195,10 @@ class DurableFile:
 def _translated(error: Exception) -> Exception:
     if isinstance(error, sqlite3.Error | OSError):
         return FileUnavailable(f"The embedded file could not be written: {error}.")
+    if isinstance(error, StopIteration):
+        return RuntimeError(
+            "StopIteration in a work"
+        )  # no future takes it, and all futures after it would wait for ever
     return error
 
 

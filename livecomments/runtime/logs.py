@@ -1,18 +1,26 @@
 """Logs: one JSON object a line on stderr. No token, no text of a comment, no raw IP ever goes in."""
 
+import json
 import logging
+import math
 import sys
 from typing import Any, Final
 
-import orjson
-
 _VALUE_CHARS_MAX: Final = 256
 """A field is cut here: what others send must not fill our disks."""
+_TRACEBACK_CHARS_MAX: Final = 8_192
+"""A traceback keeps its end, where the error is."""
+_ITEMS_MAX: Final = 100
+"""Of a list or mapping; the settings, logged at start, fit."""
+_DEPTH_MAX: Final = 3
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record, its `extra` fields and its traceback as one line of JSON."""
+    """Formats a record, its `extra` fields and its traceback as one line of ASCII JSON.
+
+    ASCII, so that no character of a field can end the line or drive a terminal, and a lone surrogate can be written.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -22,11 +30,11 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage()[:_VALUE_CHARS_MAX],
         }
         for name, value in vars(record).items():
-            if name not in _OWN:
-                line[name] = value[:_VALUE_CHARS_MAX] if isinstance(value, str) else value
+            if name not in _OWN and name not in line:
+                line[name] = _plain(value)
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+            line["traceback"] = self.formatException(record.exc_info)[-_TRACEBACK_CHARS_MAX:]
+        return json.dumps(line, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -34,3 +42,15 @@ def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """`value` as JSON can hold it: bounded in length, number of items and depth."""
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if depth < _DEPTH_MAX and isinstance(value, dict):
+        items = list(value.items())[:_ITEMS_MAX]
+        return {str(name)[:_VALUE_CHARS_MAX]: _plain(item, depth + 1) for name, item in items}
+    if depth < _DEPTH_MAX and isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, depth + 1) for item in list(value)[:_ITEMS_MAX]]
+    return str(value)[:_VALUE_CHARS_MAX]

@@ -16,11 +16,11 @@ from schemas.positions import EPOCH_MAX
 
 PREFIX: Final = "LIVECOMMENTS_"
 JWT_SECRET_BYTES_MIN: Final = 32
-"""HS256 with a shorter key can be guessed offline (RFC 7518, 3.2)."""
+"""HS256 with a shorter key can be guessed offline (RFC 7518, 3.2). Our session tokens are signed the same way."""
 
 
 def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
-    return dataclasses.field(default=default, metadata={"doc": doc, "secret": secret})
+    return dataclasses.field(default=default, repr=not secret, metadata={"doc": doc, "secret": secret})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +76,13 @@ class Settings:
         problems = []
         for key in sorted(name for name in environ if name.startswith(PREFIX)):
             if key not in fields:
-                problems.append(f"{key}: no such setting.")
+                problems.append(f"{key} is no setting.")  # without its value, which may be a misspelt secret
                 continue
             field = fields[key]
             try:
                 values[field.name] = _parse(field.type, environ[key])
             except ValueError as error:
-                shown = "***" if field.metadata["secret"] else repr(environ[key])
-                problems.append(f"{key}={shown}: {error}.")
+                problems.append(f"{_named(field, environ[key])} {error}.")
         values.update({name: value for name, value in overrides.items() if value is not None})
         settings = cls(**values)
         problems += settings.problems()
@@ -92,17 +91,12 @@ class Settings:
         return settings
 
     def problems(self) -> list[str]:
-        """What is wrong with these values, each a sentence that names the setting."""
+        """What is wrong with these values, each a sentence that names the setting and its value, masked if secret."""
         rules: list[tuple[str, bool, str]] = [
             ("port", 0 <= self.port <= 65_535, "must be 0 to 65535"),
             ("epoch", 1 <= self.epoch <= EPOCH_MAX, f"must be 1 to {EPOCH_MAX}"),
             ("partitions", 1 <= self.partitions <= 1_024, "must be 1 to 1024"),
             ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
-            (
-                "jwt_secret",
-                not self.jwt_secret or len(self.jwt_secret.encode()) >= JWT_SECRET_BYTES_MIN,
-                f"must have at least {JWT_SECRET_BYTES_MIN} bytes",
-            ),
             (
                 "jwt_issuer",
                 not self.jwt_secret or bool(self.jwt_issuer and self.jwt_audience),
@@ -120,9 +114,12 @@ class Settings:
             ),
             ("kafka", bool(self.kafka) == bool(self.cql), "and LIVECOMMENTS_CQL must be set together, or neither"),
         ]
+        weak = f"must have at least {JWT_SECRET_BYTES_MIN} bytes"
+        rules += [(name, _is_strong(getattr(self, name)), weak) for name in ("jwt_secret", "session_secret")]
         rules += [(name, getattr(self, name) > 0, "must be more than 0") for name in _POSITIVE]
         rules += [(name, getattr(self, name) >= 0, "must not be negative") for name in ("persist_delay_s", "drain_s")]
-        return [f"{PREFIX}{name.upper()} {rule}." for name, holds, rule in rules if not holds]
+        fields = {field.name: field for field in dataclasses.fields(self)}
+        return [f"{_named(fields[name], getattr(self, name))} {rule}." for name, holds, rule in rules if not holds]
 
     def shown(self) -> dict[str, object]:
         """All values, secrets masked, for the line that is printed at start."""
@@ -153,7 +150,7 @@ def share_of(follow: str, partition_count: int) -> frozenset[int]:
     return partitions
 
 
-_FOLLOW: Final = re.compile(r"all|\d+(,\d+)*|\d+/\d+")
+_FOLLOW: Final = re.compile(r"all|[0-9]+(,[0-9]+)*|[0-9]+/[0-9]+")
 _POSITIVE: Final = (
     "append_timeout_s",
     "appends_in_flight_max",
@@ -167,7 +164,30 @@ _POSITIVE: Final = (
     "viewer_stuck_s",
     "viewers_max",
 )
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+
+
+def _named(field: dataclasses.Field[Any], value: object) -> str:
+    shown = str(value) if isinstance(value, Path) else value
+    return f"{PREFIX}{field.name.upper()}={'***' if field.metadata['secret'] else repr(shown)}"
+
+
+def _is_strong(secret: str) -> bool:
+    return not secret or len(secret.encode(errors="surrogateescape")) >= JWT_SECRET_BYTES_MIN
+
+
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _decimal(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):  # float() would also take nan and inf, which no bound is
+        raise ValueError("must be a number")
+    return float(text)
 
 
 def _flag(text: str) -> bool:
@@ -177,8 +197,5 @@ def _flag(text: str) -> bool:
 
 
 def _parse(kind: Any, text: str) -> Any:
-    parsers: dict[Any, Callable[[str], Any]] = {int: int, float: float, bool: _flag, Path: Path, str: str}
-    try:
-        return parsers[kind](text)
-    except ValueError as error:
-        raise ValueError("must be true or false" if kind is bool else f"must be a number ({kind.__name__})") from error
+    parsers: dict[Any, Callable[[str], Any]] = {int: _whole, float: _decimal, bool: _flag, Path: Path, str: str}
+    return parsers[kind](text)
