@@ -1,0 +1,69 @@
+"""A test that did not run must be heard of: in CI it fails, elsewhere the last lines say it.
+
+A live or browser test skips when its server cannot be had. On a developer's machine that is a convenience; in CI, which
+is where they are promised to run, it would be green for nothing. Hooks of pytest; `tests/conftest.py` takes them in.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Generator
+from typing import Any, Final
+
+import pytest
+
+MARKERS: Final = ("live", "browser")
+NOT_RUN: Final = pytest.StashKey[list[tuple[str, str]]]()
+"""What was skipped of these, as (node id, reason)."""
+
+
+def in_ci() -> bool:
+    """Whether skips are failures here."""
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of a live or browser test into a failure, or remember it."""
+    report = yield
+    wanted = any(item.get_closest_marker(name) for name in MARKERS)
+    if wanted and report.skipped and not hasattr(report, "wasxfail"):
+        _judge(report, item.config)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself as a whole: what it would have marked is not known."""
+    report = yield
+    if report.skipped:
+        _judge(report, collector.config)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """Last of all, after pytest's own summary, a paragraph for each reason why something did not run."""
+    yield
+    by_reason = defaultdict(list)
+    for node_id, reason in terminalreporter.config.stash.get(NOT_RUN, []):
+        by_reason[reason].append(node_id)
+    for reason, node_ids in by_reason.items():
+        terminalreporter.write_line(f"NOT RUN: {len(node_ids)}, because {reason}", red=True, bold=True)
+        for node_id in node_ids:
+            terminalreporter.write_line(f"    {node_id}", red=True)
+
+
+def _judge(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
+    reason = _reason(report.longrepr)
+    if in_ci():
+        report.outcome = "failed"
+        report.longrepr = f"NOT RUN: {report.nodeid} was skipped, which is a failure in CI: {reason}"
+    else:
+        config.stash.setdefault(NOT_RUN, []).append((report.nodeid, reason))
+
+
+def _reason(longrepr: Any) -> str:
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ")

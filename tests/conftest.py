@@ -1,0 +1,67 @@
+"""What every test may use: the real servers, started once for the run, and the rules on tests that did not run."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.ci_rules import pytest_make_collect_report, pytest_runtest_makereport, pytest_terminal_summary
+
+if TYPE_CHECKING:
+    from infra.local.servers import Server
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
+
+_SERVER_FIXTURES: Final = {"kafka_address", "cql_address"}
+_LIVE_TEST_TIMEOUT_S: Final = 120
+"""Of the test alone. Starting a server, which its own bounds hold, may take longer the first time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test with a real server is a live test, whether it says so or not."""
+    for item in items:
+        if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.live)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(_LIVE_TEST_TIMEOUT_S, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real Kafka: `LIVECOMMENTS_KAFKA`, or a broker of this run."""
+    if given := os.environ.get("LIVECOMMENTS_KAFKA"):
+        yield given
+        return
+    _skip_without_servers()
+    from infra.local.servers import KafkaServer
+
+    yield from _address_of(KafkaServer(tmp_path_factory.mktemp("kafka")))
+
+
+@pytest.fixture(scope="session")
+def cql_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a real CQL server: `LIVECOMMENTS_CQL`, or a Cassandra of this run."""
+    if given := os.environ.get("LIVECOMMENTS_CQL"):
+        yield given
+        return
+    _skip_without_servers()
+    from infra.local.servers import CassandraServer
+
+    yield from _address_of(CassandraServer(tmp_path_factory.mktemp("cassandra")))
+
+
+def _skip_without_servers() -> None:
+    from infra.local.servers import why_unavailable
+
+    if reason := why_unavailable():
+        pytest.skip(reason)
+
+
+def _address_of(server: "Server") -> Iterator[str]:
+    """A data directory of this run: pytest keeps those of the last three, with the servers' logs."""
+    from infra.local.servers import running
+
+    with running(server):
+        yield server.address
