@@ -196,9 +196,7 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, sqlite3.Error | OSError):
         return FileUnavailable(f"The embedded file could not be written: {error}.")
     if isinstance(error, StopIteration):
-        return RuntimeError(
-            "StopIteration in a work"
-        )  # no future takes it, and all futures after it would wait for ever
+        return RuntimeError("StopIteration in a work")  # no future takes it, and those after it would wait
     return error
 
 

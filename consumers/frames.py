@@ -1,0 +1,50 @@
+"""Encoded SSE events.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html. Every frame has a `data` line, since one engine
+ignores an `id` in a frame without one, and comments are invisible to scripts.
+"""
+
+from collections.abc import Iterable
+
+import orjson
+
+from livecomments.log.tail import Entry
+from schemas.events import COMMENT_DELETED
+
+
+def entry_frames(entries: Iterable[Entry]) -> bytes:
+    """The frames of what viewers see of these entries: comments that have a text, and deletes."""
+    frames = []
+    for entry in entries:
+        if entry.is_shown:
+            frames += [b"event: comment\nid: ", entry.comment_id.encode(), b"\ndata: ", entry.rendered(), b"\n\n"]
+        elif entry.kind == COMMENT_DELETED:
+            frames += [b"event: delete\nid: ", entry.comment_id.encode(), b"\ndata: ", entry.value, b"\n\n"]
+    return b"".join(frames)
+
+
+def heartbeat_frame(comment_id: str) -> bytes:
+    """Everything up to `comment_id` was delivered, or told as a gap; and the stream is alive."""
+    return b"event: heartbeat\nid: " + comment_id.encode() + b"\ndata:\n\n"
+
+
+def gap_frame(after_id: str, through_id: str, reason: str) -> bytes:
+    """What lies between (exclusive) and (inclusive) was not delivered and will not be; history may have it."""
+    data = orjson.dumps({"from": after_id, "to": through_id, "reason": reason})
+    return b"event: gap\nid: " + through_id.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def stale_frame(behind_ms: int) -> bytes:
+    """The log has not answered for so long: what is shown may be old."""
+    return b'event: stale\ndata: {"behindMs":%d}\n\n' % behind_ms
+
+
+def bye_frame(reason: str, retry_ms: int) -> bytes:
+    """The server ends this stream; come back after `retry_ms`. Has no id: nothing was delivered by it."""
+    return b"event: bye\nretry: %d\ndata: " % retry_ms + orjson.dumps({"reason": reason}) + b"\n\n"
+
+
+def retry_line(retry_ms: int) -> bytes:
+    """How long to wait before a reconnect; never 0, which some browsers take for as fast as they can."""
+    assert retry_ms > 0
+    return b"retry: %d\n\n" % retry_ms

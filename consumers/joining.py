@@ -1,0 +1,83 @@
+"""Where a new viewer begins: from what its request says to its first position.
+
+A native `EventSource` repeats its first URL on every reconnect, so with a `Last-Event-ID` the parameters `after` and
+`history` mean nothing; `after` goes before `history`.
+"""
+
+from typing import Final, NamedTuple
+
+from consumers.channel import Channel
+from consumers.hub import Hub
+from consumers.viewer import Viewer, Write
+from livecomments.history.pages import newest_first
+from livecomments.history.stretch import Source, Stretch
+from schemas.errors import Rejected, Unavailable
+from schemas.limits import HISTORY_ON_JOIN_MAX
+from schemas.positions import BEFORE_EVERYTHING, first_position, parse_cursor
+
+UNKNOWN_POSITION: Final = "unknown_position"
+HISTORY_UNAVAILABLE: Final = "history_unavailable"
+
+
+class HistoryRejected(Rejected):
+    """`history` is no number, or out of range."""
+
+    code = "invalid_history"
+
+
+class Wanted(NamedTuple):
+    """What a request asks for: at most one of both is set."""
+
+    after: int | None
+    """Everything after this position."""
+    history: int
+    """The newest so many comments first, then live."""
+
+
+def wanted(last_event_id: str | None, after: str | None, history: str | None, partition: int) -> Wanted:
+    """What the request of a stream in `partition` asks for.
+
+    Raises:
+        CursorRejected, HistoryRejected: final; another try with the same request is refused again.
+    """
+    cursor = last_event_id or after
+    if cursor:
+        return Wanted(parse_cursor(cursor, partition), 0)
+    if history is None:
+        return Wanted(None, 0)
+    if not (history.isascii() and history.isdigit() and len(history) <= 4 and int(history) <= HISTORY_ON_JOIN_MAX):
+        raise HistoryRejected(f"history is a number from 0 to {HISTORY_ON_JOIN_MAX}.")
+    return Wanted(None, int(history))
+
+
+async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Write | None:
+    """Set the viewer's first position; returns what it is written before anything else, if there is something.
+
+    Raises:
+        LogUnavailable: whether a position ahead of us exists cannot be told now.
+    """
+    if want.after is not None:
+        viewer.position = want.after
+        return await _if_unknown(hub, channel, viewer)
+    if not want.history:
+        return None
+    try:
+        page = await newest_first(hub.history, channel.video_id, None, want.history)
+    except Unavailable:
+        through, viewer.position = viewer.position, BEFORE_EVERYTHING
+        return viewer.missed(through, HISTORY_UNAVAILABLE, channel)
+    return viewer.fetched(Stretch(page.comments[::-1], page.covered_through, Source.TAIL))
+
+
+async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Write | None:
+    """A position ahead of us may exist already: then the viewer waits for it. If not, it is told, and goes live."""
+    if viewer.position <= channel.head:
+        return None
+    log = hub.history.follower.log
+    end = (await log.bounds([channel.partition]))[channel.partition].end
+    newest = first_position(log.epoch) + end - 1
+    if viewer.position <= newest:
+        return None
+    gap = viewer.missed(newest, UNKNOWN_POSITION, channel)
+    viewer.position = newest
+    return gap

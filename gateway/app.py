@@ -1,0 +1,113 @@
+"""The gateway's routes."""
+
+from pathlib import Path
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from gateway.identity import Tokens
+from gateway.posting import Posting
+from gateway.requests import idempotency_key, is_descending, json_body, page_size, text_member, video_time_member
+from livecomments.history.pages import newest_first, oldest_first
+from livecomments.history.reading import History
+from schemas.events import timestamp
+from schemas.partitions import parse_video_id
+from schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
+from schemas.text import clean_message
+
+_PAGE: Final = Path(__file__).parent / "page"
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_NOT_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[Route]:
+    """All routes of a gateway made of these parts."""
+
+    async def post_comment(request: Request) -> Response:
+        video_id = _video_id(request)
+        identity = tokens.identify(request.headers.get("authorization"))
+        key = idempotency_key(request)
+        body = await json_body(request)
+        message = clean_message(text_member(body, "message"))
+        comment = await posting.post(video_id, identity, message, video_time_member(body), key)
+        return _json(comment, 201)
+
+    async def read_page(request: Request) -> Response:
+        video_id = _video_id(request)
+        limit, descending = page_size(request), is_descending(request)
+        partition = history.home(video_id).number
+        text = request.query_params.get("cursor")
+        cursor = parse_cursor(text, partition) if text else None
+        if descending:
+            page = await newest_first(history, video_id, cursor, limit)
+        else:
+            page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
+        next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
+        covered = _id(page.covered_through, partition)
+        comments = b",".join(entry.rendered() for entry in page.comments)
+        stream_url = b"/comments/%s/stream?after=%s" % (video_id.encode("ascii"), covered)
+        return _json(b'{"comments":[%s],"nextCursor":%s,"streamUrl":"%s"}' % (comments, next_cursor, stream_url))
+
+    async def read_comment(request: Request) -> Response:
+        comment, _ = await posting.find(_video_id(request), request.path_params["comment_id"])
+        return _json(comment)
+
+    async def delete_comment(request: Request) -> Response:
+        video_id = _video_id(request)
+        identity = tokens.identify(request.headers.get("authorization"))
+        await posting.delete(video_id, request.path_params["comment_id"], identity)
+        return Response(status_code=204)
+
+    async def open_session(request: Request) -> Response:
+        session = tokens.open_session(text_member(await json_body(request), "displayName"))
+        opened = {
+            "sessionToken": session.token,
+            "userId": session.author.id,
+            "expiresAt": timestamp(session.expires_at * 1000),
+        }
+        return _json(orjson.dumps(opened), 201)
+
+    return [
+        Route("/comments/{video_id}", post_comment, methods=["POST"]),
+        Route("/comments/{video_id}", read_page, methods=["GET"]),
+        Route("/comments/{video_id}/{comment_id}", read_comment, methods=["GET"]),
+        Route("/comments/{video_id}/{comment_id}", delete_comment, methods=["DELETE"]),
+        Route("/sessions", open_session, methods=["POST"]),
+    ]
+
+
+def page_routes() -> list[Route]:
+    """The page, at `/`, and its files."""
+    files = {path.name: path for path in _PAGE.iterdir() if path.suffix in (".html", ".js", ".css")}
+    headers = {
+        "Content-Security-Policy": _PAGE_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }
+
+    async def read_index(_: Request) -> Response:
+        return FileResponse(files["index.html"], headers=headers)
+
+    async def read_file(request: Request) -> Response:
+        path = files.get(request.path_params["name"])
+        return FileResponse(path, headers=headers) if path else Response(status_code=404)
+
+    return [Route("/", read_index, methods=["GET"]), Route("/page/{name}", read_file, methods=["GET"])]
+
+
+def _video_id(request: Request) -> str:
+    return parse_video_id(request.path_params["video_id"])
+
+
+def _id(position: int, partition: int) -> bytes:
+    return comment_id(position, partition).encode("ascii")
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, _NOT_STORED, "application/json")

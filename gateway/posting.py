@@ -1,0 +1,198 @@
+"""Appending, and what the answer means: acked, rejected, or unknown.
+
+A record counts once our own follower has judged it: its verdict is everybody's verdict. So two gateways that race with
+one Idempotency-Key both answer with the comment that survives, and no id is ever answered that others will not see.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gateway.identity import Identity
+from livecomments.history.reading import History
+from livecomments.log.interface import AppendUnavailable, AppendUnknown, OffsetUnavailable
+from livecomments.log.partition import FollowedPartition
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from schemas.errors import Rejected
+from schemas.events import NewRecord, comment_created, comment_deleted
+from schemas.judge import Kind, Verdict
+from schemas.positions import COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
+from schemas.render import render_comment
+from schemas.window import Occurrence
+
+_MODERATE: Final = "moderate"
+
+_comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
+_in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
+_append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
+_judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
+
+
+class KeyConflictRejected(Rejected):
+    """The Idempotency-Key was used for another comment."""
+
+    code = "idempotency_conflict"
+
+
+class VideoEndedRejected(Rejected):
+    """Comments are closed: the video has ended."""
+
+    code = "video_ended"
+
+
+class CommentNotFoundRejected(Rejected):
+    """No comment of this video has this id."""
+
+    code = "comment_not_found"
+
+
+class CommentDeletedRejected(Rejected):
+    """The comment was deleted."""
+
+    code = "comment_deleted"
+
+
+class NotTheAuthorRejected(Rejected):
+    """Only its author, or a moderator, may delete a comment."""
+
+    code = "not_the_author"
+
+
+class Posting:
+    """Writes of one gateway. `timeout_s`: from append to verdict; `in_flight_max`: appends under way at once."""
+
+    def __init__(
+        self, history: History, *, timeout_s: float, in_flight_max: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._history = history
+        self._log = history.follower.log
+        self._timeout_s = timeout_s
+        self._in_flight_max = in_flight_max
+        self._in_flight = 0
+        self._clock = clock
+
+    async def post(
+        self, video_id: str, identity: Identity, message: str, video_time_ms: int | None, key: str | None
+    ) -> bytes:
+        """Append a comment; returns its public JSON. A retry with its key returns the first one's.
+
+        Raises:
+            KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected: nothing was written.
+            AppendUnavailable, PartitionUnavailable: nothing was written; try again.
+            AppendUnknown: may be written; try again with the same key.
+        """
+        followed = self._history.home(video_id)
+        record = comment_created(
+            video_id,
+            message,
+            identity.author,
+            created_at_ms=time.time_ns() // 1_000_000,
+            video_time_ms=video_time_ms,
+            key=key,
+        )
+        if key is not None:
+            before = followed.window.occurrence(
+                video_id, record.headers["author"], record.headers["key"], followed.next_offset
+            )
+            if before is not None:
+                return await self._surviving(followed, video_id, record, before)
+        if followed.window.is_ended(video_id, followed.next_offset):
+            raise VideoEndedRejected(_ENDED)
+        offset, verdict = await self._append(followed, record)
+        if verdict.kind is Kind.DUPLICATE:
+            assert verdict.survivor is not None
+            return await self._surviving(followed, video_id, record, verdict.survivor)
+        if verdict.kind is Kind.VOID:
+            raise VideoEndedRejected(_ENDED)
+        assert verdict.kind is Kind.ACCEPTED, verdict.reason
+        _comments.labels("created").inc()
+        return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
+
+    async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
+        """A comment's public JSON and its author's id.
+
+        Raises:
+            CursorRejected, CommentNotFoundRejected, CommentDeletedRejected
+            Unavailable leaves: try again.
+        """
+        followed = self._history.home(video_id)
+        found = await self._history.find(video_id, parse_cursor(id_text, followed.number))
+        if found.deleted:
+            raise CommentDeletedRejected("This comment was deleted.")
+        if found.entry is None:
+            raise CommentNotFoundRejected(f"This video has no such comment. Ids have {COMMENT_ID_CHARS} characters.")
+        return found.entry.rendered(), found.entry.author_id
+
+    async def delete(self, video_id: str, id_text: str, identity: Identity) -> None:
+        """Delete a comment; deleting it again changes nothing.
+
+        Raises:
+            NotTheAuthorRejected, and what `find` and `post` raise.
+        """
+        try:
+            _, author_id = await self.find(video_id, id_text)
+        except CommentDeletedRejected:
+            return
+        if author_id != identity.author.id and _MODERATE not in identity.roles:
+            raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
+        await self._append(self._history.home(video_id), comment_deleted(video_id, id_text, identity.author.id))
+
+    async def _append(self, followed: FollowedPartition, record: NewRecord) -> tuple[int, Verdict]:
+        if self._in_flight >= self._in_flight_max:
+            raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
+        self._in_flight += 1
+        _in_flight.set(self._in_flight)
+        began_at = self._clock()
+        try:
+            offset = await self._log.append(followed.number, record)
+            acked_at = self._clock()
+            _append.observe(acked_at - began_at)
+            verdict = await followed.verdict(offset, max(0.0, began_at + self._timeout_s - acked_at))
+            _judged.observe(self._clock() - acked_at)
+            return offset, verdict
+        except TimeoutError as error:
+            _comments.labels("unknown").inc()
+            raise AppendUnknown("The comment may be written or not. Retry with the same Idempotency-Key.") from error
+        finally:
+            self._in_flight -= 1
+            _in_flight.set(self._in_flight)
+
+    async def _surviving(
+        self, followed: FollowedPartition, video_id: str, record: NewRecord, before: Occurrence
+    ) -> bytes:
+        if before.digest != record.headers["digest"]:
+            raise KeyConflictRejected("This Idempotency-Key was used for another comment. Use a new key for a new one.")
+        if before.void:
+            raise VideoEndedRejected(_ENDED)
+        if not followed.window.is_sure(before.survivor) and await self._is_preceded(followed, record, before.survivor):
+            raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
+        position = position_at(followed.epoch, before.survivor)
+        in_tail = followed.tail.find(position)
+        value = in_tail.value if in_tail is not None else await self._value_at(followed.number, before.survivor)
+        if not value:
+            raise CommentDeletedRejected("The comment that was posted with this key has been deleted since.")
+        _comments.labels("repeated").inc()
+        return render_comment(comment_id(position, followed.number), value)
+
+    async def _is_preceded(self, followed: FollowedPartition, record: NewRecord, survivor: int) -> bool:
+        """Whether the W records before a survivor hold its key too, so that it is no survivor at all."""
+        first = max((await self._log.bounds([followed.number]))[followed.number].start, survivor - followed.window.size)
+        names = ("type", "author", "key")
+        while first < survivor:
+            records, first = await self._log.read(followed.number, first, survivor, 1_000)
+            for older in records:
+                if older.key == record.key and all(older.headers.get(n) == record.headers[n] for n in names):
+                    return True
+        return False
+
+    async def _value_at(self, partition: int, offset: int) -> bytes:
+        try:
+            records, _ = await self._log.read(partition, offset, offset + 1, 1)
+        except OffsetUnavailable as error:
+            raise AppendUnknown("The first comment with this key is too old to be found. It is written.") from error
+        assert records
+        assert records[0].value is not None
+        return records[0].value
+
+
+_ENDED: Final = "The video has ended; comments are closed."

@@ -1,0 +1,100 @@
+"""The embedded form: gateway, stream job and edge in one process, on one durable file."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.applications import Starlette
+
+from consumers.app import stream_route
+from consumers.hub import Hub
+from gateway.app import gateway_routes, page_routes
+from gateway.posting import Posting
+from livecomments.cli.parts import Seams, hub_settings, kept_secret, make_app, make_follower, make_tokens
+from livecomments.history.reading import History
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.follower import Follower
+from livecomments.runtime.durable import DurableFile
+from livecomments.runtime.health import health_routes
+from livecomments.runtime.lifecycle import DrainingServer
+from livecomments.runtime.settings import Settings
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from streams.dead_letters import DeadLetters
+from streams.loop import PersistLoop
+
+DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
+
+
+@dataclass(frozen=True)
+class Service:
+    """The running parts of the embedded form."""
+
+    app: Starlette
+    hub: Hub
+    follower: Follower
+    posting: Posting
+
+
+@asynccontextmanager
+async def embedded_service(settings: Settings, seams: Seams | None = None) -> AsyncIterator[Service]:
+    """The service's parts, made and running, without a server; ends them when left.
+
+    Raises:
+        StartRefused: the data directory cannot be used.
+    """
+    seams = seams or Seams()
+    topic = f"comments-{settings.epoch}"
+    async with (
+        DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, topic, settings.epoch, settings.partitions) as log,
+        EmbeddedLog(file, DEAD_LETTER_TOPIC, settings.epoch, 1) as dead_letter_log,
+        EmbeddedStore(file) as store,
+    ):
+        dead_letters = DeadLetters(dead_letter_log, topic)
+        follower = make_follower(log, settings, seams)
+        history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
+        hub = Hub(history, hub_settings(settings), make_viewer=seams.viewer)
+        posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
+        tokens = make_tokens(settings, settings.session_secret.encode() or kept_secret(settings.data_dir))
+        job = PersistLoop(
+            log, store, dead_letters, range(settings.partitions), delay_s=settings.persist_delay_s, judge=seams.judge
+        )
+        app = make_app(
+            [
+                *page_routes(),
+                stream_route(hub),
+                *gateway_routes(history, posting, tokens),
+                *health_routes(
+                    lambda: {
+                        "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
+                        "taking": not hub.is_draining,
+                    }
+                ),
+            ]
+        )
+        async with asyncio.TaskGroup() as running:
+            tasks = [running.create_task(work) for work in (follower.run(), hub.run(), job.run())]
+            try:
+                yield Service(app, hub, follower, posting)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+
+async def serve_embedded(
+    settings: Settings, listening: socket.socket, started: Callable[[Service], None], seams: Seams | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `started` is called once requests are taken."""
+    async with embedded_service(settings, seams) as service:
+
+        async def drain() -> None:
+            service.hub.begin_drain()
+            await service.hub.drained(settings.drain_s)
+
+        server = DrainingServer(service.app, lambda: started(service), drain)
+        await server.serve([listening])

@@ -1,0 +1,85 @@
+"""Pieces of the service made from settings, the same in every form of it."""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from consumers.hub import HubSettings
+from consumers.viewer import Viewer
+from gateway.identity import JwtRules, Tokens
+from livecomments.log.follower import Follower
+from livecomments.log.interface import CommentLog
+from livecomments.log.partition import Judge
+from livecomments.log.tail import Tail, TailBounds
+from livecomments.runtime.problems import HANDLERS
+from livecomments.runtime.settings import Settings, share_of
+from schemas.judge import judge
+
+_KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
+_SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True)
+class Seams:
+    """What a test may replace to see that a checker notices."""
+
+    judge: Judge = judge
+    tail: Callable[[TailBounds, int], Tail] = Tail
+    viewer: Callable[[int, float, float], Viewer] = Viewer
+
+
+def make_follower(log: CommentLog, settings: Settings, seams: Seams, assigned: str | None = None) -> Follower:
+    """A follower of the partitions that the settings, or `assigned`, name."""
+    return Follower(
+        log,
+        share_of(assigned or settings.follow, log.partition_count),
+        TailBounds(settings.tail_records_max, settings.tail_bytes_max, settings.tail_age_max_s),
+        idle_s=settings.partition_idle_s,
+        judge=seams.judge,
+        tail=seams.tail,
+    )
+
+
+def hub_settings(settings: Settings) -> HubSettings:
+    """The hub's part of the settings."""
+    return HubSettings(
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        stale_after_s=settings.stale_after_s,
+        window_min_s=settings.window_min_ms / 1000,
+        window_max_s=settings.window_max_ms / 1000,
+        viewer_stuck_s=settings.viewer_stuck_s,
+        viewers_max=settings.viewers_max,
+    )
+
+
+def make_tokens(settings: Settings, session_secret: bytes) -> Tokens:
+    """The tokens this process accepts and makes."""
+    rules = None
+    if settings.jwt_secret:
+        rules = JwtRules(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience)
+    return Tokens(session_secret, settings.session_ttl_s, guests=settings.guests, jwt_rules=rules)
+
+
+def kept_secret(directory: Path) -> bytes:
+    """The session secret of a data directory, made once, readable by its owner only."""
+    path = directory / _KEPT_SECRET
+    if not path.exists():
+        making = path.with_suffix(".new")
+        making.unlink(missing_ok=True)
+        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        making.rename(path)
+    return path.read_bytes()
+
+
+def make_app(routes: list[BaseRoute]) -> Starlette:
+    """An application of these routes that answers errors as problems."""
+    return Starlette(routes=routes, exception_handlers=HANDLERS)

@@ -1,0 +1,155 @@
+"""`History`: reads of one video's comments that join store, log and tail."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from livecomments.history.middle import Middle
+from livecomments.history.stretch import Source, Stretch, entry_of_row, stretch
+from livecomments.log.follower import Follower
+from livecomments.log.partition import FollowedPartition, Judge
+from livecomments.log.tail import Entry, Tail
+from livecomments.store.interface import CommentStore, Row, StoreUnavailable
+from schemas.events import COMMENT_CREATED
+from schemas.judge import judge
+from schemas.limits import DEDUPE_WINDOW_RECORDS
+from schemas.partitions import partition_of
+
+_WATERMARK_AGE_MAX_S: Final = 0.25
+"""A watermark is used this long: an older one is never wrong, it only leaves more to the log."""
+_MIDDLE_BYTES_MAX: Final = 64 * 2**20
+
+
+class Found(NamedTuple):
+    """One comment: `entry` is None if it never existed; `deleted` if it did and is gone."""
+
+    entry: Entry | None
+    deleted: bool
+
+
+class Above(NamedTuple):
+    """What lies above the store, for one video. `middle` is to be used before the next await: others move it on."""
+
+    watermark: int
+    """Rows are read up to here, and no further: what follows counts on it."""
+    middle: Tail | None
+    """Covers everything between the watermark and the tail; None if nothing lies there."""
+    deleted: set[int]
+    """The positions deleted above the watermark, as of this moment. A later delete is later than `judged_through`."""
+
+
+class History:
+    """Reads of history in one process."""
+
+    def __init__(
+        self,
+        follower: Follower,
+        store: CommentStore,
+        *,
+        middle_records_max: int = 100_000,
+        window_records: int = DEDUPE_WINDOW_RECORDS,
+        judge: Judge = judge,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.follower = follower
+        self.store = store
+        self._middle_records_max = middle_records_max
+        self._window_records = window_records
+        self._judge = judge
+        self._clock = clock
+        self._middles: dict[int, Middle] = {}
+        self._watermarks: dict[int, tuple[float, int]] = {}
+
+    def home(self, video_id: str) -> FollowedPartition:
+        """The partition of a video. Raises PartitionUnavailable while its window is being read."""
+        return self.follower.partition(partition_of(video_id, self.follower.log.partition_count))
+
+    async def forward(self, video_id: str, after: int, limit: int) -> Stretch:
+        """Up to `limit` entries of every kind later than `after`, from one source; go on from `through`.
+
+        It is complete when `through` has reached the partition's `judged_through`. Deleted comments are in it without
+        a value; deletes later than `after` are in it as entries of their own.
+
+        Raises:
+            PartitionUnavailable, LogUnavailable, StoreUnavailable: try again.
+            HistoryBehind: what is asked for is neither in tail nor store, and too much to read from the log.
+        """
+        followed = self.home(video_id)
+        if after >= followed.tail.after:
+            return _of_tail(followed, video_id, after, limit)
+        above = await self.above(followed, video_id)
+        if after < above.watermark:
+            rows, examined = await self.store.read(video_id, after, above.watermark, limit, descending=False)
+            return stretch(self.entries(rows, followed, above), examined, Source.STORE)
+        if above.middle is None or after >= followed.tail.after:
+            return _of_tail(followed, video_id, after, limit)
+        entries = above.middle.forward(video_id, after, limit)
+        return stretch(entries, entries[-1].position if len(entries) == limit else followed.tail.after, Source.LOG)
+
+    async def find(self, video_id: str, position: int) -> Found:
+        """The comment at `position`, wherever it is. Raises as `forward` does."""
+        followed = self.home(video_id)
+        entry: Entry | None = None
+        if position > followed.judged_through:
+            return Found(None, False)
+        if position > followed.tail.after:
+            entry = followed.tail.find(position)
+        else:
+            above = await self.above(followed, video_id)
+            if position > above.watermark:
+                entry = above.middle.find(position) if above.middle else followed.tail.find(position)
+            else:
+                row = await self.store.read_one(video_id, position)
+                entry = self.entries([row], followed, above)[0] if row else None
+        if entry is None or entry.kind != COMMENT_CREATED or entry.video_id != video_id:
+            return Found(None, False)
+        return Found(entry, not entry.is_shown)
+
+    async def above(self, followed: FollowedPartition, video_id: str) -> Above:
+        """What lies above the store. Raises StoreUnavailable, LogUnavailable, HistoryBehind."""
+        watermark = await self._watermark(followed)
+        if watermark >= followed.tail.after:
+            return Above(watermark, None, followed.tail.deleted(video_id))
+        middle = await self._middle(followed.number).cover(watermark, lambda: followed.tail.after)
+        return Above(watermark, middle, followed.tail.deleted(video_id) | middle.deleted(video_id))
+
+    def entries(self, rows: Iterable[Row], followed: FollowedPartition, above: Above) -> list[Entry]:
+        """Stored rows as entries, with the deletes from above the store applied."""
+        entries = [entry_of_row(row, followed.number) for row in rows]
+        for entry in entries:
+            if entry.position in above.deleted:
+                entry.value = b""
+        return entries
+
+    async def _watermark(self, followed: FollowedPartition) -> int:
+        """The store's watermark, at most a moment old; older while the store is away. Raises StoreUnavailable."""
+        known = self._watermarks.get(followed.number)
+        now = self._clock()
+        if known is not None and now - known[0] <= _WATERMARK_AGE_MAX_S:
+            return known[1]
+        try:
+            watermark = await self.store.watermark(followed.epoch, followed.number)
+        except StoreUnavailable:
+            if known is None:
+                raise
+            return known[1]
+        self._watermarks[followed.number] = now, watermark
+        return watermark
+
+    def _middle(self, partition: int) -> Middle:
+        if partition not in self._middles:
+            self._middles[partition] = Middle(
+                self.follower.log,
+                partition,
+                self._window_records,
+                self._judge,
+                records_max=self._middle_records_max,
+                bytes_max=_MIDDLE_BYTES_MAX,
+            )
+        return self._middles[partition]
+
+
+def _of_tail(followed: FollowedPartition, video_id: str, after: int, limit: int) -> Stretch:
+    entries = followed.tail.forward(video_id, after, limit)
+    through = entries[-1].position if len(entries) == limit else max(after, followed.judged_through)
+    return stretch(entries, through, Source.TAIL)

@@ -1,0 +1,55 @@
+"""What a read of history gives back."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from livecomments.log.tail import Entry
+from livecomments.runtime.metrics import Counter
+from livecomments.store.interface import Row
+from schemas.errors import Unavailable
+from schemas.positions import comment_id
+
+_reads = Counter("livecomments_history_reads_total", "Reads of history, by where they were served from.", ["source"])
+
+
+class HistoryBehind(Unavailable):
+    """More lies between store and tail than may be read for one answer; the stream job is catching up."""
+
+    code = "history_behind"
+    retry_after_s = 5
+
+
+class Source(Enum):
+    """Where a stretch came from."""
+
+    TAIL = "tail"
+    LOG = "log"
+    STORE = "store"
+
+
+class Stretch(NamedTuple):
+    """Entries of one video, ascending. Together with the position asked from, complete through `through`."""
+
+    entries: list[Entry]
+    through: int
+    source: Source
+
+
+def stretch(entries: list[Entry], through: int, source: Source) -> Stretch:
+    """A stretch, counted by its source."""
+    _reads.labels(source.value).inc()
+    return Stretch(entries, through, source)
+
+
+def entry_of_row(row: Row, partition: int) -> Entry:
+    """A stored row as an entry."""
+    return Entry(
+        row.position,
+        comment_id(row.position, partition),
+        row.kind,
+        row.video_id,
+        row.author_id,
+        row.value,
+        target=row.target,
+        appended_at_ms=row.appended_at_ms,
+    )

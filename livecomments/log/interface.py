@@ -1,0 +1,105 @@
+"""`CommentLog` and `LogReader`: what every implementation of the log promises. One contract suite holds them to it."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from schemas.errors import Unavailable
+from schemas.events import NewRecord, Record
+
+
+class AppendUnavailable(Unavailable):
+    """The log did not take the record; it is not written and never will be. Try again."""
+
+    code = "overloaded"
+
+
+class AppendUnknown(Unavailable):
+    """The log did not answer in time: the record may be written now, later or never. Retry with the same key."""
+
+    code = "append_unknown"
+
+
+class LogUnavailable(Unavailable):
+    """The log cannot be read just now."""
+
+    code = "log_unavailable"
+
+
+class OffsetUnavailable(Unavailable):
+    """The log no longer holds this offset (retention passed it), or does not hold it yet. Final for this offset."""
+
+    code = "offset_unavailable"
+
+
+class Bounds(NamedTuple):
+    """What a partition holds: offsets from `start` (inclusive) to `end` (exclusive)."""
+
+    start: int
+    end: int
+
+
+class Slice(NamedTuple):
+    """Records in ascending order of offset; `next` is the offset to go on from."""
+
+    records: list[Record]
+    next: int
+
+
+class LogReader(Protocol):
+    """Reads chosen partitions from chosen offsets as they grow. One task polls; another may `assign` meanwhile."""
+
+    def assign(self, offsets: Mapping[int, int]) -> None:
+        """Read these partitions, each from its offset on, and no others. Never waits: nothing can come between."""
+
+    async def poll(self) -> list[Record]:
+        """Records of the assigned partitions, ascending within each; empty after at most half a second of silence.
+
+        Raises:
+            OffsetUnavailable: an assigned offset is not in the log; raised until it is assigned anew, in turn with the
+                others' records.
+            LogUnavailable: try again.
+        """
+
+    async def aclose(self) -> None: ...
+
+
+class CommentLog(Protocol):
+    """One topic: partitions of records in order, appended durably."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def partition_count(self) -> int: ...
+
+    async def append(self, partition: int, record: NewRecord) -> int:
+        """Append; returns the record's offset once it is durable. Appends awaited one after the other keep their order.
+
+        Cancelling leaves the outcome unknown.
+
+        Raises:
+            AppendUnavailable: not written.
+            AppendUnknown: no answer within the log's deadline.
+        """
+
+    async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        """Where these partitions start and end now; also the probe that tells whether the log answers.
+
+        Raises:
+            LogUnavailable: no answer within two seconds.
+        """
+
+    async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
+        """Up to `limit` records with start ≤ offset < end, maybe fewer. An `end` beyond the partition's end means that.
+
+        `next` is past `start` unless start ≥ end: read on from it, since compaction and markers leave holes.
+
+        Raises:
+            OffsetUnavailable: `start` is before the partition's start or after its end.
+            LogUnavailable: try again.
+        """
+
+    def follow(self) -> LogReader:
+        """A reader of its own, with nothing assigned."""
+
+    async def aclose(self) -> None: ...

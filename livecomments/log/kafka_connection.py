@@ -1,0 +1,45 @@
+"""How every Kafka client here connects, and how each is stopped for certain."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+REQUEST_TIMEOUT_S: Final = 5.0
+"""Until a request without an answer is given up; the default of 40 s is longer than any of our callers waits."""
+_METADATA_AGE_S: Final = 20.0
+"""A moved leader is noticed by its errors at once; this bounds everything else, e.g. a broker added."""
+_STOP_TIMEOUT_S: Final = REQUEST_TIMEOUT_S + 2.0
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """Where Kafka is. `security` is what aiokafka's clients take: security_protocol, ssl_context, sasl_…"""
+
+    addresses: str
+    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments that all of aiokafka's clients take."""
+        return {
+            "bootstrap_servers": self.addresses,
+            "client_id": "livecomments",
+            "request_timeout_ms": int(REQUEST_TIMEOUT_S * 1_000),
+            "metadata_max_age_ms": int(_METADATA_AGE_S * 1_000),
+            **self.security,
+        }
+
+
+async def stop(owner: Any, client: Any) -> None:
+    """Stop a producer or consumer within a bound, and close its `client` even where its own stop fails.
+
+    aiokafka's stop awaits tasks that it has just cancelled, and passes their CancelledError on as if we were cancelled.
+    """
+    stopping = asyncio.ensure_future(owner.stop())
+    await asyncio.wait([stopping], timeout=_STOP_TIMEOUT_S)
+    failed = not stopping.done() or stopping.cancelled() or stopping.exception() is not None
+    if failed:
+        stopping.cancel()
+        with contextlib.suppress(Exception):
+            await client.close()

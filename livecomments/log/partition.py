@@ -1,0 +1,92 @@
+"""One followed partition: its window, its tail, how far it is judged, and who waits for a record of it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from livecomments.log.tail import Entry, Tail
+from schemas.events import Record
+from schemas.judge import Kind, Verdict, judge
+from schemas.positions import position_at
+from schemas.window import Window
+
+ACCEPTED: Final = Verdict(Kind.ACCEPTED)
+"""What `verdict_at` answers for an accepted record; the record itself is in the tail."""
+
+Judge = Callable[[Record, Window], Verdict]
+
+
+class FollowedPartition:
+    """State of one partition. Changed only by the follower; read by everybody in the same loop."""
+
+    def __init__(self, epoch: int, window: Window, tail: Tail, next_offset: int, judge: Judge = judge) -> None:
+        self.epoch = epoch
+        self.number = window.partition
+        self.window = window
+        self.tail = tail
+        self.next_offset = next_offset
+        self._judge = judge
+        self._refused: dict[int, Verdict] = {}
+        self._waiting: dict[int, list[asyncio.Future[Verdict]]] = {}
+
+    @property
+    def judged_through(self) -> int:
+        """The position of the newest record judged; everything accepted up to it is in tail, log or store."""
+        return position_at(self.epoch, 0) + self.next_offset - 1
+
+    def apply(self, records: Sequence[Record], now: float) -> list[Entry]:
+        """Judge the next records, at the monotonic time `now`; returns the accepted ones, already in the tail.
+
+        Records before the next offset were judged already and are passed over: a reader may repeat, never skip.
+        """
+        accepted = []
+        for record in records:
+            if record.offset < self.next_offset:
+                continue
+            verdict = self._judge(record, self.window)
+            self.next_offset = record.offset + 1
+            if verdict.kind is Kind.ACCEPTED:
+                entry = Entry.of(record, verdict, self.epoch, now)
+                self.tail.append(entry, now)
+                accepted.append(entry)
+            else:
+                self._refuse(record.offset, verdict)
+            for waiter in self._waiting.pop(record.offset, ()):
+                if not waiter.done():
+                    waiter.set_result(verdict)
+        return accepted
+
+    def prime(self, records: Sequence[Record], tail_from: int, now: float) -> None:
+        """Judge records of the time before: those before offset `tail_from` only fill the window."""
+        for index, record in enumerate(records):
+            if record.offset >= tail_from:
+                self.apply(records[index:], now)
+                return
+            self._judge(record, self.window)
+            self.next_offset = record.offset + 1
+
+    async def verdict(self, offset: int, timeout_s: float) -> Verdict:
+        """The verdict on the record at `offset`, as soon as it is judged.
+
+        Raises:
+            TimeoutError: not judged in time, or so long ago that its verdict is forgotten.
+        """
+        if offset < self.next_offset:
+            if offset < self.next_offset - self.window.size:
+                raise TimeoutError
+            return self._refused.get(offset, ACCEPTED)
+        waiter: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(offset, []).append(waiter)
+        try:
+            return await asyncio.wait_for(waiter, timeout_s)
+        finally:
+            if waiter.cancelled() and offset in self._waiting:
+                self._waiting[offset].remove(waiter)
+                if not self._waiting[offset]:
+                    del self._waiting[offset]
+
+    def _refuse(self, offset: int, verdict: Verdict) -> None:
+        self._refused[offset] = verdict
+        oldest = next(iter(self._refused))
+        if oldest < offset - self.window.size:  # as many leave as come: bounded by the window
+            del self._refused[oldest]

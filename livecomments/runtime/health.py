@@ -1,0 +1,30 @@
+"""Routes for operators: live (need not be restarted), ready (may get traffic), metrics."""
+
+from collections.abc import Callable, Mapping
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from livecomments.runtime.metrics import CONTENT_TYPE_LATEST, exposition
+
+
+def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
+    """`/healthz/live`, `/healthz/ready` and `/metrics`. Ready when every check holds; the answer names them all."""
+
+    async def live(_: Request) -> Response:
+        return Response(b"ok", media_type="text/plain")
+
+    async def ready(_: Request) -> Response:
+        held = dict(checks())
+        return Response(orjson.dumps(held), 200 if all(held.values()) else 503, media_type="application/json")
+
+    async def metrics(_: Request) -> Response:
+        return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [
+        Route("/healthz/live", live, methods=["GET"]),
+        Route("/healthz/ready", ready, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+    ]

@@ -1,0 +1,63 @@
+"""A uvicorn server that drains before it closes connections, and says when it serves.
+
+uvicorn ends the lifespan only after connections have closed, so a stream would keep the process alive: the drain runs
+at the head of `shutdown` instead.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from schemas.errors import StartRefused
+
+_BACKLOG = 4_096
+"""Connections that wait to be accepted: a crowd that comes back at once."""
+_KEEP_ALIVE_S = 30
+_GRACE_S = 2
+"""After the drain, for requests still under way."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Serves `app`; on SIGTERM and SIGINT awaits `drain` before it closes connections."""
+
+    def __init__(self, app: ASGIApp, started: Callable[[], None], drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        self._started_callback = started
+        self._drain = drain
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started_callback()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._drain()
+        await super().shutdown(sockets)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to host and port; port 0 takes a free one.
+
+    Raises:
+        StartRefused: in use, not permitted, or no such address.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartRefused(f"Cannot listen on {host}:{port}: {reason}. Choose another --host or --port.") from error

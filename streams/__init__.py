@@ -1,0 +1,11 @@
+"""The stream job: from the log into the store, at least once, every row where it belongs.
+
+Flow: a runner takes the records of its partitions in order and hands them to the partition's `Persister`, which judges
+them, writes their rows, sets aside what nobody can read, and advances the watermark behind what the store acknowledged.
+
+- `persister`: what happens to one partition's records; knows no runner.
+- `dead_letters`: records set aside with their reason, in a topic of their own.
+- `loop`: the plain runner, which follows all partitions: for the embedded form.
+
+Deliberately not here: serving anybody. Whoever reads history reads the store.
+"""

@@ -1,0 +1,44 @@
+"""Dead letters: records nobody can read, set aside with their reason and origin. They never hold up what follows."""
+
+import asyncio
+import logging
+from typing import Final
+
+from livecomments.log.interface import CommentLog
+from livecomments.runtime.metrics import Counter
+from schemas.errors import Unavailable
+from schemas.events import NewRecord, Record
+
+_RETRY_S: Final = 1.0
+
+_log = logging.getLogger("livecomments.stream")
+_letters = Counter("livecomments_stream_dead_letters_total", "Records set aside.", ["reason"])
+
+
+class DeadLetters:
+    """The dead-letter topic. A letter's key and value are the record's own; its headers say where it stood and why.
+
+    A record may be set aside twice (after a crash between letter and watermark): `origin` tells.
+    """
+
+    def __init__(self, log: CommentLog, origin_topic: str) -> None:
+        self._log = log
+        self._origin_topic = origin_topic
+
+    async def put(self, record: Record, reason: str) -> None:
+        """Set `record` aside; tries until it is durable."""
+        headers = {
+            "reason": reason.encode(),
+            "origin": f"{self._origin_topic}/{record.partition}/{record.offset}".encode(),
+        }
+        if record.value is None:
+            headers["value"] = b"null"
+        letter = NewRecord(record.key or b"", record.value or b"", headers)
+        while True:
+            try:
+                await self._log.append(0, letter)
+                break
+            except Unavailable as error:
+                _log.warning("dead letter not taken, trying again", extra={"code": error.code})
+                await asyncio.sleep(_RETRY_S)
+        _letters.labels(reason).inc()

@@ -1,0 +1,182 @@
+"""The persister of one partition: judge, rows, dead letters, watermark. At least once, and idempotent.
+
+The watermark says: every record up to here is in the store, index and delete targets included. It only ever advances
+from its stored value over a contiguous prefix, so a persister whose first record lies further on reads the records
+between from the log first.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from livecomments.log.interface import CommentLog
+from livecomments.log.partition import Judge
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments.store.interface import CommentStore, Row, StoreUnavailable
+from schemas.errors import StartRefused, Unavailable
+from schemas.events import Record
+from schemas.judge import Kind, Verdict, judge
+from schemas.limits import DEDUPE_WINDOW_RECORDS
+from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of, position_at
+from schemas.window import Window
+from streams.dead_letters import DeadLetters
+
+_READ_CHUNK: Final = 1_000
+_RETRY_MAX_S: Final = 5.0
+"""Between tries of a store that is away: it is found within this after it is back."""
+WATERMARK_INTERVAL_S: Final = 1.0
+
+T = TypeVar("T")
+
+_log = logging.getLogger("livecomments.stream")
+_records = Counter("livecomments_stream_records_total", "Records taken, by verdict.", ["verdict"])
+_retries = Counter("livecomments_stream_write_retries_total", "Writes of the store that had to be repeated.")
+_write = Histogram("livecomments_stream_write_seconds", "A write, retries included.", buckets=SECONDS_BUCKETS)
+_lag_seconds = Gauge("livecomments_stream_lag_seconds", "Age of the newest record that is stored, when it was stored.")
+_lost = Counter("livecomments_stream_lost_to_retention_total", "Records the log let go of before they were stored.")
+
+
+class LogWentBack(StartRefused):
+    """The log ends before what the store has of it: the topic was made anew. Its positions would collide."""
+
+
+class Persister:
+    """One partition's way into the store. For one task."""
+
+    def __init__(
+        self,
+        log: CommentLog,
+        store: CommentStore,
+        dead_letters: DeadLetters,
+        window: Window,
+        watermark: int,
+        next_offset: int,
+        judge: Judge = judge,
+    ) -> None:
+        self.partition = window.partition
+        self.next_offset = next_offset
+        """The first offset that is not in the store."""
+        self.watermark = watermark
+        """The stored one."""
+        self._log = log
+        self._store = store
+        self._dead_letters = dead_letters
+        self._window = window
+        self._judge = judge
+
+    @classmethod
+    async def open(
+        cls,
+        log: CommentLog,
+        store: CommentStore,
+        dead_letters: DeadLetters,
+        partition: int,
+        *,
+        window_records: int = DEDUPE_WINDOW_RECORDS,
+        judge: Judge = judge,
+    ) -> "Persister":
+        """A persister that goes on where the store is complete; reads a window back first.
+
+        Raises:
+            LogWentBack: do not go on with this topic; start a new epoch.
+            LogUnavailable, StoreUnavailable: try again.
+        """
+        watermark = await store.watermark(log.epoch, partition)
+        start, end = (await log.bounds([partition]))[partition]
+        is_set = watermark >= first_position(log.epoch)
+        next_offset = offset_of(watermark) + 1 if is_set else start
+        if next_offset > end:
+            raise LogWentBack(
+                f"Partition {partition} of the log ends at {end}, but the store has it up to {next_offset}: the topic "
+                f"was made anew. Start a new epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
+            )
+        if next_offset < start:
+            _lost.inc(start - next_offset)
+            _log.critical(
+                "retention took records before they were stored",
+                extra={"partition": partition, "from_offset": next_offset, "to_offset": start},
+            )
+            next_offset = start
+        since = max(start, next_offset - window_records)
+        window = Window(
+            log.epoch, partition, log.partition_count, since=since, whole=since == start, size=window_records
+        )
+        while since < next_offset:
+            records, since = await log.read(partition, since, next_offset, _READ_CHUNK)
+            for record in records:
+                judge(record, window)
+        return cls(log, store, dead_letters, window, watermark, next_offset, judge)
+
+    async def persist(self, records: Sequence[Record]) -> None:
+        """Store these records of the partition, ascending; returns when the store has acknowledged every one.
+
+        Tries for ever. Records already stored are passed over; records missing before the first are read from the log.
+        """
+        new = [record for record in records if record.offset >= self.next_offset]
+        if not new:
+            return
+        while new[0].offset > self.next_offset:
+            await self._catch_up(new[0].offset)
+        await self._store_records(new)
+
+    async def advance_watermark(self) -> None:
+        """Write the watermark, if it has moved. A failure is left for the next time."""
+        through = position_at(self._log.epoch, 0) + self.next_offset - 1
+        if through == self.watermark or through == BEFORE_EVERYTHING:
+            return
+        try:
+            await self._store.advance_watermark(self._log.epoch, self.partition, through)
+            self.watermark = through
+        except StoreUnavailable as error:
+            _log.warning("watermark not written", extra={"partition": self.partition, "code": error.code})
+
+    async def _catch_up(self, end: int) -> None:
+        records, following = await self._with_retries(
+            lambda: self._log.read(self.partition, self.next_offset, end, _READ_CHUNK)
+        )
+        if records:
+            await self._store_records(records)
+        self.next_offset = following
+
+    async def _store_records(self, records: Sequence[Record]) -> None:
+        rows = []
+        for record in records:
+            verdict = self._judge(record, self._window)
+            _records.labels(verdict.kind.value).inc()
+            if verdict.kind is Kind.ACCEPTED:
+                rows.append(row_of(record, verdict, self._log.epoch))
+            elif verdict.kind is Kind.INVALID:
+                await self._dead_letters.put(record, verdict.reason)
+        if rows:
+            with _write.time():
+                await self._with_retries(lambda: self._store.write(rows))
+        self.next_offset = records[-1].offset + 1
+        _lag_seconds.set(max(0.0, time.time() - records[-1].appended_at_ms / 1000))
+
+    async def _with_retries(self, call: Callable[[], Awaitable[T]]) -> T:
+        delay_s = 0.05
+        while True:
+            try:
+                return await call()
+            except Unavailable as error:
+                _retries.inc()
+                _log.warning("trying again", extra={"partition": self.partition, "code": error.code})
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
+                delay_s = min(delay_s * 2, _RETRY_MAX_S)
+
+
+def row_of(record: Record, verdict: Verdict, epoch: int) -> Row:
+    """The row of an accepted record."""
+    assert record.value is not None
+    return Row(
+        verdict.video_id,
+        position_at(epoch, record.offset),
+        record.headers["type"],
+        record.headers["author"].decode("utf-8", "replace"),
+        record.value,
+        record.appended_at_ms,
+        verdict.target,
+    )
