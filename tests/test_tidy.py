@@ -1,0 +1,175 @@
+"""The rules of the house hold in this checkout, and each of them bites."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.tidy import (
+    DOORS,
+    FUNCTION_LINES_MAX,
+    MODULE_LINES_MAX,
+    READS_ENVIRONMENT,
+    RULES,
+    Rule,
+    Tree,
+    cycles,
+    docstrings,
+    doors,
+    environment,
+    floors,
+    lengths,
+    machine_paths,
+    mocking,
+    names,
+    packages,
+    reasons,
+    rooms,
+    sleeping,
+)
+
+ROOT = Path(__file__).parents[1]
+DOC = '"""What it is."""\n'
+ROOM = '"""A room.\n\n- `tail`: the newest records.\n"""\n'
+# Taken apart, so that this file obeys the rules that it tests.
+NOQA, IGNORE, PRAGMA, WORK = "# no" + "qa", "# type: " + "ignore", "# pragma: " + "no cover", "/wo" + "rk/"
+
+PROTOCOL = f"{DOC}from typing import Protocol\nclass App(Protocol):\n    {DOC}    def serve(self): "
+
+Planted = tuple[Rule, dict[str, str], str]
+
+VIOLATIONS: list[Planted] = [
+    (
+        floors,
+        {"schemas/ids.py": "from livecomments.runtime.settings import Settings"},
+        "may not import livecomments.runtime",
+    ),
+    (floors, {"schemas/ids.py": "def now():\n    import time"}, "schemas is pure"),
+    (floors, {"livecomments/runtime/logs.py": "import livecomments.log.tail"}, "may not import livecomments.log"),
+    (floors, {"livecomments/log/tail.py": "from livecomments import store"}, "may not import livecomments.store"),
+    (floors, {"livecomments/log/tail.py": "from ..store import interface"}, "may not import livecomments.store"),
+    (floors, {"livecomments/store/cql.py": "import livecomments.history"}, "may not import livecomments.history"),
+    (floors, {"livecomments/history/pages.py": "from gateway.app import App"}, "may not import gateway"),
+    (floors, {"gateway/app.py": "from consumers.hub import Hub"}, "gateway may not import consumers"),
+    (floors, {"streams/job.py": "import livecomments.cli.run"}, "streams may not import livecomments.cli"),
+    (floors, {"livecomments/util/texts.py": ""}, ""),
+    (floors, {"livecomments/util/texts.py": "import re"}, "is no room"),
+    (floors, {"consumers/hub.py": "from tests.fakes import Log", "tests/fakes.py": ""}, "may not import tests"),
+    (
+        cycles,
+        {"gateway/a.py": "import gateway.b", "gateway/b.py": "from gateway import a"},
+        "gateway.a → gateway.b → gateway.a",
+    ),
+    (
+        cycles,
+        {"gateway/__init__.py": "from gateway.a import A", "gateway/a.py": "from gateway import B"},
+        "an import cycle",
+    ),
+    (lengths, {"gateway/long.py": "x = 1\n" * MODULE_LINES_MAX}, ""),
+    (lengths, {"gateway/long.py": "x = 1\n" * (MODULE_LINES_MAX + 1)}, "301 lines"),
+    (lengths, {"infra/long.py": "def long():\n" + "    x = 1\n" * FUNCTION_LINES_MAX}, "long: 61 lines"),
+    (
+        lengths,
+        {"gateway/long.py": "class A:\n  async def long():\n" + "    x = 1\n" * FUNCTION_LINES_MAX},
+        "long: 61 lines",
+    ),
+    (lengths, {"tests/test_long.py": "x = 1\n" * 1_000}, ""),
+    (environment, {"gateway/app.py": "import os\nport = os.environ['PORT']"}, "app.py:2: reads the environment"),
+    (environment, {"gateway/app.py": "import os\nport = os.getenv('PORT')"}, "reads the environment"),
+    (environment, {"streams/job.py": "from os import environ"}, "reads the environment"),
+    (environment, {"livecomments/runtime/settings.py": "import os\nos.environ"}, "reads the environment"),
+    (environment, {next(iter(READS_ENVIRONMENT)): "import os\nos.environ"}, ""),
+    *[(doors, {"consumers/hub.py": f"import {library}"}, f"may import {library}") for library in DOORS],
+    (doors, {"livecomments/log/follower.py": "from aiokafka.errors import KafkaError"}, "may import aiokafka"),
+    (doors, {"livecomments/log/kafka_reader.py": "from aiokafka import AIOKafkaConsumer"}, ""),
+    (docstrings, {"gateway/app.py": "x = 1"}, "the module has no docstring"),
+    (docstrings, {"gateway/app.py": '"""."""\n'}, "the module has no docstring"),
+    (docstrings, {"gateway/app.py": DOC + "class App: ..."}, "App has no docstring"),
+    (docstrings, {"gateway/app.py": DOC + "def serve(): print()"}, "serve has no docstring"),
+    (docstrings, {"gateway/app.py": DOC + "def twice(x: int) -> int: return 2 * x"}, ""),
+    (
+        docstrings,
+        {"gateway/app.py": DOC + f"class App:\n    {DOC}    async def serve(self): print()"},
+        "App.serve has no",
+    ),
+    (docstrings, {"gateway/app.py": DOC + f"class App:\n    {DOC}    async def aclose(self): print()"}, ""),
+    (
+        docstrings,
+        {"gateway/app.py": f"{DOC}import asyncio\nclass App(asyncio.Protocol):\n    {DOC}    def pause(self): print()"},
+        "",
+    ),
+    (
+        docstrings,
+        {"gateway/app.py": PROTOCOL + "..."},
+        "App.serve has no docstring",
+    ),
+    (
+        docstrings,
+        {
+            "gateway/doors.py": PROTOCOL + "'It ends.'",
+            "gateway/app.py": DOC + f"class RealApp:\n    {DOC}    def serve(self): print()",
+        },
+        "",
+    ),
+    (rooms, {"gateway/__init__.py": ROOM, "gateway/tail.py": "", "gateway/hub.py": ""}, "does not name `hub`"),
+    (rooms, {"gateway/__init__.py": ROOM, "gateway/tail.py": "", "gateway/page/a.js": ""}, "does not name `page`"),
+    (rooms, {"gateway/__init__.py": ROOM}, "names `tail`, which is not there"),
+    (rooms, {"gateway/__init__.py": ROOM, "gateway/tail.py": ""}, ""),
+    (names, {"gateway/app.py": "class HTTPHandler: ..."}, "HTTPHandler: no Handler"),
+    (names, {"tests/fakes.py": "class _DataDir: ..."}, "no Data"),
+    (names, {"gateway/app.py": "class Database: ..."}, ""),
+    (reasons, {"gateway/app.py": f"x = 1  {NOQA}"}, "without the rule"),
+    (reasons, {"gateway/app.py": f"{NOQA.replace('#', '# ruff:')}"}, "without the rule"),
+    (reasons, {"gateway/app.py": f"x = 1  {NOQA}: S608"}, "without a reason"),
+    (reasons, {"gateway/app.py": f"x = 1  {IGNORE}"}, "without the rule"),
+    (reasons, {"tests/app.py": f"x = 1  {IGNORE}[attr-defined]"}, "without a reason"),
+    (reasons, {"gateway/app.py": f"x = 1  {IGNORE}[attr-defined]  {NOQA}: S608"}, "without a reason"),
+    (reasons, {"gateway/app.py": f"x = 1  {PRAGMA}"}, "without a reason"),
+    (reasons, {"gateway/app.py": f"x = 1  {IGNORE}[attr-defined]  # untyped before 3.14"}, ""),
+    (reasons, {"gateway/app.py": f"# The stubs lack it.\nx = 1  {IGNORE}[attr-defined]"}, ""),
+    (machine_paths, {"docs/GOTCHAS.md": f"See {WORK}main."}, "GOTCHAS.md:1: a path of one machine"),
+    (machine_paths, {"docs/GOTCHAS.md": f"See https://example.org{WORK}main and net{WORK}x."}, ""),
+    (sleeping, {"tests/test_hub.py": "import time\ntime.sleep(PAUSE_S)"}, "test_hub.py:2: pass a clock"),
+    (
+        sleeping,
+        {"tests/test_hub.py": "import asyncio\nasync def test():\n    await asyncio.sleep(0.1)"},
+        "pass a clock",
+    ),
+    (
+        sleeping,
+        {"tests/test_hub.py": "import asyncio\nasync def test():\n    while True:\n        await asyncio.sleep(1)"},
+        "clock",
+    ),
+    (sleeping, {"tests/test_hub.py": "import asyncio\nasync def test():\n    await asyncio.sleep(0)"}, ""),
+    (sleeping, {"tests/wait.py": "import time\ndef wait(done):\n    while not done():\n        time.sleep(0.01)"}, ""),
+    (mocking, {"tests/test_hub.py": "from unittest.mock import patch"}, "no mocks"),
+    (mocking, {"tests/test_hub.py": "from unittest import mock"}, "no mocks"),
+    (packages, {"tests/log/test_tail.py": "", "tests/__init__.py": ""}, "tests/log: has no __init__.py"),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_checkout_keeps(rule: Rule) -> None:
+    broken = rule(Tree(ROOT))
+    assert not broken, "\n".join([f"{(rule.__doc__ or '').splitlines()[0]}", *broken])
+
+
+@pytest.mark.parametrize(("rule", "files", "said"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_rule_sees_what_breaks_it_and_nothing_else(
+    tmp_path: Path, rule: Rule, files: dict[str, str], said: str
+) -> None:
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    broken = rule(Tree(tmp_path))
+    assert len(broken) == (1 if said else 0), broken
+    assert all(said in sentence for sentence in broken)
+
+
+def test_every_rule_has_a_violation_that_it_sees() -> None:
+    assert {rule for rule, _, said in VIOLATIONS if said} == set(RULES)
+
+
+def test_the_checkout_has_files_to_look_at() -> None:
+    tree = Tree(ROOT)
+    assert len(tree.ours) > 20
+    assert tree.tests

@@ -1,0 +1,480 @@
+"""The rules of the house, each a function from a source tree to the sentences that say where it is broken.
+
+`tests/test_tidy.py` runs them on the checkout, and on small trees with a planted violation each. Each says where it
+holds: *ours* is the five packages that are shipped, *source* is all Python but the tests, *tests* is `tests/`.
+"""
+
+import ast
+import fnmatch
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+Rule = Callable[["Tree"], list[str]]
+
+OURS: Final = ("schemas", "livecomments", "gateway", "streams", "consumers")
+MODULE_LINES_MAX: Final = 300
+FUNCTION_LINES_MAX: Final = 60
+
+MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
+    "schemas": (),
+    "livecomments": (),
+    "livecomments.runtime": ("schemas",),
+    "livecomments.log": ("schemas", "livecomments.runtime"),
+    "livecomments.store": ("schemas", "livecomments.runtime"),
+    "livecomments.history": ("schemas", "livecomments.runtime", "livecomments.log", "livecomments.store"),
+    "gateway": ("schemas", "livecomments.runtime", "livecomments.log", "livecomments.store", "livecomments.history"),
+    "streams": ("schemas", "livecomments.runtime", "livecomments.log", "livecomments.store", "livecomments.history"),
+    "consumers": ("schemas", "livecomments.runtime", "livecomments.log", "livecomments.store", "livecomments.history"),
+    "livecomments.cli": (
+        *("schemas", "livecomments.runtime", "livecomments.log", "livecomments.store", "livecomments.history"),
+        *("gateway", "streams", "consumers"),
+    ),
+}
+"""Room → the rooms below it. A room may always import itself; nothing of ours imports tests, infra, bench or chaos."""
+
+IMPURE: Final = frozenset(
+    ("asyncio", "io", "logging", "os", "pathlib", "prometheus_client", "random", "secrets", "socket", "sqlite3")
+) | {"subprocess", "threading", "time"}
+"""What `schemas` may not import: it decides by its arguments alone."""
+IMPURE_ALL_THE_SAME: Final = {
+    ("schemas/window.py", "secrets"): "spreads a hash table, so that nobody can choose colliding keys",
+}
+
+READS_ENVIRONMENT: Final = {
+    "livecomments/cli/__main__.py": "hands os.environ to Settings.load, the only place that knows its names",
+}
+
+DOORS: Final[dict[str, tuple[str, ...]]] = {
+    "aiokafka": ("livecomments/log/kafka*.py", "livecomments/log/topics.py"),
+    "cassandra": ("livecomments/store/cql*.py", "livecomments/store/migrations.py"),
+    "faust": ("streams/faust_*.py",),
+    "mode": ("streams/faust_*.py",),
+    "sqlite3": ("livecomments/runtime/durable.py", "livecomments/log/embedded*.py", "livecomments/store/embedded*.py"),
+    "jwt": ("gateway/*.py",),
+}
+"""Library → the modules of ours that know it: untyped, heavy, or one whose use must stay in one place."""
+
+BANNED_NAMES: Final = frozenset(
+    ("Manager", "Service", "Handler", "Helper", "Util", "Utils", "Impl", "Base", "Data", "Info")
+)
+FIXED_VERBS: Final = frozenset(("begin_drain", "drain", "aclose"))
+"""Their meaning is the same everywhere (CONTRIBUTING.md), so that they need no docstring of their own."""
+INTERFACES: Final = frozenset(("Protocol", "ABC"))
+SAY_NOTHING: Final = frozenset(("typing", "abc", "enum", "collections", "dataclasses"))
+"""Libraries whose classes don't speak for the methods of their heirs."""
+
+_DIRECTIVE: Final = re.compile(
+    r"#\s*(?P<bare>type:\s*ignore(?!\[)|(ruff:\s*)?noqa(?!:\s*[A-Z]))"
+    r"|#\s*(type:\s*ignore\[[\w, -]*\]|(ruff:\s*)?noqa:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*)"
+    r"|#\s*(pragma:\s*no \w+|mypy:\s*[\w=-]+)"
+)
+# In two halves, so that this file obeys its own rule.
+_MACHINE_PATH: Final = re.compile(r"(?<![\w.~-])/" + r"(?:work|root)/(?=\w)|/tmp/" + r"bash_jobs")
+_SKIPPED_DIRS: Final = frozenset(("node_modules", "__pycache__", "build", "dist", "data"))
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Python file: its path in the tree, its text and its syntax."""
+
+    path: str
+    text: str
+
+    @cached_property
+    def syntax(self) -> ast.Module:
+        """The parsed file."""
+        return ast.parse(self.text)
+
+    @property
+    def name(self) -> str:
+        """As it is imported: `livecomments.log` for its `__init__.py`."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is shipped."""
+        return self.path.split("/")[0] in OURS
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is under `tests/`."""
+        return self.path.startswith("tests/")
+
+    def imports(self) -> Iterator[tuple[str, str, int]]:
+        """(module, member or "", line) of every import, wherever in the file it stands."""
+        for node in ast.walk(self.syntax):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, "", node.lineno) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from ((self._absolute(node), alias.name, node.lineno) for alias in node.names)
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        package = self.path.split("/")[: -node.level]
+        return ".".join([*package, *([node.module] if node.module else [])])
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a checkout, or of a directory that is none."""
+
+    root: Path
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Paths relative to the root; in a checkout those that git knows or would add."""
+        if (self.root / ".git").exists():
+            listed = subprocess.run(
+                ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+                cwd=self.root,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.split("\0")
+            return sorted(path for path in set(listed) if path and (self.root / path).is_file())
+        found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
+        return sorted(path.as_posix() for path in found if not _SKIPPED_DIRS.intersection(path.parts))
+
+    @cached_property
+    def modules(self) -> list[Module]:
+        """Every Python file."""
+        return [Module(path, (self.root / path).read_text()) for path in self.files if path.endswith(".py")]
+
+    @property
+    def ours(self) -> list[Module]:
+        """Those that are shipped."""
+        return [module for module in self.modules if module.is_ours]
+
+    @property
+    def source(self) -> list[Module]:
+        """All but the tests."""
+        return [module for module in self.modules if not module.is_test]
+
+    @property
+    def tests(self) -> list[Module]:
+        """The tests and what they share."""
+        return [module for module in self.modules if module.is_test]
+
+
+def floors(tree: Tree) -> list[str]:
+    """Ours: imports run one way, downward, and `schemas` is pure."""
+    others = {path.split("/")[0] for path in tree.files if path.endswith(".py")} - set(OURS)
+    broken = []
+    for module in tree.ours:
+        room = _room(module.name)
+        for imported, member, line in module.imports():
+            target = _room(f"{imported}.{member}" if imported == "livecomments" else imported)
+            if room not in MAY_IMPORT:
+                broken.append(f"{module.path}:{line}: {room} is no room of MAY_IMPORT")
+            elif target.split(".")[0] in OURS and target != room and target not in MAY_IMPORT[room]:
+                broken.append(f"{module.path}:{line}: {room} may not import {target}")
+            elif imported.split(".")[0] in others:
+                broken.append(f"{module.path}:{line}: what is shipped may not import {imported}")
+            elif _is_impure(module, imported):
+                broken.append(f"{module.path}:{line}: schemas is pure and may not import {imported}")
+    return broken
+
+
+def cycles(tree: Tree) -> list[str]:
+    """Source: no module imports itself by way of others, not even inside a function or for types alone."""
+    names = {module.name: module for module in tree.source}
+    edges = {name: _targets(module, names) for name, module in names.items()}
+    state: dict[str, int] = {}
+    broken: list[str] = []
+
+    def visit(name: str, path: list[str]) -> None:
+        state[name] = 1
+        for target in sorted(edges[name]):
+            if state.get(target) == 1:
+                broken.append(" → ".join([*path[path.index(target) :], target]) + ": an import cycle")
+            elif target not in state:
+                visit(target, [*path, target])
+        state[name] = 2
+
+    for name in sorted(edges):
+        if name not in state:
+            visit(name, [name])
+    return broken
+
+
+def lengths(tree: Tree) -> list[str]:
+    """Source: a module and a function fit into a head. Tests are lists, and may be long."""
+    broken = []
+    for module in tree.source:
+        lines = len(module.text.splitlines())
+        if lines > MODULE_LINES_MAX:
+            broken.append(f"{module.path}: {lines} lines, at most {MODULE_LINES_MAX}")
+        for node in _functions(module):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                broken.append(f"{module.path}:{node.lineno}: {node.name}: {lines} lines, at most {FUNCTION_LINES_MAX}")
+    return broken
+
+
+def environment(tree: Tree) -> list[str]:
+    """Ours: the environment is read in one place; all else gets `Settings`."""
+    broken = []
+    for module in tree.ours:
+        if module.path in READS_ENVIRONMENT:
+            continue
+        names = {"environ", "environb", "getenv", "getenvb"}
+        lines = {
+            node.lineno
+            for node in ast.walk(module.syntax)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+            if node.attr in names
+        }
+        lines |= {line for imported, member, line in module.imports() if imported == "os" and member in names}
+        broken += [f"{module.path}:{line}: reads the environment; take Settings instead" for line in sorted(lines)]
+    return broken
+
+
+def doors(tree: Tree) -> list[str]:
+    """Ours: each untyped or heavy library has one door."""
+    return [
+        f"{module.path}:{line}: only {', '.join(DOORS[library])} may import {library}"
+        for module in tree.ours
+        for library, line in sorted({(imported.split(".")[0], line) for imported, _, line in module.imports()})
+        if library in DOORS and not any(fnmatch.fnmatch(module.path, pattern) for pattern in DOORS[library])
+    ]
+
+
+def docstrings(tree: Tree) -> list[str]:
+    """Source: public modules, classes, functions and methods say what their types cannot.
+
+    Excused are properties, the verbs whose meaning is fixed, what returns one expression, and a method for which an
+    interface, a documented class above it, or a library's class speaks.
+    """
+    documented = _documented_methods(tree)
+    of_the_tree = {module.name.split(".")[0] for module in tree.modules}
+    broken = []
+    for module in tree.source:
+        if not (ast.get_docstring(module.syntax) or "").strip(". \n"):
+            broken.append(f"{module.path}:1: the module has no docstring")
+        for node in module.syntax.body:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+                continue
+            if not ast.get_docstring(node) and not _speaks_for_itself(node):
+                broken.append(f"{module.path}:{node.lineno}: {node.name} has no docstring")
+            if isinstance(node, ast.ClassDef):
+                broken += [
+                    f"{module.path}:{method.lineno}: {node.name}.{method.name} has no docstring"
+                    for method in _undocumented_methods(node)
+                    if method.name not in documented and not _inherits_from_elsewhere(node, module, of_the_tree)
+                ]
+    return broken
+
+
+def rooms(tree: Tree) -> list[str]:
+    """Source: the door of a room (`__init__.py`) names every file in it, and no file that is not there.
+
+    Files are named in back quotes: anywhere in the docstring for the first half; in its list (`- `name`: …`) for the
+    second. A folder stands for what is in it.
+    """
+    broken = []
+    for module in tree.source:
+        if not module.path.endswith("/__init__.py"):
+            continue
+        room = module.path.removesuffix("__init__.py")
+        inside = {path.removeprefix(room).split("/")[0] for path in tree.files if path.startswith(room)}
+        names = {entry.removesuffix(".py") for entry in inside - {"__init__.py"}}
+        doc = ast.get_docstring(module.syntax) or ""
+        mentioned = {_file_named(word) for word in re.findall(r"`([^`]+)`", doc)}
+        listed = {_file_named(word) for line in _bullets(doc) for word in re.findall(r"`([^`]+)`", line)}
+        broken += [f"{module.path}: does not name `{name}`" for name in sorted(names - mentioned)]
+        broken += [f"{module.path}: names `{name}`, which is not there" for name in sorted(listed - names)]
+    return broken
+
+
+def names(tree: Tree) -> list[str]:
+    """Everywhere: no class is called by a word that says nothing."""
+    return [
+        f"{module.path}:{node.lineno}: {node.name}: no {word}, say what it is"
+        for module in tree.modules
+        for node in ast.walk(module.syntax)
+        if isinstance(node, ast.ClassDef)
+        for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*", node.name)
+        if word in BANNED_NAMES
+    ]
+
+
+def reasons(tree: Tree) -> list[str]:
+    """Everywhere: whoever silences a tool says which rule and why, behind it or in a comment right above."""
+    broken = []
+    for module in tree.modules:
+        comments = {token.start[0]: token for token in _comments(module.text)}
+        for line, token in comments.items():
+            found = _DIRECTIVE.search(token.string)
+            if not found:
+                continue
+            above = comments.get(line - 1)
+            reason = _DIRECTIVE.sub("", token.string) + (above.string if above and _stands_alone(above) else "")
+            if found["bare"]:
+                broken.append(f"{module.path}:{line}: {found[0]}: without the rule it silences")
+            elif not re.search(r"[^\W\d_]{4}", reason):
+                broken.append(f"{module.path}:{line}: {found[0]}: without a reason")
+    return broken
+
+
+def machine_paths(tree: Tree) -> list[str]:
+    """Every file: nothing that exists on one machine only."""
+    broken = []
+    for path in tree.files:
+        try:
+            text = (tree.root / path).read_text()
+        except UnicodeDecodeError:
+            continue
+        broken += [
+            f"{path}:{number}: a path of one machine: {found[0]}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if (found := _MACHINE_PATH.search(line))
+        ]
+    return broken
+
+
+def sleeping(tree: Tree) -> list[str]:
+    """Tests: no sleeping but between two looks at a condition (`while not …:`). `asyncio.sleep(0)` lets others run."""
+    broken = []
+    for module in tree.tests:
+        polls = {
+            id(inner)
+            for loop in ast.walk(module.syntax)
+            if isinstance(loop, ast.While) and not isinstance(loop.test, ast.Constant)
+            for inner in ast.walk(loop)
+        }
+        broken += [
+            f"{module.path}:{node.lineno}: pass a clock, or wait for a condition with a bound"
+            for node in ast.walk(module.syntax)
+            if isinstance(node, ast.Call) and id(node) not in polls and _sleeps(node)
+        ]
+    return broken
+
+
+def mocking(tree: Tree) -> list[str]:
+    """Tests: no mocks; the embedded log and store are the fakes, and seams are arguments."""
+    return [
+        f"{module.path}:{line}: no mocks: use the embedded implementation or an argument"
+        for module in tree.tests
+        for imported, member, line in module.imports()
+        if imported in ("unittest.mock", "mock") or (imported, member) == ("unittest", "mock")
+    ]
+
+
+def packages(tree: Tree) -> list[str]:
+    """Tests: each folder of tests is a package, so that two rooms may have a `test_embedded.py`."""
+    folders = {module.path.rpartition("/")[0] for module in tree.tests}
+    return [f"{folder}: has no __init__.py" for folder in sorted(folders) if f"{folder}/__init__.py" not in tree.files]
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    *(floors, cycles, lengths, environment, doors, docstrings, rooms, names, reasons, machine_paths, sleeping, mocking),
+    packages,
+)
+
+
+def _room(name: str) -> str:
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "livecomments" else parts[0]
+
+
+def _is_impure(module: Module, imported: str) -> bool:
+    impure = _room(module.name) == "schemas" and imported.split(".")[0] in IMPURE
+    return impure and (module.path, imported) not in IMPURE_ALL_THE_SAME
+
+
+def _targets(module: Module, names: Iterable[str]) -> set[str]:
+    found = set()
+    for imported, member, _ in module.imports():
+        target = f"{imported}.{member}"
+        found.add(target if target in names else imported)
+    return found & set(names) - ({module.name} if not module.path.endswith("__init__.py") else set())
+
+
+def _functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(module.syntax):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _speaks_for_itself(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """A function that returns one expression, a property, an overload."""
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if any(word.endswith(("property", ".setter", "overload")) for word in decorators):
+        return True
+    return not decorators and len(node.body) == 1 and isinstance(node.body[0], ast.Return)
+
+
+def _methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _undocumented_methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for method in _methods(node):
+        excused = method.name.startswith("_") or method.name in FIXED_VERBS or _speaks_for_itself(method)
+        if not excused and not ast.get_docstring(method):
+            yield method
+
+
+def _classes(tree: Tree) -> Iterator[ast.ClassDef]:
+    for module in tree.source:
+        yield from (node for node in module.syntax.body if isinstance(node, ast.ClassDef))
+
+
+def _base_names(node: ast.ClassDef) -> list[str]:
+    return [re.sub(r"\[.*", "", ast.unparse(base)).split(".")[-1] for base in node.bases]
+
+
+def _documented_methods(tree: Tree) -> set[str]:
+    """Methods that some interface of the tree, or a class that others inherit from, documents."""
+    inherited = {name for node in _classes(tree) for name in _base_names(node)}
+    return {
+        method.name
+        for node in _classes(tree)
+        if node.name in inherited or INTERFACES.intersection(_base_names(node))
+        for method in _methods(node)
+        if ast.get_docstring(method)
+    }
+
+
+def _inherits_from_elsewhere(node: ast.ClassDef, module: Module, of_the_tree: set[str]) -> bool:
+    """Whether a library's class speaks for its methods."""
+    imported = {}
+    for library, member, _ in module.imports():
+        imported[member or library.split(".")[0]] = library.split(".")[0]
+    origins = {imported.get(ast.unparse(base).split(".")[0].split("[")[0], "") for base in node.bases}
+    return bool(origins - of_the_tree - SAY_NOTHING - {""})
+
+
+def _bullets(doc: str) -> Iterator[str]:
+    """What stands before the colon in each item of a docstring's list."""
+    for line in doc.splitlines():
+        if line.startswith("- `"):
+            yield re.split(r":(?= |$)", line)[0]
+
+
+def _file_named(word: str) -> str:
+    return word.rstrip("/").removesuffix(".py")
+
+
+def _comments(text: str) -> Iterator[tokenize.TokenInfo]:
+    return (token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT)
+
+
+def _stands_alone(comment: tokenize.TokenInfo) -> bool:
+    return comment.line.lstrip().startswith("#") and not _DIRECTIVE.search(comment.string)
+
+
+def _sleeps(node: ast.Call) -> bool:
+    called = ast.unparse(node.func)
+    if called == "time.sleep":
+        return True
+    argument = node.args[0] if node.args else None
+    return called in ("asyncio.sleep", "sleep") and isinstance(argument, ast.Constant) and argument.value != 0
