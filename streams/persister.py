@@ -84,15 +84,7 @@ class Persister:
             LogWentBack: do not go on with this topic; start a new epoch.
             LogUnavailable, StoreUnavailable: try again.
         """
-        watermark = await store.watermark(log.epoch, partition)
-        start, end = (await log.bounds([partition]))[partition]
-        is_set = watermark >= first_position(log.epoch)
-        next_offset = offset_of(watermark) + 1 if is_set else start
-        if next_offset > end:
-            raise LogWentBack(
-                f"Partition {partition} of the log ends at {end}, but the store has it up to {next_offset}: the topic "
-                f"was made anew. Start a new epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
-            )
+        watermark, next_offset, start = await cls.check(log, store, partition)
         if next_offset < start:
             _lost.inc(start - next_offset)
             _log.critical(
@@ -109,6 +101,24 @@ class Persister:
             for record in records:
                 judge(record, window)
         return cls(log, store, dead_letters, window, watermark, next_offset, judge)
+
+    @staticmethod
+    async def check(log: CommentLog, store: CommentStore, partition: int) -> tuple[int, int, int]:
+        """`(watermark, next offset to store, first offset the log holds)` of a partition.
+
+        Raises:
+            LogWentBack: do not go on with this topic; start a new epoch.
+            LogUnavailable, StoreUnavailable: try again.
+        """
+        watermark = await store.watermark(log.epoch, partition)
+        start, end = (await log.bounds([partition]))[partition]
+        next_offset = offset_of(watermark) + 1 if watermark >= first_position(log.epoch) else start
+        if next_offset > end:
+            raise LogWentBack(
+                f"Partition {partition} of the log ends at {end}, but the store has it up to {next_offset}: the topic "
+                f"was made anew. Start a new epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
+            )
+        return watermark, next_offset, start
 
     async def persist(self, records: Sequence[Record]) -> None:
         """Store these records of the partition, ascending; returns when the store has acknowledged every one.

@@ -5,7 +5,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.applications import Starlette
 
@@ -13,7 +12,15 @@ from consumers.app import stream_route
 from consumers.hub import Hub
 from gateway.app import gateway_routes, page_routes
 from gateway.posting import Posting
-from livecomments.cli.parts import Seams, hub_settings, kept_secret, make_app, make_follower, make_tokens
+from livecomments.cli.parts import (
+    DEAD_LETTER_TOPIC,
+    Seams,
+    hub_settings,
+    kept_secret,
+    make_app,
+    make_follower,
+    make_tokens,
+)
 from livecomments.history.reading import History
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
@@ -26,8 +33,6 @@ from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
 from streams.dead_letters import DeadLetters
 from streams.loop import PersistLoop
-
-DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
 
 
 @dataclass(frozen=True)

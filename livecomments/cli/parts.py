@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from livecomments.runtime.problems import HANDLERS
 from livecomments.runtime.settings import Settings, share_of
 from schemas.judge import judge
 
+DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
 _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
 
@@ -80,6 +81,6 @@ def kept_secret(directory: Path) -> bytes:
     return path.read_bytes()
 
 
-def make_app(routes: list[BaseRoute]) -> Starlette:
+def make_app(routes: Sequence[BaseRoute]) -> Starlette:
     """An application of these routes that answers errors as problems."""
     return Starlette(routes=routes, exception_handlers=HANDLERS)

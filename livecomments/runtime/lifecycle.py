@@ -4,8 +4,10 @@ uvicorn ends the lifespan only after connections have closed, so a stream would 
 at the head of `shutdown` instead.
 """
 
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,9 +22,20 @@ _GRACE_S = 2
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves `app`; on SIGTERM and SIGINT awaits `drain` before it closes connections."""
+    """Serves `app`; on SIGTERM and SIGINT awaits `drain` before it closes connections, and returns.
 
-    def __init__(self, app: ASGIApp, started: Callable[[], None], drain: Callable[[], Awaitable[None]]) -> None:
+    uvicorn raises the signal again after that, which would skip whatever its caller still has to close. A server that
+    does not take signals is ended by `should_exit`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        started: Callable[[], None],
+        drain: Callable[[], Awaitable[None]],
+        *,
+        takes_signals: bool = True,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -39,6 +52,17 @@ class DrainingServer(uvicorn.Server):
         )
         self._started_callback = started
         self._drain = drain
+        self._takes_signals = takes_signals
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        taken = (signal.SIGTERM, signal.SIGINT) if self._takes_signals else ()
+        before = {number: signal.signal(number, self.handle_exit) for number in taken}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -29,12 +29,14 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 takes a free one.")
+    internal_port: int = _setting(9090, "Health and metrics of the distributed form, apart from the public port.")
     # A Path is immutable, so sharing the default is safe.
     data_dir: Path = _setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
     kafka: str = _setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
     cql: str = _setting("", "CQL contact points (host:port, comma-separated). Empty: the embedded store.")
     cql_keyspace: str = _setting("livecomments", "Keyspace of the store.")
     cql_datacenter: str = _setting("datacenter1", "Local datacenter of the CQL driver's load balancing.")
+    replicas: int = _setting(3, "Replicas of topics and keyspace: a 201 is on a majority of them.")
     epoch: int = _setting(1, "Generation of the comments topic: its name is comments-<epoch>.")
     partitions: int = _setting(8, "Partitions of the embedded log, fixed when its file is made.")
     follow: str = _setting("all", "Partitions always followed: all, a list (0,5,7), or i/n, the i-th share of n edges.")
@@ -94,6 +96,8 @@ class Settings:
         """What is wrong with these values, each a sentence that names the setting and its value, masked if secret."""
         rules: list[tuple[str, bool, str]] = [
             ("port", 0 <= self.port <= 65_535, "must be 0 to 65535"),
+            ("internal_port", 0 <= self.internal_port <= 65_535, "must be 0 to 65535"),
+            ("replicas", 1 <= self.replicas <= 9, "must be 1 to 9"),
             ("epoch", 1 <= self.epoch <= EPOCH_MAX, f"must be 1 to {EPOCH_MAX}"),
             ("partitions", 1 <= self.partitions <= 1_024, "must be 1 to 1024"),
             ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
