@@ -1,0 +1,41 @@
+"""What the deployment says of itself: where backfills and history reads were served from. Only where it says so."""
+
+import re
+from collections import Counter
+from typing import Final
+
+from livecomments.cli.load.client import CONNECT_TIMEOUT_S, Pool
+
+SERIES: Final = {
+    "livecomments_edge_backfills_total": "backfills",
+    "livecomments_history_reads_total": "history reads",
+}
+"""The counters that are read, and what they are called in the report."""
+
+_LINE: Final = re.compile(r'^(\w+)\{[^}]*\bsource="([^"]*)"[^}]*\} ([0-9.eE+]+)', re.MULTILINE)
+
+
+def by_source(text: str) -> Counter[str]:
+    """`backfills from tail` and so on, out of the Prometheus text format; other series are passed over."""
+    counts: Counter[str] = Counter()
+    for name, source, value in _LINE.findall(text):
+        if name in SERIES:
+            counts[f"{SERIES[name]} from {source}"] += int(float(value))
+    return counts
+
+
+async def scrape(pool: Pool) -> Counter[str] | None:
+    """The counters now; None where `/metrics` is not to be had at this address."""
+    try:
+        async with pool.wire() as wire:
+            response = await wire.ask(pool.origin.head("GET", "/metrics", {}), CONNECT_TIMEOUT_S)
+    except OSError:
+        return None
+    return by_source(response.body.decode("utf-8", "replace")) if response.head.status == 200 else None
+
+
+def since(before: Counter[str] | None, after: Counter[str] | None) -> dict[str, int] | None:
+    """What was counted in between; None when either is missing. A process that restarted counts from its start."""
+    if before is None or after is None:
+        return None
+    return {name: after[name] - (before[name] if before[name] <= after[name] else 0) for name in sorted(after)}
