@@ -9,8 +9,7 @@ from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES, EmbeddedStore
 from livecomments.store.interface import StoreUnavailable
 from schemas.errors import StartRefused
-
-from .examples import END, START, comment
+from tests.store.examples import END, START, comment
 
 
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:

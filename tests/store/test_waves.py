@@ -6,8 +6,7 @@ import pytest
 
 from livecomments.store.interface import BUCKET_BITS, Row
 from livecomments.store.waves import LISTED_MAX, WAVE_MAX, read_in_waves
-
-from .examples import BUCKET, comment
+from tests.store.examples import BUCKET, comment
 
 
 class Shelves:
