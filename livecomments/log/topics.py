@@ -91,9 +91,10 @@ async def create_missing(connection: KafkaConnection, topics: Iterable[Topic]) -
             if code and for_code(code).__name__ != "TopicAlreadyExistsError":  # another may create it with us
                 raise LogUnavailable(f"Kafka does not create topic {name}: {reason or for_code(code).__name__}.")
         async with asyncio.timeout(_READY_TIMEOUT_S):
-            while not _usable(await _found(admin, missing), missing):
+            while True:
+                if _usable(await _found(admin, missing), missing):
+                    return missing
                 await asyncio.sleep(_READY_POLL_S)
-        return missing
 
 
 async def compare(connection: KafkaConnection, topics: Iterable[Topic]) -> list[str]:
@@ -109,7 +110,7 @@ async def compare(connection: KafkaConnection, topics: Iterable[Topic]) -> list[
         if topic.name in found:
             sentences += differences(topic, found[topic.name], connection.addresses)
         else:
-            sentences.append(f"Topic {topic.name} does not exist. Create it: livecomments topics --create")
+            sentences.append(f"Topic {topic.name} does not exist. Create it: livecomments topics")
     return sentences
 
 
