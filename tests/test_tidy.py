@@ -13,6 +13,7 @@ from tests.tidy import (
     Rule,
     Tree,
     cycles,
+    dependencies,
     docstrings,
     doors,
     environment,
@@ -29,6 +30,7 @@ from tests.tidy import (
 
 ROOT = Path(__file__).parents[1]
 DOC = '"""What it is."""\n'
+PROJECT = '[project]\ndependencies = ["pyjwt>=2", "httptools"]\n[dependency-groups]\ndev = ["aiohttp>=3"]'
 ROOM = '"""A room.\n\n- `tail`: the newest records.\n"""\n'
 # Taken apart, so that this file obeys the rules that it tests.
 NOQA, IGNORE, PRAGMA, WORK = "# no" + "qa", "# type: " + "ignore", "# pragma: " + "no cover", "/wo" + "rk/"
@@ -81,6 +83,15 @@ VIOLATIONS: list[Planted] = [
     *[(doors, {"consumers/hub.py": f"import {library}"}, f"may import {library}") for library in DOORS],
     (doors, {"livecomments/log/follower.py": "from aiokafka.errors import KafkaError"}, "may import aiokafka"),
     (doors, {"livecomments/log/kafka_reader.py": "from aiokafka import AIOKafkaConsumer"}, ""),
+    (dependencies, {"pyproject.toml": PROJECT, "gateway/app.py": "import re, jwt, httpx"}, "httpx is no dependency"),
+    (dependencies, {"pyproject.toml": PROJECT, "gateway/app.py": "import jwt, aiohttp"}, "aiohttp is no dependency"),
+    (
+        dependencies,
+        {"pyproject.toml": PROJECT, "gateway/app.py": "import jwt", "tests/a.py": "import aiohttp, gateway, yaml"},
+        "tests/a.py:1: yaml is no dependency",
+    ),
+    (dependencies, {"pyproject.toml": PROJECT, "gateway/app.py": "import gateway"}, "nothing imports pyjwt"),
+    (dependencies, {"pyproject.toml": PROJECT, "gateway/app.py": "def f():\n    import jwt"}, ""),
     (docstrings, {"gateway/app.py": "x = 1"}, "the module has no docstring"),
     (docstrings, {"gateway/app.py": '"""."""\n'}, "the module has no docstring"),
     (docstrings, {"gateway/app.py": DOC + "class App: ..."}, "App has no docstring"),

@@ -9,7 +9,9 @@ import fnmatch
 import io
 import re
 import subprocess
+import sys
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +62,18 @@ DOORS: Final[dict[str, tuple[str, ...]]] = {
     "jwt": ("gateway/*.py",),
 }
 """Library → the modules of ours that know it: untyped, heavy, or one whose use must stay in one place."""
+
+IMPORTED_AS: Final = {
+    "faust-streaming": ("faust", "mode"),
+    "prometheus-client": ("prometheus_client",),
+    "pyjwt": ("jwt",),
+    "pytest": ("pytest", "_pytest"),
+    "pytest-asyncio": ("pytest_asyncio",),
+    "pyyaml": ("yaml",),
+    "scylla-driver": ("cassandra",),
+}
+"""Distribution → the modules it brings, where they are named otherwise."""
+NOT_IMPORTED: Final = {"httptools": "uvicorn's parser, named in its configuration"}
 
 BANNED_NAMES: Final = frozenset(
     ("Manager", "Service", "Handler", "Helper", "Util", "Utils", "Impl", "Base", "Data", "Info")
@@ -247,6 +261,27 @@ def doors(tree: Tree) -> list[str]:
     ]
 
 
+def dependencies(tree: Tree) -> list[str]:
+    """Everywhere: what is imported is declared in pyproject.toml, not just brought by another; ours use all of theirs."""
+    file = tomllib.loads((tree.root / "pyproject.toml").read_text())
+    extras = file["project"].get("optional-dependencies", {})
+    to_run = _distributions([file["project"].get("dependencies", []), *extras.values()])
+    to_develop = to_run | _distributions(file.get("dependency-groups", {}).values())
+    local = {path.split("/")[0].removesuffix(".py") for path in tree.files if path.endswith(".py")}
+    broken, imported_by_ours = [], set()
+    for module in tree.modules:
+        declared = to_run if module.is_ours else to_develop
+        modules = {name for each in declared for name in IMPORTED_AS.get(each, (each,))}
+        imports = {imported.split(".")[0]: line for imported, _, line in module.imports()}
+        broken += [
+            f"{module.path}:{imports[name]}: {name} is no dependency of pyproject.toml"
+            for name in sorted(set(imports) - modules - local - sys.stdlib_module_names)
+        ]
+        imported_by_ours |= set(imports) if module.is_ours else set()
+    idle = {each for each in to_run if not imported_by_ours.intersection(IMPORTED_AS.get(each, (each,)))}
+    return broken + [f"pyproject.toml: nothing imports {name}" for name in sorted(idle - set(NOT_IMPORTED))]
+
+
 def docstrings(tree: Tree) -> list[str]:
     """Source: public modules, classes, functions and methods say what their types cannot.
 
@@ -376,13 +411,18 @@ def packages(tree: Tree) -> list[str]:
 
 RULES: Final[tuple[Rule, ...]] = (
     *(floors, cycles, lengths, environment, doors, docstrings, rooms, names, reasons, machine_paths, sleeping, mocking),
-    packages,
+    *(dependencies, packages),
 )
 
 
 def _room(name: str) -> str:
     parts = name.split(".")
     return ".".join(parts[:2]) if parts[0] == "livecomments" else parts[0]
+
+
+def _distributions(lists: Iterable[Iterable[object]]) -> set[str]:
+    """The names in lists of requirements."""
+    return {re.split(r"[^\w.-]", each)[0].lower() for one in lists for each in one if isinstance(each, str)}
 
 
 def _is_impure(module: Module, imported: str) -> bool:

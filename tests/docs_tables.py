@@ -1,0 +1,158 @@
+"""`python -m tests.docs_tables`: writes what the code knows into docs/ (`make docs`); tests/test_docs.py compares.
+
+- docs/CONFIG.md: the fields of `Settings`.
+- docs/METRICS.md: the metrics that the rooms declare.
+- docs/COMMANDS.md: the commands of the `livecomments` program.
+
+Only what stands between the two marks of a file is written; the prose around it is by hand.
+"""
+
+import ast
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command
+
+from livecomments.runtime.settings import PREFIX, Settings
+from tests.tidy import Module, Tree
+
+ROOT: Final = Path(__file__).parents[1]
+BEGIN: Final = "<!-- Written by `make docs`. -->"
+END: Final = "<!-- By hand from here on. -->"
+KINDS: Final = frozenset(("Counter", "Gauge", "Histogram", "Info", "Summary"))
+_METRIC_LIBRARIES: Final = frozenset(("livecomments.runtime.metrics", "prometheus_client"))
+
+
+class Metric(NamedTuple):
+    """A metric as the code declares it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+def declared_metrics(tree: Tree) -> list[Metric]:
+    """All metrics of ours, by name. Name, meaning and labels must be literals, or nobody could list them.
+
+    Raises:
+        ValueError: one is not.
+    """
+    return sorted(metric for module in tree.ours for metric in _metrics_of(module))
+
+
+def commands() -> dict[str, TyperCommand]:
+    """The program's commands by name; those of a group as 'group command'."""
+    from livecomments.cli.__main__ import app
+
+    return dict(_commands_of(get_command(app), ""))
+
+
+def settings_table() -> str:
+    """The fields of `Settings`, in their order."""
+    rows = [
+        (f"`{PREFIX}{field.name.upper()}`", _default(field), field.metadata["doc"])
+        for field in dataclasses.fields(Settings)
+    ]
+    return _table(("Setting", "Default", "Meaning"), rows)
+
+
+def metrics_table() -> str:
+    """The metrics, by name."""
+    rows = [
+        (f"`{metric.name}`", metric.kind.lower(), ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for metric in declared_metrics(Tree(ROOT))
+    ]
+    return _table(("Metric", "Kind", "Labels", "Meaning"), rows)
+
+
+def commands_text() -> str:
+    """A section for each command: what it does and its options."""
+    sections = []
+    for name, command in commands().items():
+        options = [parameter for parameter in command.params if isinstance(parameter, TyperOption)]
+        arguments = [f" {each.name}".upper() for each in command.params if isinstance(each, TyperArgument)]
+        section = f"## `livecomments {name}{''.join(arguments)}`\n\n{(command.help or '').strip()}\n"
+        if options:
+            rows = [(f"`{', '.join(option.opts)}`", _option_default(option), option.help or "") for option in options]
+            section += "\n" + _table(("Option", "Default", "Meaning"), rows)
+        sections.append(section)
+    return "\n".join(sections)
+
+
+GENERATED: Final[dict[str, Callable[[], str]]] = {
+    "docs/CONFIG.md": settings_table,
+    "docs/METRICS.md": metrics_table,
+    "docs/COMMANDS.md": commands_text,
+}
+
+
+def written(text: str, generated: str) -> str:
+    """`text` with `generated` between its marks.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"needs a line {BEGIN} and below it a line {END}")
+    return f"{before}{BEGIN}\n\n{generated.strip()}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Write all of them."""
+    for path, generate in GENERATED.items():
+        file = ROOT / path
+        file.write_text(written(file.read_text(), generate()))
+        print(f"{path}: written")
+
+
+def _metrics_of(module: Module) -> Iterator[Metric]:
+    known = {member for library, member, _ in module.imports() if library in _METRIC_LIBRARIES} & KINDS
+    for node in ast.walk(module.syntax):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known):
+            continue
+        given = dict(zip(("name", "documentation", "labelnames"), node.args, strict=False))
+        given |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        try:
+            name, meaning = ast.literal_eval(given["name"]), ast.literal_eval(given["documentation"])
+            labels = ast.literal_eval(given["labelnames"]) if "labelnames" in given else ()
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{module.path}:{node.lineno}: name, meaning and labels must be literals") from error
+        yield Metric(name, node.func.id, tuple(labels), meaning)
+
+
+def _commands_of(command: object, prefix: str) -> Iterator[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from _commands_of(inner, f"{prefix} {name}")
+    elif isinstance(command, TyperCommand) and not command.hidden:
+        yield prefix.strip(), command
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.default in ("", None):
+        return ""
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _option_default(option: TyperOption) -> str:
+    shown = option.show_default if isinstance(option.show_default, str) else option.default
+    return "" if shown is None or shown is False or shown == "" else f"`{shown}`"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *(tuple(map(_cell, row)) for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    main()
