@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -96,7 +97,9 @@ def page_routes() -> list[Route]:
 
     async def read_file(request: Request) -> Response:
         path = files.get(request.path_params["name"])
-        return FileResponse(path, headers=headers) if path else Response(status_code=404)
+        if path is None:
+            raise HTTPException(404)
+        return FileResponse(path, headers=headers)
 
     return [Route("/", read_index, methods=["GET"]), Route("/page/{name}", read_file, methods=["GET"])]
 

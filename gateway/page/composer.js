@@ -1,4 +1,4 @@
-/** Where one writes: the name on first use, the text, its length, and what becomes of a comment until it is appended. */
+/** Where one writes: the name on first use, the text, and what becomes of a comment until it is appended. */
 
 import {
   GatewayUnavailable, appendComment, dropSession, lastName, openSession, readSession, retrying,

@@ -19,7 +19,8 @@ const STATES = {
 const DELETE_TRIES_MAX = 4;
 
 const videoId = new URLSearchParams(location.search).get("video") || "demo";
-const [pill, badge, heading, again] = ["connection", "badge", "video", "again"].map((id) => document.getElementById(id));
+const [pill, badge, heading, again] =
+  ["connection", "badge", "video", "again"].map((id) => document.getElementById(id));
 
 const list = new CommentList({ older: loadOlder, torn: load, delete: deleteOwn });
 const composer = new Composer(videoId, list);

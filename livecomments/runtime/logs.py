@@ -15,6 +15,9 @@ _ITEMS_MAX: Final = 100
 _DEPTH_MAX: Final = 3
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_CHATTY: Final = ("aiokafka", "cassandra", "faust", "mode", "uvicorn")
+"""Libraries that tell their whole life at info."""
+
 
 class JsonLines(logging.Formatter):
     """Formats a record, its `extra` fields and its traceback as one line of ASCII JSON.
@@ -42,6 +45,8 @@ def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for library in _CHATTY:
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
 
 
 def _plain(value: object, depth: int = 0) -> object:
