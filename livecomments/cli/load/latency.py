@@ -15,8 +15,8 @@ _LOG_STEP: Final = math.log(1.01)
 _LEAST_S: Final = 1e-6
 
 SATURATED_CPU_SHARE: Final = 0.85
-SATURATED_LAG_S: Final = 0.05
-"""Above one of these (cores; p99 of the loop's lateness) the latencies are this process's own, not the server's."""
+LATE_S: Final = 0.05
+"""Above one of these (cores; p99 of the loop's lateness) the times are not the server's alone."""
 
 _LAG_PROBE_S: Final = 0.02
 
@@ -118,4 +118,10 @@ class Strain:
 
     @property
     def is_saturated(self) -> bool:
-        return self.cpu_share > SATURATED_CPU_SHARE or self.lag.quantile_s(0.99) > SATURATED_LAG_S
+        """This process did what it could: give it fewer viewers, or play several runs side by side."""
+        return self.cpu_share > SATURATED_CPU_SHARE
+
+    @property
+    def is_starved(self) -> bool:
+        """It would have had time, but was not let: others, the server perhaps, had the processor."""
+        return not self.is_saturated and self.lag.quantile_s(0.99) > LATE_S

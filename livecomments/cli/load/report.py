@@ -16,6 +16,8 @@ from livecomments.cli.load.plan import LoadPlan
 from livecomments.cli.load.poster import Poster
 
 EXAMPLES_MAX: Final = 5
+SATURATED: Final = "The load client is saturated: the times above are its own."
+STARVED: Final = "The load client was starved: others had the processor, and the times above hold its waiting."
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Report:
     """Backfills and history reads by source, when the deployment's `/metrics` has them."""
 
     client: Mapping[str, float]
-    saturated: bool
-    """The latencies are this process's own: give it a core, or fewer viewers."""
+    warning: str
+    """Why the times are not the server's alone; empty when they are."""
 
     @property
     def ok(self) -> bool:
@@ -66,7 +68,7 @@ class Report:
             "postToAckMs": dict(self.post_to_ack_ms),
             "events": dict(self.events),
             "servedFrom": None if self.served_from is None else dict(self.served_from),
-            "client": {**self.client, "saturated": self.saturated},
+            "client": {**self.client, "warning": self.warning},
         }
 
     def table(self) -> Table:
@@ -92,10 +94,13 @@ class Report:
         table.add_section()
         for name, count in {**self.events, **(self.served_from or {})}.items():
             table.add_row(name, f"{count:,}", "")
-        warning = " The load client is saturated: the times above are its own." if self.saturated else ""
         lag = f"loop late by p99 {self.client['loopLagP99Ms']:.1f} ms, {self.client['deliveriesPerCpuSecond']:,.0f} "
         lag += "deliveries a CPU second."
-        table.add_row("this client", f"{self.client['cpuShare']:.0%} of a core", Text(lag + warning))
+        table.add_row(
+            "this client",
+            f"{self.client['cpuShare']:.0%} of a core",
+            Text(lag).append(self.warning and f" {self.warning}", "yellow"),
+        )
         return table
 
 
@@ -142,7 +147,7 @@ def draw_up(
             "deliveriesPerCpuSecond": round(shown / strain.cpu_s) if strain.cpu_s else 0,
             "behindScheduleMaxS": round(poster.behind_s_max, 3),
         },
-        saturated=strain.is_saturated,
+        warning=SATURATED if strain.is_saturated else STARVED if strain.is_starved else "",
     )
 
 

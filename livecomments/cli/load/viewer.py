@@ -121,11 +121,21 @@ class Viewer:
         self._first_of_connection, resuming = True, self._streamed
         if not resuming:
             self.trace.connected_at = time.perf_counter()
+        # Made before it is connected: its first data may come before `connect` returns.
+        self._wire = wire = StreamWire(request, self._take)
         try:
-            self._wire = wire = await connect(origin, lambda: StreamWire(request, self._take))
+            await connect(origin, lambda: wire)
         except OSError:
             self._tally["connections refused"] += 1
             return None
+        try:
+            await self._stay(wire, drop)
+        finally:
+            self._look_at_head(wire, resuming=resuming)
+        return wire
+
+    async def _stay(self, wire: StreamWire, drop: Drop | None) -> None:
+        """Watches until the connection ends: by the server, by a drop, or because it has gone silent."""
         cut_at = time.perf_counter() + (drop.after_s if drop is not None else float("inf"))
         while not wire.ended.done():
             await asyncio.wait((wire.ended,), timeout=max(0.0, min(LOOK_UP_S, cut_at - time.perf_counter())))
@@ -136,8 +146,6 @@ class Viewer:
                     wire.cut(mid_event=drop.mid_event)
             elif wire.is_silent(now):
                 wire.end("silent")
-        self._look_at_head(wire, resuming=resuming)
-        return wire
 
     def _take(self, blocks: list[bytes]) -> None:
         """Books one piece of network data: complete blocks, in order."""
