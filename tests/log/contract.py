@@ -2,13 +2,21 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
 from livecomments.log.embedded import TABLES, EmbeddedLog
 from livecomments.log.interface import CommentLog, LogReader
+from livecomments.log.kafka import KafkaLog
+from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.topics import Topic, create_missing, load_topics
 from livecomments.runtime.durable import DurableFile
 from schemas.events import NewRecord, Record
 
@@ -63,6 +71,55 @@ class EmbeddedMaker:
         log = await self._stack.enter_async_context(EmbeddedLog(file, "comments-3", 3, partition_count))
         self._files[id(log)] = file
         return log
+
+
+class KafkaMaker:
+    """Logs in a running Kafka, each a topic of its own."""
+
+    def __init__(self, address: str, stack: contextlib.AsyncExitStack) -> None:
+        self._address = address
+        self._stack = stack
+        self._topics: dict[int, str] = {}
+
+    async def open(self, partition_count: int) -> KafkaLog:
+        topic = await new_topic(self._address, partition_count)
+        log = await self._stack.enter_async_context(KafkaLog(self._address, topic, 3))
+        self._topics[id(log)] = topic
+        return log
+
+    async def append_foreign(
+        self, log: CommentLog, partition: int, key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]
+    ) -> int:
+        topic = self._topics[id(log)]
+        async with AIOKafkaProducer(bootstrap_servers=self._address) as producer:
+            placed = await producer.send_and_wait(topic, value, key, partition, headers=list(headers.items()))
+        return int(placed.offset)
+
+    async def forget_before(self, log: CommentLog, partition: int, offset: int) -> CommentLog:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._address)
+        await admin.start()
+        await admin.delete_records({TopicPartition(self._topics[id(log)], partition): RecordsToDelete(offset)})
+        await admin.close()
+        return log
+
+
+async def new_topic(address: str, partition_count: int, **settings: str) -> str:
+    """A comments topic under a name of its own, on one replica."""
+    pattern = load_topics(3)[0].with_replicas(1)
+    topic: Topic = dataclasses.replace(
+        pattern,
+        name=f"test-{uuid.uuid4().hex}",
+        partitions=partition_count,
+        settings={**pattern.settings, **{key.replace("_", "."): value for key, value in settings.items()}},
+    )
+    await create_missing(KafkaConnection(address), [topic])
+    return topic.name
+
+
+@contextlib.asynccontextmanager
+async def kafka_maker(address: str) -> AsyncIterator[KafkaMaker]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield KafkaMaker(address, stack)
 
 
 @contextlib.asynccontextmanager

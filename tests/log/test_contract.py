@@ -16,6 +16,7 @@ from tests.log.contract import (
     LogMaker,
     append_all,
     embedded_maker,
+    kafka_maker,
     new_record,
     poll_until,
     read_all,
@@ -23,10 +24,14 @@ from tests.log.contract import (
 )
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.live)])
 async def maker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LogMaker]:
-    async with embedded_maker(tmp_path) as made:
-        yield made
+    if request.param == "embedded":
+        async with embedded_maker(tmp_path) as embedded:
+            yield embedded
+    else:
+        async with kafka_maker(request.getfixturevalue("kafka_address")) as kafka:
+            yield kafka
 
 
 async def test_offsets_are_contiguous_from_zero_in_each_partition(maker: LogMaker) -> None:
