@@ -65,7 +65,7 @@ async def run(data_dir: Path, seams: Seams) -> Report:
             drop_rate=30.0,
             delete_share=0.05,
             repeat_share=0.1,
-            deadline_s=20.0,
+            deadline_s=8.0,
             seed=7,
         )
         async with asyncio.timeout(100):

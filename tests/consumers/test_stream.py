@@ -101,13 +101,16 @@ async def test_an_id_ahead_of_the_log_is_a_gap_and_then_live(running: Served) ->
 
 
 async def test_heartbeats_of_a_silent_video_carry_a_fresh_position(tmp_path: Path) -> None:
-    async with served(tmp_path, partitions=1, heartbeat_interval_s=0.2, stale_after_s=0.3) as running:
-        async with stream_of(running.client, "silent") as stream, asyncio.timeout(BOUND_S):
-            first = await stream.next(b"heartbeat")
-            ids = await posted(running, 3, "other")
-            while (await stream.next(b"heartbeat")).id != ids[-1].encode():
-                pass
-            assert (first.id or b"") < ids[-1].encode()
+    async with (
+        served(tmp_path, partitions=1, heartbeat_interval_s=0.2, stale_after_s=0.3) as running,
+        stream_of(running.client, "silent") as stream,
+        asyncio.timeout(BOUND_S),
+    ):
+        first = await stream.next(b"heartbeat")
+        ids = await posted(running, 3, "other")
+        while (await stream.next(b"heartbeat")).id != ids[-1].encode():
+            pass
+        assert (first.id or b"") < ids[-1].encode()
 
 
 async def test_resuming_crosses_store_log_and_tail(tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ from schemas.errors import Rejected, Unavailable
 from schemas.positions import comment_id
 from tests.served import Served, served
 
-JWT: Final[dict[str, Any]] = {"jwt_secret": "s" * 64, "jwt_issuer": "https://issuer.example", "jwt_audience": "livecomments"}
+JWT: Final[dict[str, Any]] = {
+    "jwt_secret": "s" * 64,
+    "jwt_issuer": "https://issuer.example",
+    "jwt_audience": "livecomments",
+}
 
 
 @pytest.fixture
