@@ -65,7 +65,7 @@ _TEXTS: Final = _Statements(
     insert="INSERT INTO $.records_by_video "
     "(video_id, bucket, position, kind, author_id, value, appended_at_ms, target) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
-    delete_target="UPDATE $.records_by_video USING TIMESTAMP ? SET deleted = true, value = 0x "
+    delete_target="UPDATE $.records_by_video USING TIMESTAMP ? SET deleted = true, value = ? "
     "WHERE video_id = ? AND bucket = ? AND position = ?",
     buckets_up=_INDEX + " ORDER BY bucket ASC LIMIT ?",
     buckets_down=_INDEX + " ORDER BY bucket DESC LIMIT ?",
@@ -197,7 +197,7 @@ class CqlStore:
                 bucket = target >> bits
                 if (video_id, bucket) not in partitions:
                     partitions[video_id, bucket] = _Partition(position, [])
-                deleting = Bound(delete_target, (position, video_id, bucket, target))
+                deleting = Bound(delete_target, (position, b"", video_id, bucket, target))
                 partitions[video_id, bucket].statements.append(deleting)
         return partitions
 

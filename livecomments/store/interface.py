@@ -81,7 +81,8 @@ class CommentStore(Protocol):
         """Up to `limit` rows of every kind with after < position ≤ through; newest first when `descending`.
 
         Rows that a delete wrote before their own record arrived are left out. With fewer rows than `limit` the whole
-        range was examined: `examined` is then `through` (ascending) or `after + 1` (descending).
+        range was examined: `examined` is then `through` (ascending) or `after + 1` (descending). An empty range, or a
+        limit of 0, examines nothing: `examined` is `after` (ascending) or `through + 1` (descending).
 
         Raises:
             StoreUnavailable
