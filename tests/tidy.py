@@ -262,7 +262,7 @@ def doors(tree: Tree) -> list[str]:
 
 
 def dependencies(tree: Tree) -> list[str]:
-    """Everywhere: what is imported is declared in pyproject.toml, not just brought by another; ours use all of theirs."""
+    """Everywhere: what is imported is declared in pyproject.toml, not just brought along; ours use all of theirs."""
     file = tomllib.loads((tree.root / "pyproject.toml").read_text())
     extras = file["project"].get("optional-dependencies", {})
     to_run = _distributions([file["project"].get("dependencies", []), *extras.values()])
