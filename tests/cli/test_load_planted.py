@@ -1,4 +1,4 @@
-"""A planted bug in each of dedupe, resume, hand-over and delete makes `livecomments load` fail; without one it passes."""
+"""A planted bug in dedupe, resume, hand-over or delete makes `livecomments load` fail; without one it passes."""
 
 import asyncio
 import io
