@@ -1,0 +1,57 @@
+"""Free loopback ports, the same again after a restart."""
+
+import json
+import random
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from infra.local.errors import ServerUnavailable
+
+HOST: Final = "127.0.0.1"
+_PORTS: Final = range(20_000, 32_000)
+"""Below what Linux hands to outgoing connections, so that a port is still free when its server comes back."""
+_TRIES_MAX: Final = 200
+
+
+def claim_ports(data_dir: Path, wanted: Mapping[str, int | None]) -> dict[str, int]:
+    """A port for each name: the one wanted, else the one `data_dir` remembers, else a free one; all remembered."""
+    file = data_dir / "ports.json"
+    kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    ports: dict[str, int] = {}
+    for name, port in wanted.items():
+        ports[name] = port or kept.get(name) or _free_port(except_for=ports.values())
+    if ports != kept:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(ports))
+    return ports
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` now."""
+    with socket.socket() as probe:
+        # As the JVM does: connections of a server that was just killed do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections on `port`."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _free_port(except_for: Iterable[int]) -> int:
+    for _ in range(_TRIES_MAX):
+        port = random.choice(_PORTS)  # noqa: S311 - not a secret; random so that two that start at once rarely meet
+        if port not in except_for and is_free(port):
+            return port
+    raise ServerUnavailable(f"No free port found from {_PORTS.start} to {_PORTS.stop - 1}; name one yourself.")
