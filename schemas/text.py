@@ -51,7 +51,8 @@ _FLAG: Final = r"\U0001F3F4[\U000E0061-\U000E007A\U000E0030-\U000E0039]{3,6}\U00
 _MONGOLIAN: Final = r"[\p{Mongolian}&&\p{L}]"
 _UNWANTED: Final = regex.compile(
     rf"(?:{_FLAG})(*SKIP)(*FAIL)"  # tag characters stand only in the flags of England, Scotland, Wales, …
-    rf"|(?<={_MONGOLIAN})\u180E(?={_MONGOLIAN})(*SKIP)(*FAIL)"  # Mongolian spells common words with its vowel separator
+    # Mongolian spells common words with its vowel separator, maybe after a variant of a letter.
+    rf"|(?<={_MONGOLIAN}[\u180B-\u180D\u180F]?)\u180E(?={_MONGOLIAN})(*SKIP)(*FAIL)"
     r"|[\p{Cc}--[\n\t]]|\p{Cs}|\p{Co}|\p{Cn}"  # controls, surrogates, private use, unassigned
     # invisible characters and bidi controls
     r"|[\u200B\u200E\u200F\u061C\u202A-\u202E\u2060-\u2064\u2066-\u206F\uFEFF\u00AD\u180E\uFFF9-\uFFFB]"
