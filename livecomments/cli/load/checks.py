@@ -25,6 +25,7 @@ class Range(NamedTuple):
     gaps: tuple[tuple[str, str], ...]
 
     def holds(self, comment_id: str) -> bool:
+        """Whether a comment at this id must have been delivered."""
         if comment_id == self.also:
             return True
         return self.after < comment_id <= self.to and not any(a < comment_id <= b for a, b in self.gaps)

@@ -61,6 +61,8 @@ def origin_of(url: str) -> Origin:
 
 
 class Response(NamedTuple):
+    """A whole answer: `body` without its framing, and without any content coding, since none is asked for."""
+
     head: Head
     body: bytes
 
@@ -171,6 +173,7 @@ class Pool:
                     wire.abort()
 
     def close(self) -> None:
+        """Closes what is idle; a connection in use is closed by whoever uses it."""
         for wire in self._idle:
             wire.abort()
         self._idle.clear()

@@ -30,6 +30,7 @@ class Histogram:
         self.max_s = 0.0
 
     def add(self, seconds: float) -> None:
+        """Counts one duration; below a microsecond it counts as one."""
         self._buckets[int(math.log(max(seconds, _LEAST_S) / _LEAST_S) / _LOG_STEP)] += 1
         self.count += 1
         self.max_s = max(self.max_s, seconds)

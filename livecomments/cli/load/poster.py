@@ -27,6 +27,8 @@ class DeploymentUnavailable(Unavailable):
 
 
 class Session(NamedTuple):
+    """A guest: the public id its comments carry, and the header that speaks for it."""
+
     user_id: str
     authorization: str
 
@@ -77,6 +79,9 @@ class Poster:
         self.repeated = 0
         self.deleted = 0
         self.never_sent = 0
+        self.posting_s = 0.0
+        """From the first post to the last one's answer."""
+
         self.behind_s_max = 0.0
         """How far sending fell behind the schedule at worst: a slow deployment, or a saturated client."""
 
@@ -94,6 +99,7 @@ class Poster:
                     continue
                 self.sent += 1
                 group.create_task(self._see_through(post))
+        self.posting_s = time.perf_counter() - began
 
     async def _see_through(self, post: ScheduledPost) -> None:
         asked_before = self._caller.asked

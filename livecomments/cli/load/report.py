@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a run. All durations in milliseconds, all rates a second."""
+    """The end of a run. All durations in milliseconds, all rates a second, from the first post to the last answer."""
 
     plan: Mapping[str, object]
     counts: Mapping[str, int]
@@ -94,13 +94,13 @@ class Report:
         table.add_section()
         for name, count in {**self.events, **(self.served_from or {})}.items():
             table.add_row(name, f"{count:,}", "")
-        lag = f"loop late by p99 {self.client['loopLagP99Ms']:.1f} ms, {self.client['deliveriesPerCpuSecond']:,.0f} "
-        lag += "deliveries a CPU second."
-        table.add_row(
-            "this client",
-            f"{self.client['cpuShare']:.0%} of a core",
-            Text(lag).append(self.warning and f" {self.warning}", "yellow"),
+        client = self.client
+        busy = Text(
+            f"loop late by p99 {client['loopLagP99Ms']:.1f} ms, posts by up to {client['behindScheduleMaxS']:.1f} s, "
+            f"{client['deliveriesPerCpuSecond']:,.0f} deliveries a CPU second."
         )
+        busy.append(self.warning and f" {self.warning}", "yellow")
+        table.add_row("this client", f"{client['cpuShare']:.0%} of a core", busy)
         return table
 
 
@@ -123,7 +123,7 @@ def draw_up(
     open_count = unanswered + poster.never_sent + deletes_open
     words = f"{unanswered} posts and {deletes_open} deletes without a final answer, {poster.never_sent} never sent"
     findings["not answered"] = Finding(open_count, (words,) if open_count else ())
-    wall_s = strain.wall_s or 1.0
+    posting_s = poster.posting_s or 1.0
     return Report(
         plan={"url": plan.url, "tag": plan.tag, "seed": plan.seed, "speed": plan.speed, "videos": plan.videos},
         counts={
@@ -134,7 +134,7 @@ def draw_up(
             "viewers": sum(len(video.traces) for video in videos),
             "delivered": shown,
         },
-        rates={"posted": poster.sent / wall_s, "acked": poster.acked / wall_s, "delivered": shown / wall_s},
+        rates={"posted": poster.sent / posting_s, "acked": poster.acked / posting_s, "delivered": shown / posting_s},
         findings=findings,
         post_to_screen_ms=post_to_screen(videos).summary_ms(),
         post_to_ack_ms=post_to_ack(videos).summary_ms(),
