@@ -204,8 +204,10 @@ class Viewer:
         await asyncio.sleep(min(max(wait_s, BACKOFF_FIRST_S), RETRY_S_MAX))
 
     async def _back_off(self, wire: StreamWire | None) -> None:
-        retry_after_s = wire.head.retry_after_s() if wire is not None and wire.head is not None else 0.0
-        self._tally["streams refused"] += wire is not None
+        retry_after_s = 0.0
+        if wire is not None and wire.head is not None:
+            self._tally["streams refused"] += 1
+            retry_after_s = wire.head.retry_after_s()
         backoff_s = min(BACKOFF_FIRST_S * 2**self._failures, BACKOFF_MAX_S)
         self._failures = min(self._failures + 1, 30)
         await asyncio.sleep(retry_after_s + random.uniform(backoff_s / 2, backoff_s))  # noqa: S311 - spreads retries
