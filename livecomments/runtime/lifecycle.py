@@ -81,7 +81,11 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartRefused(f"Cannot listen on {host}:{port}: {reason}. Choose another --host or --port.") from error
+    # Connections inherit it. asyncio sets it only on sockets that name their protocol, which these do not: Nagle's
+    # algorithm and delayed acknowledgements would cost 40 ms an answer.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
