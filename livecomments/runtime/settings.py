@@ -154,7 +154,7 @@ def share_of(follow: str, partition_count: int) -> frozenset[int]:
     return partitions
 
 
-_FOLLOW: Final = re.compile(r"all|[0-9]+(,[0-9]+)*|[0-9]+/[0-9]+")
+_FOLLOW: Final = re.compile(r"all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
 _POSITIVE: Final = (
     "append_timeout_s",
     "appends_in_flight_max",

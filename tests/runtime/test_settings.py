@@ -1,0 +1,230 @@
+"""The configuration: read once, all problems at once, secrets never shown."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livecomments.runtime.settings import JWT_SECRET_BYTES_MIN, PREFIX, Settings, share_of
+from schemas.errors import StartRefused
+
+STRONG = "s" * JWT_SECRET_BYTES_MIN
+WITH_JWT = {
+    "LIVECOMMENTS_JWT_SECRET": STRONG,
+    "LIVECOMMENTS_JWT_ISSUER": "https://id.example",
+    "LIVECOMMENTS_JWT_AUDIENCE": "comments",
+}
+SECRETS = ("JWT_SECRET", "SESSION_SECRET")
+
+
+def problems_of(environ: dict[str, str], **overrides: object) -> list[str]:
+    with pytest.raises(StartRefused) as refused:
+        Settings.load(environ, **overrides)
+    return str(refused.value).split("\n")
+
+
+def test_nothing_configured_is_a_whole_installation() -> None:
+    assert Settings.load({}) == Settings()
+    assert Settings().problems() == []
+
+
+def test_every_type_is_read_from_text() -> None:
+    settings = Settings.load(
+        {
+            "LIVECOMMENTS_PORT": "0",
+            "LIVECOMMENTS_DATA_DIR": "/srv/live",
+            "LIVECOMMENTS_HEARTBEAT_INTERVAL_S": "7.5",
+            "LIVECOMMENTS_GUESTS": "Off",
+            "LIVECOMMENTS_KAFKA": "a:9092,b:9092",
+            "LIVECOMMENTS_CQL": "c:9042",
+            **WITH_JWT,
+        }
+    )
+    assert (settings.port, settings.heartbeat_interval_s, settings.guests) == (0, 7.5, False)
+    assert settings.data_dir == Path("/srv/live")
+    assert (settings.kafka, settings.cql, settings.jwt_secret) == ("a:9092,b:9092", "c:9042", STRONG)
+
+
+def test_names_of_others_are_not_ours() -> None:
+    assert Settings.load({"PATH": "/bin", "livecomments_port": "x", "XLIVECOMMENTS_PORT": "x"}) == Settings()
+
+
+def test_an_option_wins_over_the_environment_unless_it_was_not_given() -> None:
+    settings = Settings.load({"LIVECOMMENTS_PORT": "81", "LIVECOMMENTS_HOST": "::1"}, port=82, host=None, guests=False)
+    assert (settings.port, settings.host, settings.guests) == (82, "::1", False)
+
+
+def test_all_problems_are_told_at_once_with_name_and_value() -> None:
+    environ = {
+        "LIVECOMMENTS_PORT": "70000",
+        "LIVECOMMENTS_EPOCH": "one",
+        "LIVECOMMENTS_HEARTBEAT_INTERVALS": "15",
+        "LIVECOMMENTS_GUESTS": "maybe",
+        "LIVECOMMENTS_DRAIN_S": "-1",
+        "LIVECOMMENTS_KAFKA": "a:9092",
+    }
+    assert sorted(problems_of(environ)) == [
+        "LIVECOMMENTS_DRAIN_S=-1.0 must not be negative.",
+        "LIVECOMMENTS_EPOCH='one' must be a whole number.",
+        "LIVECOMMENTS_GUESTS='maybe' must be true or false.",
+        "LIVECOMMENTS_HEARTBEAT_INTERVALS is no setting.",
+        "LIVECOMMENTS_KAFKA='a:9092' and LIVECOMMENTS_CQL must be set together, or neither.",
+        "LIVECOMMENTS_PORT=70000 must be 0 to 65535.",
+    ]
+
+
+def test_a_problem_of_an_option_is_told_as_one_of_its_setting() -> None:
+    assert problems_of({}, port=-1) == ["LIVECOMMENTS_PORT=-1 must be 0 to 65535."]
+
+
+def test_an_unknown_name_is_fatal_and_its_value_may_be_a_misspelt_secret() -> None:
+    assert problems_of({"LIVECOMMENTS_JWT_SECRT": "hunter2"}) == ["LIVECOMMENTS_JWT_SECRT is no setting."]
+
+
+@pytest.mark.parametrize("text", ["", "nan", "inf", "-inf", "1e9", "1_000", " 5", "٣", "0x10", "5.", "9" * 5_000])
+@pytest.mark.parametrize("name", ["PORT", "HEARTBEAT_INTERVAL_S"])
+def test_what_is_no_plain_number_is_refused(name: str, text: str) -> None:
+    kind = "whole number" if name == "PORT" else "number"
+    assert problems_of({PREFIX + name: text}) == [f"{PREFIX}{name}={text!r} must be a {kind}."]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("EPOCH", "0"),
+        ("EPOCH", "1001"),
+        ("PARTITIONS", "0"),
+        ("PARTITIONS", "1025"),
+        ("FOLLOW", ""),
+        ("FOLLOW", "1,"),
+        ("FOLLOW", "1/2/3"),
+        ("FOLLOW", "-1"),
+        ("FOLLOW", "all,1"),
+        ("WINDOW_MIN_MS", "0"),
+        ("WINDOW_MIN_MS", "101"),
+        ("WINDOW_MAX_MS", "24"),
+        ("WINDOW_MAX_MS", "201"),
+        ("STALE_AFTER_S", "0"),
+        ("STALE_AFTER_S", "30"),
+        ("HEARTBEAT_INTERVAL_S", "2.5"),
+        ("HEARTBEAT_INTERVAL_S", "0"),
+        ("VIEWERS_MAX", "0"),
+        ("SESSION_TTL_S", "-5"),
+        ("APPEND_TIMEOUT_S", "0"),
+        ("PERSIST_DELAY_S", "-0.1"),
+        ("CQL", "c:9042"),
+    ],
+)
+def test_a_value_out_of_its_bounds_or_at_odds_with_another_is_refused(name: str, value: str) -> None:
+    assert problems_of({PREFIX + name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65535"),
+        ("EPOCH", "1000"),
+        ("FOLLOW", "0,5,7"),
+        ("FOLLOW", "2/3"),
+        ("WINDOW_MAX_MS", "200"),
+        ("WINDOW_MIN_MS", "100"),
+        ("STALE_AFTER_S", "29.9"),
+        ("DRAIN_S", "0"),
+        ("SESSION_SECRET", STRONG),
+    ],
+)
+def test_a_value_at_its_bound_is_taken(name: str, value: str) -> None:
+    Settings.load({PREFIX + name: value})
+
+
+@pytest.mark.parametrize("missing", ["ISSUER", "AUDIENCE"])
+def test_a_jwt_key_needs_an_issuer_and_an_audience(missing: str) -> None:
+    environ = {name: value for name, value in WITH_JWT.items() if not name.endswith(missing)}
+    (problem,) = problems_of(environ)
+    assert problem.startswith("LIVECOMMENTS_JWT_ISSUER=")
+    assert "LIVECOMMENTS_JWT_AUDIENCE" in problem
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_short_secret_is_refused_and_not_shown(name: str) -> None:
+    short = "x" * (JWT_SECRET_BYTES_MIN - 1)
+    problems = problems_of({**WITH_JWT, PREFIX + name: short})
+    assert problems == [f"{PREFIX}{name}=*** must have at least {JWT_SECRET_BYTES_MIN} bytes."]
+
+
+def test_secrets_are_masked_wherever_settings_are_shown() -> None:
+    settings = Settings.load({**WITH_JWT, "LIVECOMMENTS_SESSION_SECRET": "t" * 40})
+    shown = settings.shown()
+    assert {name: shown[name] for name in ("jwt_secret", "session_secret")} == {
+        "jwt_secret": "***",
+        "session_secret": "***",
+    }
+    for text in (str(shown), repr(settings), str(settings), f"{settings}"):
+        assert STRONG not in text
+        assert "t" * 40 not in text
+    assert Settings().shown()["jwt_secret"] == ""
+
+
+def test_every_secret_is_marked_as_one() -> None:
+    named = {field.name for field in dataclasses.fields(Settings) if "secret" in field.name}
+    assert {field.name for field in dataclasses.fields(Settings) if field.metadata["secret"]} == named
+
+
+def test_what_is_shown_is_every_setting_in_plain_json_types() -> None:
+    shown = Settings().shown()
+    assert list(shown) == [field.name for field in dataclasses.fields(Settings)]
+    assert {type(value) for value in shown.values()} <= {str, int, float, bool}
+
+
+def test_every_setting_is_described_in_a_sentence() -> None:
+    for field in dataclasses.fields(Settings):
+        assert field.metadata["doc"].endswith("."), field.name
+
+
+def test_settings_cannot_be_changed_once_read() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]  # the point of the test
+
+
+@given(
+    st.dictionaries(st.sampled_from([PREFIX + field.name.upper() for field in dataclasses.fields(Settings)]), st.text())
+)
+def test_no_text_raises_anything_but_start_refused_and_each_problem_is_a_line(environ: dict[str, str]) -> None:
+    try:
+        settings = Settings.load(environ)
+    except StartRefused as refused:
+        for line in str(refused).split("\n"):
+            assert line.startswith(PREFIX)
+            assert line.endswith(".")
+    else:
+        assert settings.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("follow", "partitions"),
+    [
+        ("all", {0, 1, 2, 3, 4, 5, 6, 7}),
+        ("0,5,7,5", {0, 5, 7}),
+        ("1/3", {0, 3, 6}),
+        ("3/3", {2, 5}),
+        ("9/9", set()),
+    ],
+)
+def test_a_share_names_its_partitions(follow: str, partitions: set[int]) -> None:
+    assert share_of(follow, 8) == partitions
+
+
+@given(st.integers(1, 20), st.integers(1, 64))
+def test_the_shares_of_n_edges_cover_every_partition_once(edges: int, count: int) -> None:
+    shares = [share_of(f"{ordinal}/{edges}", count) for ordinal in range(1, edges + 1)]
+    assert sorted(partition for share in shares for partition in share) == list(range(count))
+
+
+@pytest.mark.parametrize("follow", ["8", "0,8", "0/3", "4/3", "0/0"])
+def test_a_share_that_does_not_exist_is_refused(follow: str) -> None:
+    with pytest.raises(StartRefused, match=f"LIVECOMMENTS_FOLLOW={follow}: "):
+        share_of(follow, 8)
