@@ -64,39 +64,41 @@ export class Composer {
     this.#measure();
   }
 
-  async #submit() {
-    const message = field.value.trim();
-    this.say("");
-    if (!readSession() && !(await this.#openSession())) return;
-    if (!message || send.disabled) return field.focus();
-    if (field.value.trim() === message) field.value = "";
-    this.#measure();
-    const pending = this.#list.addPending(message, readSession().displayName);
-    pending.key = crypto.randomUUID();
-    this.#enqueue(pending);
+  #submit() {
+    const session = readSession();
+    const name = session?.displayName ?? nameField.value.trim();
+    this.say(name ? "" : "Choose a name first; the others see it beside your comments.");
+    if (!name) return nameField.focus();
+    if (!send.disabled) {
+      const pending = this.#list.addPending(field.value.trim(), name);
+      pending.key = crypto.randomUUID();
+      field.value = "";
+      this.#measure();
+      if (session) this.#enqueue(pending);
+      else this.#wait(pending, "Sending");
+    }
     field.focus();
+    if (!session) this.#openSession(name);
   }
 
-  async #openSession() {
-    const name = nameField.value.trim();
-    if (!name) {
-      this.say("Choose a name first; the others see it beside your comments.");
-      nameField.focus();
-    }
-    if (!name || this.#opening) return false;
+  async #openSession(name) {
+    if (this.#opening) return;
     this.#opening = true;
     try {
-      await retrying(() => openSession(name), 2);
+      await retrying(() => openSession(name), TRIES_MAX);
     } catch (error) {
+      for (const pending of this.#unnamed.splice(0)) this.#wait(pending, "Not sent yet");
       this.say(error.message);
-      nameField.select();
-      return false;
+      return nameField.select();
     } finally {
       this.#opening = false;
     }
     this.#showSession();
-    for (const pending of this.#unnamed.splice(0)) this.#enqueue(pending);
-    return true;
+  }
+
+  #wait(pending, words) {
+    this.#unnamed.push(pending);
+    this.#list.mark(pending, "sending", words);
   }
 
   #enqueue(pending) {
@@ -114,8 +116,7 @@ export class Composer {
       const unknown = error instanceof GatewayUnavailable;
       if (unknown && pending.commentId) return; // the stream has brought it
       if (error.status === 401) {
-        this.#unnamed.push(pending);
-        this.#list.mark(pending, "sending", "Waiting for your name");
+        this.#wait(pending, "Not sent yet");
         return this.askName("Your name is no longer known here. Enter it again to send.", true);
       }
       this.#list.mark(pending, "unsent", "Not sent", {
@@ -133,6 +134,7 @@ export class Composer {
     as.textContent = session?.displayName ?? "";
     this.#list.setViewer(session?.userId ?? null);
     this.#measure();
+    if (session) for (const pending of this.#unnamed.splice(0)) this.#enqueue(pending);
   }
 
   /** Height, what is left of the length, and whether it can be sent. */

@@ -115,7 +115,7 @@ export class CommentList {
 
   /** An own comment on its way. It goes when the comment `settle` names, or its like from the stream, is shown. */
   addPending(message, displayName) {
-    const author = { id: this.#viewer, displayName };
+    const author = { id: this.#viewer ?? "", displayName };
     const pending = { message: message.normalize(), element: buildRow({ author, message }), commentId: null };
     this.#pending.push(pending);
     this.#pendingList.append(pending.element);

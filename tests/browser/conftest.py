@@ -1,7 +1,6 @@
 """A real Chromium, and the real server as a process that a test may kill."""
 
 import asyncio
-import os
 import shutil
 import signal
 import socket
@@ -86,13 +85,10 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where the browser is. A machine without one skips these tests; CI may not."""
+    """Where the browser is. A machine without one skips these tests; CI may not: tests/ci_rules.py."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        reason = "No Chromium here: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        pytest.skip("No Chromium here: apt-get install chromium")
     return path
 
 
