@@ -107,12 +107,21 @@ class _Producer:
                 append.offset.set_result(offset)
 
     async def stop(self, flush_s: float) -> None:
-        """Let what was handed over be confirmed for at most `flush_s`, and drop the rest."""
+        """Let what was handed over be confirmed for at most `flush_s`, and drop the rest.
+
+        aiokafka's own stop would wait for ever for a broker that is away: it flushes without a bound.
+        """
         works = [queue.work for queue in self.queues.values() if queue.work is not None]
         if works and flush_s:
             await asyncio.wait(works, timeout=flush_s)
-        # Its own stop would wait for a broker that is away for ever: it flushes without a bound.
-        self.client._message_accumulator.fail_all(KafkaError("stopped"))
+        if (sending := self.client._sender.sender_task) is not None:
+            sending.cancel()
+            await asyncio.wait([sending], timeout=REQUEST_TIMEOUT_S)
+        held = self.client._message_accumulator
+        for batch in [batch for batches in held._batches.values() for batch in batches]:
+            held._pending_batches.add(batch)  # from which it will remove itself, even where it is not in it
+            batch._drain_waiter.cancel()  # nobody waits for it, and its exception would be logged
+        held.fail_all(KafkaError("stopped"))
         await stop(self.client, self.client.client)
 
 
@@ -157,6 +166,7 @@ class KafkaWriter:
             if not append.is_handed_over:
                 raise AppendUnavailable("Kafka did not take the record in time; it was not sent.") from error
             queue.late_since = queue.late_since or loop.time()
+            _refuse(queue.waiting, AppendUnavailable, "Kafka does not confirm appends just now.")
             raise AppendUnknown("Kafka did not confirm the record in time.") from error
 
     async def aclose(self) -> None:

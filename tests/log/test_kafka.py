@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from unittest.mock import ANY
 
 import pytest
 
@@ -140,10 +139,9 @@ async def test_a_killed_broker_loses_nothing_acknowledged_and_the_log_recovers_a
         followed = await poll_until(reader, 100)
         await asyncio.to_thread(own_broker.kill)
 
-        await until(lambda: load.answers[-50:].count(("AppendUnavailable", ANY)) == 50)
+        await until(lambda: all(answer == "AppendUnavailable" and took < 0.2 for answer, took in load.answers[-50:]))
         assert "AppendUnknown" in {answer for answer, _ in load.answers}
         assert max(took for _, took in load.answers) < 2.0 + 1.0, "no answer comes after its deadline"
-        assert max(took for _, took in load.answers[-50:]) < 0.5, "after the first deadlines the answer comes at once"
         with pytest.raises(LogUnavailable):
             await log.bounds([0, 1])
 
