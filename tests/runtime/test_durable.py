@@ -193,14 +193,16 @@ async def test_a_cancelled_write_is_written_all_the_same_and_harms_nobody(tmp_pa
     disk = Disk()
     async with DurableFile(tmp_path, TABLES, commit=disk.commit) as file:
         disk.hold()
-        leaving = asyncio.create_task(file.write(note("left")))
+        first = asyncio.create_task(file.write(note("first")))
         await disk.until_held()
+        leaving, staying = (asyncio.create_task(file.write(note(text))) for text in ("left", "stayed"))
+        await asyncio.sleep(0)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
         disk.going.set()
-        await file.write(note("next"))
-        assert await file.read(notes) == ["left", "next"]
+        assert list(await asyncio.wait_for(asyncio.gather(first, staying), WAIT_S)) == ["first", "stayed"]
+        assert await file.read(notes) == ["first", "left", "stayed"]
 
 
 async def test_a_read_that_fails_in_the_file_is_unavailable(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_an_accepted_name_is_one_line_within_its_bounds(text: str) -> None:
         ("🏴\U000e0067\U000e0062", "🏴"),
         ("🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e0067\U000e0067\U000e007f", "🏴"),
         ("no\u180ebreak", "nobreak"),
+        ("x\u180e\u1820\u180ex \u1820\u0301\u180e\u1820", "x\u1820x \u1820\u0301\u1820"),
         ("\ufdfa", "\ufdfa"),
         ("ﬁ①", "ﬁ①"),
         ("a" + "\u0323" * 20 + "b", "\u1ea1" + "\u0323" * 8 + "b"),
