@@ -16,6 +16,8 @@ from schemas.errors import StartRefused
 from schemas.events import NewRecord
 
 _CONNECT_AGAIN_S: Final = 0.5
+_MISSING_S: Final = 2.0
+"""A topic just created is not known to every broker at once; after this long it is missing."""
 _CREATE: Final = "run: livecomments topics"
 
 
@@ -98,9 +100,7 @@ class KafkaLog:
         deadline = loop.time() + self._connect_timeout_s
         while True:
             try:
-                found = (await find_topics(self._connection, [self._topic])).get(self._topic)
-                if found is None:
-                    raise StartRefused(f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_CREATE}.")
+                found = await self._found()
                 await self._writer.start()
                 await self._ranges.start(found.partitions)
                 return found
@@ -111,6 +111,14 @@ class KafkaLog:
                     reason = f"Kafka at {self._connection.addresses} did not answer for {self._connect_timeout_s:g} s"
                     raise StartRefused(f"{reason}: {error}") from error
                 await asyncio.sleep(_CONNECT_AGAIN_S)
+
+    async def _found(self) -> FoundTopic:
+        deadline = asyncio.get_running_loop().time() + _MISSING_S
+        while (found := (await find_topics(self._connection, [self._topic])).get(self._topic)) is None:
+            if asyncio.get_running_loop().time() > deadline:
+                raise StartRefused(f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_CREATE}.")
+            await asyncio.sleep(_CONNECT_AGAIN_S)
+        return found
 
     def _check(self, found: FoundTopic) -> None:
         timestamps = found.settings.get("message.timestamp.type")

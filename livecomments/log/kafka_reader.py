@@ -113,6 +113,7 @@ class KafkaReader:
             self._take_on(self._next)
             raise LogUnavailable(f"Kafka's records cannot be read: {error!r}.") from error
         if not found and consumer._fetcher.error_future.done():
+            self._check_open()
             self._consumer = None
             await stop(consumer, consumer._client)
             raise LogUnavailable("The connection to Kafka broke.")
@@ -160,17 +161,20 @@ class KafkaReader:
             await asyncio.wait_for(self._assigned.wait(), _POLL_WAIT_MS / 1_000)
         return []
 
-    async def _connected(self) -> Any:
+    def _check_open(self) -> None:
         if self._closed:
             raise LogUnavailable("The log is closed.")
+
+    async def _connected(self) -> Any:
+        self._check_open()
         if self._consumer is None:
             try:
                 consumer = await _open_consumer(self._connection, self._partitions, _LONG_POLL_MS)
             except (KafkaError, TimeoutError, OSError) as error:
                 raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
-            if self._closed:
+            if self.is_closed:  # meanwhile
                 await stop(consumer, consumer._client)
-                raise LogUnavailable("The log is closed.")
+            self._check_open()
             self._consumer = consumer
             self._take_on(self._next)
         return self._consumer

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from livecomments.log.interface import LogUnavailable
 from livecomments.log.kafka_connection import KafkaConnection
@@ -72,7 +72,7 @@ async def find_topics(connection: KafkaConnection, names: Iterable[str]) -> dict
         LogUnavailable: Kafka does not answer, or does not let us ask.
     """
     async with _admin(connection) as admin:
-        return await _found(admin, frozenset(names))
+        return await _found(admin, names)
 
 
 async def create_missing(connection: KafkaConnection, topics: Iterable[Topic]) -> list[str]:
@@ -88,8 +88,9 @@ async def create_missing(connection: KafkaConnection, topics: Iterable[Topic]) -
             return []
         answer = await admin.create_topics([_new_topic(wanted[name]) for name in missing])
         for name, code, reason in answer.topic_errors:
-            if code and for_code(code).__name__ != "TopicAlreadyExistsError":  # another may create it with us
-                raise LogUnavailable(f"Kafka does not create topic {name}: {reason or for_code(code).__name__}.")
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:  # another may create it with us
+                raise LogUnavailable(f"Kafka does not create topic {name}: {reason or error.__name__}.")
         async with asyncio.timeout(_READY_TIMEOUT_S):
             while True:
                 if _usable(await _found(admin, missing), missing):
@@ -168,19 +169,10 @@ async def _admin(connection: KafkaConnection) -> AsyncIterator[Any]:
 
 
 async def _found(admin: Any, names: Iterable[str]) -> dict[str, FoundTopic]:
+    wanted = frozenset(names)
     # Asking for all topics, not for these: asking for one may create it, where the broker allows that.
-    described = [topic for topic in await admin.describe_topics() if topic["topic"] in frozenset(names)]
-    if not described:
-        return {}
-    resources_ = [ConfigResource(ConfigResourceType.TOPIC, topic["topic"]) for topic in described]
-    settings: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(resources_):
-        for code, reason, _, name, entries in response.resources:
-            if code:
-                raise LogUnavailable(
-                    f"Kafka does not tell the settings of {name}: {reason or for_code(code).__name__}."
-                )
-            settings[name] = {entry[0]: entry[1] for entry in entries}
+    described = [topic for topic in await admin.describe_topics() if topic["topic"] in wanted]
+    settings = await _settings(admin, [topic["topic"] for topic in described])
     return {
         topic["topic"]: FoundTopic(
             name=topic["topic"],
@@ -190,7 +182,22 @@ async def _found(admin: Any, names: Iterable[str]) -> dict[str, FoundTopic]:
             settings=settings[topic["topic"]],
         )
         for topic in described
+        if topic["topic"] in settings
     }
+
+
+async def _settings(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    settings: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
+        for code, reason, _, name, entries in response.resources:
+            error = for_code(code)
+            if code == 0:
+                settings[name] = {entry[0]: entry[1] for entry in entries}
+            elif error is not UnknownTopicOrPartitionError:  # another broker, which does not know a new topic yet
+                raise LogUnavailable(f"Kafka does not tell the settings of {name}: {reason or error.__name__}.")
+    return settings
 
 
 def _usable(found: Mapping[str, FoundTopic], names: Iterable[str]) -> bool:
