@@ -19,6 +19,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, stop
+from livecomments.log.kafka_decoding import end_batches_at_undecodable
 from schemas.events import Record
 
 _POLL_WAIT_MS: Final = 500
@@ -59,6 +60,7 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
     except BaseException:
         await stop(consumer, consumer._client)
         raise
+    end_batches_at_undecodable(consumer)
     consumer.assign(list(all_))
     for one in all_:
         consumer.seek(one, 0)  # without any position it would look for a committed one

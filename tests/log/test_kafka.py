@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 
 from infra.local.servers import KafkaServer, running, why_unavailable
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnavailable
@@ -90,6 +92,35 @@ async def test_a_reader_whose_consumer_broke_connects_again_and_misses_nothing(l
     with pytest.raises(LogUnavailable):
         await poll_until(reader, 1)
     assert texts_of(await poll_until(reader, 1)) == ["b"]
+
+
+async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log: KafkaLog, kafka_address: str) -> None:
+    await append_all(log, 0, ["a"])
+    reader = log.follow()
+    reader.assign({0: 0, 1: 0})
+    async with AIOKafkaProducer(bootstrap_servers=kafka_address) as producer:
+        batch = producer.create_batch()
+        for text in ("b", "bad", "behind bad"):
+            batch.append(
+                key=b"k", value=text.encode(), timestamp=None, headers=[("bad" if text == "bad" else "h", b"")]
+            )
+        batch._buffer = with_header_name(bytes(batch._build()), b"bad", b"\xff\xfe\xfd")
+        await (await producer.send_batch(batch, log._topic, partition=0))
+    await append_all(log, 0, ["c"])
+    await append_all(log, 1, ["d"])
+    followed = await poll_until(reader, 4)
+    assert [(r.offset, r.value) for r in followed if r.partition == 0] == [(0, b"a"), (1, b"b"), (4, b"c")]
+    assert texts_of([record for record in followed if record.partition == 1]) == ["d"]
+    for start, texts in ((0, ["a", "b", "c"]), (2, ["c"]), (3, ["c"])):
+        assert texts_of(await read_all(log, 0, start, 5)) == texts
+
+
+def with_header_name(batch: bytes, name: bytes, other: bytes) -> bytes:
+    """The encoded batch with the last occurrence of `name`, a header's, replaced, and its checksum made right."""
+    at = batch.rindex(b"\x06" + name) + 1  # behind its length, a zigzag varint
+    rest = batch[21:at] + other + batch[at + len(name) :]
+    checksum: int = calc_crc32c(rest)
+    return batch[:17] + checksum.to_bytes(4, "big") + rest
 
 
 async def test_closing_waits_for_appends_under_way(kafka_address: str) -> None:
