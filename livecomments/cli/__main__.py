@@ -134,6 +134,7 @@ def load(
     drop_rate: Annotated[float, typer.Option(help="Cuts of a viewer's connection, a minute.")] = 2.0,
     deadline_s: Annotated[float, typer.Option(help="For everything to be answered and caught up after the end.")] = 120,
     chat: Annotated[Path | None, typer.Option(help="Another chat: JSON lines with offsetMs, author, message.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option(help="A process's internal address, for its /metrics.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
 ) -> None:
     """Play a real chat through a deployment; check one order, nothing twice, nothing missing. Exit code 1 if not."""
@@ -154,6 +155,7 @@ def load(
             seed=seed,
             drop_rate=drop_rate,
             deadline_s=deadline_s,
+            metrics=tuple(metrics or ()),
         )
         report = uvloop.run(run_load(plan, console))
     except (PlanRejected, DeploymentUnavailable) as error:

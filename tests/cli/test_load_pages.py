@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments.cli.load.ledger import digest_of
-from livecomments.cli.load.metrics import by_source, since
+from livecomments.cli.load.metrics import by_source, since, since_all
 from livecomments.cli.load.pages import PageMalformed, array_elements, read_page
 
 ID = "00000000000000a1"
@@ -70,3 +70,8 @@ def test_sources_are_counted_between_two_readings() -> None:
     assert since(before, after) == {"backfills from log": 12, "history reads from store": 7}
     assert since(None, after) is None
     assert orjson.dumps(since(after, after)) == b'{"backfills from log":0,"history reads from store":0}'
+    assert since_all([before, after, None], [after, after, after]) == {
+        "backfills from log": 12,
+        "history reads from store": 7,
+    }
+    assert since_all([None], [after]) is None

@@ -1,7 +1,9 @@
 """What the deployment says of itself: where backfills and history reads were served from. Only where it says so."""
 
+import asyncio
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from livecomments.cli.load.client import CONNECT_TIMEOUT_S, Pool
@@ -39,3 +41,21 @@ def since(before: Counter[str] | None, after: Counter[str] | None) -> dict[str, 
     if before is None or after is None:
         return None
     return {name: after[name] - (before[name] if before[name] <= after[name] else 0) for name in sorted(after)}
+
+
+Counts = list[Counter[str] | None]
+"""Of several addresses, in their order."""
+
+
+async def scrape_all(pools: Iterable[Pool]) -> Counts:
+    """The counters now, of each address."""
+    return list(await asyncio.gather(*map(scrape, pools)))
+
+
+def since_all(before: Counts, after: Counts) -> dict[str, int] | None:
+    """What was counted in between, over all addresses; None when none of them has both."""
+    known = [counts for old, new in zip(before, after, strict=True) if (counts := since(old, new)) is not None]
+    total: Counter[str] = Counter()
+    for counts in known:
+        total.update(counts)
+    return dict(sorted(total.items())) if known else None

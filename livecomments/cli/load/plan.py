@@ -50,13 +50,17 @@ class LoadPlan:
     connections_max: int = 128
     """Posting connections, kept alive; also how many comments may wait for their answer at once."""
 
+    metrics: tuple[str, ...] = ()
+    """Where `/metrics` is, an address for each process, when it is not at `url`."""
+
     tag: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def __post_init__(self) -> None:
         problems = [
             f"{name} must be {wanted}"
             for name, good, wanted in (
-                ("url", self.url.startswith(("http://", "https://")), "an http:// or https:// address"),
+                ("url", _is_url(self.url), "an http:// or https:// address"),
+                ("metrics", all(map(_is_url, self.metrics)), "http:// or https:// addresses"),
                 ("videos", self.videos >= 1, "at least 1"),
                 ("viewers", self.viewers >= 0, "0 or more"),
                 ("comments", self.comments >= 1, "at least 1"),
@@ -80,3 +84,7 @@ class LoadPlan:
     def idempotency_key(self, n: int) -> str:
         """The key of the `n`-th scheduled post, the same for all its tries."""
         return f"load-{self.tag}-{n}"
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))

@@ -47,23 +47,33 @@ async def run_load(plan: LoadPlan, console: Console) -> Report:
     _allow_open_files(plan.viewers + plan.connections_max + FILES_BESIDE_VIEWERS)
     origin = origin_of(plan.url)
     writing, reading = Pool(origin, plan.connections_max), Pool(origin, READ_CONNECTIONS_MAX)
+    asked = [Pool(origin_of(url.removesuffix("/metrics")), 1) for url in plan.metrics or (plan.url,)]
     try:
-        run = _Run(plan, chat, console, writing, reading)
+        run = _Run(plan, chat, console, writing, reading, asked)
         return await run.play()
     finally:
-        writing.close()
-        reading.close()
+        for pool in (writing, reading, *asked):
+            pool.close()
 
 
 class _Run:
     """What the parts of one run share."""
 
-    def __init__(self, plan: LoadPlan, chat: list[ChatLine], console: Console, writing: Pool, reading: Pool) -> None:
+    def __init__(
+        self,
+        plan: LoadPlan,
+        chat: list[ChatLine],
+        console: Console,
+        writing: Pool,
+        reading: Pool,
+        asked_for_metrics: list[Pool],
+    ) -> None:
         self._plan = plan
         self._chat = chat
         self._console = console
         self._writing = writing
         self._reading = reading
+        self._asked_for_metrics = asked_for_metrics
         self._videos = [VideoLedger(plan.video_id(video)) for video in range(plan.videos)]
         self._complaints = Complaints()
         self._events: Counter[str] = Counter()
@@ -76,7 +86,7 @@ class _Run:
         opening = Caller(self._writing, time.perf_counter() + plan.deadline_s)
         session_count = min(plan.authors_max, 1 + max(line.author for line in self._chat))
         sessions = await open_sessions(opening, session_count)
-        before = await metrics.scrape(self._reading)
+        before = await metrics.scrape_all(self._asked_for_metrics)
 
         lasts_s = duration_s(plan, self._chat)
         began = time.perf_counter()
@@ -106,7 +116,7 @@ class _Run:
             for task in beside:
                 task.cancel()
 
-        served_from = metrics.since(before, await metrics.scrape(self._reading))
+        served_from = metrics.since_all(before, await metrics.scrape_all(self._asked_for_metrics))
         for caller, what in ((opening, "session"), (posting, "post"), (pages, "page"), (reading, "history")):
             self._events.update({f"{what} retried: {reason}": count for reason, count in caller.retries.items()})
         return draw_up(plan, self._videos, poster, self._events, self._complaints, strain, served_from)
