@@ -1,46 +1,38 @@
-"""The hub: channels, their windows, the tick of heartbeats, admission and drain.
+"""The hub: channels, their windows and passes, the tick of heartbeats, admission, rotation and drain.
 
-A video that was idle is flushed at once; a busy one once per window. The window grows with the time that the lanes of a
-channel take to write a block, so that a crowd gets larger blocks instead of a longer queue.
+A video that was idle is flushed at once; a busy one once per window. The window grows with the time a pass over the
+viewers takes, so that a crowd gets larger blocks instead of a longer queue. A pass over many viewers gives the loop
+away now and then, and begins somewhere else each time, so that nobody is always last.
 """
 
 import asyncio
-import logging
+import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from consumers.channel import BLOCK_ENTRIES_MAX, Channel
-from consumers.viewer import Viewer, Write
+from consumers.block import Block
+from consumers.channel import BLOCK_ENTRIES_MAX, Channel, Lane
+from consumers.metrics import EdgeMetrics
+from consumers.viewer import Say, Viewer, Write
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Stretch
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry
-from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 from schemas.errors import Unavailable
 
 _TICK_S: Final = 0.5
-"""How exactly heartbeats, staleness and stuck viewers are told."""
+"""How exactly heartbeats, staleness, rotation and stuck viewers are told."""
 _PASS_SHARE: Final = 4
 """A window is at least this many passes long: writing takes at most a quarter of the loop."""
+_PASS_SLICE: Final = 500
+"""Viewers written to before the loop is given away: some 5 ms."""
 _FETCH_TRIES: Final = 5
 _FETCH_RETRY_S: Final = 0.5
-
-_log = logging.getLogger("livecomments.edge")
-_viewers = Gauge("livecomments_edge_viewers", "Open streams.")
-_disconnects = Counter("livecomments_edge_disconnects_total", "Streams ended, by reason.", ["reason"])
-_delivered = Counter("livecomments_edge_delivered_total", "Comments written to viewers.")
-_bytes = Counter("livecomments_edge_written_bytes_total", "Bytes of events written to viewers.")
-_gaps = Counter("livecomments_edge_gaps_total", "Gaps told to viewers, by reason.", ["reason"])
-_backfills = Counter("livecomments_edge_backfills_total", "Reads for viewers behind, by source.", ["source"])
-_blocks = Counter("livecomments_edge_blocks_total", "Flushes that made a block.")
-_delivery = Histogram(
-    "livecomments_edge_delivery_seconds", "From the append to the block of its comment.", buckets=SECONDS_BUCKETS
-)
-_pass = Histogram("livecomments_edge_pass_seconds", "Waking and writing all viewers once.", buckets=SECONDS_BUCKETS)
+_DRAIN_STEPS: Final = 50
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class HubSettings:
     window_min_s: float = 0.025
     window_max_s: float = 0.1
     viewer_stuck_s: float = 20.0
+    viewer_life_s: float = 1_200.0
     viewers_max: int = 20_000
 
 
@@ -68,112 +61,142 @@ class Hub:
     ) -> None:
         self.history = history
         self.settings = settings
+        self.metrics = EdgeMetrics()
         self.is_draining = False
-        self._clock = clock
+        self.now = clock
         self._make_viewer = make_viewer
         self._channels: dict[str, Channel] = {}
         self._count = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self._window_s = settings.window_min_s
+        self._passes: set[asyncio.Task[None]] = set()
+        self._flights: dict[tuple[str, int], asyncio.Task[Stretch]] = {}
         history.follower.listeners.append(self._on_entries)
 
     @property
     def is_full(self) -> bool:
         return self.is_draining or self._count >= self.settings.viewers_max
 
-    def now(self) -> float:
-        """The hub's monotonic clock, seconds."""
-        return self._clock()
-
     def retry_ms(self) -> int:
         """A jittered time to come back after: a crowd that left together must not return together."""
         return random.randint(1_000, 4_000)  # noqa: S311 - jitter needs no secrecy
 
-    @contextmanager
-    def attached(self, video_id: str, followed: FollowedPartition) -> Iterator[tuple[Channel, Viewer, asyncio.Event]]:
-        """A new viewer of the video, at the channel's head; while inside it is woken by the channel."""
+    def channel(self, video_id: str, followed: FollowedPartition) -> Channel:
+        """The video's channel, made for its first viewer."""
         channel = self._channels.get(video_id)
         if channel is None:
-            channel = Channel(video_id, followed, self.history.follower, self.settings.stale_after_s)
-            self._channels[video_id] = channel
-        viewer = self._make_viewer(channel.head, self._clock(), self.settings.heartbeat_interval_s)
-        channel.viewers[viewer] = woken = asyncio.Event()
+            follower = self.history.follower
+            channel = self._channels[video_id] = Channel(video_id, followed, follower, self.settings.stale_after_s)
+            follower.hold(channel.partition)
+        return channel
+
+    def make_viewer(self, channel: Channel) -> Viewer:
+        """A new viewer at the channel's head. Its life is bounded and jittered, so that a deploy is ordinary churn."""
+        now = self.now()
+        viewer = self._make_viewer(channel.head, now, self.settings.heartbeat_interval_s)
+        viewer.expires_at = now + self.settings.viewer_life_s * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        return viewer
+
+    def attach(self, channel: Channel, lane: Lane) -> None:
+        """From now on the lane is told of the channel's blocks."""
+        channel.lanes[lane] = None
         self._count += 1
         self._empty.clear()
-        _viewers.set(self._count)
-        try:
-            with self.history.follower.holding(channel.partition):
-                yield channel, viewer, woken
-        finally:
-            self._count -= 1
-            _viewers.set(self._count)
-            if not self._count:
-                self._empty.set()
-            del channel.viewers[viewer]
-            if not channel.viewers:
-                if channel.flush_timer is not None:
-                    channel.flush_timer.cancel()
-                del self._channels[video_id]
 
-    async def fetch(self, channel: Channel, viewer: Viewer) -> Write:
+    def detach(self, channel: Channel, lane: Lane, reason: str) -> None:
+        """Forget a lane; `reason` is why its stream ended, a fixed word. May be called twice."""
+        if lane not in channel.lanes:
+            return
+        del channel.lanes[lane]
+        self.metrics.disconnected(reason)
+        self._count -= 1
+        if not self._count:
+            self._empty.set()
+        if not channel.lanes:
+            if channel.flush_timer is not None:
+                channel.flush_timer.cancel()
+            del self._channels[channel.video_id]
+            self.history.follower.release(channel.partition)
+
+    async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say:
         """What a viewer whose position the tail has left is to be written: a stretch of history, or a gap."""
         for _ in range(_FETCH_TRIES):
             try:
-                stretch = await self.history.forward(channel.video_id, viewer.position, BLOCK_ENTRIES_MAX)
+                stretch = await self._flight(channel.video_id, viewer.position)
             except HistoryBehind as error:
-                return self.missed(channel, viewer, error.code)
+                return self._missed(channel, viewer, error.code)
             except Unavailable as error:
                 reason = error.code
                 await asyncio.sleep(_FETCH_RETRY_S)
             else:
-                return self._fetched(viewer, stretch)
-        return self.missed(channel, viewer, reason)
-
-    def missed(self, channel: Channel, viewer: Viewer, reason: str) -> Write:
-        """The gap from the viewer's position to where its channel can go on."""
-        _gaps.labels(reason).inc()
-        return viewer.missed(channel.resumable_after(), reason, channel)
-
-    def written(self, viewer: Viewer, write: Write) -> None:
-        """A lane has written `write`."""
-        viewer.written(write, self._clock())
-        _delivered.inc(write.comments)
-        _bytes.inc(len(write.data))
-
-    def disconnected(self, reason: str) -> None:
-        """Count the end of a stream; `reason` is one of client, stuck, bye, error."""
-        _disconnects.labels(reason).inc()
+                self.metrics.backfilled(stretch.source)
+                return viewer.fetched(stretch)
+        return self._missed(channel, viewer, reason)
 
     async def run(self) -> None:
-        """Tick until cancelled: heartbeats, staleness, idle videos' positions."""
+        """Tick until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
-            now = self._clock()
-            for channel in self._channels.values():
-                if channel.flush_timer is None:
-                    channel.flush()  # nothing is pending: only the head moves
-                stale = channel.silence_s() > 0
-                for viewer, woken in channel.viewers.items():
-                    if stale or viewer.is_heartbeat_due(now):
-                        woken.set()
+            self.tick()
+
+    def tick(self) -> None:
+        """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
+        now = self.now()
+        stuck_before = now - self.settings.viewer_stuck_s
+        live = 0
+        for channel in list(self._channels.values()):
+            if channel.flush_timer is None:
+                channel.flush()  # nothing is pending: only the head moves
+            stale = channel.silence_s() > 0
+            for lane in list(channel.lanes):
+                viewer = lane.viewer
+                live += viewer.position >= channel.head
+                if viewer.expires_at < now:
+                    viewer.begin_bye("rotate", self.retry_ms())
+                    lane.advance(now)
+                elif stale or viewer.is_heartbeat_due(now):
+                    lane.advance(now)
+                lane.abort_if_stuck(stuck_before)
+        self.metrics.publish(self._count, live, len(self._channels))
 
     def begin_drain(self) -> None:
-        """Take no new viewer; say bye to all. Does not wait."""
+        """Take no new viewer. Does not wait."""
         self.is_draining = True
-        for channel in self._channels.values():
-            for viewer in channel.viewers:
-                viewer.begin_bye("drain", self.retry_ms())
-            channel.wake()
+
+    async def drain(self, window_s: float) -> None:
+        """Say bye to all at a constant rate over the window, then return when none is left, or soon after."""
+        self.begin_drain()
+        lanes = [(channel, lane) for channel in self._channels.values() for lane in channel.lanes]
+        random.shuffle(lanes)
+        size = max(1, -(-len(lanes) // _DRAIN_STEPS))
+        for start in range(0, len(lanes), size):
+            for _, lane in lanes[start : start + size]:
+                lane.viewer.begin_bye("drain", self.retry_ms())
+                lane.advance(self.now())
+            if len(lanes) > _DRAIN_STEPS:
+                await asyncio.sleep(window_s / _DRAIN_STEPS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), 1.0)
 
     async def drained(self, timeout_s: float) -> None:
-        """Returns when no viewer is left, or after `timeout_s`."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), timeout_s)
+        """Returns when no viewer is left. Raises TimeoutError after `timeout_s`."""
+        await asyncio.wait_for(self._empty.wait(), timeout_s)
 
-    def _fetched(self, viewer: Viewer, stretch: Stretch) -> Write:
-        _backfills.labels(stretch.source.value).inc()
-        return viewer.fetched(stretch)
+    def _missed(self, channel: Channel, viewer: Viewer, reason: str) -> Say:
+        """The gap from the viewer's position to where its channel can go on."""
+        self.metrics.gap(reason)
+        return viewer.missed(channel.resumable_after(), reason, channel)
+
+    async def _flight(self, video_id: str, after: int) -> Stretch:
+        """One read for all viewers of a video who need the same."""
+        key = video_id, after
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.ensure_future(self.history.forward(video_id, after, BLOCK_ENTRIES_MAX))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(key, None))
+        return await asyncio.shield(flight)
 
     def _on_entries(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         touched: dict[str, Channel] = {}
@@ -182,27 +205,43 @@ class Hub:
             if channel is not None:
                 channel.add(entry)
                 touched[entry.video_id] = channel
-        now = self._clock()
         for channel in touched.values():
             if channel.flush_timer is None:
-                wait_s = channel.flushed_at + self._window_s - now
-                channel.flush_timer = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._flush, channel)
+                wait_s = max(0.0, channel.flushed_at + self._window_s - self.now())
+                channel.flush_timer = asyncio.get_running_loop().call_later(wait_s, self._flush, channel)
 
     def _flush(self, channel: Channel) -> None:
         channel.flush_timer = None
-        channel.flushed_at = self._clock()
-        entries = channel.flush()
-        channel.wake()
-        _blocks.inc()
-        wall_ms = time.time() * 1000
-        for entry in entries:
-            _delivery.observe(max(0.0, wall_ms - entry.appended_at_ms) / 1000)
-        # Woken lanes write in the next turn of the loop; what is scheduled now runs after them.
-        loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._passed, channel.flushed_at)
+        channel.flushed_at = now = self.now()
+        blocks = channel.flush()
+        lanes = list(channel.lanes)
+        begin = random.randrange(len(lanes)) if len(lanes) > 1 else 0  # noqa: S311 - fairness, not secrecy
+        if len(lanes) <= _PASS_SLICE:
+            self._pass_slice(itertools.chain(lanes[begin:], lanes[:begin]), blocks, now)
+            self._passed(now, channel)
+        else:
+            task = asyncio.get_running_loop().create_task(self._pass(lanes[begin:] + lanes[:begin], blocks, channel))
+            self._passes.add(task)
+            task.add_done_callback(self._passes.discard)
 
-    def _passed(self, began_at: float) -> None:
-        pass_s = self._clock() - began_at
-        _pass.observe(pass_s)
+    async def _pass(self, lanes: list[Lane], blocks: list[Block], channel: Channel) -> None:
+        began_at = self.now()
+        for start in range(0, len(lanes), _PASS_SLICE):
+            self._pass_slice(lanes[start : start + _PASS_SLICE], blocks, self.now())
+            await asyncio.sleep(0)
+        self._passed(began_at, channel)
+
+    def _pass_slice(self, lanes: Iterable[Lane], blocks: list[Block], now: float) -> None:
+        if len(blocks) == 1:
+            (block,) = blocks
+            for lane in lanes:
+                lane.take(block, now)
+        else:
+            for lane in lanes:
+                lane.advance(now)
+
+    def _passed(self, began_at: float, channel: Channel) -> None:
+        pass_s = self.now() - began_at
+        self.metrics.passed(pass_s, channel.newest_append_ms)
         wanted_s = min(max(pass_s * _PASS_SHARE, self.settings.window_min_s), self.settings.window_max_s)
         self._window_s += (wanted_s - self._window_s) / 8

@@ -4,12 +4,13 @@ A native `EventSource` repeats its first URL on every reconnect, so with a `Last
 `history` mean nothing; `after` goes before `history`.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from consumers.channel import Channel
-from consumers.hub import Hub
-from consumers.viewer import Viewer, Write
+from consumers.viewer import Say, Viewer, Write
 from livecomments.history.pages import newest_first
+from livecomments.history.reading import History
 from livecomments.history.stretch import Source, Stretch
 from schemas.errors import Rejected, Unavailable
 from schemas.limits import HISTORY_ON_JOIN_MAX
@@ -34,13 +35,13 @@ class Wanted(NamedTuple):
     """The newest so many comments first, then live."""
 
 
-def wanted(last_event_id: str | None, after: str | None, history: str | None, partition: int) -> Wanted:
+def wanted(last_event_id: str | None, query: Mapping[str, str], partition: int) -> Wanted:
     """What the request of a stream in `partition` asks for.
 
     Raises:
         CursorRejected, HistoryRejected: final; another try with the same request is refused again.
     """
-    cursor = last_event_id or after
+    cursor, history = last_event_id or query.get("after"), query.get("history")
     if cursor:
         return Wanted(parse_cursor(cursor, partition), 0)
     if history is None:
@@ -50,30 +51,36 @@ def wanted(last_event_id: str | None, after: str | None, history: str | None, pa
     return Wanted(None, int(history))
 
 
-async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Write | None:
+def place_at_once(channel: Channel, viewer: Viewer, want: Wanted) -> bool:
+    """Set the viewer's first position if that needs nothing to be read; whether it was set."""
+    if want.after is not None and want.after <= channel.head:
+        viewer.position = want.after
+        return True
+    return want.after is None and not want.history
+
+
+async def place(history: History, channel: Channel, viewer: Viewer, want: Wanted) -> Write | Say | None:
     """Set the viewer's first position; returns what it is written before anything else, if there is something.
 
     Raises:
         LogUnavailable: whether a position ahead of us exists cannot be told now.
     """
+    if place_at_once(channel, viewer, want):
+        return None
     if want.after is not None:
         viewer.position = want.after
-        return await _if_unknown(hub, channel, viewer)
-    if not want.history:
-        return None
+        return await _if_unknown(history, channel, viewer)
     try:
-        page = await newest_first(hub.history, channel.video_id, None, want.history)
+        page = await newest_first(history, channel.video_id, None, want.history)
     except Unavailable:
         through, viewer.position = viewer.position, BEFORE_EVERYTHING
         return viewer.missed(through, HISTORY_UNAVAILABLE, channel)
     return viewer.fetched(Stretch(page.comments[::-1], page.covered_through, Source.TAIL))
 
 
-async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Write | None:
+async def _if_unknown(history: History, channel: Channel, viewer: Viewer) -> Say | None:
     """A position ahead of us may exist already: then the viewer waits for it. If not, it is told, and goes live."""
-    if viewer.position <= channel.head:
-        return None
-    log = hub.history.follower.log
+    log = history.follower.log
     end = (await log.bounds([channel.partition]))[channel.partition].end
     newest = first_position(log.epoch) + end - 1
     if viewer.position <= newest:

@@ -1,15 +1,17 @@
 """One viewer: a position, and the rules by which it moves. Pure: time and the video's feed are arguments.
 
 LIVE: the position is at the feed's head; the next block is for it. BEHIND: joining, resuming or slow; it is given what
-follows its position, from the tail if that reaches back so far, else it asks for history. The invariant (D8): an id is
+follows its position, from the tail if that reaches back so far, else it asks for history. The invariant: an id is
 written only when everything of the video up to it has been written before, or told as a gap.
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from consumers.frames import bye_frame, entry_frames, gap_frame, heartbeat_frame, stale_frame
+from consumers.block import Block
+from consumers.frames import bye_frame, gap_frame, heartbeat_frame, stale_frame
 from livecomments.history.stretch import Stretch
 from schemas.positions import comment_id
 
@@ -22,16 +24,6 @@ class State(Enum):
 
     LIVE = "live"
     BEHIND = "behind"
-
-
-class Block(NamedTuple):
-    """Frames of one video, shared by all its viewers who stand at `after` or later, but before `first`."""
-
-    after: int
-    first: int
-    through: int
-    data: bytes
-    comments: int
 
 
 class Feed(Protocol):
@@ -52,11 +44,17 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write `data`; then the viewer has everything up to `through`."""
+    """Write a block; then the viewer has everything up to its `through`."""
 
-    data: bytes
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Write a frame of this viewer's own; then it has everything up to `through`."""
+
+    frame: bytes
     through: int
-    comments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,67 +71,79 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Write `data`, then end the stream."""
+    """Write a last frame and end the stream."""
 
-    data: bytes
+    frame: bytes
+    reason: str
 
 
-Step = Write | Fetch | Wait | Close
+Step = Write | Say | Fetch | Wait | Close
+WAIT: Final = Wait()
 
 
 class Viewer:
     """The state machine of one viewer."""
 
-    __slots__ = ("_bye", "_heartbeat_interval_s", "_stale_at", "_written_at", "position")
+    __slots__ = ("_bye", "_heartbeat_interval_s", "_stale_at", "expires_at", "position", "written_at")
 
     def __init__(self, position: int, now: float, heartbeat_interval_s: float) -> None:
         self.position = position
         """Everything of the video up to here has been written, or told as a gap."""
-        self._written_at = now
+        self.written_at = now
+        """When something was last written, by the hub's clock."""
+        self.expires_at = math.inf
+        """When the hub ends the stream, so that it comes back elsewhere."""
         self._stale_at = now
         self._heartbeat_interval_s = heartbeat_interval_s
-        self._bye: bytes | None = None
+        self._bye: Close | None = None
 
     def state(self, feed: Feed) -> State:
         return State.LIVE if self.position >= feed.head else State.BEHIND
 
     def step(self, feed: Feed, now: float) -> Step:
-        """What to do next. A `Write` is followed by `written`, a `Fetch` by `fetched` or `missed`."""
+        """What to do next. A `Write` or `Say` is followed by `wrote`, a `Fetch` by `fetched` or `missed`."""
         if self._bye is not None:
-            return Close(self._bye)
+            return self._bye
         if self.position < feed.head:
             block = feed.block_after(self.position)
-            if block is None:
-                return Fetch(self.position)
-            return Write(block.data, block.through, block.comments)
+            return Fetch(self.position) if block is None else Write(block)
         silence_s = feed.silence_s()
-        if silence_s and now - self._stale_at >= STALE_INTERVAL_S:
-            self._stale_at = now
-            return Write(stale_frame(int(silence_s * 1000)), self.position)
-        if self.is_heartbeat_due(now) and not silence_s:
-            return Write(heartbeat_frame(comment_id(self.position, feed.partition)), self.position)
-        return Wait()
+        if silence_s:
+            if now - self._stale_at >= STALE_INTERVAL_S:
+                self._stale_at = now
+                return Say(stale_frame(int(silence_s * 1000)), self.position)
+        elif self.is_heartbeat_due(now):
+            return Say(heartbeat_frame(comment_id(self.position, feed.partition)), self.position)
+        return WAIT
+
+    def is_for(self, block: Block) -> bool:
+        """Whether `block` is exactly what comes next."""
+        return block.after <= self.position < block.first and self._bye is None
 
     def is_heartbeat_due(self, now: float) -> bool:
-        return now - self._written_at >= self._heartbeat_interval_s
+        return now - self.written_at >= self._heartbeat_interval_s
 
-    def written(self, write: Write, now: float) -> None:
-        """The lane has taken `write`. The position never goes back."""
-        self.position = max(self.position, write.through)
-        if write.data:
-            self._written_at = now
+    def wrote(self, through: int, now: float) -> None:
+        """The lane has written what leads up to `through`. The position never goes back."""
+        if through > self.position:
+            self.position = through
+        self.written_at = now
+
+    def moved(self, through: int) -> None:
+        """Nothing of the video lies up to `through`; nothing was written."""
+        if through > self.position:
+            self.position = through
 
     def fetched(self, stretch: Stretch) -> Write:
         """What to write of a stretch of history that begins at the viewer's position."""
-        data = entry_frames(stretch.entries)
-        return Write(data, stretch.through, sum(entry.is_shown for entry in stretch.entries))
+        return Write(Block.of(self.position, stretch.entries, stretch.through))
 
-    def missed(self, through: int, reason: str, feed: Feed) -> Write:
+    def missed(self, through: int, reason: str, feed: Feed) -> Say:
         """What to write when everything up to `through` cannot be had."""
         after_id, through_id = comment_id(self.position, feed.partition), comment_id(through, feed.partition)
-        return Write(gap_frame(after_id, through_id, reason), through)
+        return Say(gap_frame(after_id, through_id, reason), through)
 
     def begin_bye(self, reason: str, retry_ms: int) -> None:
         """End the stream at the next step."""
         if self._bye is None:
-            self._bye = bye_frame(reason, retry_ms)
+            self._bye = Close(bye_frame(reason, retry_ms), reason)

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from consumers.app import stream_claim
 from livecomments.cli.embedded import Service, embedded_service
 from livecomments.cli.parts import Seams
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
@@ -56,10 +57,9 @@ async def served(data_dir: Path, seams: Seams | None = None, **values: Any) -> A
     async with embedded_service(settings, seams) as service:
 
         async def drain() -> None:
-            service.hub.begin_drain()
-            await service.hub.drained(settings.drain_s)
+            await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, started.set, drain, takes_signals=False)
+        server = DrainingServer(service.app, started.set, drain, claim=stream_claim(service.hub), takes_signals=False)
         serving = asyncio.create_task(server.serve([listening]))
         async with asyncio.timeout(READY_TIMEOUT_S):
             await started.wait()

@@ -1,21 +1,21 @@
 """The distributed form: gateway, edge and stream job as processes of their own, on Kafka and CQL."""
 
 import asyncio
-import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn
 
-from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
-from consumers.app import stream_route
+from consumers.app import stream_claim, stream_route
 from consumers.hub import Hub
 from gateway.app import gateway_routes, page_routes
 from gateway.posting import Posting
 from livecomments.cli.parts import (
     DEAD_LETTER_TOPIC,
+    ClosingAnswers,
     Seams,
     hub_settings,
     kept_secret,
@@ -28,17 +28,18 @@ from livecomments.log.follower import Follower
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.topics import comments_topic, compare, create_missing, load_topics
+from livecomments.runtime.door import Claim, claim_nothing
 from livecomments.runtime.health import health_routes
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
 from livecomments.runtime.settings import Settings
 from livecomments.store.away import AwayStore
 from livecomments.store.cql import CqlStore
+from livecomments.store.interface import CommentStore
 from streams.dead_letters import DeadLetters
-from streams.faust_runner import make_faust_app
+from streams.faust_runner import FaustRunner
 from streams.job import Job
 
-_STOP_TIMEOUT_S: Final = 8.0
-"""For Faust to end by itself; it may hang, and dying is as safe."""
+OpenStore = AbstractAsyncContextManager[CommentStore]
 
 
 def kafka_log(settings: Settings, topic: str) -> KafkaLog:
@@ -68,8 +69,8 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         history = History(follower, store, middle_records_max=settings.middle_records_max)
         posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
         tokens = make_tokens(settings, _session_secret(settings))
-        routes = [*page_routes(), *gateway_routes(history, posting, tokens)]
-        await _serve(settings, listening, started, routes, follower, _nothing, [follower.run(), store.run()])
+        app = make_app([*page_routes(), *gateway_routes(history, posting, tokens)])
+        await _serve(settings, listening, started, app, follower, [follower.run(), store.run()])
 
 
 async def serve_edge(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
@@ -84,15 +85,17 @@ async def serve_edge(settings: Settings, listening: socket.socket, started: Call
         hub = Hub(history, hub_settings(settings))
 
         async def drain() -> None:
-            hub.begin_drain()
-            await hub.drained(settings.drain_s)
+            await hub.drain(settings.drain_s)
 
         work = [follower.run(), hub.run(), store.run()]
-        await _serve(settings, listening, started, [stream_route(hub)], follower, drain, work)
+        app = ClosingAnswers(make_app([stream_route(hub)]))
+        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=stream_claim(hub))
 
 
-async def run_stream(settings: Settings, started: Callable[[], None]) -> None:
-    """Persist until SIGTERM or SIGINT.
+async def run_stream(
+    settings: Settings, started: Callable[[], None], open_store: Callable[[Settings], OpenStore] = cql_store
+) -> NoReturn:
+    """Persist until SIGTERM or SIGINT, then end the process. `open_store` is a seam for tests that make stores fail.
 
     Raises:
         StartRefused: no topic, no schema, or a log that went back.
@@ -101,29 +104,20 @@ async def run_stream(settings: Settings, started: Callable[[], None]) -> None:
     async with (
         kafka_log(settings, topic) as log,
         kafka_log(settings, DEAD_LETTER_TOPIC) as dead_letter_log,
-        AwayStore(lambda: cql_store(settings)) as store,
+        AwayStore(lambda: open_store(settings)) as store,
     ):
+        listening = listening_socket(settings.host, settings.internal_port)
         await store.run()
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
         await job.check()
-        loop = asyncio.get_running_loop()
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told_to_stop.set)
-        worker = make_faust_app(settings.kafka, settings.group, topic, job, settings.data_dir / "faust", loop)
-        internal = _internal_server(lambda: {"store": store.is_open})
-        async with asyncio.TaskGroup() as running:
-            watermarks = running.create_task(job.run_watermarks())
-            serving = running.create_task(internal.serve([listening_socket(settings.host, settings.internal_port)]))
-            await worker.start()
-            started()
-            await told_to_stop.wait()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(worker.stop(), _STOP_TIMEOUT_S)
-            watermarks.cancel()
-            internal.should_exit = True
-            await serving
-    os._exit(0)  # Faust's threads may outlive its stop; everything that counts is stored
+            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        runner = FaustRunner(settings.kafka, settings.group, topic, job, settings.data_dir / "faust")
+        internal = _internal_server(
+            lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
+        )
+        await runner.run(told_to_stop, started, beside=[internal.serve([listening])])
 
 
 async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], list[str]]:
@@ -139,17 +133,23 @@ def _session_secret(settings: Settings) -> bytes:
     return settings.session_secret.encode() or kept_secret(settings.data_dir)
 
 
+async def _nothing() -> None:
+    """Nothing to drain."""
+
+
 async def _serve(
     settings: Settings,
     listening: socket.socket,
     started: Callable[[], None],
-    routes: Sequence[BaseRoute],
+    app: ASGIApp,
     follower: Follower,
-    drain: Callable[[], Awaitable[None]],
     work: list[Coroutine[Any, Any, None]],
+    *,
+    drain: Callable[[], Awaitable[None]] = _nothing,
+    claim: Claim = claim_nothing,
 ) -> None:
-    """Serve `routes` publicly, and health and metrics on the internal port, while `work` goes on."""
-    server = DrainingServer(make_app(routes), started, drain)
+    """Serve `app` publicly, and health and metrics on the internal port, while `work` goes on."""
+    server = DrainingServer(app, started, drain, claim=claim)
     internal = _internal_server(
         lambda: {
             "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
@@ -168,7 +168,3 @@ async def _serve(
 
 def _internal_server(checks: Callable[[], Mapping[str, bool]]) -> DrainingServer:
     return DrainingServer(make_app([*health_routes(checks)]), lambda: None, _nothing, takes_signals=False)
-
-
-async def _nothing() -> None:
-    """Nothing to drain."""

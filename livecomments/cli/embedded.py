@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 
-from consumers.app import stream_route
+from consumers.app import stream_claim, stream_route
 from consumers.hub import Hub
 from gateway.app import gateway_routes, page_routes
 from gateway.posting import Posting
@@ -98,8 +98,7 @@ async def serve_embedded(
     async with embedded_service(settings, seams) as service:
 
         async def drain() -> None:
-            service.hub.begin_drain()
-            await service.hub.drained(settings.drain_s)
+            await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, lambda: started(service), drain)
+        server = DrainingServer(service.app, lambda: started(service), drain, claim=stream_claim(service.hub))
         await server.serve([listening])

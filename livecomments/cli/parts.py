@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumers.hub import HubSettings
 from consumers.viewer import Viewer
@@ -55,6 +56,7 @@ def hub_settings(settings: Settings) -> HubSettings:
         window_min_s=settings.window_min_ms / 1000,
         window_max_s=settings.window_max_ms / 1000,
         viewer_stuck_s=settings.viewer_stuck_s,
+        viewer_life_s=settings.viewer_life_s,
         viewers_max=settings.viewers_max,
     )
 
@@ -79,6 +81,24 @@ def kept_secret(directory: Path) -> bytes:
             os.fsync(file.fileno())
         making.rename(path)
     return path.read_bytes()
+
+
+class ClosingAnswers:
+    """An application whose answers end their connection.
+
+    For the separate edge: a proxy then brings each stream on a fresh connection, which passes the door.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, send_closing)
 
 
 def make_app(routes: Sequence[BaseRoute]) -> Starlette:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
-from livecomments.log.partition import FollowedPartition, Judge
+from livecomments.log.partition import FollowedPartition, Judge, read_on
 from livecomments.log.tail import Entry, Tail, TailBounds
 from livecomments.runtime.metrics import Counter, Gauge
 from schemas.errors import Unavailable
@@ -26,8 +26,6 @@ from schemas.window import Window
 
 _TAIL_AT_START_RECORDS: Final = 1_024
 """Read back beyond the window, so that viewers who come back after a restart are served from memory."""
-_READ_BACK_CHUNK: Final = 1_000
-"""Records judged without giving the loop away: a few milliseconds."""
 _READ_BACKS_AT_ONCE: Final = 4
 _PROBE_INTERVAL_S: Final = 1.0
 _RETRY_S: Final = 0.2
@@ -80,6 +78,8 @@ class Follower:
         self._holders: defaultdict[int, int] = defaultdict(int)
         self._read_backs = asyncio.Semaphore(_READ_BACKS_AT_ONCE)
         self._answered_at = clock()
+        self._is_reading = True
+        """The last poll did not fail."""
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -118,25 +118,36 @@ class Follower:
     @contextmanager
     def holding(self, number: int) -> Iterator[None]:
         """While inside, the partition is not let go."""
-        self._holders[number] += 1
+        self.hold(number)
         try:
             yield
         finally:
-            self._used_at[number] = self._clock()
-            self._holders[number] -= 1
-            if not self._holders[number]:
-                del self._holders[number]
+            self.release(number)
+
+    def hold(self, number: int) -> None:
+        """The partition is not let go until it is released as often as it was held."""
+        self._holders[number] += 1
+
+    def release(self, number: int) -> None:
+        """Undo one `hold`."""
+        self._used_at[number] = self._clock()
+        self._holders[number] -= 1
+        if not self._holders[number]:
+            del self._holders[number]
 
     async def run(self) -> None:
         """Follow until cancelled. Survives everything the log does; what it raises is our bug."""
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                for number in self.assigned:
-                    self._take_on(number)
-                self._tasks.create_task(self._probe())
-                await self._read()
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                try:
+                    for number in self.assigned:
+                        self._take_on(number)
+                    tasks.create_task(self._probe())
+                    await self._read()
+                finally:
+                    self._tasks = None  # a group that ends takes no more tasks
         finally:
-            self._tasks = None
             await self._reader.aclose()
 
     async def _read(self) -> None:
@@ -144,11 +155,13 @@ class Follower:
             try:
                 records = await self._reader.poll()
             except LogUnavailable:
+                self._is_reading = False
                 await asyncio.sleep(_RETRY_S)
                 continue
             except OffsetUnavailable:
                 await self._take_again()
                 continue
+            self._is_reading = True
             if records:
                 self._answered_at = self._clock()
                 self._apply(records)
@@ -192,14 +205,14 @@ class Follower:
     async def _read_back(self, number: int) -> FollowedPartition:
         start, end = (await self.log.bounds([number]))[number]
         since = max(start, end - self._window_records - _TAIL_AT_START_RECORDS)
-        whole = since == start
-        tail_from = since if whole else since + self._window_records
+        whole = since == 0  # what retention took counts for those who have read it, so the tail begins a window later
+        tail_from = since if whole else min(since + self._window_records, end)
         epoch = self.log.epoch
         window = Window(epoch, number, self.log.partition_count, since=since, whole=whole, size=self._window_records)
         tail = self._tail(self._bounds, position_at(epoch, 0) + tail_from - 1)
         followed = FollowedPartition(epoch, window, tail, since, self._judge)
         while since < end:
-            records, since = await self.log.read(number, since, end, _READ_BACK_CHUNK)
+            records, since = await read_on(self.log, number, since, end)
             followed.prime(records, tail_from, self._clock())
         followed.next_offset = max(followed.next_offset, end)
         return followed
@@ -242,13 +255,15 @@ class Follower:
         self._reader.assign({number: followed.next_offset for number, followed in self.followed.items()})
 
     async def _probe(self) -> None:
-        """Silence of the reader does not tell a quiet log from a dead one: ask it."""
+        """Silence of the reader does not tell a quiet log from a dead one: ask it. Also lets go of what became old."""
         while True:
             await asyncio.sleep(_PROBE_INTERVAL_S)
-            if self.followed and self.silence_s >= _PROBE_INTERVAL_S:
+            if self._is_reading and self.silence_s >= _PROBE_INTERVAL_S:
                 try:
-                    await self.log.bounds(list(self.followed)[:1])
+                    await self.log.bounds(list(self.followed)[:1] or [0])
                     self._answered_at = self._clock()
                 except LogUnavailable:
                     pass
             _silence.set(self.silence_s)
+            for followed in self.followed.values():
+                followed.tail.trim(self._clock())

@@ -8,10 +8,12 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from livecomments.runtime.door import Claim, Door, claim_nothing
 from schemas.errors import StartRefused
 
 _BACKLOG = 4_096
@@ -34,12 +36,13 @@ class DrainingServer(uvicorn.Server):
         started: Callable[[], None],
         drain: Callable[[], Awaitable[None]],
         *,
+        claim: Claim = claim_nothing,
         takes_signals: bool = True,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=partial(Door, claim),  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 log_config=None,

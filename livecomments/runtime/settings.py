@@ -60,6 +60,7 @@ class Settings:
 
     viewers_max: int = _setting(20_000, "Streams in one process; beyond it a new one is told to come back.")
     heartbeat_interval_s: float = _setting(15.0, "Between heartbeats on a silent stream.")
+    viewer_life_s: float = _setting(1_200.0, "A stream is ended after about this long, and comes back elsewhere.")
     viewer_stuck_s: float = _setting(20.0, "A viewer that takes no bytes this long is disconnected.")
     window_min_ms: int = _setting(25, "Comments of a busy video are joined for at least this long.")
     window_max_ms: int = _setting(100, "Comments of a busy video are joined for at most this long.")
@@ -165,6 +166,7 @@ _POSITIVE: Final = (
     "tail_age_max_s",
     "tail_bytes_max",
     "tail_records_max",
+    "viewer_life_s",
     "viewer_stuck_s",
     "viewers_max",
 )

@@ -41,8 +41,7 @@ class OffByOne(Viewer):
     __slots__ = ()
 
     def fetched(self, stretch: Stretch) -> Write:
-        write = super().fetched(stretch)
-        return Write(write.data, write.through + 1, write.comments)
+        return super().fetched(stretch._replace(through=stretch.through + 1))
 
 
 class Remembering(Tail):
