@@ -6,7 +6,7 @@ a deleted comment has no text in it.
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
@@ -96,6 +96,8 @@ class TailBounds:
 
 _DROPPED_MAX: Final = 256
 """Places of dropped entries in a video's list before it is cut: keeps dropping O(1) and finding O(log n)."""
+_DROPPED: Final = Entry(0, "", b"", "", "", b"")
+"""Stands in the place of a dropped entry, whose text would stay in memory otherwise."""
 _POSITION: Final = attrgetter("position")
 
 
@@ -112,6 +114,7 @@ class _VideoTail:
     def drop_oldest(self) -> None:
         if self.entries[self.first].kind == COMMENT_DELETED:
             self.deletes.popleft()
+        self.entries[self.first] = _DROPPED
         self.first += 1
         if self.first > _DROPPED_MAX and self.first * 4 > len(self.entries):
             del self.entries[: self.first]
@@ -189,11 +192,16 @@ class Tail:
         video = self._videos.get(video_id)
         return {entry.target for entry in video.deletes} if video and video.deletes else set()
 
+    def erase(self, video_id: str, positions: Iterable[int]) -> None:
+        """Take the text of those comments of a video that stand at `positions`: deleted, here or later in the log."""
+        for position in positions:
+            target = self._by_position.get(position)
+            if target is not None and target.kind == COMMENT_CREATED and target.video_id == video_id:
+                self.bytes -= len(target.value)
+                target.value = b""
+
     def _erase(self, delete: Entry) -> None:
-        target = self._by_position.get(delete.target)
-        if target is not None and target.kind == COMMENT_CREATED and target.video_id == delete.video_id:
-            self.bytes -= len(target.value)
-            target.value = b""
+        self.erase(delete.video_id, (delete.target,))
 
     def _drop_oldest(self) -> None:
         entry = self._entries.popleft()
