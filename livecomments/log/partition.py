@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments.log.tail import Entry, Tail
 from schemas.events import Record
 from schemas.judge import Kind, Verdict, judge
@@ -13,7 +14,24 @@ from schemas.window import Window
 ACCEPTED: Final = Verdict(Kind.ACCEPTED)
 """What `verdict_at` answers for an accepted record; the record itself is in the tail."""
 
+READ_CHUNK: Final = 1_000
+"""Records read and judged without giving the loop away: about 10 ms."""
+
 Judge = Callable[[Record, Window], Verdict]
+
+
+async def read_on(log: CommentLog, partition: int, start: int, end: int) -> Slice:
+    """The next chunk of a range that the log is known to hold; others get their turn in between.
+
+    Raises:
+        OffsetUnavailable: the log holds it no longer: retention passed `start`, or the log ends there now.
+        LogUnavailable: try again.
+    """
+    await asyncio.sleep(0)  # what is read from memory would not wait otherwise
+    found = await log.read(partition, start, end, READ_CHUNK)
+    if found.next <= start < end:
+        raise OffsetUnavailable(f"Partition {partition} ends at {start}, not at {end}.")
+    return found
 
 
 class FollowedPartition:
@@ -26,8 +44,11 @@ class FollowedPartition:
         self.tail = tail
         self.next_offset = next_offset
         self._judge = judge
+        self._verdicts_from = next_offset
+        """What lies before was judged with a window that was not full, if at all."""
         self._refused: dict[int, Verdict] = {}
         self._waiting: dict[int, list[asyncio.Future[Verdict]]] = {}
+        self._reaching: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
     def judged_through(self) -> int:
@@ -54,6 +75,9 @@ class FollowedPartition:
             for waiter in self._waiting.pop(record.offset, ()):
                 if not waiter.done():
                     waiter.set_result(verdict)
+        for position, reached in self._reaching:
+            if position <= self.judged_through and not reached.done():
+                reached.set_result(None)
         return accepted
 
     def prime(self, records: Sequence[Record], tail_from: int, now: float) -> None:
@@ -63,7 +87,7 @@ class FollowedPartition:
                 self.apply(records[index:], now)
                 return
             self._judge(record, self.window)
-            self.next_offset = record.offset + 1
+            self.next_offset = self._verdicts_from = record.offset + 1
 
     async def verdict(self, offset: int, timeout_s: float) -> Verdict:
         """The verdict on the record at `offset`, as soon as it is judged.
@@ -72,7 +96,7 @@ class FollowedPartition:
             TimeoutError: not judged in time, or so long ago that its verdict is forgotten.
         """
         if offset < self.next_offset:
-            if offset < self.next_offset - self.window.size:
+            if offset < max(self._verdicts_from, self.next_offset - self.window.size):
                 raise TimeoutError
             return self._refused.get(offset, ACCEPTED)
         waiter: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
@@ -84,6 +108,17 @@ class FollowedPartition:
                 self._waiting[offset].remove(waiter)
                 if not self._waiting[offset]:
                     del self._waiting[offset]
+
+    async def reach(self, position: int, timeout_s: float) -> None:
+        """Wait until everything up to `position` is judged. Raises TimeoutError."""
+        if position <= self.judged_through:
+            return
+        waiter = position, asyncio.get_running_loop().create_future()
+        self._reaching.append(waiter)
+        try:
+            await asyncio.wait_for(waiter[1], timeout_s)
+        finally:
+            self._reaching.remove(waiter)
 
     def _refuse(self, offset: int, verdict: Verdict) -> None:
         self._refused[offset] = verdict
