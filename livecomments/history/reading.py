@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from livecomments.history.middle import Middle
 from livecomments.history.stretch import Source, Stretch, entry_of_row, stretch
-from livecomments.log.follower import Follower
+from livecomments.log.follower import Follower, PartitionUnavailable
 from livecomments.log.partition import FollowedPartition, Judge
 from livecomments.log.tail import Entry, Tail
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
@@ -14,10 +14,13 @@ from schemas.events import COMMENT_CREATED
 from schemas.judge import judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
+from schemas.positions import first_position
 
 _WATERMARK_AGE_MAX_S: Final = 0.25
 """A watermark is used this long: an older one is never wrong, it only leaves more to the log."""
 _MIDDLE_BYTES_MAX: Final = 64 * 2**20
+_AHEAD_TIMEOUT_S: Final = 2.0
+"""For our follower to come to a record that another node has shown already: more than that is no lag but a fault."""
 
 
 class Found(NamedTuple):
@@ -64,6 +67,20 @@ class History:
         """The partition of a video. Raises PartitionUnavailable while its window is being read."""
         return self.follower.partition(partition_of(video_id, self.follower.log.partition_count))
 
+    async def reach(self, followed: FollowedPartition, position: int) -> None:
+        """If `position` is ahead of us but in the log, wait for it: another node may have told a client of it.
+
+        Raises:
+            PartitionUnavailable: not reached in time. LogUnavailable.
+        """
+        if position <= followed.judged_through:
+            return
+        end = (await self.follower.log.bounds([followed.number]))[followed.number].end
+        try:
+            await followed.reach(min(position, first_position(followed.epoch) + end - 1), _AHEAD_TIMEOUT_S)
+        except TimeoutError as error:
+            raise PartitionUnavailable("This node is behind the log. Try again in a second.") from error
+
     async def forward(self, video_id: str, after: int, limit: int) -> Stretch:
         """Up to `limit` entries of every kind later than `after`, from one source; go on from `through`.
 
@@ -81,23 +98,25 @@ class History:
         if after < above.watermark:
             rows, examined = await self.store.read(video_id, after, above.watermark, limit, descending=False)
             return stretch(self.entries(rows, followed, above), examined, Source.STORE)
-        if above.middle is None or after >= followed.tail.after:
+        through = followed.tail.after
+        if above.middle is None or after >= through:
             return _of_tail(followed, video_id, after, limit)
         entries = above.middle.forward(video_id, after, limit)
-        return stretch(entries, entries[-1].position if len(entries) == limit else followed.tail.after, Source.LOG)
+        if len(entries) == limit:
+            through = min(through, entries[-1].position)  # a tail taken on anew may begin before the middle's end
+        return stretch([entry for entry in entries if entry.position <= through], through, Source.LOG)
 
     async def find(self, video_id: str, position: int) -> Found:
         """The comment at `position`, wherever it is. Raises as `forward` does."""
         followed = self.home(video_id)
+        await self.reach(followed, position)
         entry: Entry | None = None
-        if position > followed.judged_through:
-            return Found(None, False)
         if position > followed.tail.after:
             entry = followed.tail.find(position)
         else:
             above = await self.above(followed, video_id)
             if position > above.watermark:
-                entry = above.middle.find(position) if above.middle else followed.tail.find(position)
+                entry = above.middle.find(position) if above.middle is not None else None
             else:
                 row = await self.store.read_one(video_id, position)
                 entry = self.entries([row], followed, above)[0] if row else None
@@ -107,11 +126,16 @@ class History:
 
     async def above(self, followed: FollowedPartition, video_id: str) -> Above:
         """What lies above the store. Raises StoreUnavailable, LogUnavailable, HistoryBehind."""
-        watermark = await self._watermark(followed)
+        watermark, covering = await self._watermark(followed), self._middle(followed.number)
         if watermark >= followed.tail.after:
+            covering.let_go()
             return Above(watermark, None, followed.tail.deleted(video_id))
-        middle = await self._middle(followed.number).cover(watermark, lambda: followed.tail.after)
-        return Above(watermark, middle, followed.tail.deleted(video_id) | middle.deleted(video_id))
+        watermark, middle = await covering.cover(watermark, lambda: followed.tail.after)
+        deleted = followed.tail.deleted(video_id)
+        if middle is not None:
+            middle.erase(video_id, deleted)
+            deleted |= middle.deleted(video_id)
+        return Above(watermark, middle, deleted)
 
     def entries(self, rows: Iterable[Row], followed: FollowedPartition, above: Above) -> list[Entry]:
         """Stored rows as entries, with the deletes from above the store applied."""
@@ -133,6 +157,7 @@ class History:
             if known is None:
                 raise
             return known[1]
+        watermark = max(watermark, first_position(followed.epoch) - 1)  # an epoch begins when the one before is stored
         self._watermarks[followed.number] = now, watermark
         return watermark
 

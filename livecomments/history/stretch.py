@@ -35,9 +35,14 @@ class Stretch(NamedTuple):
     source: Source
 
 
+def count_read(source: Source) -> None:
+    """Count a read that was answered from `source` in the end."""
+    _reads.labels(source.value).inc()
+
+
 def stretch(entries: list[Entry], through: int, source: Source) -> Stretch:
     """A stretch, counted by its source."""
-    _reads.labels(source.value).inc()
+    count_read(source)
     return Stretch(entries, through, source)
 
 

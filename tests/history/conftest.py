@@ -1,0 +1,34 @@
+"""One durable file for many small worlds."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from livecomments.runtime.durable import DurableFile
+from tests.history.world import TABLES
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A durable file and the loop it lives in."""
+
+    runner: asyncio.Runner
+    file: DurableFile
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """Its commits do not wait for the disk: thousands of worlds are made on it, and none outlives the test."""
+    with asyncio.Runner() as runner:
+        file = DurableFile(tmp_path_factory.mktemp("worlds"), TABLES, commit=_commit_to_memory)
+        runner.run(file.__aenter__())
+        yield Ground(runner, file)
+        runner.run(file.aclose())
+
+
+def _commit_to_memory(connection: sqlite3.Connection) -> None:
+    connection.commit()
+    connection.execute("PRAGMA synchronous=OFF")

@@ -1,0 +1,248 @@
+"""A small deployment that moves when it is told to: log, store, follower, persister and history of one partition.
+
+At every await of history on log or store it takes the next of its `moves`, so that a test says what happens meanwhile.
+"""
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from livecomments.history.reading import History
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.follower import Follower, PartitionUnavailable
+from livecomments.log.partition import FollowedPartition
+from livecomments.log.tail import TailBounds
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from schemas.events import (
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    Author,
+    NewRecord,
+    Record,
+    comment_created,
+    comment_deleted,
+    video_event,
+)
+from schemas.positions import comment_id, first_position, position_at
+from streams.dead_letters import DeadLetters
+from streams.persister import Persister
+from tests.history.faults import WatchedStore
+from tests.history.model import Model
+from tests.log.faults import GatedLog
+
+TABLES: Final = LOG_TABLES + STORE_TABLES
+VIDEOS: Final = ("quiet", "busy", "busier")
+IDLE_S: Final = 100.0
+WAIT_S: Final = 20.0
+NOON_MS: Final = 1_795_348_800_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bounds of the parts."""
+
+    window: int = 8
+    tail: int = 8
+    tail_age_s: float = 1e9
+    middle: int = 1_000
+
+
+@dataclass(frozen=True)
+class Event:
+    """One record to append. `what` is comment, retry, delete, stray, ended, started or nonsense.
+
+    `number` picks among such: of a delete, the how manyth newest comment of the video; of a stray one, any record.
+    """
+
+    what: str
+    video: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Move:
+    """Something that happens: `what` is append, follow, persist, advance, wait, retake."""
+
+    what: str
+    number: int = 1
+    event: Event = Event("comment")
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, log: EmbeddedLog, dead_letter_log: EmbeddedLog, store: EmbeddedStore, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.now = 1_000.0
+        self.log = log
+        self.gate = GatedLog(log, self._around)
+        self.store = WatchedStore(store, self._around)
+        self.follower = Follower(
+            self.gate,
+            (),
+            TailBounds(sizes.tail, 1 << 30, sizes.tail_age_s),
+            idle_s=IDLE_S,
+            window_records=sizes.window,
+            clock=lambda: self.now,
+        )
+        self.history = History(
+            self.follower,
+            self.store,
+            middle_records_max=sizes.middle,
+            window_records=sizes.window,
+            clock=lambda: self.now,
+        )
+        self.model = Model(log.epoch, sizes.window)
+        self.calls: list[str] = []
+        """Calls of history on log and store."""
+        self.moves: Iterable[Move] = ()
+        self._letters = DeadLetters(dead_letter_log, "comments")
+        self._inner_store = store
+        self._persister: Persister | None = None
+        self._moving = False
+        self._comments: defaultdict[str, list[int]] = defaultdict(list)
+
+    @property
+    def followed(self) -> FollowedPartition:
+        return self.follower.followed[0]
+
+    @property
+    def judged(self) -> int:
+        """The position of the newest record judged."""
+        return self.followed.judged_through
+
+    def position(self, offset: int) -> int:
+        return position_at(self.log.epoch, 0) + offset
+
+    async def append(self, *events: Event) -> None:
+        """Append records; nobody follows or stores them yet."""
+        offset = self.model.end
+        news = [self._record(event, offset + index) for index, event in enumerate(events)]
+        offsets = await asyncio.gather(*(self.log.append(0, new) for new in news))
+        assert offsets == list(range(offset, offset + len(news)))
+        for new, at in zip(news, offsets, strict=True):
+            self.model.append(Record(0, at, new.key, new.value, new.headers, NOON_MS))
+
+    async def follow(self, count: int = 1_000_000) -> None:
+        """Let the follower judge so many more records."""
+        wanted = min(max(self.gate.released, self.followed.next_offset) + count, self.model.end)
+        self.gate.release(wanted)
+        await until(lambda: self.followed.next_offset >= wanted)
+
+    async def persist(self, count: int = 1_000_000) -> None:
+        """Store so many more records. The watermark stays."""
+        persister = await self.persister()
+        records, _ = await self.log.read(0, persister.next_offset, persister.next_offset + count, count)
+        await persister.persist(records)
+
+    async def advance(self) -> None:
+        """Write the watermark."""
+        await (await self.persister()).advance_watermark()
+
+    async def persister(self) -> Persister:
+        if self._persister is None:
+            self._persister = await Persister.open(
+                self.log, self._inner_store, self._letters, 0, window_records=self.sizes.window
+            )
+        return self._persister
+
+    async def take_on(self) -> None:
+        """Let the follower read the partition's window and begin a new tail."""
+        with suppress(PartitionUnavailable):
+            self.follower.partition(0)
+        await until(lambda: 0 in self.follower.followed)
+
+    async def retake(self) -> None:
+        """Let the partition go for lack of use, and take it on again."""
+        self.now += IDLE_S * 2
+        self.gate.release(0)
+        await until(lambda: 0 not in self.follower.followed)
+        await self.take_on()
+
+    async def move(self, move: Move) -> None:
+        if move.what == "append":
+            await self.append(move.event)
+        elif move.what == "follow":
+            await self.follow(move.number)
+        elif move.what == "persist":
+            await self.persist(move.number)
+        elif move.what == "advance":
+            await self.advance()
+        elif move.what == "wait":
+            self.now += move.number
+        else:
+            await self.retake()
+
+    async def _around(self, name: str) -> None:
+        if self._moving:
+            return
+        self.calls.append(name)
+        self._moving = True
+        try:
+            for move in itertools.islice(self.moves, 1):
+                await self.move(move)
+        finally:
+            self._moving = False
+
+    def _record(self, event: Event, offset: int) -> NewRecord:
+        video_id, author = VIDEOS[event.video % len(VIDEOS)], Author("ana", "Ana")
+        if event.what in ("comment", "retry"):
+            self._comments[video_id].append(offset)
+        if event.what == "comment":
+            return comment_created(video_id, f"comment {offset}", author, created_at_ms=NOON_MS)
+        if event.what == "retry":
+            key = f"key{event.number % 3}"
+            return comment_created(video_id, f"comment {offset}", author, created_at_ms=NOON_MS, key=key)
+        if event.what == "delete" and self._comments[video_id]:
+            target = self._comments[video_id][-1 - event.number % len(self._comments[video_id])]
+            return comment_deleted(video_id, comment_id(self.position(target), 0), "ana")
+        if event.what == "stray" and offset:
+            target = max(0, offset - 1 - event.number)
+            return comment_deleted(video_id, comment_id(self.position(target), 0), "ana")
+        if event.what == "nonsense":
+            return NewRecord(video_id.encode(), b"nonsense", {"type": b"comment.created"})
+        return video_event(VIDEO_ENDED if event.what == "ended" else VIDEO_STARTED, video_id, "ana")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, within a bound."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - it has no event of its own
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def open_world(file: DurableFile, epoch: int = 1, sizes: Sizes | None = None) -> AsyncIterator[World]:
+    """A world with an empty log, and nothing taken on yet. What the file held before is gone."""
+    await file.write(_empty)
+    async with (
+        EmbeddedLog(file, "comments", epoch, 1) as log,
+        EmbeddedLog(file, "dead", epoch, 1) as dead_letter_log,
+        EmbeddedStore(file) as store,
+    ):
+        world = World(log, dead_letter_log, store, sizes or Sizes())
+        running = asyncio.create_task(world.follower.run())
+        await asyncio.sleep(0)
+        try:
+            yield world
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+def _empty(connection: object) -> None:
+    for table in ("log_records", "store_records", "store_buckets", "store_watermarks"):
+        connection.execute(f"DELETE FROM {table}")  # type: ignore[attr-defined]  # sqlite3 has one door
+
+
+def older_epoch(epoch: int) -> int:
+    """The first position of the epoch before."""
+    return first_position(epoch - 1)

@@ -1,0 +1,98 @@
+"""Logs that misbehave on purpose: each wraps a right one and says what it does to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from livecomments.log.interface import Bounds, CommentLog, LogReader, Slice
+from schemas.events import NewRecord, Record
+
+Around = Callable[[str], Awaitable[None]]
+"""Called with a method's name before it is passed on, with `name:done` after; raises what the method is to raise."""
+
+
+async def nothing(_: str) -> None:
+    """All is well."""
+
+
+class WatchedLog:
+    """A log that awaits `around` at every call: other things happen meanwhile, or the call fails."""
+
+    def __init__(self, inner: CommentLog, around: Around = nothing) -> None:
+        self.inner = inner
+        self.around = around
+
+    @property
+    def epoch(self) -> int:
+        return self.inner.epoch
+
+    @property
+    def partition_count(self) -> int:
+        return self.inner.partition_count
+
+    async def append(self, partition: int, record: NewRecord) -> int:
+        await self.around("append")
+        offset = await self.inner.append(partition, record)
+        await self.around("append:done")
+        return offset
+
+    async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        await self.around("bounds")
+        bounds = await self.inner.bounds(partitions)
+        await self.around("bounds:done")
+        return bounds
+
+    async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
+        await self.around("read")
+        found = await self.inner.read(partition, start, end, limit)
+        await self.around("read:done")
+        return found
+
+    def follow(self) -> LogReader:
+        return self.inner.follow()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class GatedLog(WatchedLog):
+    """A log of one partition whose reader gives records only as far as `release` has said: a follower that lags."""
+
+    def __init__(self, inner: CommentLog, around: Around = nothing) -> None:
+        super().__init__(inner, around)
+        self.readers: list[GatedReader] = []
+        self.released = 0
+
+    def release(self, offset: int) -> None:
+        """Let the reader give the records before `offset`; also lets its poll return, with nothing if need be."""
+        self.released = max(self.released, offset)
+        for reader in self.readers:
+            reader.woken.set()
+
+    def follow(self) -> "GatedReader":
+        self.readers.append(GatedReader(self))
+        return self.readers[-1]
+
+
+class GatedReader:
+    """Reads partition 0 of a `GatedLog`."""
+
+    def __init__(self, log: GatedLog) -> None:
+        self.log = log
+        self.next: dict[int, int] = {}
+        self.woken = asyncio.Event()
+
+    def assign(self, offsets: Mapping[int, int]) -> None:
+        self.next = dict(offsets)
+
+    async def poll(self) -> list[Record]:
+        await self.woken.wait()
+        for start in self.next.values():
+            records, following = await self.log.inner.read(0, start, self.log.released, 1_000)
+            if records and self.next.get(0) == start:
+                self.next[0] = following
+                return records
+        self.woken.clear()
+        return []
+
+    async def aclose(self) -> None:
+        self.woken.set()
