@@ -28,7 +28,7 @@ from tests.tidy import (
     sleeping,
 )
 
-ROOT = Path(__file__).parents[1]
+CHECKOUT = Tree(Path(__file__).parents[1])
 DOC = '"""What it is."""\n'
 PROJECT = '[project]\ndependencies = ["pyjwt>=2", "httptools"]\n[dependency-groups]\ndev = ["aiohttp>=3"]'
 ROOM = '"""A room.\n\n- `tail`: the newest records.\n"""\n'
@@ -160,7 +160,7 @@ VIOLATIONS: list[Planted] = [
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_checkout_keeps(rule: Rule) -> None:
-    broken = rule(Tree(ROOT))
+    broken = rule(CHECKOUT)
     assert not broken, "\n".join([f"{(rule.__doc__ or '').splitlines()[0]}", *broken])
 
 
@@ -181,6 +181,12 @@ def test_every_rule_has_a_violation_that_it_sees() -> None:
 
 
 def test_the_checkout_has_files_to_look_at() -> None:
-    tree = Tree(ROOT)
-    assert len(tree.ours) > 20
-    assert tree.tests
+    assert len(CHECKOUT.ours) > 20
+    assert CHECKOUT.tests
+
+
+def test_without_git_only_what_belongs_to_the_tree_is_looked_at(tmp_path: Path) -> None:
+    for path in (".venv/a.py", "node_modules/b.py", ".git-ignored/c.py", "gateway/__pycache__/d.py", ".ci/run", "e.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert Tree(tmp_path).files == [".ci/run", "e.py"]

@@ -7,6 +7,7 @@ holds: *ours* is the five packages that are shipped, *source* is all Python but 
 import ast
 import fnmatch
 import io
+import os
 import re
 import subprocess
 import sys
@@ -154,8 +155,13 @@ class Tree:
                 check=True,
             ).stdout.split("\0")
             return sorted(path for path in set(listed) if path and (self.root / path).is_file())
-        found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
-        return sorted(path.as_posix() for path in found if not _SKIPPED_DIRS.intersection(path.parts))
+        found = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [
+                name for name in folders if name == ".ci" or not (name.startswith(".") or name in _SKIPPED_DIRS)
+            ]
+            found += [(Path(folder) / name).relative_to(self.root).as_posix() for name in names]
+        return sorted(found)
 
     @cached_property
     def modules(self) -> list[Module]:
