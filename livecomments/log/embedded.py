@@ -22,7 +22,7 @@ from livecomments.log.interface import (
     OffsetUnavailable,
     Slice,
 )
-from livecomments.runtime.durable import DurableFile, FileUnavailable
+from livecomments.runtime.durable import CommitUnknown, DurableFile, FileUnavailable
 from schemas.events import NewRecord, Record
 
 TABLES: Final = rows.TABLES
@@ -123,6 +123,8 @@ class EmbeddedLog:
             records = await self._file.write(
                 lambda file: rows.insert(file, self._topic_id, [one[:2] for one in batch], time.time_ns() // 1_000_000)
             )
+        except CommitUnknown as error:
+            _refuse(batch, AppendUnknown, f"{error} Retry with the same Idempotency-Key.")
         except FileUnavailable as error:
             _refuse(batch, AppendUnavailable, str(error))
         except Exception as error:

@@ -21,6 +21,8 @@ from schemas.errors import StartRefused, Unavailable
 FILE_NAME: Final = "livecomments.db"
 FILE_VERSION: Final = 1
 """Of the tables in the file; a file of another version is refused."""
+_PRIMARY_CODE: Final = 0xFF
+"""The low byte of an SQLite error code; the rest says where it happened."""
 _GROUP_MAX: Final = 512
 """Writes joined in one commit: bounds what one caller waits for the others' work."""
 
@@ -32,6 +34,10 @@ class FileUnavailable(Unavailable):
     """The file could not be written or read (disk full, I/O error). What was to be written is not in it."""
 
     code = "storage_unavailable"
+
+
+class CommitUnknown(FileUnavailable):
+    """The disk failed while the commit was being made durable: after a crash it may be found written."""
 
 
 class DurableFile:
@@ -96,6 +102,7 @@ class DurableFile:
         `work` must not commit. If it raises, only its own changes are undone. Cancelling does not undo the write.
 
         Raises:
+            CommitUnknown: it may be written.
             FileUnavailable: nothing of it was written.
         """
         if self._writer is None:
@@ -183,7 +190,12 @@ class DurableFile:
                     connection.execute("ROLLBACK TO one")
                     outcome.append((done, None, _translated(error)))
                 connection.execute("RELEASE one")
-            self._commit(connection)
+            try:
+                self._commit(connection)
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:
+                    raise CommitUnknown(f"The disk failed during a commit: {error}.") from error
+                raise
         except Exception as error:
             if connection.in_transaction:
                 connection.rollback()

@@ -21,13 +21,18 @@ class Disk:
     def __init__(self) -> None:
         self.commits = 0
         self.failing = False
+        self.error_code: int | None = None
+        """Of the failure; SQLite sets one, an error made by hand has none."""
         self.going = threading.Event()
         self.going.set()
 
     def commit(self, connection: sqlite3.Connection) -> None:
         assert self.going.wait(WAIT_S)
         if self.failing:
-            raise sqlite3.OperationalError("disk I/O error")
+            error = sqlite3.OperationalError("disk I/O error")
+            if self.error_code is not None:
+                error.sqlite_errorcode = self.error_code
+            raise error
         connection.commit()
         self.commits += 1
 
@@ -136,3 +141,16 @@ async def test_appends_after_closing_are_refused(tmp_path: Path) -> None:
             pass
         with pytest.raises(AppendUnavailable):
             await log.append(0, new_record("x"))
+
+
+async def test_an_append_whose_commit_the_disk_failed_is_unknown_and_the_next_one_works(tmp_path: Path) -> None:
+    disk = Disk()
+    async with DurableFile(tmp_path, TABLES, commit=disk.commit) as file, EmbeddedLog(file, "t", 1, 1) as log:
+        disk.failing, disk.error_code = True, sqlite3.SQLITE_IOERR_FSYNC
+        with pytest.raises(AppendUnknown):
+            await log.append(0, new_record("x"))
+        disk.error_code = sqlite3.SQLITE_FULL
+        with pytest.raises(AppendUnavailable):
+            await log.append(0, new_record("y"))
+        disk.failing = False
+        assert await log.append(0, new_record("z")) == 0
