@@ -4,7 +4,10 @@ Flow: a runner takes the records of its partitions in order and hands them to th
 them, writes their rows, sets aside what nobody can read, and advances the watermark behind what the store acknowledged.
 
 - `persister`: what happens to one partition's records; knows no runner.
+- `job`: the persisters of one process; what every runner drives.
+- `progress`: the job's lag, and whether its group still delivers.
 - `dead_letters`: records set aside with their reason, in a topic of their own.
+- `faust_runner`: takes records in a consumer group; the only module that knows Faust.
 - `loop`: the plain runner, which follows all partitions: for the embedded form.
 
 Deliberately not here: serving anybody. Whoever reads history reads the store.

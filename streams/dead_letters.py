@@ -10,6 +10,9 @@ from schemas.errors import Unavailable
 from schemas.events import NewRecord, Record
 
 _RETRY_S: Final = 1.0
+_KEY_BYTES_MAX: Final = 1_024
+_VALUE_BYTES_MAX: Final = 64 * 1_024
+"""A foreign record may be larger than our own writer takes; a letter that is refused for ever would stall the job."""
 
 _log = logging.getLogger("livecomments.stream")
 _letters = Counter("livecomments_stream_dead_letters_total", "Records set aside.", ["reason"])
@@ -18,7 +21,8 @@ _letters = Counter("livecomments_stream_dead_letters_total", "Records set aside.
 class DeadLetters:
     """The dead-letter topic. A letter's key and value are the record's own; its headers say where it stood and why.
 
-    A record may be set aside twice (after a crash between letter and watermark): `origin` tells.
+    What is too large is cut, and the header `cut` says so: all of it stands where `origin` says. A record may be set
+    aside twice (after a crash between letter and watermark): `origin` tells.
     """
 
     def __init__(self, log: CommentLog, origin_topic: str) -> None:
@@ -33,7 +37,10 @@ class DeadLetters:
         }
         if record.value is None:
             headers["value"] = b"null"
-        letter = NewRecord(record.key or b"", record.value or b"", headers)
+        key, value = record.key or b"", record.value or b""
+        if len(key) > _KEY_BYTES_MAX or len(value) > _VALUE_BYTES_MAX:
+            headers["cut"] = f"key of {len(key)} bytes, value of {len(value)} bytes".encode()
+        letter = NewRecord(key[:_KEY_BYTES_MAX], value[:_VALUE_BYTES_MAX], headers)
         while True:
             try:
                 await self._log.append(0, letter)

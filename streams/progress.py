@@ -1,0 +1,138 @@
+"""How far a job is with the partitions it was given: its lag, what the group fails to deliver, and whether it is stuck.
+
+Told by the job what comes, what is stored and where the log ends; asks no clock and does no I/O. Times are monotonic.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+UNDELIVERED_S: Final = 10.0
+"""A record that the group has not delivered after this long is read from the log itself. A poll waits 1.5 s."""
+STUCK_S: Final = 60.0
+"""Longer than a rebalance: a group that delivers nothing this long, with new records in the log, will not any more."""
+JOIN_S: Final = 300.0
+"""A group that lets nobody in this long, while the log answers, is tried anew by a new process."""
+_SAMPLES_MAX: Final = 512
+"""Of where a partition ended and when; when full, every second one is dropped: lag in seconds grows coarser."""
+
+
+class _Partition:
+    """What is known of a partition since it was given."""
+
+    __slots__ = ("end", "end_when_given", "fed_at", "next_offset", "samples")
+
+    def __init__(self, idle_s: float) -> None:
+        self.fed_at = idle_s
+        """By the clock that stands still while records are being stored."""
+        self.end = self.next_offset = 0
+        self.end_when_given: int | None = None
+        self.samples: deque[tuple[float, int]] = deque()
+
+    @property
+    def lag_records(self) -> int:
+        return max(0, self.end - self.next_offset)
+
+    def observe(self, end: int, next_offset: int, now: float) -> None:
+        if self.end_when_given is None:
+            self.end_when_given = end
+        if end > self.end or not self.samples:
+            self.samples.append((now, end))
+        self.end, self.next_offset = end, next_offset
+        while self.samples and self.samples[0][1] <= next_offset:
+            self.samples.popleft()
+        if len(self.samples) > _SAMPLES_MAX:
+            self.samples = deque(list(self.samples)[::2])
+
+    def misses_new_records(self) -> bool:
+        """Whether records that came after it was given are not stored, while all before them are."""
+        return self.lag_records > 0 and self.end_when_given is not None and self.next_offset >= self.end_when_given
+
+
+class Progress:
+    """The state of one process in its group."""
+
+    def __init__(self, now: float) -> None:
+        self._partitions: dict[int, _Partition] = {}
+        self._joining_since: float | None = now
+        self._unfed_since: float | None = None
+        self._taking = 0
+        self._idle_before_s = 0.0
+        self._idle_since = now
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Those this process was given."""
+        return frozenset(self._partitions)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the group has given this process its partitions, be they none."""
+        return self._joining_since is None
+
+    @property
+    def lag_records(self) -> int:
+        """Records in the log, of these partitions, that were not stored when it was looked at last."""
+        return sum(partition.lag_records for partition in self._partitions.values())
+
+    def lag_s(self, now: float) -> float:
+        """For how long the oldest record that is not stored has been seen in the log; 0 when all are."""
+        oldest = [partition.samples[0][0] for partition in self._partitions.values() if partition.samples]
+        return now - min(oldest) if oldest else 0.0
+
+    def give(self, partitions: Iterable[int], now: float) -> None:
+        """The group gave these partitions, and no others."""
+        self._partitions = {number: _Partition(self._idle_s(now)) for number in partitions}
+        self._joining_since = self._unfed_since = None
+
+    def revoke(self, now: float) -> None:
+        """The group took all partitions back, to deal them anew."""
+        self._partitions = {}
+        self._joining_since, self._unfed_since = now, None
+
+    def begin_take(self, now: float) -> None:
+        """The group delivered records. Until `end_take` nothing more can be expected of it."""
+        self._idle_before_s, self._idle_since = self._idle_s(now), now
+        self._taking += 1
+        self._unfed_since = None
+
+    def end_take(self, partitions: Collection[int], now: float) -> None:
+        """The records that were delivered, of these partitions, are stored."""
+        self._taking -= 1
+        self._idle_since = now
+        for number in self._partitions.keys() & frozenset(partitions):
+            self._partitions[number].fed_at = self._idle_before_s
+
+    def observe(self, ends: Mapping[int, int], next_offsets: Mapping[int, int], now: float) -> None:
+        """Where these partitions end, and what is not stored of them."""
+        for number in self._partitions.keys() & ends.keys() & next_offsets.keys():
+            self._partitions[number].observe(ends[number], next_offsets[number], now)
+        if (
+            not self._taking
+            and self._unfed_since is None
+            and any(self._partitions[number].misses_new_records() for number in self.undelivered(now))
+        ):
+            self._unfed_since = now
+
+    def undelivered(self, now: float) -> list[int]:
+        """Partitions with records that the group has not delivered for too long."""
+        idle_s = self._idle_s(now)
+        return [
+            number
+            for number, partition in self._partitions.items()
+            if partition.lag_records and idle_s - partition.fed_at >= UNDELIVERED_S
+        ]
+
+    def is_consuming(self) -> bool:
+        """Whether the group delivers, as far as there is something to deliver."""
+        return self.is_joined and self._unfed_since is None
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether only a new process will help."""
+        if self._joining_since is not None:
+            return now - self._joining_since >= JOIN_S
+        return self._unfed_since is not None and now - self._unfed_since >= STUCK_S
+
+    def _idle_s(self, now: float) -> float:
+        """Seconds, so far, in which no records were being stored."""
+        return self._idle_before_s + (0.0 if self._taking else now - self._idle_since)

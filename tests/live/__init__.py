@@ -1,0 +1,1 @@
+"""Whole processes on real servers, and the faults they must survive."""

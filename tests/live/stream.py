@@ -1,0 +1,371 @@
+"""The stream job as processes on a real Kafka and a real CQL store, each test on a topic and a keyspace of its own.
+
+The checker is `differences`: it judges the whole log from its beginning and compares, row for row, with the store.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from livecomments.cli.parts import DEAD_LETTER_TOPIC
+from livecomments.log.kafka import KafkaLog
+from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.topics import comments_topic, create_missing, find_topics, load_topics
+from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.store.cql import CqlStore
+from livecomments.store.interface import Row
+from livecomments.store.migrations import migrate
+from schemas.events import Author, NewRecord, Record, comment_created
+from schemas.judge import Kind, judge
+from schemas.partitions import partition_of
+from schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, first_position, offset_of
+from schemas.window import Window
+from streams.persister import row_of
+from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
+
+START_S = 60.0
+"""Of a worker, until it says that it runs; two cores may be busy with other tests."""
+WAIT_S = 60.0
+_POLL_S = 0.05
+_RUNNER = Path(__file__).with_name("faulty_worker.py")
+_CREATED_AT_MS = 1_700_000_000_000
+
+
+async def until(holds: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str, within_s: float = WAIT_S) -> None:
+    """Wait for a condition. Raises TimeoutError that says `what` did not come."""
+    deadline = time.monotonic() + within_s
+    while not await _held(holds):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within_s:g} s: {what}")
+        await asyncio.sleep(_POLL_S)
+
+
+async def _held(holds: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> bool:
+    found = holds()
+    return found if isinstance(found, bool) else await found
+
+
+class Worker:
+    """A process of the stream job. Its output goes to files, so that it never waits for a reader."""
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], directory: Path) -> None:
+        directory.mkdir(parents=True)
+        self._out, self._err = directory / "out", directory / "err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(list(command), env=dict(environ), stdout=out, stderr=err)
+
+    @property
+    def said(self) -> str:
+        """What it wrote to stderr, without the JSON lines of the log."""
+        lines = self._err.read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if not line.startswith("{"))
+
+    @property
+    def logged(self) -> str:
+        """What it wrote to stderr, the log included."""
+        return self._err.read_text(errors="replace")
+
+    def has_logged(self, event: str) -> bool:
+        """Whether a line of its log is this event."""
+        return f'"event": "{event}"' in self.logged
+
+    async def started(self) -> "Worker":
+        """Itself, once it runs in its group."""
+        await until(
+            lambda: "stream job runs" in self._out.read_text() or self.process.poll() is not None, "start", START_S
+        )
+        assert self.process.poll() is None, self.logged
+        return self
+
+    async def ended(self, within_s: float = WAIT_S) -> int:
+        """Its exit code, once it has ended by itself."""
+        await until(lambda: self.process.poll() is not None, f"the end of a worker:\n{self.logged[-4_000:]}", within_s)
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    async def stop(self, within_s: float = 20.0) -> int:
+        """SIGTERM; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self.ended(within_s)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclasses.dataclass
+class Deployment:
+    """A topic, a keyspace and a group, and the workers on them."""
+
+    kafka: str
+    cql: str
+    epoch: int
+    keyspace: str
+    partition_count: int
+    directory: Path
+    log: KafkaLog
+    store: CqlStore
+    environ: dict[str, str]
+    workers: list[Worker] = dataclasses.field(default_factory=list)
+
+    @property
+    def topic(self) -> str:
+        """The comments topic."""
+        return comments_topic(self.epoch)
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return self.environ[PREFIX + "GROUP"]
+
+    def start(self, *faults: str, **settings: str) -> Worker:
+        """A worker: `livecomments stream`, or with `faults` the same with a store that fails as they say."""
+        command = [str(_RUNNER), *faults] if faults else ["-m", "livecomments.cli", "stream"]
+        environ = self.environ | {PREFIX + name.upper(): value for name, value in settings.items()}
+        worker = Worker([sys.executable, *command], environ, self.directory / f"worker-{len(self.workers)}")
+        self.workers.append(worker)
+        return worker
+
+    async def append(self, records: Iterable[NewRecord]) -> None:
+        """Append, each to the partition of its video, in order within each."""
+        by_partition: dict[int, list[NewRecord]] = {}
+        for record in records:
+            by_partition.setdefault(partition_of(record.key.decode(), self.partition_count), []).append(record)
+        await asyncio.gather(
+            *(self.log.append(number, record) for number, batch in by_partition.items() for record in batch)
+        )
+
+    async def append_foreign(
+        self,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Mapping[str, bytes],
+    ) -> int:
+        """Append what our own producers never would; returns the offset."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.kafka, max_request_size=2**21, max_batch_size=2**21
+        ) as producer:
+            batch = producer.create_batch()  # unlike `send`, it takes a record with neither key nor value
+            assert batch.append(key=key, value=value, timestamp=None, headers=list(headers.items())) is not None
+            placed = await (await producer.send_batch(batch, self.topic, partition=partition))
+        return int(placed.offset)
+
+    async def committed(self) -> dict[int, int]:
+        """What the group has committed, by partition."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            found = await admin.list_consumer_group_offsets(self.group)
+        finally:
+            await admin.close()
+        return {one.partition: at.offset for one, at in found.items() if one.topic == self.topic and at.offset >= 0}
+
+    async def watermarks(self) -> dict[int, int]:
+        """The first offset behind each partition's watermark; 0 where none is set."""
+        return {number: await self._behind_watermark(number) for number in range(self.partition_count)}
+
+    async def ends(self) -> dict[int, int]:
+        """Where each partition ends."""
+        return {number: held.end for number, held in (await self.log.bounds(range(self.partition_count))).items()}
+
+    async def is_complete(self) -> bool:
+        """Whether every watermark has reached the end of its partition."""
+        return await self.watermarks() == await self.ends()
+
+    async def complete(self, within_s: float = WAIT_S) -> None:
+        """Wait until every watermark has reached the end of its partition, and compare log and store."""
+        try:
+            await until(self.is_complete, "the store complete", within_s)
+        except TimeoutError as error:
+            logs = "\n".join(worker.logged[-3_000:] for worker in self.workers)
+            raise AssertionError(f"{await self.watermarks()} of {await self.ends()}\n{logs}") from error
+        assert await self.differences() == []
+
+    async def expected(self) -> dict[tuple[str, int], Row]:
+        """The rows that the log says, by video and position: judged from its beginning in one go."""
+        rows: dict[tuple[str, int], Row] = {}
+        for number, (start, end) in (await self.log.bounds(range(self.partition_count))).items():
+            window = Window(self.epoch, number, self.partition_count, since=start, whole=True)
+            while start < end:
+                records, start = await self.log.read(number, start, end, 1_000)
+                for record in records:
+                    self._expect(record, window, rows)
+        return rows
+
+    async def stored(self) -> dict[tuple[str, int], Row]:
+        """Every row of the keyspace, by video and position."""
+        rows = await asyncio.to_thread(
+            run_cql,
+            self.cql,
+            "SELECT video_id, position, kind, author_id, value, appended_at_ms, target, deleted "
+            f"FROM {self.keyspace}.records_by_video",
+        )
+        return {
+            (video_id, position): Row(
+                video_id, position, kind.encode(), author, value, at_ms, target or 0, bool(deleted)
+            )
+            for video_id, position, kind, author, value, at_ms, target, deleted in rows
+            if kind is not None
+        }
+
+    async def differences(self) -> list[str]:
+        """How log and store differ, in either direction, a sentence each; no more than a handful."""
+        stored, expected = await self.stored(), await self.expected()
+        sentences = [f"{at}: not stored" for at in expected.keys() - stored.keys()]
+        sentences += [f"{at}: stored, and nothing says it" for at in stored.keys() - expected.keys()]
+        sentences += [
+            f"{at}: stored as {stored[at]}, not {expected[at]}"
+            for at in stored.keys() & expected.keys()
+            if stored[at] != expected[at]
+        ]
+        return sentences[:5]
+
+    async def ahead(self) -> list[str]:
+        """Where a watermark says more than the store holds, a sentence each. Exact only while no worker runs."""
+        stored, expected, behind = await self.stored(), await self.expected(), await self.watermarks()
+        return [
+            f"{video_id}, offset {offset_of(position)}: not stored, and the watermark is at {behind[home] - 1}"
+            for video_id, position in sorted(expected.keys() - stored.keys())
+            if offset_of(position) < behind[home := partition_of(video_id, self.partition_count)]
+        ]
+
+    async def dead_letters(self) -> dict[tuple[int, int], tuple[str, bytes | None, bytes | None]]:
+        """(reason, key, value) of every dead letter of this topic, by partition and offset of its origin."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka)
+        await consumer.start()
+        try:
+            letters: dict[tuple[int, int], tuple[str, bytes | None, bytes | None]] = {}
+            of_letters = TopicPartition(DEAD_LETTER_TOPIC, 0)
+            consumer.assign([of_letters])
+            at = (await consumer.beginning_offsets([of_letters]))[of_letters]
+            end = (await consumer.end_offsets([of_letters]))[of_letters]
+            consumer.seek(of_letters, at)
+            while at < end:
+                found = await consumer.getone()
+                at = found.offset + 1
+                headers = dict(found.headers)
+                topic, partition, offset = headers["origin"].decode().split("/")
+                if topic == self.topic:
+                    letters[int(partition), int(offset)] = (headers["reason"].decode(), found.key, found.value)
+            return letters
+        finally:
+            await consumer.stop()
+
+    async def _behind_watermark(self, partition: int) -> int:
+        position = await self.store.watermark(self.epoch, partition)
+        return 0 if position in (BEFORE_EVERYTHING, first_position(self.epoch) - 1) else offset_of(position) + 1
+
+    def _expect(self, record: Record, window: Window, rows: dict[tuple[str, int], Row]) -> None:
+        verdict = judge(record, window)
+        if verdict.kind is not Kind.ACCEPTED:
+            return
+        row = row_of(record, verdict, self.epoch)
+        rows[row.video_id, row.position] = row
+        target = rows.get((row.video_id, row.target))
+        if target is not None:
+            rows[row.video_id, row.target] = target._replace(value=b"", deleted=True)
+
+
+@contextlib.asynccontextmanager
+async def deployment(kafka: str, cql: str, directory: Path, partition_count: int = 2) -> AsyncIterator[Deployment]:
+    """A topic, a keyspace and a group of their own; workers still running are killed when it is left."""
+    epoch = await _new_epoch(kafka, partition_count)
+    keyspace = new_keyspace()
+    await asyncio.to_thread(migrate, cql, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
+    own = {
+        "KAFKA": kafka,
+        "CQL": cql,
+        "CQL_KEYSPACE": keyspace,
+        "REPLICAS": "1",
+        "EPOCH": str(epoch),
+        "GROUP": f"test-{secrets.token_hex(6)}",
+        "INTERNAL_PORT": "0",
+        "PARTITIONS": str(partition_count),
+        "DATA_DIR": str(directory / "data"),
+    }
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environ |= {PREFIX + name: value for name, value in own.items()} | {"PYTHONUNBUFFERED": "1"}
+    Settings.load(environ)
+    topic = comments_topic(epoch)
+    try:
+        async with (
+            KafkaLog(kafka, topic, epoch) as log,
+            CqlStore(cql, keyspace=keyspace, datacenter=DATACENTER) as store,
+        ):
+            made = Deployment(kafka, cql, epoch, keyspace, partition_count, directory, log, store, environ)
+            try:
+                yield made
+            finally:
+                for worker in made.workers:
+                    worker.kill()
+    finally:
+        await delete_topic(kafka, topic)
+        await asyncio.to_thread(drop_keyspace, cql, keyspace)
+
+
+async def create_topic(kafka: str, epoch: int, partition_count: int) -> None:
+    """The comments topic of an epoch, with fewer partitions than it has outside of tests; and that of dead letters."""
+    comments, letters = (topic.with_replicas(1) for topic in load_topics(epoch))
+    await create_missing(KafkaConnection(kafka), [dataclasses.replace(comments, partitions=partition_count), letters])
+
+
+async def delete_topic(kafka: str, topic: str) -> None:
+    """Delete a topic, and wait until it is gone."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.delete_topics([topic])
+    await admin.close()
+
+    async def gone() -> bool:
+        return topic not in await find_topics(KafkaConnection(kafka), [topic])
+
+    await until(gone, f"the end of {topic}")
+
+
+def comments(videos: Sequence[str], count: int, of: str = "") -> list[NewRecord]:
+    """`count` comments over these videos, by turns; a third of them with an Idempotency-Key."""
+    author = Author("u1", "Ana")
+    return [
+        comment_created(video_id, f"{of} {number}", author, created_at_ms=_CREATED_AT_MS + number, key=_key(of, number))
+        for number, video_id in zip(range(count), itertools.cycle(videos), strict=False)
+    ]
+
+
+def videos_of(partition_count: int, count: int = 8) -> list[str]:
+    """Videos such that every partition has some."""
+    found: list[str] = []
+    homes: set[int] = set()
+    for number in itertools.count():
+        home = partition_of(f"video-{number}", partition_count)
+        if len(homes) == partition_count or home not in homes:
+            homes.add(home)
+            found.append(f"video-{number}")
+        if len(found) == count:
+            return found
+    raise AssertionError
+
+
+def _key(of: str, number: int) -> str | None:
+    return f"{of}-{number}" if number % 3 == 0 else None
+
+
+async def _new_epoch(kafka: str, partition_count: int) -> int:
+    while True:
+        epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
+        if not await find_topics(KafkaConnection(kafka), [comments_topic(epoch)]):
+            await create_topic(kafka, epoch, partition_count)
+            return epoch
