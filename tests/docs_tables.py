@@ -3,6 +3,7 @@
 - docs/CONFIG.md: the fields of `Settings`.
 - docs/METRICS.md: the metrics that the rooms declare.
 - docs/COMMANDS.md: the commands of the `livecomments` program.
+- docs/ERRORS.md: the codes of problems.
 
 Only what stands between the two marks of a file is written; the prose around it is by hand.
 """
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from livecomments.runtime.problems import STATUS
 from livecomments.runtime.settings import PREFIX, Settings
 from tests.tidy import Module, Tree
 
@@ -83,10 +85,17 @@ def commands_text() -> str:
     return "\n".join(sections)
 
 
+def errors_table() -> str:
+    """The codes, by status."""
+    ordered = sorted(STATUS.items(), key=lambda item: (item[1][0], item[0]))
+    return _table(("Code", "Status", "Title"), [(f"`{code}`", str(status), title) for code, (status, title) in ordered])
+
+
 GENERATED: Final[dict[str, Callable[[], str]]] = {
     "docs/CONFIG.md": settings_table,
     "docs/METRICS.md": metrics_table,
     "docs/COMMANDS.md": commands_text,
+    "docs/ERRORS.md": errors_table,
 }
 
 

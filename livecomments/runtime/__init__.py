@@ -5,6 +5,10 @@
 - `metrics`: the metric registry and its exposition.
 - `durable`: one SQLite file with one writer thread, for the embedded log and store.
 - `lifecycle`: a uvicorn server that drains before it closes connections.
+- `door`: reads a connection's first head, and may hand the connection to somebody else than uvicorn.
+- `bounded_http`: uvicorn's protocol with bounds on every head and body.
+- `problems`: errors as answers, one table for all.
+- `health`: routes for operators.
 
 Deliberately not here: anything that knows comments.
 """

@@ -1,8 +1,9 @@
 """The door: reads a connection's first head itself, within bounds uvicorn does not have, and decides who serves it.
 
 A head that `claim` takes is served by whoever `claim` hands the transport to; everything else goes, byte for byte, to
-uvicorn's own protocol. Touches of uvicorn: the arguments it makes protocols with, `server_state.connections`, and that
-a protocol may be given a transport and its first bytes by hand (held by tests/runtime/test_door.py).
+uvicorn's own protocol, which `bounded_http` holds to the same bounds for the requests that follow. Touches of uvicorn:
+the arguments it makes protocols with, `server_state.connections`, and that a protocol may be given a transport and its
+first bytes by hand (held by tests/runtime/test_door.py).
 """
 
 import asyncio
@@ -11,16 +12,11 @@ from functools import partial
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-HEAD_BYTES_MAX: Final = 16_384
-HEADERS_MAX: Final = 100
-HEAD_TIMEOUT_S: Final = 5.0
+from livecomments.runtime.bounded_http import HTTP_LIMITS, BoundedHttp, HttpLimits, too_large
+
 _END: Final = b"\r\n\r\n"
-_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
 
 Claim = Callable[[bytes, asyncio.Transport], asyncio.BaseProtocol | None]
 """Given a whole head and its transport: the protocol that serves it from here on, or None."""
@@ -40,25 +36,28 @@ class Door(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: HttpLimits = HTTP_LIMITS,
     ) -> None:
         self._claim = claim
-        self._delegate = partial(HttpToolsProtocol, config, server_state, app_state, _loop)
+        self._limits = limits
+        self._delegate = partial(BoundedHttp, config, server_state, app_state, _loop)
         self._connections: set[Any] = server_state.connections
         self._head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
         self._connections.add(self)
-        self._deadline = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self._transport.abort)
+        self._deadline = asyncio.get_running_loop().call_later(self._limits.head_timeout_s, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._head += data
-        end = self._head.find(_END)
-        if end < 0 and len(self._head) <= HEAD_BYTES_MAX:
+        end, limits = self._head.find(_END), self._limits
+        if end < 0 and len(self._head) <= limits.head_bytes_max:
             return
         self._leave()
-        if end < 0 or end > HEAD_BYTES_MAX or self._head.count(b"\n", 0, end) > HEADERS_MAX:
-            self._transport.write(_TOO_LARGE)
+        if end < 0 or end > limits.head_bytes_max or self._head.count(b"\n", 0, end) > limits.headers_max:
+            self._transport.write(too_large())
             self._transport.close()
             return
         claimed = self._claim(self._head[: end + len(_END)], self._transport)
@@ -66,6 +65,7 @@ class Door(asyncio.Protocol):
             self._transport.set_protocol(claimed)
             return
         inner = self._delegate()
+        inner.limits = self._limits
         inner.connection_made(self._transport)
         self._transport.set_protocol(inner)
         inner.data_received(self._head)

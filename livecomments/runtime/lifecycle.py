@@ -13,6 +13,7 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
+from livecomments.runtime.bounded_http import HTTP_LIMITS, HttpLimits
 from livecomments.runtime.door import Claim, Door, claim_nothing
 from schemas.errors import StartRefused
 
@@ -38,11 +39,12 @@ class DrainingServer(uvicorn.Server):
         *,
         claim: Claim = claim_nothing,
         takes_signals: bool = True,
+        limits: HttpLimits = HTTP_LIMITS,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Door, claim),  # type: ignore[arg-type]  # uvicorn only calls it
+                http=partial(Door, claim, limits=limits),  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -14,6 +14,7 @@ from schemas.errors import Rejected, Unavailable
 _log = logging.getLogger("livecomments.http")
 
 STATUS: Final[Mapping[str, tuple[int, str]]] = {
+    "invalid_request": (400, "Not an HTTP request"),
     "invalid_video_id": (400, "Not a video id"),
     "invalid_cursor": (400, "Not a cursor of this video"),
     "invalid_page_size": (400, "Page size out of range"),
@@ -38,6 +39,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "comment_deleted": (410, "Comment deleted"),
     "body_too_large": (413, "Body too large"),
     "unsupported_media_type": (415, "Not JSON"),
+    "head_too_large": (431, "Headers too large"),
     "overloaded": (503, "Try again in a moment"),
     "append_unknown": (503, "It may or may not be written"),
     "log_unavailable": (503, "The log is away"),
