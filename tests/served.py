@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 
-from consumers.app import stream_claim
 from livecomments.cli.embedded import Service, embedded_service
 from livecomments.cli.parts import Seams
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
@@ -59,7 +58,7 @@ async def served(data_dir: Path, seams: Seams | None = None, **values: Any) -> A
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, started.set, drain, claim=stream_claim(service.hub), takes_signals=False)
+        server = DrainingServer(service.app, started.set, drain, claim=service.claim, takes_signals=False)
         serving = asyncio.create_task(server.serve([listening]))
         async with asyncio.timeout(READY_TIMEOUT_S):
             await started.wait()

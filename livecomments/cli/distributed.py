@@ -17,6 +17,7 @@ from livecomments.cli.parts import (
     DEAD_LETTER_TOPIC,
     ClosingAnswers,
     Seams,
+    cors_rules,
     hub_settings,
     kept_secret,
     make_app,
@@ -28,6 +29,7 @@ from livecomments.log.follower import Follower
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.topics import comments_topic, compare, create_missing, load_topics
+from livecomments.runtime.cors import same_origin_only
 from livecomments.runtime.door import Claim, claim_nothing
 from livecomments.runtime.health import health_routes
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
@@ -69,7 +71,7 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         history = History(follower, store, middle_records_max=settings.middle_records_max)
         posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
         tokens = make_tokens(settings, _session_secret(settings))
-        app = make_app([*page_routes(), *gateway_routes(history, posting, tokens)])
+        app = make_app([*page_routes(), *gateway_routes(history, posting, tokens)], cors_rules(settings))
         await _serve(settings, listening, started, app, follower, [follower.run(), store.run()])
 
 
@@ -88,8 +90,10 @@ async def serve_edge(settings: Settings, listening: socket.socket, started: Call
             await hub.drain(settings.drain_s)
 
         work = [follower.run(), hub.run(), store.run()]
-        app = ClosingAnswers(make_app([stream_route(hub)]))
-        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=stream_claim(hub))
+        cors = cors_rules(settings)
+        app = ClosingAnswers(make_app([stream_route(hub)], cors))
+        claim = same_origin_only(stream_claim(hub), cors)
+        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=claim)
 
 
 async def run_stream(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from consumers.app import stream_claim, stream_route
 from consumers.hub import Hub
@@ -15,6 +15,7 @@ from gateway.posting import Posting
 from livecomments.cli.parts import (
     DEAD_LETTER_TOPIC,
     Seams,
+    cors_rules,
     hub_settings,
     kept_secret,
     make_app,
@@ -25,6 +26,8 @@ from livecomments.history.reading import History
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.log.follower import Follower
+from livecomments.runtime.cors import same_origin_only
+from livecomments.runtime.door import Claim
 from livecomments.runtime.durable import DurableFile
 from livecomments.runtime.health import health_routes
 from livecomments.runtime.lifecycle import DrainingServer
@@ -39,10 +42,12 @@ from streams.loop import PersistLoop
 class Service:
     """The running parts of the embedded form."""
 
-    app: Starlette
+    app: ASGIApp
     hub: Hub
     follower: Follower
     posting: Posting
+    claim: Claim
+    """For the door: the streams that need no application."""
 
 
 @asynccontextmanager
@@ -69,6 +74,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         job = PersistLoop(
             log, store, dead_letters, range(settings.partitions), delay_s=settings.persist_delay_s, judge=seams.judge
         )
+        cors = cors_rules(settings)
         app = make_app(
             [
                 *page_routes(),
@@ -80,12 +86,13 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
                         "taking": not hub.is_draining,
                     }
                 ),
-            ]
+            ],
+            cors,
         )
         async with asyncio.TaskGroup() as running:
             tasks = [running.create_task(work) for work in (follower.run(), hub.run(), job.run())]
             try:
-                yield Service(app, hub, follower, posting)
+                yield Service(app, hub, follower, posting, same_origin_only(stream_claim(hub), cors))
             finally:
                 for task in tasks:
                     task.cancel()
@@ -100,5 +107,5 @@ async def serve_embedded(
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, lambda: started(service), drain, claim=stream_claim(service.hub))
+        server = DrainingServer(service.app, lambda: started(service), drain, claim=service.claim)
         await server.serve([listening])

@@ -18,11 +18,13 @@ from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
 from livecomments.log.partition import Judge
 from livecomments.log.tail import Tail, TailBounds
+from livecomments.runtime.cors import CorsAnswers, CorsRules, origins_of
 from livecomments.runtime.problems import HANDLERS
 from livecomments.runtime.settings import Settings, share_of
 from schemas.judge import judge
 
 DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
+NO_CORS: Final = CorsRules()
 _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
 
@@ -59,6 +61,11 @@ def hub_settings(settings: Settings) -> HubSettings:
         viewer_life_s=settings.viewer_life_s,
         viewers_max=settings.viewers_max,
     )
+
+
+def cors_rules(settings: Settings) -> CorsRules:
+    """Which other sites' pages may call."""
+    return CorsRules(origins_of(settings.cors_origins))
 
 
 def make_tokens(settings: Settings, session_secret: bytes) -> Tokens:
@@ -101,6 +108,6 @@ class ClosingAnswers:
         await self._app(scope, receive, send_closing)
 
 
-def make_app(routes: Sequence[BaseRoute]) -> Starlette:
-    """An application of these routes that answers errors as problems."""
-    return Starlette(routes=routes, exception_handlers=HANDLERS)
+def make_app(routes: Sequence[BaseRoute], cors: CorsRules = NO_CORS) -> ASGIApp:
+    """An application of these routes that answers errors as problems, to the pages of allowed origins too."""
+    return CorsAnswers(Starlette(routes=routes, exception_handlers=HANDLERS), cors)

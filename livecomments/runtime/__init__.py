@@ -7,6 +7,7 @@
 - `lifecycle`: a uvicorn server that drains before it closes connections.
 - `door`: reads a connection's first head, and may hand the connection to somebody else than uvicorn.
 - `bounded_http`: uvicorn's protocol with bounds on every head and body.
+- `cors`: which other sites' pages may call us.
 - `problems`: errors as answers, one table for all.
 - `health`: routes for operators.
 

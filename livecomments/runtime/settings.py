@@ -15,6 +15,8 @@ from schemas.errors import StartRefused
 from schemas.positions import EPOCH_MAX
 
 PREFIX: Final = "LIVECOMMENTS_"
+ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?")
+"""As browsers send it: no wildcard, no `null`, no path, no capitals."""
 JWT_SECRET_BYTES_MIN: Final = 32
 """HS256 with a shorter key can be guessed offline (RFC 7518, 3.2). Our session tokens are signed the same way."""
 
@@ -48,6 +50,8 @@ class Settings:
     session_secret: str = _setting("", "Signs session tokens; empty: made once in the data directory.", secret=True)
     session_ttl_s: int = _setting(30 * 86_400, "Life of a session token, seconds.")
     guests: bool = _setting(True, "Whether anyone may open a session by giving a name.")
+
+    cors_origins: str = _setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
 
     append_timeout_s: float = _setting(5.0, "Until a POST without an acknowledged append answers append_unknown.")
     appends_in_flight_max: int = _setting(2_000, "Appends under way in one gateway; beyond it 503 overloaded.")
@@ -101,6 +105,11 @@ class Settings:
             ("replicas", 1 <= self.replicas <= 9, "must be 1 to 9"),
             ("epoch", 1 <= self.epoch <= EPOCH_MAX, f"must be 1 to {EPOCH_MAX}"),
             ("partitions", 1 <= self.partitions <= 1_024, "must be 1 to 1024"),
+            (
+                "cors_origins",
+                _are_origins(self.cors_origins),
+                "must be origins like https://example.org, comma-separated",
+            ),
             ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
             (
                 "jwt_issuer",
@@ -178,6 +187,10 @@ _TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
 def _named(field: dataclasses.Field[Any], value: object) -> str:
     shown = str(value) if isinstance(value, Path) else value
     return f"{PREFIX}{field.name.upper()}={'***' if field.metadata['secret'] else repr(shown)}"
+
+
+def _are_origins(text: str) -> bool:
+    return all(ORIGIN.fullmatch(origin.strip()) for origin in text.split(",") if origin.strip())
 
 
 def _is_strong(secret: str) -> bool:

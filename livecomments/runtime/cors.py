@@ -1,0 +1,97 @@
+"""Which other sites' pages may call us: an exact list of origins, never a pattern, and nobody's credentials.
+
+Source: the Fetch standard, "CORS protocol". Tokens travel in `Authorization`, so no answer allows credentials: a cookie
+of another site's visitor never speaks for them.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from livecomments.runtime.door import Claim
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_METHODS: Final = b"GET, POST, PUT, DELETE"
+_REQUEST_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+_ANSWER_HEADERS: Final = b"ETag, RateLimit, RateLimit-Policy, Retry-After"
+_PREFLIGHT_S: Final = b"600"
+"""A browser asks again after this long; Chromium takes no more than two hours."""
+_ORIGIN_HEADER: Final = re.compile(rb"\r\norigin[ \t]*:", re.IGNORECASE)
+
+
+def origins_of(text: str) -> frozenset[str]:
+    """The origins of a comma-separated list that `Settings` has checked."""
+    return frozenset(origin.strip() for origin in text.split(",") if origin.strip())
+
+
+class CorsRules:
+    """The allowlist. Empty: no other site's page can read an answer, and no header is added."""
+
+    def __init__(self, origins: Iterable[str] = ()) -> None:
+        self._origins = frozenset(origin.encode("ascii") for origin in origins)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any origin is allowed."""
+        return bool(self._origins)
+
+    def headers(self, origin: bytes | None) -> Headers:
+        """What an answer to a request with this `Origin` carries, a stream's too."""
+        if not self._origins:
+            return ()
+        if origin not in self._origins:
+            return ((b"vary", b"origin"),)
+        return (
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", _ANSWER_HEADERS),
+            (b"vary", b"origin"),
+        )
+
+    def preflight(self, origin: bytes | None) -> Headers:
+        """What the answer to a preflight carries."""
+        headers = self.headers(origin)
+        if len(headers) < 2:
+            return headers
+        return (
+            *headers,
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", _REQUEST_HEADERS),
+            (b"access-control-max-age", _PREFLIGHT_S),
+        )
+
+
+class CorsAnswers:
+    """An application whose answers say who may read them, and which answers preflights itself."""
+
+    def __init__(self, app: ASGIApp, rules: CorsRules) -> None:
+        self._app = app
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._rules.is_open:
+            await self._app(scope, receive, send)
+            return
+        asked = dict(scope["headers"])
+        origin = asked.get(b"origin")
+        if scope["method"] == "OPTIONS" and origin is not None and b"access-control-request-method" in asked:
+            await send({"type": "http.response.start", "status": 204, "headers": self._rules.preflight(origin)})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        added = self._rules.headers(origin)
+
+        async def send_with(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        await self._app(scope, receive, send_with)
+
+
+def same_origin_only(claim: Claim, rules: CorsRules) -> Claim:
+    """`claim` without the requests that a browser sends across origins: their answers need headers that it lacks."""
+    if not rules.is_open:
+        return claim
+    return lambda head, transport: None if _ORIGIN_HEADER.search(head) else claim(head, transport)
