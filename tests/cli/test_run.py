@@ -1,6 +1,7 @@
 """`livecomments run` as a process: what survives kill -9, and how it refuses to start."""
 
 import asyncio
+import itertools
 import signal
 import socket
 import sys
@@ -34,8 +35,9 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[Process, aiohttp.Client
             line = (await process.stdout.readline()).decode()
             url = line.split("running: ")[1].split()[0]
             async with aiohttp.ClientSession(url) as client:
-                while not await ready(client):
-                    await asyncio.sleep(0)
+                async for is_ready in readiness(client):
+                    if is_ready:
+                        break
                 yield process, client
     finally:
         if process.returncode is None:
@@ -43,9 +45,11 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[Process, aiohttp.Client
         await process.communicate()
 
 
-async def ready(client: aiohttp.ClientSession) -> bool:
-    async with client.get("/healthz/ready") as answer:
-        return answer.status == 200
+async def readiness(client: aiohttp.ClientSession) -> AsyncIterator[bool]:
+    """What the service says of its readiness, over and over."""
+    while True:
+        async with client.get("/healthz/ready") as answer:
+            yield answer.status == 200
 
 
 async def refusal(*options: str) -> tuple[int, str]:
@@ -69,50 +73,50 @@ async def all_comments(client: aiohttp.ClientSession, video_id: str) -> list[dic
         query["cursor"] = page["nextCursor"]
 
 
+class Writing:
+    """What writers sent and what was acknowledged, over all rounds."""
+
+    def __init__(self) -> None:
+        self.acked: dict[str, str] = {}
+        self.sent: set[str] = set()
+        self.token = ""
+
+    async def sign_in(self, client: aiohttp.ClientSession) -> None:
+        async with client.post("/sessions", json={"displayName": "Ana"}) as answer:
+            self.token = (await answer.json())["sessionToken"]
+
+    async def write(self, who: str, process: Process, client: aiohttp.ClientSession, enough: int) -> None:
+        """Write until the process is dead; whoever sees enough acknowledged kills it."""
+        for number in itertools.count():
+            message = f"{who} number {number}"
+            self.sent.add(message)
+            headers = {"Authorization": f"Bearer {self.token}"}
+            try:
+                async with client.post("/comments/v", json={"message": message}, headers=headers) as answer:
+                    assert answer.status == 201
+                    self.acked[(await answer.json())["commentId"]] = message
+            except aiohttp.ClientError:
+                return
+            if len(self.acked) >= enough and process.returncode is None:
+                process.kill()
+
+
 async def test_after_kill_9_under_load_every_201_is_there_and_nothing_that_was_not_sent(tmp_path: Path) -> None:
-    acked: dict[str, str] = {}
-    sent: set[str] = set()
-    token = ""
+    writing = Writing()
     for round_number in range(ROUNDS):
         async with running(tmp_path) as (process, client):
-            if not token:
-                async with client.post("/sessions", json={"displayName": "Ana"}) as answer:
-                    token = (await answer.json())["sessionToken"]
+            if not writing.token:
+                await writing.sign_in(client)
             enough = ACKED_A_ROUND * (round_number + 1)
-
-            async def write(
-                writer: int,
-                round_number: int = round_number,
-                enough: int = enough,
-                process: Process = process,
-                client: aiohttp.ClientSession = client,
-            ) -> None:
-                number = 0
-                while True:
-                    number += 1
-                    message = f"round {round_number} writer {writer} number {number}"
-                    sent.add(message)
-                    try:
-                        async with client.post(
-                            "/comments/v", json={"message": message}, headers={"Authorization": f"Bearer {token}"}
-                        ) as answer:
-                            assert answer.status == 201
-                            acked[(await answer.json())["commentId"]] = message
-                    except aiohttp.ClientError:
-                        return
-                    if len(acked) >= enough and process.returncode is None:
-                        process.kill()
-
-            await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
+            names = [f"round {round_number} writer {writer}" for writer in range(WRITERS)]
+            await asyncio.gather(*(writing.write(name, process, client, enough) for name in names))
     async with running(tmp_path) as (_, client):
         kept = {comment["commentId"]: comment["message"] for comment in await all_comments(client, "v")}
-        assert acked.items() <= kept.items()
-        assert set(kept.values()) <= sent
+        assert writing.acked.items() <= kept.items()
+        assert set(kept.values()) <= writing.sent
         assert len(set(kept.values())) == len(kept)
-        some_id = next(iter(acked))
-        async with client.delete(
-            f"/comments/v/{some_id}", headers={"Authorization": f"Bearer {token}"}
-        ) as answer:
+        path = f"/comments/v/{next(iter(writing.acked))}"
+        async with client.delete(path, headers={"Authorization": f"Bearer {writing.token}"}) as answer:
             assert answer.status == 204
 
 
