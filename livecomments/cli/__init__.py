@@ -4,6 +4,9 @@
 - `embedded`: the whole service in one process, on one file.
 - `parts`: the pieces that every form of the service is made of.
 - `demo`: plays a real chat into a running service.
+- `data_commands`: the commands for people who look after records.
+- `dead_letters`: lists, shows and replays records that were set aside.
+- `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
 - `load`: plays a chat through any deployment and checks what comes out.
 
 Deliberately not here: any rule about comments.

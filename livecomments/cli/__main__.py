@@ -12,6 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from livecomments.cli import data_commands
 from livecomments.runtime import logs
 from livecomments.runtime.settings import Settings
 from schemas.errors import StartRefused, Unavailable
@@ -24,9 +25,13 @@ app = typer.Typer(
 )
 
 
+app.add_typer(data_commands.dead_letters, name="dead-letters")
+
+
 @app.callback()
-def _root() -> None:
-    """Keeps a single command a subcommand."""
+def _root(context: typer.Context) -> None:
+    """Hands the environment to commands of other modules."""
+    context.obj = os.environ
 
 
 HostOption = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
@@ -174,8 +179,8 @@ def _greet(url: str, data_dir: Path) -> None:
     console.print(f"[bold green]livecomments[/] is running: [bold]{url}/[/]   (comments are kept in {data_dir})\n")
     console.print("Write a comment:", style="dim")
     console.print(
-        f"  TOKEN=$(curl -s {url}/sessions {_JSON} -d '{{\"displayName\":\"Ana\"}}' | grep -o 'lcs_[^\"]*')\n"
-        f"  curl {url}/comments/demo -H \"Authorization: Bearer $TOKEN\" {_JSON} -d '{{\"message\":\"Hello\"}}'",
+        f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
+        f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
         markup=False,
     )
     console.print("Follow a video:", style="dim")

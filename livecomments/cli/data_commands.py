@@ -1,0 +1,87 @@
+"""The commands for people who look after records: `dead-letters`."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from livecomments.runtime.settings import Settings
+from schemas.errors import StartRefused
+
+dead_letters = typer.Typer(
+    help="Records that the stream job set aside, since nobody can read them.", no_args_is_help=True
+)
+
+
+@dead_letters.command("list")
+def list_letters(
+    context: typer.Context,
+    reason: Annotated[str | None, typer.Option(help="Only those set aside for this reason.")] = None,
+    limit: Annotated[int, typer.Option(help="The newest so many.", min=1, max=100_000)] = 50,
+) -> None:
+    """List dead letters, oldest first, and how many there are for each reason."""
+    from livecomments.cli.dead_letters import table_of_letters
+    from livecomments.cli.opened import opened
+
+    async def run() -> None:
+        async with opened(settings_of(context), needs_store=False) as found:
+            table = await table_of_letters(found.dead_letter_log, reason, limit)
+        Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, markup=False)
+
+    asyncio.run(run())
+
+
+@dead_letters.command("show")
+def show_letter(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(help="Its number, as listed.")],
+    raw: Annotated[bool, typer.Option("--raw", help="The bytes of its value and nothing else.")] = False,
+) -> None:
+    """Show one dead letter: reason, origin, key and value, as JSON."""
+    from livecomments.cli.dead_letters import find_letter
+    from livecomments.cli.opened import opened
+
+    async def run() -> bytes:
+        async with opened(settings_of(context), needs_store=False) as found:
+            letter = await find_letter(found.dead_letter_log, number)
+        if raw:
+            return letter.value or b""
+        return orjson.dumps(letter.to_json(), option=orjson.OPT_INDENT_2) + b"\n"
+
+    sys.stdout.buffer.write(asyncio.run(run()))
+
+
+@dead_letters.command("replay")
+def replay(
+    context: typer.Context,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Their numbers, as listed.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All of this reason.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Append records anew that can be read by now, each once. Exit code 1 if one could not be."""
+    from livecomments.cli.dead_letters import replay_letters
+    from livecomments.cli.opened import opened
+
+    if sum((bool(numbers), reason is not None, everything)) != 1:
+        raise StartRefused("Say which: numbers, --reason, or --all.")
+
+    async def run() -> bool:
+        whole = True
+        async with opened(settings_of(context), needs_store=False) as found:
+            async for sentence in replay_letters(found, reason or numbers or None, dry_run=dry_run):
+                whole = whole and "not replayed" not in sentence
+                Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
+        return whole
+
+    sys.exit(0 if asyncio.run(run()) else 1)
+
+
+def settings_of(context: typer.Context, **overrides: Any) -> Settings:
+    """The settings of the environment that the command was started with."""
+    environ: Mapping[str, str] = context.obj
+    return Settings.load(environ, **overrides)
