@@ -4,13 +4,15 @@ Flow: the follower tells the hub of accepted records; the hub joins a video's ne
 wakes its viewers; each viewer is a position that its lane moves forward: live by the shared block, behind from the
 tail or from history at its own pace. A viewer is never waited for, and never skips without a `gap`.
 
-- `frames`: encoded SSE events.
-- `viewer`: one viewer's state machine. Pure.
-- `channel`: one video's part of the hub: its viewers and its newest blocks.
-- `hub`: the channels, their windows, the heartbeat's tick, drain.
+- `app`: the stream's route, and its claim at the door.
+- `request`: a stream request's head, read without a framework.
 - `joining`: from a request's position to a viewer's first one.
-- `lane`: how bytes reach a viewer: a plain ASGI response.
-- `app`: the stream's route.
+- `hub`: the channels, their windows and passes, the tick, admission, drain.
+- `channel`: one video's part of the hub: its lanes and the blocks they share.
+- `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
+- `viewer`: one viewer's state machine. Pure.
+- `transport_lane`, `asgi_lane`: how bytes reach a viewer: written to its transport, or as a plain ASGI response.
+- `metrics`: what the edge tells of itself.
 
 Deliberately not here: judging, reading history, and who may read a video.
 """

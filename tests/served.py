@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from livecomments.cli.embedded import Service, embedded_service
+from livecomments.cli.embedded import Embedded, embedded_service
 from livecomments.cli.parts import Seams
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
 from livecomments.runtime.settings import Settings
@@ -22,7 +22,7 @@ class Served:
     """A running deployment, and a client for it."""
 
     url: str
-    service: Service
+    service: Embedded
     server: DrainingServer
     client: aiohttp.ClientSession
 

@@ -2,6 +2,7 @@
 
 - `__main__`: the command line.
 - `embedded`: the whole service in one process, on one file.
+- `distributed`: gateway, edge and stream job as processes of their own.
 - `parts`: the pieces that every form of the service is made of.
 - `demo`: plays a real chat into a running service.
 - `data_commands`: the commands for people who look after records.

@@ -47,7 +47,7 @@ def run(
 ) -> None:
     """Run the whole service in this process, on one durable file: no servers needed."""
     from livecomments.cli.demo import play
-    from livecomments.cli.embedded import Service, serve_embedded
+    from livecomments.cli.embedded import Embedded, serve_embedded
     from livecomments.runtime.lifecycle import listening_socket
 
     settings = Settings.load(os.environ, host=host, port=port, data_dir=data_dir)
@@ -57,7 +57,7 @@ def run(
         listening = listening_socket(settings.host, settings.port)
         url = f"http://{settings.host}:{listening.getsockname()[1]}"
 
-        def started(service: Service) -> None:
+        def started(service: Embedded) -> None:
             _greet(url, settings.data_dir)
             if demo:
                 playing.add(asyncio.get_running_loop().create_task(play(service.posting)))

@@ -39,7 +39,7 @@ from streams.loop import PersistLoop
 
 
 @dataclass(frozen=True)
-class Service:
+class Embedded:
     """The running parts of the embedded form."""
 
     app: ASGIApp
@@ -51,7 +51,7 @@ class Service:
 
 
 @asynccontextmanager
-async def embedded_service(settings: Settings, seams: Seams | None = None) -> AsyncIterator[Service]:
+async def embedded_service(settings: Settings, seams: Seams | None = None) -> AsyncIterator[Embedded]:
     """The service's parts, made and running, without a server; ends them when left.
 
     Raises:
@@ -92,14 +92,14 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         async with asyncio.TaskGroup() as running:
             tasks = [running.create_task(work) for work in (follower.run(), hub.run(), job.run())]
             try:
-                yield Service(app, hub, follower, posting, same_origin_only(stream_claim(hub), cors))
+                yield Embedded(app, hub, follower, posting, same_origin_only(stream_claim(hub), cors))
             finally:
                 for task in tasks:
                     task.cancel()
 
 
 async def serve_embedded(
-    settings: Settings, listening: socket.socket, started: Callable[[Service], None], seams: Seams | None = None
+    settings: Settings, listening: socket.socket, started: Callable[[Embedded], None], seams: Seams | None = None
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain. `started` is called once requests are taken."""
     async with embedded_service(settings, seams) as service:
