@@ -1,7 +1,8 @@
 """A test that did not run must be heard of: in CI it fails, elsewhere the last lines say it.
 
-A live or browser test skips when its server cannot be had. On a developer's machine that is a convenience; in CI, which
-is where they are promised to run, it would be green for nothing. Hooks of pytest; `tests/conftest.py` takes them in.
+A live, browser or helm test skips when what it needs cannot be had. On a developer's machine that is a convenience; in
+CI, which is where they are promised to run, it would be green for nothing. Hooks of pytest; `tests/conftest.py` takes
+them in.
 """
 
 import os
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-MARKERS: Final = ("live", "browser")
+MARKERS: Final = ("live", "browser", "helm")
 NOT_RUN: Final = pytest.StashKey[list[tuple[str, str]]]()
 """What was skipped of these, as (node id, reason)."""
 
@@ -23,7 +24,7 @@ def in_ci() -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn the skip of a live or browser test into a failure, or remember it."""
+    """Turn the skip of such a test into a failure, or remember it."""
     report = yield
     wanted = any(item.get_closest_marker(name) for name in MARKERS)
     if wanted and report.skipped and not hasattr(report, "wasxfail"):
