@@ -7,6 +7,7 @@
 - `demo`: plays a real chat into a running service.
 - `data_commands`: the commands for people who look after records.
 - `dead_letters`: lists, shows and replays records that were set aside.
+- `rebuild`, `verify`: fills the store from the log; compares the two.
 - `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
 - `load`: plays a chat through any deployment and checks what comes out.
 

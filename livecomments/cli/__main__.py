@@ -26,6 +26,8 @@ app = typer.Typer(
 
 
 app.add_typer(data_commands.dead_letters, name="dead-letters")
+for command in (data_commands.rebuild, data_commands.verify):
+    app.command()(command)
 
 
 @app.callback()

@@ -1,8 +1,9 @@
-"""The commands for people who look after records: `dead-letters`."""
+"""The commands for people who look after records: `dead-letters`, `rebuild`, `verify`."""
 
 import asyncio
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -75,10 +76,66 @@ def replay(
         async with opened(settings_of(context), needs_store=False) as found:
             async for sentence in replay_letters(found, reason or numbers or None, dry_run=dry_run):
                 whole = whole and "not replayed" not in sentence
-                Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
+                _say(sentence)
         return whole
 
     sys.exit(0 if asyncio.run(run()) else 1)
+
+
+def rebuild(
+    context: typer.Context,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Store all that the log holds, whatever the watermarks say.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="With --from-start: remembers how far it is, to go on after a stop.")
+    ] = None,
+) -> None:
+    """Fill the store from the log, beside the running stream job; goes on if run again. Exit code 1 if some is lost."""
+    from livecomments.cli.opened import opened
+    from livecomments.cli.rebuild import Rebuilt
+    from livecomments.cli.rebuild import rebuild as fill
+
+    if checkpoint is not None and not from_start:
+        raise StartRefused("--checkpoint goes with --from-start; without it the watermarks tell how far it is.")
+
+    async def run() -> Rebuilt:
+        async with opened(settings_of(context)) as found:
+            return await fill(found, Console(stderr=True), from_start=from_start, checkpoint=checkpoint)
+
+    done = asyncio.run(run())
+    _say(*done.notes, f"{done.records:,} records stored, {done.invalid:,} of them invalid.")
+    sys.exit(0 if done.whole else 1)
+
+
+def verify(
+    context: typer.Context,
+    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+    sample: Annotated[float | None, typer.Option(help="A share of all videos, 0 to 1.", min=0, max=1)] = None,
+    seed: Annotated[int, typer.Option(help="Which videos are in the sample.", min=0)] = 0,
+) -> None:
+    """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
+    from livecomments.cli.opened import opened
+    from livecomments.cli.verify import Findings, sampled
+    from livecomments.cli.verify import verify as compare
+
+    if video is not None and sample is not None:
+        raise StartRefused("Say --video or --sample, not both.")
+
+    async def run() -> Findings:
+        async with opened(settings_of(context)) as found:
+            chosen = sampled(1.0 if sample is None else sample, seed)
+            return await compare(found, Console(stderr=True), video_id=video, chosen=chosen)
+
+    findings = asyncio.run(run())
+    _say(*findings.sentences())
+    sys.exit(0 if findings.ok else 1)
+
+
+def _say(*sentences: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for sentence in sentences:
+        console.print(sentence, markup=False)
 
 
 def settings_of(context: typer.Context, **overrides: Any) -> Settings:

@@ -1,0 +1,181 @@
+"""`livecomments rebuild`: fills the store from the log, beside the running stream job.
+
+It does what the job does, partition by partition: judge, write rows, advance the watermark behind them. Rows are the
+same whoever writes them, and a watermark only rises, so the two never disturb each other, and a rebuild that was cut
+short goes on at the watermark. From the start (to mend a store whose watermark says more than it holds) it goes on at
+its checkpoint instead. Nothing is set aside anew.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import orjson
+from rich.console import Console
+
+from livecomments.cli.bars import Advance, bar
+from livecomments.cli.opened import Opened
+from livecomments.cli.scan import patiently
+from livecomments.log.interface import CommentLog
+from livecomments.log.partition import Judge
+from livecomments.store.interface import CommentStore, Row, StoredSlice
+from schemas.errors import StartRefused
+from schemas.events import Record
+from schemas.judge import judge
+from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
+from streams.dead_letters import DeadLetters
+from streams.persister import Persister
+
+TAKE_RECORDS: Final = 5_000
+"""Of one write: larger ones win when they spread over many videos. Twice as many are in memory: one is read ahead."""
+
+
+class Rebuilt(NamedTuple):
+    """What a rebuild did."""
+
+    records: int
+    invalid: int
+    notes: list[str]
+    """What the operator should know, a sentence each."""
+    whole: bool
+    """Nothing is missing between what the store had and what the log begins with."""
+
+
+class Uncollected(DeadLetters):
+    """Counts what the stream job has set aside already."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def put(self, record: Record, reason: str) -> None:
+        """Count it."""
+        self.count += 1
+
+
+class CheckpointedStore:
+    """A store whose watermarks, as far as a rebuild from the start believes them, stand in a file."""
+
+    def __init__(self, store: CommentStore, file: Path | None, topic: str) -> None:
+        self._store = store
+        self._file = file
+        self._topic = topic
+        self._marks: dict[str, int] = {}
+        if file is not None and file.exists():
+            self._marks = _read_checkpoint(file, topic)
+
+    async def watermark(self, epoch: int, partition: int) -> int:
+        return self._marks.get(str(partition), BEFORE_EVERYTHING)
+
+    async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
+        await self._store.advance_watermark(epoch, partition, position)
+        self._marks[str(partition)] = position
+        if self._file is not None:
+            write_atomically(self._file, orjson.dumps({"topic": self._topic, "through": self._marks}))
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        await self._store.write(rows)
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        return await self._store.read(video_id, after, through, limit, descending=descending)
+
+    async def read_one(self, video_id: str, position: int) -> Row | None:
+        return await self._store.read_one(video_id, position)
+
+    async def aclose(self) -> None:
+        """The store is its opener's."""
+
+
+async def rebuild(
+    opened: Opened, console: Console, *, from_start: bool = False, checkpoint: Path | None = None, judge: Judge = judge
+) -> Rebuilt:
+    """Store everything that the log holds now and the watermarks do not cover.
+
+    Args:
+        opened: log and store.
+        console: where progress is shown.
+        from_start: whatever the watermarks say, store all that the log holds.
+        checkpoint: with `from_start`, where it is remembered how far it is.
+        judge: a seam for what comes from an export.
+
+    Raises:
+        LogWentBack, LogUnavailable, StoreUnavailable, OffsetUnavailable: run it again.
+    """
+    log, letters = opened.log, Uncollected()
+    store = CheckpointedStore(opened.store, checkpoint, opened.topic) if from_start else opened.store
+    bounds = await patiently(lambda: log.bounds(range(log.partition_count)))
+    notes, whole, begun = [], True, {}
+    for partition, (start, end) in bounds.items():
+        watermark, following, _ = await patiently(lambda: Persister.check(log, store, partition))  # noqa: B023 (awaited)
+        begun[partition] = max(following, start)
+        if following < start:
+            whole = False
+            notes.append(f"Partition {partition}: offsets {following} to {start - 1} are in neither log nor store.")
+        elif start and watermark < first_position(log.epoch) and begun[partition] < end:
+            notes.append(f"Partition {partition}: the log begins at offset {start}; what lay before needs an export.")
+    total = sum(max(0, end - begun[partition]) for partition, (_, end) in bounds.items())
+    with bar(console, "Storing", total) as advance:
+        for partition, (_, end) in bounds.items():
+            persister = await patiently(
+                lambda: Persister.open(log, store, letters, partition, judge=judge)  # noqa: B023 (awaited here)
+            )
+            await _store_all(log, persister, end, advance)
+    return Rebuilt(total, letters.count, notes, whole)
+
+
+async def _store_all(log: CommentLog, persister: Persister, end: int, advance: Advance) -> None:
+    """Store one partition up to `end`; the next records are read while these are written."""
+    async with aclosing(_takes(log, persister.partition, persister.next_offset, end)) as takes:
+        reading = asyncio.ensure_future(anext(takes, None))
+        try:
+            while (take := await reading) is not None:
+                reading = asyncio.ensure_future(anext(takes, None))
+                records, following = take
+                advance(following - persister.next_offset)
+                await persister.persist(records)
+                persister.next_offset = max(persister.next_offset, following)  # beyond markers that are no records
+                await persister.advance_watermark()
+        finally:
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait([reading])
+
+
+async def _takes(
+    log: CommentLog, partition: int, start: int, end: int
+) -> AsyncGenerator[tuple[list[Record], int], None]:
+    while start < end:
+        take: list[Record] = []
+        while start < end and len(take) < TAKE_RECORDS:
+            at, left = start, TAKE_RECORDS - len(take)
+            records, start = await patiently(lambda: log.read(partition, at, end, left))  # noqa: B023 (awaited here)
+            take += records
+        yield take, start
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write a small file, so that after a crash it is the old one or the new one."""
+    making = file.with_name(f".{file.name}.new")
+    with making.open("wb") as new:
+        new.write(content)
+        new.flush()
+        os.fsync(new.fileno())
+    making.rename(file)
+
+
+def _read_checkpoint(file: Path, topic: str) -> dict[str, int]:
+    try:
+        found = orjson.loads(file.read_bytes())
+        marks = {str(int(partition)): int(position) for partition, position in found["through"].items()}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StartRefused(f"{file} is no checkpoint of a rebuild; remove it or name another.") from error
+    if found.get("topic") != topic:
+        raise StartRefused(f"{file} is the checkpoint of a rebuild from {found.get('topic')}, not {topic}.")
+    return marks
+
+
+def offset_behind(watermark: int, epoch: int) -> int:
+    """The first offset of the epoch that lies behind a watermark."""
+    return offset_of(watermark) + 1 if watermark >= first_position(epoch) else 0

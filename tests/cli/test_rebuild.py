@@ -1,0 +1,119 @@
+"""Rebuild: an empty store holds afterwards what the log says, whoever else writes, and however often it was stopped."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from livecomments.cli.opened import Opened, opened
+from livecomments.cli.rebuild import CheckpointedStore, rebuild
+from livecomments.cli.verify import verify
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import Row
+from schemas.errors import StartRefused
+from schemas.positions import BEFORE_EVERYTHING
+from tests.cli.installation import append, comment, deletion, installation, make_file, persist, run
+
+QUIET = Console(quiet=True)
+VIDEOS = [f"video-{number}" for number in range(12)]
+
+
+async def fill(found: Opened, count: int = 600) -> None:
+    """Comments, duplicates, deletes and what nobody can read."""
+    for number in range(count):
+        video = VIDEOS[number % len(VIDEOS)]
+        (offset,) = await append(found, [comment(video, number, key=f"k{number // 24}" if number % 5 == 0 else None)])
+        if number % 7 == 0:
+            await append(found, [deletion(video, offset)])
+    await found.log.append(0, comment("video-0", 1)._replace(value=b"{}"))
+
+
+async def test_an_empty_store_is_filled_from_the_log(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found)
+        done = await rebuild(found, QUIET)
+        assert done.whole
+        assert done.records > 600
+        assert done.invalid == 1
+        assert (await found.dead_letter_log.bounds([0]))[0].end == 0
+        findings = await verify(found, QUIET)
+        assert findings.ok, findings.shown
+        assert findings.rows > 500
+        assert (await rebuild(found, QUIET)).records == 0
+
+
+class Stopping(EmbeddedStore):
+    """A store that fails for good after some writes."""
+
+    writes_left = 3
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        self.writes_left -= 1
+        if self.writes_left < 0:
+            raise KeyboardInterrupt
+        await super().write(rows)
+
+
+async def test_a_rebuild_that_was_stopped_goes_on_at_the_watermark(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "a")
+    await make_file(settings)
+    async with opened(settings) as found, DurableFile(tmp_path / "b", STORE_TABLES) as file:
+        await fill(found)
+        total = sum(held.end for held in (await found.log.bounds(range(8))).values())
+        async with Stopping(file) as failing, EmbeddedStore(file) as store:
+            with pytest.raises(KeyboardInterrupt):
+                await rebuild(Opened(found.topic, found.log, found.dead_letter_log, failing), QUIET)
+            going_on = Opened(found.topic, found.log, found.dead_letter_log, store)
+            done = await rebuild(going_on, QUIET)
+            assert 0 < done.records < total
+            assert (await verify(going_on, QUIET)).ok
+
+
+async def test_a_rebuild_beside_the_running_job_ends_the_same(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found)
+        await asyncio.gather(rebuild(found, QUIET), persist(found), rebuild(found, QUIET, from_start=True))
+        await fill(found, 50)
+        await asyncio.gather(persist(found), rebuild(found, QUIET))
+        assert (await verify(found, QUIET)).ok
+
+
+async def test_from_the_start_a_store_that_lost_rows_is_mended(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "a")
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found)
+        for partition, held in (await found.log.bounds(range(8))).items():  # the watermarks lie
+            if held.end:
+                await found.store.advance_watermark(1, partition, (1 << 40) + held.end - 1)
+        findings = await verify(found, QUIET)
+        assert findings.counts["not stored"] == findings.rows > 0
+        assert (await rebuild(found, QUIET)).records == 0
+        file = tmp_path / "checkpoint.json"
+        done = await rebuild(found, QUIET, from_start=True, checkpoint=file)
+        assert done.records > 0
+        assert (await verify(found, QUIET)).ok
+        assert (await rebuild(found, QUIET, from_start=True, checkpoint=file)).records == 0
+        assert await CheckpointedStore(found.store, file, found.topic).watermark(1, 99) == BEFORE_EVERYTHING
+        with pytest.raises(StartRefused, match="comments-1"):
+            CheckpointedStore(found.store, file, "comments-2")
+
+
+async def test_the_command_says_what_it_did(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    run(settings, ["rebuild"], code=2)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found, 30)
+    assert "records stored, 1 of them invalid" in run(settings, ["rebuild"])
+    assert "0 records stored" in run(settings, ["rebuild"])
+    assert "no difference" in run(settings, ["verify"])
+    run(settings, ["rebuild", "--checkpoint", "x"], code=2)

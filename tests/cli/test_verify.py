@@ -1,0 +1,118 @@
+"""Verify: agrees with a store that is right, and sees everything that can be wrong with one."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from livecomments.cli.opened import Opened, opened
+from livecomments.cli.verify import (
+    DELETED,
+    NOT_DELETED,
+    NOT_IN_LOG,
+    NOT_STORED,
+    OTHER,
+    compare,
+    sampled,
+    verify,
+)
+from livecomments.store.interface import Row
+from schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from schemas.partitions import partition_of
+from schemas.positions import first_position
+from tests.cli.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
+
+QUIET = Console(quiet=True)
+VIDEO = "video"
+HOME = partition_of(VIDEO, PARTITIONS)
+ROW = Row(VIDEO, 7, COMMENT_CREATED, "ana", b'{"a":1}', 5)
+EMPTIED = ROW._replace(value=b"", deleted=True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "stored", "what"),
+    [
+        ([ROW], [ROW], []),
+        ([ROW], [], [NOT_STORED]),
+        ([], [ROW], [NOT_IN_LOG]),
+        ([EMPTIED], [ROW], [NOT_DELETED]),
+        ([ROW], [EMPTIED], [DELETED]),
+        ([ROW], [ROW._replace(value=b'{"a":2}')], [OTHER]),
+        ([ROW], [ROW._replace(author_id="bob")], [OTHER]),
+        ([EMPTIED], [EMPTIED._replace(value=b"x")], [OTHER]),
+        ([ROW], [ROW._replace(position=8)], [NOT_STORED, NOT_IN_LOG]),
+    ],
+)
+def test_rows_are_compared_in_everything(expected: list[Row], stored: list[Row], what: list[str]) -> None:
+    assert [one.what for one in compare(expected, stored)] == what
+
+
+async def lost(found: Opened) -> None:
+    """The watermark is ahead of a row."""
+    await append(found, [comment(VIDEO, 9)])
+    held = (await found.log.bounds([HOME]))[HOME]
+    await found.store.advance_watermark(1, HOME, first_position(1) + held.end - 1)
+
+
+async def invented(found: Opened) -> None:
+    """A row that nobody appended, between two that somebody did."""
+    row = await found.store.read_one(VIDEO, first_position(1) + 1)
+    assert row is not None
+    await append(found, [comment("other", 1)] if partition_of("other", PARTITIONS) == HOME else [])
+    await found.store.write([row._replace(position=first_position(1) + 2)])
+
+
+async def deleted_by_nobody(found: Opened) -> None:
+    """A comment emptied without a delete in the log; the delete's own row is one too many as well."""
+    position = first_position(1)
+    await found.store.write([Row(VIDEO, position + 3, COMMENT_DELETED, "mod", b"{}", 5, position)])
+
+
+PLANTED: list[tuple[Callable[[Opened], Awaitable[None]], set[str]]] = [
+    (lost, {NOT_STORED}),
+    (invented, {OTHER}),
+    (deleted_by_nobody, {DELETED, OTHER}),
+]
+
+
+@pytest.mark.parametrize(("plant", "what"), PLANTED)
+@pytest.mark.parametrize("video", [VIDEO, None])
+async def test_what_is_wrong_is_told(
+    tmp_path: Path, plant: Callable[[Opened], Awaitable[None]], what: set[str], video: str | None
+) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEO, number) for number in range(5)])
+        await append(found, [deletion(VIDEO, 4)])
+        await persist(found)
+        assert (await verify(found, QUIET, video_id=video)).ok
+        await plant(found)
+        findings = await verify(found, QUIET, video_id=video)
+        assert set(findings.counts) == what
+    assert VIDEO in run(settings, ["verify", "--video", VIDEO], code=1)
+
+
+async def test_what_was_deleted_since_is_no_difference(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEO, number) for number in range(5)])
+        await persist(found)
+        await append(found, [deletion(VIDEO, 2)])
+        (record,) = (await found.log.read(HOME, 5, 6, 1)).records
+        row = Row(VIDEO, first_position(1) + 5, COMMENT_DELETED, "mod", record.value or b"", 0, first_position(1) + 2)
+        await found.store.write([row])  # the job is ahead of its watermark
+        findings = await verify(found, QUIET)
+        assert findings.ok
+        assert any("1 records to be stored yet" in note for note in findings.notes)
+
+
+def test_a_sample_is_a_share_of_the_videos_and_the_same_again() -> None:
+    videos = [f"video-{number}" for number in range(2_000)]
+    some = [video for video in videos if sampled(0.1)(video)]
+    assert 100 < len(some) < 300
+    assert some == [video for video in videos if sampled(0.1)(video)]
+    assert all(sampled(1.0)(video) for video in videos)
+    assert not any(sampled(0.0)(video) for video in videos)
