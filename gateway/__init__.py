@@ -4,7 +4,10 @@ Flow of a POST: who speaks (`identity`), what they say (`requests`), is it a ret
 has judged the record, answer by the verdict (`posting`).
 
 - `identity`: tokens: JWTs and our own session tokens.
-- `requests`: bounded bodies and parameters.
+- `kinds`: what a value may be, checked and described by one thing.
+- `requests`: bounded bodies, and the members and parameters they may hold.
+- `calls`: the table of calls that routes and descriptions are built from.
+- `openapi`: the table for programs and for people.
 - `posting`: appending comments and deletes, and what their answer means.
 - `app`: the routes.
 - `page/`: the page people see at `/`.

@@ -1,5 +1,6 @@
 """The gateway's routes."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,15 +10,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from gateway.calls import CALLS, DELETE_COMMENT, OPEN_SESSION, POST_COMMENT, READ_COMMENT, READ_PAGE, Call
 from gateway.identity import Tokens
+from gateway.openapi import docs_page, openapi
 from gateway.posting import Posting
-from gateway.requests import idempotency_key, is_descending, json_body, page_size, text_member, video_time_member
+from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAGE_SIZE, SORT, VIDEO_TIME_MS, json_body
 from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
 from schemas.events import timestamp
+from schemas.limits import PAGE_SIZE_DEFAULT
 from schemas.partitions import parse_video_id
 from schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
 from schemas.text import clean_message
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 _PAGE: Final = Path(__file__).parent / "page"
 _PAGE_POLICY: Final = (
@@ -33,17 +39,18 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
     async def post_comment(request: Request) -> Response:
         video_id = _video_id(request)
         identity = tokens.identify(request.headers.get("authorization"))
-        key = idempotency_key(request)
+        key = IDEMPOTENCY_KEY.of(request.headers)
         body = await json_body(request)
-        message = clean_message(text_member(body, "message"))
-        comment = await posting.post(video_id, identity, message, video_time_member(body), key)
+        message = clean_message(MESSAGE.required_of(body))
+        comment = await posting.post(video_id, identity, message, VIDEO_TIME_MS.of(body), key)
         return _json(comment, 201)
 
     async def read_page(request: Request) -> Response:
         video_id = _video_id(request)
-        limit, descending = page_size(request), is_descending(request)
+        limit = PAGE_SIZE.of(request.query_params, PAGE_SIZE_DEFAULT)
+        descending = SORT.of(request.query_params, "desc") == "desc"
         partition = history.home(video_id).number
-        text = request.query_params.get("cursor")
+        text = CURSOR.of(request.query_params)
         cursor = parse_cursor(text, partition) if text else None
         if descending:
             page = await newest_first(history, video_id, cursor, limit)
@@ -66,7 +73,7 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
         return Response(status_code=204)
 
     async def open_session(request: Request) -> Response:
-        session = tokens.open_session(text_member(await json_body(request), "displayName"))
+        session = tokens.open_session(DISPLAY_NAME.required_of(await json_body(request)))
         opened = {
             "sessionToken": session.token,
             "userId": session.author.id,
@@ -74,17 +81,32 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
         }
         return _json(orjson.dumps(opened), 201)
 
-    return [
-        Route("/comments/{video_id}", post_comment, methods=["POST"]),
-        Route("/comments/{video_id}", read_page, methods=["GET"]),
-        Route("/comments/{video_id}/{comment_id}", read_comment, methods=["GET"]),
-        Route("/comments/{video_id}/{comment_id}", delete_comment, methods=["DELETE"]),
-        Route("/sessions", open_session, methods=["POST"]),
-    ]
+    return call_routes(
+        {
+            POST_COMMENT: post_comment,
+            READ_PAGE: read_page,
+            READ_COMMENT: read_comment,
+            DELETE_COMMENT: delete_comment,
+            OPEN_SESSION: open_session,
+        }
+    )
+
+
+def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
+    """A route for each call of the table; `endpoints` has one for each of them."""
+    assert endpoints.keys() == set(CALLS)
+    names = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id}"}
+    routes = []
+    for call, endpoint in endpoints.items():
+        path = call.path
+        for documented, ours in names.items():
+            path = path.replace(documented, ours)
+        routes.append(Route(path, endpoint, methods=[call.method]))
+    return routes
 
 
 def page_routes() -> list[Route]:
-    """The page, at `/`, and its files."""
+    """The page, at `/`, and its files; the interface for programs and for people who write them."""
     files = {path.name: path for path in _PAGE.iterdir() if path.suffix in (".html", ".js", ".css")}
     headers = {
         "Content-Security-Policy": _PAGE_POLICY,
@@ -101,7 +123,22 @@ def page_routes() -> list[Route]:
             raise HTTPException(404)
         return FileResponse(path, headers=headers)
 
-    return [Route("/", read_index, methods=["GET"]), Route("/page/{name}", read_file, methods=["GET"])]
+    document = openapi(CALLS)
+    described = orjson.dumps(document)
+    docs, docs_headers = docs_page(document)
+
+    async def read_openapi(_: Request) -> Response:
+        return Response(described, headers={"Cache-Control": "no-cache"}, media_type="application/json")
+
+    async def read_docs(_: Request) -> Response:
+        return Response(docs, headers=docs_headers, media_type="text/html")
+
+    return [
+        Route("/", read_index, methods=["GET"]),
+        Route("/page/{name}", read_file, methods=["GET"]),
+        Route("/openapi.json", read_openapi, methods=["GET"]),
+        Route("/docs", read_docs, methods=["GET"]),
+    ]
 
 
 def _video_id(request: Request) -> str:

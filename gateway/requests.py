@@ -1,30 +1,24 @@
 """What a request may hold: bounded in bytes and time before anything is parsed."""
 
 import asyncio
-import re
 from typing import Any, Final
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from gateway.kinds import BodyRejected, Choice, Member, Parameter, Pattern, Text, Whole
 from schemas.errors import Rejected
 from schemas.limits import (
     BODY_BYTES_MAX,
     BODY_TIMEOUT_S,
+    DISPLAY_NAME_BYTES_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
+    MESSAGE_BYTES_MAX,
     PAGE_SIZE_DEFAULT,
     PAGE_SIZE_MAX,
     VIDEO_TIME_MS_MAX,
 )
-
-_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}")
-_PAGE_SIZE: Final = re.compile(r"[0-9]{1,4}")
-
-
-class BodyRejected(Rejected):
-    """The body is not the JSON this call takes."""
-
-    code = "invalid_json"
+from schemas.positions import COMMENT_ID_CHARS, CursorRejected
 
 
 class BodyTooLargeRejected(Rejected):
@@ -63,6 +57,35 @@ class SortRejected(Rejected):
     code = "invalid_sort"
 
 
+MESSAGE: Final = Member("message", Text(MESSAGE_BYTES_MAX), "What is said, 1 to 500 characters.", is_required=True)
+VIDEO_TIME_MS: Final = Member(
+    "videoTimeMs", Whole(0, VIDEO_TIME_MS_MAX), "Where in the video it belongs, milliseconds from its beginning."
+)
+DISPLAY_NAME: Final = Member(
+    "displayName", Text(DISPLAY_NAME_BYTES_MAX), "The name shown beside the comments, on one line.", is_required=True
+)
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key",
+    "header",
+    Pattern(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", "is 1 to 128 printable ASCII characters"),
+    "Chosen anew for each comment and repeated with each retry of it: then it is written once.",
+    IdempotencyKeyRejected,
+)
+CURSOR: Final = Parameter(
+    "cursor", "query", Text(COMMENT_ID_CHARS, r"^[0-9a-v]{16}$"), "Exclusive; a page's nextCursor.", CursorRejected
+)
+PAGE_SIZE: Final = Parameter(
+    "pageSize",
+    "query",
+    Whole(1, PAGE_SIZE_MAX),
+    f"Comments of a page, {PAGE_SIZE_DEFAULT} by default.",
+    PageSizeRejected,
+)
+SORT: Final = Parameter(
+    "sort", "query", Choice(("desc", "asc")), "desc (default): newest first; asc reads forward.", SortRejected
+)
+
+
 async def json_body(request: Request) -> dict[str, Any]:
     """The body as a JSON object, at most BODY_BYTES_MAX long and BODY_TIMEOUT_S late.
 
@@ -84,50 +107,6 @@ async def json_body(request: Request) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise BodyRejected("The body must be a JSON object.")
     return parsed
-
-
-def text_member(body: dict[str, Any], name: str) -> str:
-    """A required string of the body. Raises BodyRejected."""
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise BodyRejected(f"The body needs a string {name}.")
-    return value
-
-
-def video_time_member(body: dict[str, Any]) -> int | None:
-    """`videoTimeMs` of the body, if it has one. Raises BodyRejected."""
-    value = body.get("videoTimeMs")
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= VIDEO_TIME_MS_MAX:
-        raise BodyRejected(f"videoTimeMs is a whole number of milliseconds from 0 to {VIDEO_TIME_MS_MAX}.")
-    return value
-
-
-def idempotency_key(request: Request) -> str | None:
-    """The `Idempotency-Key` header, if there is one. Raises IdempotencyKeyRejected."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise IdempotencyKeyRejected(f"A key is 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters.")
-    return key
-
-
-def page_size(request: Request) -> int:
-    """`pageSize`, or its default. Raises PageSizeRejected."""
-    text = request.query_params.get("pageSize")
-    if text is None:
-        return PAGE_SIZE_DEFAULT
-    if not _PAGE_SIZE.fullmatch(text) or not 1 <= int(text) <= PAGE_SIZE_MAX:
-        raise PageSizeRejected(f"pageSize is a number from 1 to {PAGE_SIZE_MAX}.")
-    return int(text)
-
-
-def is_descending(request: Request) -> bool:
-    """Whether `sort` asks for the newest first, the default. Raises SortRejected."""
-    sort = request.query_params.get("sort", "desc")
-    if sort not in ("asc", "desc"):
-        raise SortRejected("sort is asc (oldest first) or desc (newest first).")
-    return sort == "desc"
 
 
 async def _body(request: Request) -> bytes:

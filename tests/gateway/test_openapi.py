@@ -1,0 +1,99 @@
+"""What is described is what is answered: by hand, and by schemathesis against a running service."""
+
+import asyncio
+import json
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from gateway.calls import CALLS
+from gateway.openapi import docs_page, openapi
+from tests.served import Served, served
+
+EXAMPLES_MAX: Final = 25
+"""Of each call, right and wrong ones each. CI's nightly run may raise it."""
+CALL_TIMEOUT_S: Final = 10.0
+DOCUMENT: Final = openapi(CALLS)
+
+
+async def test_the_document_is_served_and_says_what_the_table_says(tmp_path: Path) -> None:
+    async with served(tmp_path) as running:
+        async with running.client.get("/openapi.json") as answer:
+            assert answer.content_type == "application/json"
+            assert await answer.json() == DOCUMENT
+        async with running.client.get("/docs") as answer:
+            text = await answer.text()
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    for call in CALLS:
+        assert call.path in text
+        assert escape(call.summary) in text
+    assert "<script" not in text
+    assert "http://" not in text.replace("xmlns", "")
+
+
+def test_every_schema_of_the_document_is_sound_and_every_reference_leads_somewhere() -> None:
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            found = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return found + [each for inner in value.values() for each in references(inner)]
+        return [each for inner in value for each in references(inner)] if isinstance(value, list) else []
+
+    for reference in references(DOCUMENT):
+        at: Any = DOCUMENT
+        for part in reference.removeprefix("#/").split("/"):
+            at = at[part]
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_what_the_page_shows_is_escaped() -> None:
+    hostile = json.loads(orjson.dumps(DOCUMENT))
+    hostile["info"]["description"] = "<script>alert(1)</script>"
+    assert b"<script" not in docs_page(hostile)[0]
+
+
+async def test_no_call_by_the_description_surprises_it(tmp_path: Path) -> None:
+    """Each call, rightly and wrongly: no 5xx, no undocumented status, media type, header or body.
+
+    A text that follows its schema may still be refused: a schema cannot say "has a visible character".
+    """
+    async with served(tmp_path) as running:
+        token = await running.token()
+        await asyncio.to_thread(_call_all, running, token)
+
+
+def _call_all(running: Served, token: str) -> None:
+    schema = schemathesis.openapi.from_dict({**DOCUMENT, "servers": [{"url": running.url}]})
+    schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+    called = 0
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
+        operation = result.ok()
+        if operation.path.endswith("/stream"):
+            continue  # it never ends
+        called += 1
+        strategy = operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+
+        @given(case=strategy)
+        @settings(
+            max_examples=EXAMPLES_MAX,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        def call(case: schemathesis.Case[Any]) -> None:
+            case.headers["Authorization"] = f"Bearer {token}"
+            response = case.call(base_url=running.url, timeout=CALL_TIMEOUT_S)
+            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+
+        call()
+    assert called == len(CALLS)
