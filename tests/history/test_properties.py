@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livecomments.history.pages import Page, newest_first, oldest_first
 from livecomments.store.interface import Row
+from schemas.errors import Unavailable
 from schemas.events import COMMENT_CREATED, COMMENT_DELETED
 from schemas.positions import BEFORE_EVERYTHING
 from tests.history.conftest import Ground
 from tests.history.model import Accepted
-from tests.history.world import VIDEOS, Event, Move, Sizes, World, older_epoch, open_world
+from tests.history.world import VIDEOS, WAIT_S, Event, Move, Sizes, World, older_epoch, open_world
 
 DEFAULTS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+T = TypeVar("T")
 STEPS_MAX = 500
 """Of one walk: none of these worlds needs as many."""
 
@@ -28,7 +30,7 @@ events = st.builds(
 moves = st.one_of(
     st.builds(Move, st.just("append"), event=events),
     st.builds(Move, st.sampled_from(("follow", "persist")), st.integers(1, 6)),
-    st.builds(Move, st.sampled_from(("advance", "advance", "wait", "retake"))),
+    st.builds(Move, st.sampled_from(("advance", "advance", "wait", "retake", "fail"))),
 )
 
 
@@ -44,7 +46,9 @@ worlds = st.fixed_dictionaries(
         "older": st.integers(0, 3),
         "before": lists(events, 40),
         "meanwhile": lists(events, 15),
-        "persisted": st.integers(0, 45),
+        "stored": st.integers(0, 45),
+        "forgotten": st.integers(0, 1) | st.integers(0, 45),
+        "stored_later": st.integers(0, 15),
         "followed": st.integers(0, 60),
         "moves": lists(moves, 20),
     }
@@ -67,11 +71,15 @@ def in_world(
         async with asyncio.timeout(60), open_world(ground.file, drawn["epoch"], drawn["sizes"]) as world:
             await _add_older(world, drawn["older"] if drawn["epoch"] > 1 else 0)
             await world.append(*drawn["before"])
+            if drawn["stored"]:
+                await world.persist(drawn["stored"])
+                await world.advance()
+                await _forget(world, drawn["forgotten"])
             await world.take_on()
             await world.append(*drawn["meanwhile"])
             await world.follow(1_000 if still else drawn["followed"])
-            if drawn["persisted"]:
-                await world.persist(drawn["persisted"])
+            if drawn["stored_later"]:
+                await world.persist(drawn["stored_later"])
                 await world.advance()
             world.moves = iter(() if still else drawn["moves"])
             await test(world)
@@ -86,6 +94,14 @@ async def _add_older(world: World, count: int) -> None:
             position, value = older_epoch(world.log.epoch) + 7 * index, b'{"message":"older"}'
             await world.store.inner.write([Row(video_id, position, COMMENT_CREATED, "ana", value, 0)])
             world.model.add(video_id, Accepted(position, COMMENT_CREATED, value, 0))
+
+
+async def _forget(world: World, offset: int) -> None:
+    """Retention took what is stored, but for a window: with less nobody can judge what follows."""
+    stored = (await world.persister()).next_offset
+    offset = min(offset, stored - world.sizes.window, world.model.end - 1)
+    if offset > 0:
+        await world.forget_before(offset)
 
 
 @given(worlds, walks)
@@ -132,6 +148,29 @@ def test_a_comment_is_found_wherever_it_is(ground: Ground, drawn: dict[str, Any]
     in_world(ground, drawn, lambda world: find_all(world, walk["video"]))
 
 
+@given(worlds, walks, walks)
+@settings(DEFAULTS, max_examples=100)
+def test_many_may_read_at_once(
+    ground: Ground, drawn: dict[str, Any], walk: dict[str, Any], other: dict[str, Any]
+) -> None:
+    async def read(world: World) -> None:
+        await asyncio.gather(
+            walk_down(world, **walk), walk_up(world, **walk), stream(world, **other), page_then_stream(world, **other)
+        )
+
+    in_world(ground, drawn, read)
+
+
+async def tried(read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What a client gets who tries again."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                return await read()
+            except Unavailable:
+                await asyncio.sleep(0)
+
+
 async def walk_down(world: World, video: int, limits: list[int], start: int | None) -> list[Page]:
     """Walk to the oldest comment; every page says what it must."""
     video_id = VIDEOS[video]
@@ -139,7 +178,7 @@ async def walk_down(world: World, video: int, limits: list[int], start: int | No
     pages: list[Page] = []
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
-        page = await newest_first(world.history, video_id, cursor, limit)
+        page = await tried(lambda: newest_first(world.history, video_id, cursor, limit))  # noqa: B023 - awaited
         positions = [entry.position for entry in page.comments]
         below = page.covered_through + 1 if cursor is None else cursor
         above = BEFORE_EVERYTHING if page.next_cursor is None else page.next_cursor - 1
@@ -163,7 +202,7 @@ async def walk_up(world: World, video: int, limits: list[int], start: int | None
     pages: list[Page] = []
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
-        page = await oldest_first(world.history, video_id, cursor, limit)
+        page = await tried(lambda: oldest_first(world.history, video_id, cursor, limit))  # noqa: B023 - awaited
         positions = [entry.position for entry in page.comments]
         assert len(positions) <= limit
         assert positions == sorted(set(positions))
@@ -192,7 +231,7 @@ async def stream(world: World, video: int, limits: list[int], start: int | None)
     after = BEFORE_EVERYTHING if start is None else min(world.position(start), world.judged)
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
-        entries, through, _ = await world.history.forward(video_id, after, limit)
+        entries, through, _ = await tried(lambda: world.history.forward(video_id, after, limit))  # noqa: B023 - awaited
         assert len(entries) <= limit
         wanted = model.entries(video_id, after, through)
         assert [(entry.position, entry.kind, entry.target) for entry in entries] == [
@@ -212,11 +251,12 @@ async def stream(world: World, video: int, limits: list[int], start: int | None)
 async def page_then_stream(world: World, video: int, limits: list[int], start: int | None) -> None:
     """What a client that joins shows, once it has the first page and all that follows."""
     video_id, limit = VIDEOS[video], limits[0]
-    page = await newest_first(world.history, video_id, None, limit)
+    page = await tried(lambda: newest_first(world.history, video_id, None, limit))
     shown = {entry.position: entry.value for entry in page.comments}
     since, after = page.next_cursor or 0, page.covered_through
     for step in range(STEPS_MAX):
-        entries, through, _ = await world.history.forward(video_id, after, limits[step % len(limits)])
+        limit = limits[step % len(limits)]
+        entries, through, _ = await tried(lambda: world.history.forward(video_id, after, limit))  # noqa: B023 - awaited
         for entry in entries:
             assert after < entry.position <= through
             if entry.is_shown:
@@ -249,7 +289,7 @@ async def find_all(world: World, video: int) -> None:
         position, judged = world.position(offset), world.judged
         if position > judged:
             return
-        found = await world.history.find(video_id, position)
+        found = await tried(lambda: world.history.find(video_id, position))  # noqa: B023 - awaited
         ever = any(one.kind == COMMENT_CREATED for one in model.entries(video_id, position - 1, position))
         if position in model.always_shown(video_id, position):
             assert found.entry is not None

@@ -15,11 +15,13 @@ from livecomments.history.reading import History
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.log.follower import Follower, PartitionUnavailable
+from livecomments.log.interface import LogUnavailable
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import TailBounds
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import StoreUnavailable
 from schemas.events import (
     VIDEO_ENDED,
     VIDEO_STARTED,
@@ -68,7 +70,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Move:
-    """Something that happens: `what` is append, follow, persist, advance, wait, retake."""
+    """Something that happens: `what` is append, follow, persist, advance, wait, retake, or fail: this call does."""
 
     what: str
     number: int = 1
@@ -78,12 +80,15 @@ class Move:
 class World:
     """See the module."""
 
-    def __init__(self, log: EmbeddedLog, dead_letter_log: EmbeddedLog, store: EmbeddedStore, sizes: Sizes) -> None:
+    def __init__(
+        self, file: DurableFile, log: EmbeddedLog, dead_letter_log: EmbeddedLog, store: EmbeddedStore, sizes: Sizes
+    ) -> None:
+        self._file = file
         self.sizes = sizes
         self.now = 1_000.0
         self.log = log
-        self.gate = GatedLog(log, self._around)
-        self.store = WatchedStore(store, self._around)
+        self.gate = GatedLog(log, self._around_log)
+        self.store = WatchedStore(store, self._around_store)
         self.follower = Follower(
             self.gate,
             (),
@@ -106,12 +111,16 @@ class World:
         self._letters = DeadLetters(dead_letter_log, "comments")
         self._inner_store = store
         self._persister: Persister | None = None
+        self._followed: FollowedPartition | None = None
         self._moving = False
         self._comments: defaultdict[str, list[int]] = defaultdict(list)
 
     @property
     def followed(self) -> FollowedPartition:
-        return self.follower.followed[0]
+        """The partition as it is followed, or was before it was let go."""
+        self._followed = self.follower.followed.get(0, self._followed)
+        assert self._followed is not None
+        return self._followed
 
     @property
     def judged(self) -> int:
@@ -153,6 +162,18 @@ class World:
             )
         return self._persister
 
+    async def forget_before(self, offset: int) -> None:
+        """As retention would, before anybody reads: the log starts at `offset`."""
+        assert offset < self.model.end, "an emptied partition of the embedded log begins at 0 again"
+        place = 1 << 52  # of the file's first topic
+        await self._file.write(
+            lambda connection: connection.execute(
+                "DELETE FROM log_records WHERE place >= ? AND place < ?", (place, place + offset)
+            )
+        )
+        self.log = self.gate.inner = await EmbeddedLog(self._file, "comments", self.log.epoch, 1).__aenter__()
+        self._persister = None
+
     async def take_on(self) -> None:
         """Let the follower read the partition's window and begin a new tail."""
         with suppress(PartitionUnavailable):
@@ -161,9 +182,14 @@ class World:
 
     async def retake(self) -> None:
         """Let the partition go for lack of use, and take it on again."""
-        self.now += IDLE_S * 2
-        self.gate.release(0)
-        await until(lambda: 0 not in self.follower.followed)
+        before = self.followed
+
+        def is_let_go() -> bool:
+            self.now += IDLE_S * 2  # again and again: others may be using it
+            self.gate.release(0)
+            return self.follower.followed.get(0) is not before
+
+        await until(is_let_go)
         await self.take_on()
 
     async def move(self, move: Move) -> None:
@@ -180,14 +206,26 @@ class World:
         else:
             await self.retake()
 
-    async def _around(self, name: str) -> None:
+    async def _around_log(self, name: str) -> None:
+        if await self._happen(f"log {name}"):
+            raise LogUnavailable("The log is away.")
+
+    async def _around_store(self, name: str) -> None:
+        if await self._happen(f"store {name}"):
+            raise StoreUnavailable("The store is away.")
+
+    async def _happen(self, name: str) -> bool:
+        """Make the next move, at one of history's calls; whether the call is to fail."""
         if self._moving:
-            return
+            return False
         self.calls.append(name)
         self._moving = True
         try:
             for move in itertools.islice(self.moves, 1):
+                if move.what == "fail":
+                    return True
                 await self.move(move)
+            return False
         finally:
             self._moving = False
 
@@ -227,7 +265,7 @@ async def open_world(file: DurableFile, epoch: int = 1, sizes: Sizes | None = No
         EmbeddedLog(file, "dead", epoch, 1) as dead_letter_log,
         EmbeddedStore(file) as store,
     ):
-        world = World(log, dead_letter_log, store, sizes or Sizes())
+        world = World(file, log, dead_letter_log, store, sizes or Sizes())
         running = asyncio.create_task(world.follower.run())
         await asyncio.sleep(0)
         try:
