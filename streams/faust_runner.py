@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -75,6 +75,7 @@ class FaustRunner:
         """
         self._tasks = [asyncio.ensure_future(_or_die(work)) for work in (self._job.run(), self._watch(), *beside)]
         stopping = asyncio.ensure_future(told_to_stop.wait())
+        _log.info("joining")
         starting = asyncio.ensure_future(_or_die(self._app.start()))
         await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -175,14 +176,17 @@ async def _or_die(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         die(EXIT_TRY_AGAIN, "Stopped in the middle of storing; what was taken is delivered again.")
     except BaseException as error:
-        if refused := _refusal(error):
+        leaves = list(_leaves(error))
+        if refused := next((leaf for leaf in leaves if isinstance(leaf, StartRefused)), None):
             die(EXIT_REFUSED, str(refused))
         if sys.__stderr__:
             sys.__stderr__.write(traceback.format_exc())
-        die(EXIT_BUG, f"A bug ended the job: {error!r}. What was not acked is delivered again.")
+        die(EXIT_BUG, f"A bug ended the job: {leaves[0]!r}. What was not acked is delivered again.")
 
 
-def _refusal(error: BaseException) -> BaseException | None:
+def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := _refusal(inner))), None)
-    return error if isinstance(error, StartRefused) else None
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -198,6 +198,7 @@ class Job:
                 if records:
                     await persister.persist(records)
                     _undelivered.inc(len(records))
+                    self.progress.note_withheld(partition, records[-1].offset, self._clock())
                 persister.next_offset = max(persister.next_offset, following)  # beyond markers that are no records
                 self.progress.observe({partition: end}, {partition: persister.next_offset}, self._clock())
 

@@ -44,10 +44,6 @@ class _Partition:
         if len(self.samples) > _SAMPLES_MAX:
             self.samples = deque(list(self.samples)[::2])
 
-    def misses_new_records(self) -> bool:
-        """Whether records that came after it was given are not stored, while all before them are."""
-        return self.lag_records > 0 and self.end_when_given is not None and self.next_offset >= self.end_when_given
-
 
 class Progress:
     """The state of one process in its group."""
@@ -107,12 +103,15 @@ class Progress:
         """Where these partitions end, and what is not stored of them."""
         for number in self._partitions.keys() & ends.keys() & next_offsets.keys():
             self._partitions[number].observe(ends[number], next_offsets[number], now)
-        if (
-            not self._taking
-            and self._unfed_since is None
-            and any(self._partitions[number].misses_new_records() for number in self.undelivered(now))
-        ):
-            self._unfed_since = now
+
+    def note_withheld(self, number: int, through: int, now: float) -> None:
+        """Records of a partition up to offset `through` were there, and had to be read from the log itself.
+
+        Those from before it was given may have been committed and not stored; of later ones the group is to blame.
+        """
+        partition = self._partitions.get(number)
+        if partition and partition.end_when_given is not None and through >= partition.end_when_given:
+            self._unfed_since = self._unfed_since or now
 
     def undelivered(self, now: float) -> list[int]:
         """Partitions with records that the group has not delivered for too long."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import uvloop
+from faust.agents import current_agent
 
 from livecomments.cli.distributed import cql_store, kafka_log, run_stream
 from livecomments.cli.parts import DEAD_LETTER_TOPIC
@@ -48,11 +49,16 @@ class FaultyStore:
         await self._inner.aclose()
 
     async def write(self, rows: Sequence[Row]) -> None:
-        """Half of the rows are written before the store is away or raises."""
+        """Half of the rows are written before the store is away or raises. Two faults are Faust's own."""
         if self._is_on("ahead"):
             await self._advance_too_early(rows)
         while self._is_on("block"):  # noqa: ASYNC110 - the test that ends it is another process
             await asyncio.sleep(_POLL_S)
+        agent = current_agent()  # None where the job reads the log itself
+        if agent and self._is_on("crash"):
+            await agent.app.crash(ValueError("a commit that failed for good"))
+        if agent and self._is_on("deaf"):
+            agent.app.flow_control.suspend()
         if self._is_on("away"):
             await self._inner.write(rows[: len(rows) // 2])
             raise StoreUnavailable("away, in the middle of a batch")

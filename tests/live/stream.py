@@ -8,14 +8,17 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -62,6 +65,7 @@ class Worker:
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], directory: Path) -> None:
         directory.mkdir(parents=True)
+        self.internal_url = f"http://127.0.0.1:{environ[PREFIX + 'INTERNAL_PORT']}"
         self._out, self._err = directory / "out", directory / "err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(list(command), env=dict(environ), stdout=out, stderr=err)
@@ -94,6 +98,19 @@ class Worker:
         await until(lambda: self.process.poll() is not None, f"the end of a worker:\n{self.logged[-4_000:]}", within_s)
         assert self.process.returncode is not None
         return self.process.returncode
+
+    async def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        async with aiohttp.ClientSession(self.internal_url) as client, client.get("/metrics") as answer:
+            found = re.search(rf"^livecomments_stream_{name} (.+)$", await answer.text(), re.MULTILINE)
+        assert found is not None
+        return float(found[1])
+
+    async def readiness(self) -> tuple[int, dict[str, bool]]:
+        """Status and checks of /healthz/ready."""
+        async with aiohttp.ClientSession(self.internal_url) as client, client.get("/healthz/ready") as answer:
+            checks: dict[str, bool] = await answer.json()
+            return answer.status, checks
 
     async def stop(self, within_s: float = 20.0) -> int:
         """SIGTERM; its exit code."""
@@ -134,7 +151,8 @@ class Deployment:
     def start(self, *faults: str, **settings: str) -> Worker:
         """A worker: `livecomments stream`, or with `faults` the same with a store that fails as they say."""
         command = [str(_RUNNER), *faults] if faults else ["-m", "livecomments.cli", "stream"]
-        environ = self.environ | {PREFIX + name.upper(): value for name, value in settings.items()}
+        environ = {**self.environ, PREFIX + "INTERNAL_PORT": str(free_port())}
+        environ |= {PREFIX + name.upper(): value for name, value in settings.items()}
         worker = Worker([sys.executable, *command], environ, self.directory / f"worker-{len(self.workers)}")
         self.workers.append(worker)
         return worker
@@ -173,6 +191,16 @@ class Deployment:
         finally:
             await admin.close()
         return {one.partition: at.offset for one, at in found.items() if one.topic == self.topic and at.offset >= 0}
+
+    async def group_state(self) -> str:
+        """What Kafka says of the group: Stable, PreparingRebalance, …"""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            answers = await admin.describe_consumer_groups([self.group])
+        finally:
+            await admin.close()
+        return str(answers[0].groups[0][2])
 
     async def watermarks(self) -> dict[int, int]:
         """The first offset behind each partition's watermark; 0 where none is set."""
@@ -280,6 +308,62 @@ class Deployment:
             rows[row.video_id, row.target] = target._replace(value=b"", deleted=True)
 
 
+class Watermarks:
+    """Watches the watermarks, and notes where one went back."""
+
+    def __init__(self) -> None:
+        self.went_back: list[str] = []
+        self._highest: dict[int, int] = {}
+
+    def note(self, watermarks: Mapping[int, int]) -> None:
+        """Look at them once."""
+        for partition, at in watermarks.items():
+            highest = self._highest.get(partition, 0)
+            if at < highest:
+                self.went_back.append(f"partition {partition}: from {highest} to {at}")
+            self._highest[partition] = max(at, highest)
+
+
+class Load:
+    """Appends comments at a steady rate, and watches the watermarks, until it is left."""
+
+    def __init__(self, deployed: Deployment, rate: int) -> None:
+        self.appended = 0
+        self.watermarks = Watermarks()
+        self._deployed = deployed
+        self._burst = rate // 10
+        self._videos = videos_of(deployed.partition_count, 32)
+        self._left = asyncio.Event()
+
+    async def __aenter__(self) -> "Load":
+        self._work = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._left.set()
+        await self._work
+
+    async def goes_on(self, count: int, within_s: float = WAIT_S) -> None:
+        """Wait until `count` more comments are appended and everything up to now is stored."""
+        enough = self.appended + count
+        await until(lambda: self.appended >= enough, "the load", within_s)
+        ends = await self._deployed.ends()
+
+        async def stored() -> bool:
+            watermarks = await self._deployed.watermarks()
+            return all(watermarks[number] >= end for number, end in ends.items())
+
+        await until(stored, f"stored up to {ends}", within_s)
+
+    async def _run(self) -> None:
+        while not self._left.is_set():
+            await self._deployed.append(comments(self._videos, self._burst, f"{self.appended}"))
+            self.appended += self._burst
+            self.watermarks.note(await self._deployed.watermarks())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._left.wait(), 0.1)
+
+
 @contextlib.asynccontextmanager
 async def deployment(kafka: str, cql: str, directory: Path, partition_count: int = 2) -> AsyncIterator[Deployment]:
     """A topic, a keyspace and a group of their own; workers still running are killed when it is left."""
@@ -293,7 +377,6 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
         "REPLICAS": "1",
         "EPOCH": str(epoch),
         "GROUP": f"test-{secrets.token_hex(6)}",
-        "INTERNAL_PORT": "0",
         "PARTITIONS": str(partition_count),
         "DATA_DIR": str(directory / "data"),
     }
@@ -343,6 +426,12 @@ def comments(videos: Sequence[str], count: int, of: str = "") -> list[NewRecord]
         comment_created(video_id, f"{of} {number}", author, created_at_ms=_CREATED_AT_MS + number, key=_key(of, number))
         for number, video_id in zip(range(count), itertools.cycle(videos), strict=False)
     ]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 def videos_of(partition_count: int, count: int = 8) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.stream import Deployment, comments, deployment, until, videos_of
+from tests.live.stream import Deployment, Worker, comments, deployment, until, videos_of
 
 
 @pytest.fixture
@@ -108,6 +108,35 @@ async def test_kill_9_in_the_middle_of_a_write_loses_nothing(deployed: Deploymen
     await deployed.complete()
 
 
+async def test_a_faust_that_gave_up_ends_the_process(deployed: Deployment) -> None:
+    """It would stay in the group, holding its partitions and reading nothing."""
+    crash = deployed.directory / "crash"
+    worker = await deployed.start(f"crash={crash}").started()
+    crash.touch()
+    await deployed.append(comments(videos_of(2), 100))
+    assert await worker.ended() == 70
+    assert worker.said.splitlines()[-1].startswith("livecomments: Faust gave up: ValueError")
+    assert await deployed.ahead() == []
+    await deployed.start().started()
+    await deployed.complete()
+
+
+async def test_a_faust_that_delivers_nothing_more_is_told_and_the_rows_are_stored_all_the_same(
+    deployed: Deployment,
+) -> None:
+    deaf = deployed.directory / "deaf"
+    worker = await deployed.start(f"deaf={deaf}").started()
+    assert await worker.readiness() == (200, {"store": True, "group": True, "delivery": True})
+    deaf.touch()
+    await deployed.append(comments(videos_of(2), 100, "first"))
+    await until(Path(f"{deaf}.met").exists, "a write")
+    await deployed.complete()  # by now it was seen where the log ends: of what comes, the group is to blame
+    await deployed.append(comments(videos_of(2), 100, "second"))
+    await until(lambda: _is_deaf(worker), "a readiness that says it")
+    await deployed.complete()
+    assert await worker.metric("undelivered_total") > 0
+
+
 async def test_a_watermark_written_before_its_rows_is_seen(deployed: Deployment) -> None:
     ahead, block = deployed.directory / "ahead", deployed.directory / "block"
     worker = await deployed.start(f"ahead={ahead}", f"block={block}").started()
@@ -131,6 +160,10 @@ async def test_a_body_that_lets_its_exception_out_is_seen_by_what_it_loses(deplo
     assert await deployed.ahead() == []
     await deployed.start().started()
     await deployed.complete()  # the next worker goes by what is stored, not by what is committed
+
+
+async def _is_deaf(worker: Worker) -> bool:
+    return await worker.readiness() == (503, {"store": True, "group": True, "delivery": False})
 
 
 async def _is_committed(deployed: Deployment) -> bool:
