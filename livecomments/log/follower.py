@@ -141,7 +141,7 @@ class Follower:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 try:
-                    for number in self.assigned:
+                    for number in self.assigned | self._ready.keys():  # somebody may have come before us
                         self._take_on(number)
                     tasks.create_task(self._probe())
                     await self._read()
