@@ -10,8 +10,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from gateway.calls import CALLS, DELETE_COMMENT, OPEN_SESSION, POST_COMMENT, READ_COMMENT, READ_PAGE, Call
-from gateway.identity import Tokens
+from gateway.calls import (
+    CALLS,
+    DELETE_COMMENT,
+    END_SESSION,
+    OPEN_SESSION,
+    POST_COMMENT,
+    READ_COMMENT,
+    READ_PAGE,
+    RENEW_SESSION,
+    Call,
+)
+from gateway.identity import Session, Tokens
 from gateway.openapi import docs_page, openapi
 from gateway.posting import Posting
 from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAGE_SIZE, SORT, VIDEO_TIME_MS, json_body
@@ -73,13 +83,14 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
         return Response(status_code=204)
 
     async def open_session(request: Request) -> Response:
-        session = tokens.open_session(DISPLAY_NAME.required_of(await json_body(request)))
-        opened = {
-            "sessionToken": session.token,
-            "userId": session.author.id,
-            "expiresAt": timestamp(session.expires_at * 1000),
-        }
-        return _json(orjson.dumps(opened), 201)
+        return _json(_session(tokens.open_session(DISPLAY_NAME.required_of(await json_body(request)))), 201)
+
+    async def renew_session(request: Request) -> Response:
+        return _json(_session(tokens.renew_session(tokens.identify(request.headers.get("authorization")))), 201)
+
+    async def end_session(request: Request) -> Response:
+        await tokens.end_session(tokens.identify(request.headers.get("authorization")))
+        return Response(status_code=204)
 
     return call_routes(
         {
@@ -88,6 +99,8 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
             READ_COMMENT: read_comment,
             DELETE_COMMENT: delete_comment,
             OPEN_SESSION: open_session,
+            RENEW_SESSION: renew_session,
+            END_SESSION: end_session,
         }
     )
 
@@ -147,6 +160,11 @@ def _video_id(request: Request) -> str:
 
 def _id(position: int, partition: int) -> bytes:
     return comment_id(position, partition).encode("ascii")
+
+
+def _session(session: Session) -> bytes:
+    said = {"sessionToken": session.token, "userId": session.author.id}
+    return orjson.dumps(said | {"expiresAt": timestamp(session.expires_at * 1000)})
 
 
 def _json(body: bytes, status: int = 200) -> Response:

@@ -13,7 +13,7 @@ from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAG
 from livecomments.runtime.problems import STATUS
 
 _BODY: Final = ("invalid_json", "body_too_large", "body_timeout", "unsupported_media_type")
-_TOKEN: Final = ("missing_token", "invalid_token")
+_TOKEN: Final = ("missing_token", "invalid_token", "overloaded")
 _READ: Final = ("log_unavailable", "offset_unavailable", "store_unavailable", "history_behind", "overloaded")
 _APPEND: Final = ("overloaded", "append_unknown", "log_unavailable", "storage_unavailable")
 
@@ -108,5 +108,28 @@ OPEN_SESSION: Final = Call(
     (),
     (DISPLAY_NAME,),
 )
-CALLS: Final = (POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT, OPEN_SESSION)
+RENEW_SESSION: Final = Call(
+    "POST",
+    "/sessions/current",
+    "renewSession",
+    "Renew a session",
+    "A new token for the same guest, within the session's whole life. The old one stays good until it expires.",
+    {201: "session"},
+    ("not_a_session", "overloaded", *_TOKEN),
+    takes_token=True,
+)
+END_SESSION: Final = Call(
+    "DELETE",
+    "/sessions/current",
+    "endSession",
+    "End a session",
+    "The token is refused from now on, here at once and everywhere within seconds. A JWT is refused until it expires.",
+    {204: None},
+    (*_TOKEN, *_APPEND),
+    takes_token=True,
+)
+CALLS: Final = (
+    *(POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT),
+    *(OPEN_SESSION, RENEW_SESSION, END_SESSION),
+)
 """All that the gateway answers; the stream is the edge's."""

@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from starlette.types import ASGIApp
 
@@ -19,7 +19,6 @@ from livecomments.cli.parts import (
     Seams,
     cors_rules,
     hub_settings,
-    kept_secret,
     make_app,
     make_follower,
     make_tokens,
@@ -28,6 +27,7 @@ from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
 from livecomments.log.topics import comments_topic, compare, create_missing, load_topics
 from livecomments.runtime.cors import same_origin_only
 from livecomments.runtime.door import Claim, claim_nothing
@@ -41,6 +41,7 @@ from streams.dead_letters import DeadLetters
 from streams.faust_runner import FaustRunner
 from streams.job import Job
 
+NO_CHECKS: Final[Mapping[str, Callable[[], bool]]] = {}
 OpenStore = AbstractAsyncContextManager[CommentStore]
 
 
@@ -64,15 +65,19 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
     """Serve the write path and history until SIGTERM."""
     async with (
         kafka_log(settings, comments_topic(settings.epoch)) as log,
+        kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
         seams = Seams()
+        revocations = Revocations(revocations_log)
         follower = make_follower(log, settings, seams)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
         posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
-        tokens = make_tokens(settings, _session_secret(settings))
-        app = make_app([*page_routes(), *gateway_routes(history, posting, tokens)], cors_rules(settings))
-        await _serve(settings, listening, started, app, follower, [follower.run(), store.run()])
+        routes = [*page_routes(), *gateway_routes(history, posting, make_tokens(settings, revocations))]
+        app = make_app(routes, cors_rules(settings))
+        work = [follower.run(), store.run(), revocations.run()]
+        checks = {"sessions": lambda: revocations.is_ready}
+        await _serve(settings, listening, started, app, follower, work, checks=checks)
 
 
 async def serve_edge(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
@@ -132,11 +137,6 @@ async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], 
     return created, await compare(connection, topics)
 
 
-def _session_secret(settings: Settings) -> bytes:
-    """All gateways must sign alike, so that one's token is good at the other."""
-    return settings.session_secret.encode() or kept_secret(settings.data_dir)
-
-
 async def _nothing() -> None:
     """Nothing to drain."""
 
@@ -151,6 +151,7 @@ async def _serve(
     *,
     drain: Callable[[], Awaitable[None]] = _nothing,
     claim: Claim = claim_nothing,
+    checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
 ) -> None:
     """Serve `app` publicly, and health and metrics on the internal port, while `work` goes on."""
     server = DrainingServer(app, started, drain, claim=claim)
@@ -158,6 +159,7 @@ async def _serve(
         lambda: {
             "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
             "taking": server.started and not server.should_exit,
+            **{name: check() for name, check in checks.items()},
         }
     )
     async with asyncio.TaskGroup() as running:

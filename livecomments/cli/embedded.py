@@ -17,7 +17,6 @@ from livecomments.cli.parts import (
     Seams,
     cors_rules,
     hub_settings,
-    kept_secret,
     make_app,
     make_follower,
     make_tokens,
@@ -26,6 +25,7 @@ from livecomments.history.reading import History
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.log.follower import Follower
+from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
 from livecomments.runtime.cors import same_origin_only
 from livecomments.runtime.door import Claim
 from livecomments.runtime.durable import DurableFile
@@ -63,6 +63,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file,
         EmbeddedLog(file, topic, settings.epoch, settings.partitions) as log,
         EmbeddedLog(file, DEAD_LETTER_TOPIC, settings.epoch, 1) as dead_letter_log,
+        EmbeddedLog(file, REVOCATIONS_TOPIC, settings.epoch, 1) as revocations_log,
         EmbeddedStore(file) as store,
     ):
         dead_letters = DeadLetters(dead_letter_log, topic)
@@ -70,7 +71,8 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         hub = Hub(history, hub_settings(settings), make_viewer=seams.viewer)
         posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
-        tokens = make_tokens(settings, settings.session_secret.encode() or kept_secret(settings.data_dir))
+        revocations = Revocations(revocations_log)
+        tokens = make_tokens(settings, revocations)
         job = PersistLoop(
             log, store, dead_letters, range(settings.partitions), delay_s=settings.persist_delay_s, judge=seams.judge
         )
@@ -82,6 +84,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
                 *gateway_routes(history, posting, tokens),
                 *health_routes(
                     lambda: {
+                        "sessions": revocations.is_ready,
                         "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
                         "taking": not hub.is_draining,
                     }
@@ -90,7 +93,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
             cors,
         )
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(work) for work in (follower.run(), hub.run(), job.run())]
+            tasks = [running.create_task(work) for work in (follower.run(), hub.run(), job.run(), revocations.run())]
             try:
                 yield Embedded(app, hub, follower, posting, same_origin_only(stream_claim(hub), cors))
             finally:

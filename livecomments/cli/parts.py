@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumers.hub import HubSettings
 from consumers.viewer import Viewer
-from gateway.identity import JwtRules, Tokens
+from gateway.identity import JwtRules, SessionRules, Tokens
 from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
 from livecomments.log.partition import Judge
+from livecomments.log.revocations import Revocations
 from livecomments.log.tail import Tail, TailBounds
 from livecomments.runtime.cors import CorsAnswers, CorsRules, origins_of
 from livecomments.runtime.problems import HANDLERS
@@ -68,12 +69,14 @@ def cors_rules(settings: Settings) -> CorsRules:
     return CorsRules(origins_of(settings.cors_origins))
 
 
-def make_tokens(settings: Settings, session_secret: bytes) -> Tokens:
-    """The tokens this process accepts and makes."""
+def make_tokens(settings: Settings, revocations: Revocations) -> Tokens:
+    """The tokens this process accepts and makes. Those that serve one site must sign alike."""
     rules = None
     if settings.jwt_secret:
         rules = JwtRules(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience)
-    return Tokens(session_secret, settings.session_ttl_s, guests=settings.guests, jwt_rules=rules)
+    secret = settings.session_secret.encode() or kept_secret(settings.data_dir)
+    sessions = SessionRules(secret, settings.session_ttl_s, settings.session_idle_s, settings.guests)
+    return Tokens(sessions, revocations, jwt_rules=rules)
 
 
 def kept_secret(directory: Path) -> bytes:

@@ -14,6 +14,7 @@ Flow: a gateway `append`s; every reader `follow`s partitions without a group and
 - `tail`: the newest records of one partition, in memory.
 - `partition`: one followed partition: its window, its tail, its next offset.
 - `follower`: follows partitions, judges, keeps tails, lets others wait for a position.
+- `revocations`: which tokens were revoked: a topic of its own, read whole.
 
 `kafka*` and `topics` need the extra `distributed`: import them only where a Kafka is configured.
 

@@ -4,9 +4,10 @@ Source: the Fetch standard, "CORS protocol". Tokens travel in `Authorization`, s
 of another site's visitor never speaks for them.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -94,4 +95,8 @@ def same_origin_only(claim: Claim, rules: CorsRules) -> Claim:
     """`claim` without the requests that a browser sends across origins: their answers need headers that it lacks."""
     if not rules.is_open:
         return claim
-    return lambda head, transport: None if _ORIGIN_HEADER.search(head) else claim(head, transport)
+
+    def claim_of_same_origin(head: bytes, *rest: Any) -> asyncio.BaseProtocol | None:
+        return None if _ORIGIN_HEADER.search(head) else claim(head, *rest)
+
+    return cast(Claim, claim_of_same_origin)

@@ -28,6 +28,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_display_name": (400, "Not a display name"),
     "missing_token": (401, "Who are you?"),
     "invalid_token": (401, "Token not accepted"),
+    "not_a_session": (403, "Not a session of ours"),
     "guests_not_allowed": (403, "No guests here"),
     "not_the_author": (403, "Not yours"),
     "not_found": (404, "No such thing"),

@@ -15,6 +15,8 @@ from schemas.errors import StartRefused
 from schemas.positions import EPOCH_MAX
 
 PREFIX: Final = "LIVECOMMENTS_"
+SESSION_LIFE_MAX_S: Final = 31 * 86_400
+"""Less than the retention of the topic session-revocations, or a revoked session would speak again."""
 ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?")
 """As browsers send it: no wildcard, no `null`, no path, no capitals."""
 JWT_SECRET_BYTES_MIN: Final = 32
@@ -48,7 +50,8 @@ class Settings:
     jwt_issuer: str = _setting("", "Required `iss` of a JWT.")
     jwt_audience: str = _setting("", "Required `aud` of a JWT.")
     session_secret: str = _setting("", "Signs session tokens; empty: made once in the data directory.", secret=True)
-    session_ttl_s: int = _setting(30 * 86_400, "Life of a session token, seconds.")
+    session_ttl_s: int = _setting(30 * 86_400, "Life of a session, renewals included, seconds.")
+    session_idle_s: int = _setting(30 * 86_400, "Life of a session's token until it must be renewed, seconds.")
     guests: bool = _setting(True, "Whether anyone may open a session by giving a name.")
 
     cors_origins: str = _setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
@@ -110,6 +113,7 @@ class Settings:
                 _are_origins(self.cors_origins),
                 "must be origins like https://example.org, comma-separated",
             ),
+            ("session_ttl_s", self.session_ttl_s <= SESSION_LIFE_MAX_S, f"must be at most {SESSION_LIFE_MAX_S}"),
             ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
             (
                 "jwt_issuer",
@@ -171,6 +175,7 @@ _POSITIVE: Final = (
     "heartbeat_interval_s",
     "middle_records_max",
     "partition_idle_s",
+    "session_idle_s",
     "session_ttl_s",
     "tail_age_max_s",
     "tail_bytes_max",

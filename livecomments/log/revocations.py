@@ -1,0 +1,138 @@
+"""Which tokens were revoked: a topic of one partition, read whole at the start and followed from there on.
+
+A record says one token's digest and until when it would have been good; after that it is forgotten. The topic keeps its
+records as long as a token may live, so that every process that starts knows them all. No order matters, and reading a
+record twice changes nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Final
+
+import orjson
+
+from livecomments.log.interface import AppendUnknown, CommentLog, LogReader
+from schemas.errors import Unavailable
+from schemas.events import SCHEMA_VERSION, NewRecord, Record
+
+REVOCATIONS_TOPIC: Final = "session-revocations"
+DIGEST_BYTES: Final = 16
+_TYPE: Final = b"session.revoked"
+_REVOKED_MAX: Final = 500_000
+"""Held at once, about 100 MB; beyond it no token can be revoked, since forgetting one would let it speak again."""
+_RETRY_S: Final = 0.5
+_READ_CHUNK: Final = 1_000
+
+_log = logging.getLogger("livecomments.log")
+
+Listener = Callable[[bytes], None]
+"""Called with the digest of a token that was just revoked; must not wait and must not raise."""
+
+
+class RevocationsUnavailable(Unavailable):
+    """What was revoked is not known yet, or cannot be taken in."""
+
+    code = "overloaded"
+
+
+class Revocations:
+    """The revoked tokens, as far as they are read. `run` reads; the rest looks, or appends."""
+
+    def __init__(self, log: CommentLog, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.time) -> None:
+        self.listeners: list[Listener] = []
+        self._log = log
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._until: dict[bytes, int] = {}
+        self._soonest: list[tuple[int, bytes]] = []
+        self._next = 0
+        self._ready_at: int | None = None
+        self._read = asyncio.Condition()
+
+    @property
+    def is_ready(self) -> bool:
+        """All that was revoked before the start is known."""
+        return self._ready_at is not None and self._next >= self._ready_at
+
+    def is_revoked(self, digest: bytes) -> bool:
+        """Whether the token of this digest was revoked. Raises RevocationsUnavailable until all are read."""
+        if not self.is_ready:
+            raise RevocationsUnavailable("This node is still reading which sessions have ended. Try again in a second.")
+        return digest in self._until
+
+    async def ready(self, timeout_s: float) -> None:
+        """Wait until all that was revoked before the start is known. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s), self._read:
+            await self._read.wait_for(lambda: self.is_ready)
+
+    async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
+        """Revoke a token that is good until `expires_at` (Unix seconds); returns once this process knows of it.
+
+        Raises:
+            RevocationsUnavailable, AppendUnavailable: not revoked. AppendUnknown: maybe; revoking again harms nothing.
+        """
+        if len(self._until) >= _REVOKED_MAX:
+            raise RevocationsUnavailable("Too many sessions were ended. Try again later.")
+        value = orjson.dumps({"digest": digest.hex(), "expiresAt": expires_at})
+        headers = {"type": _TYPE, "schema": SCHEMA_VERSION, "author": by.encode()}
+        offset = await self._log.append(0, NewRecord(digest.hex().encode("ascii"), value, headers))
+        try:
+            async with asyncio.timeout(self._timeout_s), self._read:
+                await self._read.wait_for(lambda: self._next > offset)
+        except TimeoutError as error:
+            raise AppendUnknown("The session has ended or is about to. Try again.") from error
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        reader = self._log.follow()
+        try:
+            while True:
+                try:
+                    await self._follow(reader)
+                except Unavailable as error:
+                    _log.warning("revocations not readable, trying again", extra={"code": error.code})
+                    await asyncio.sleep(_RETRY_S)
+        finally:
+            await reader.aclose()
+
+    async def _follow(self, reader: LogReader) -> None:
+        start, end = (await self._log.bounds([0]))[0]
+        if self._ready_at is None:
+            self._ready_at = end
+        self._next = min(max(self._next, start), end)
+        reader.assign({0: self._next})
+        while True:
+            records = await reader.poll()
+            for record in records:
+                self._take(record)
+            if not records and self._next < self._ready_at:
+                # What is left may be markers, which no reader ever sees.
+                records, self._next = await self._log.read(0, self._next, self._ready_at, _READ_CHUNK)
+                for record in records:
+                    self._take(record)
+            self._forget_expired()
+            async with self._read:
+                self._read.notify_all()
+
+    def _take(self, record: Record) -> None:
+        self._next = record.offset + 1
+        if record.headers.get("type") != _TYPE or record.value is None:
+            return
+        try:
+            said = orjson.loads(record.value)
+            digest, until = bytes.fromhex(said["digest"]), int(said["expiresAt"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            _log.error("not a revocation", extra={"offset": record.offset})
+            return
+        if len(digest) == DIGEST_BYTES and until > self._clock() and digest not in self._until:
+            self._until[digest] = until
+            heappush(self._soonest, (until, digest))
+            for listener in self.listeners:
+                listener(digest)
+
+    def _forget_expired(self) -> None:
+        while self._soonest and self._soonest[0][0] <= self._clock():
+            del self._until[heappop(self._soonest)[1]]

@@ -1,0 +1,182 @@
+"""Sessions: how long they live, and that an ended one is ended everywhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.identity import JwtRules, RevokedTokens, SessionRules, TokenRejected, Tokens
+from livecomments.log.embedded import TABLES, EmbeddedLog
+from livecomments.log.interface import CommentLog
+from livecomments.log.kafka import KafkaLog
+from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, RevocationsUnavailable
+from livecomments.log.topics import create_missing, load_topics
+from livecomments.runtime.durable import DurableFile
+from tests.gateway.test_answers import JWT, signed
+from tests.served import Served, served
+
+DAY_S: Final = 86_400
+TIMEOUT_S: Final = 20.0
+EVERYWHERE_S: Final = 5.0
+"""The promise: an ended session is ended on every gateway within this."""
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Revoked:
+    """What is revoked, in memory."""
+
+    def __init__(self) -> None:
+        self.digests: set[bytes] = set()
+
+    def is_revoked(self, digest: bytes) -> bool:
+        return digest in self.digests
+
+    async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
+        self.digests.add(digest)
+
+
+def tokens(clock: Clock, revoked: RevokedTokens | None = None, idle_s: int = DAY_S) -> Tokens:
+    rules = JwtRules(JWT["jwt_secret"], JWT["jwt_issuer"], JWT["jwt_audience"])
+    return Tokens(SessionRules(b"s" * 32, 10 * DAY_S, idle_s, True), revoked or Revoked(), jwt_rules=rules, clock=clock)
+
+
+def test_a_session_that_is_not_renewed_expires_and_one_that_is_ends_at_last() -> None:
+    clock = Clock()
+    checked = tokens(clock)
+    session = checked.open_session("Ana")
+    for _ in range(10):
+        clock.now += DAY_S - 1
+        identity = checked.identify(f"Bearer {session.token}")
+        assert identity.author == session.author
+        session = checked.renew_session(identity)
+    assert session.expires_at == 1_000_000 + 10 * DAY_S
+    clock.now = session.expires_at
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {session.token}")
+
+
+async def test_a_remembered_token_is_refused_once_it_expires_or_is_revoked() -> None:
+    clock = Clock()
+    checked = tokens(clock)
+    one, other = (f"Bearer {checked.open_session('Ana').token}" for _ in range(2))
+    await checked.end_session(checked.identify(one))
+    with pytest.raises(TokenRejected):
+        checked.identify(one)
+    assert checked.identify(other).author
+    clock.now += DAY_S
+    with pytest.raises(TokenRejected):
+        checked.identify(other)
+
+
+def test_a_token_changed_by_one_character_is_another_token() -> None:
+    checked = tokens(Clock())
+    token = checked.open_session("Ana").token
+    checked.identify(f"Bearer {token}")
+    for at in range(len(token)):
+        changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
+        with pytest.raises(TokenRejected):
+            checked.identify(f"Bearer {changed}")
+
+
+async def ended(running: Served, token: str) -> int:
+    async with running.client.delete("/sessions/current", headers={"Authorization": f"Bearer {token}"}) as answer:
+        return answer.status
+
+
+async def test_an_ended_session_speaks_no_more_even_after_a_restart(tmp_path: Path) -> None:
+    async with served(tmp_path, **JWT) as running:
+        guest, other, user = await running.token(), await running.token(), signed()
+        for token in (guest, user):
+            assert (await running.post("v", "before", token))[0] == 201
+            assert await ended(running, token) == 204
+            assert (await running.post("v", "after", token))[1]["code"] == "invalid_token"
+            assert await ended(running, token) == 401
+        assert (await running.post("v", "hi", other))[0] == 201
+        assert (await running.post("v", "hi", signed(jti="another")))[0] == 201
+    async with served(tmp_path, **JWT) as running:
+        for token in (guest, user):
+            assert (await running.post("v", "after", token))[1]["code"] == "invalid_token"
+        assert (await running.post("v", "hi", other))[0] == 201
+
+
+async def test_a_renewed_session_is_the_same_person_and_a_jwt_is_not_renewed(tmp_path: Path) -> None:
+    async with served(tmp_path, **JWT) as running:
+        token = await running.token()
+        async with running.client.post("/sessions/current", headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == 201
+            renewed = await answer.json()
+        assert renewed["sessionToken"] != token
+        for each in (token, renewed["sessionToken"]):
+            status, comment = await running.post("v", "hi", each)
+            assert (status, comment["author"]["id"]) == (201, renewed["userId"])
+        headers = {"Authorization": f"Bearer {signed()}"}
+        async with running.client.post("/sessions/current", headers=headers) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (403, "not_a_session")
+
+
+@asynccontextmanager
+async def reading(log: CommentLog) -> AsyncIterator[Revocations]:
+    """What was revoked, as one process knows it."""
+    revocations = Revocations(log)
+    task = asyncio.create_task(revocations.run())
+    try:
+        await revocations.ready(TIMEOUT_S)
+        yield revocations
+    finally:
+        task.cancel()
+
+
+async def test_nobody_is_let_in_before_all_that_was_revoked_is_known(tmp_path: Path) -> None:
+    async with DurableFile(tmp_path, TABLES) as file, EmbeddedLog(file, REVOCATIONS_TOPIC, 1, 1) as log:
+        unread = Revocations(log)
+        checked = tokens(Clock(), unread)
+        with pytest.raises(RevocationsUnavailable):
+            checked.identify(f"Bearer {checked.open_session('Ana').token}")
+
+
+async def test_what_was_revoked_is_forgotten_when_it_would_have_expired(tmp_path: Path) -> None:
+    clock = Clock()
+    async with DurableFile(tmp_path, TABLES) as file, EmbeddedLog(file, REVOCATIONS_TOPIC, 1, 1) as log:
+        revocations = Revocations(log, clock=clock)
+        task = asyncio.create_task(revocations.run())
+        await revocations.revoke(b"a" * 16, 1_000_010, "x")
+        assert revocations.is_revoked(b"a" * 16)
+        clock.now += 10
+        await revocations.revoke(b"b" * 16, 1_000_020, "x")
+        assert not revocations.is_revoked(b"a" * 16)
+        assert revocations.is_revoked(b"b" * 16)
+        task.cancel()
+
+
+@pytest.mark.live
+async def test_with_kafka_every_gateway_knows_within_seconds(kafka_address: str) -> None:
+    topics = [each.with_replicas(1) for each in load_topics(1) if each.name == REVOCATIONS_TOPIC]
+    await create_missing(KafkaConnection(kafka_address, {}), topics)
+    async with (
+        KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1) as one,
+        KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1) as other,
+        reading(one) as here,
+        reading(other) as there,
+    ):
+        told = asyncio.Event()
+        there.listeners.append(lambda digest: told.set())
+        async with asyncio.timeout(EVERYWHERE_S):
+            await here.revoke(b"d" * 16, 4_102_444_800, "x")
+            await told.wait()
+        assert here.is_revoked(b"d" * 16)
+        assert there.is_revoked(b"d" * 16)
+        async with KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1) as third, reading(third) as later:
+            assert later.is_revoked(b"d" * 16)
