@@ -8,6 +8,7 @@
 - `data_commands`: the commands for people who look after records.
 - `dead_letters`: lists, shows and replays records that were set aside.
 - `rebuild`, `verify`: fills the store from the log; compares the two.
+- `export`, `export_files`: the log's comments as files: what is exported, and in which form.
 - `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
 - `load`: plays a chat through any deployment and checks what comes out.
 

@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 app.add_typer(data_commands.dead_letters, name="dead-letters")
-for command in (data_commands.rebuild, data_commands.verify):
+for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands for people who look after records: `dead-letters`, `rebuild`, `verify`."""
+"""The commands for people who look after records: `dead-letters`, `rebuild`, `verify`, `export`."""
 
 import asyncio
 import sys
@@ -130,6 +130,25 @@ def verify(
     findings = asyncio.run(run())
     _say(*findings.sentences())
     sys.exit(0 if findings.ok else 1)
+
+
+def export(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="Where the files go; one export a directory.")],
+    form: Annotated[str, typer.Option("--format", help="jsonl, csv or parquet.")] = "jsonl",
+    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+) -> None:
+    """Export the log's comments as they are now, duplicates and deletes applied; run again, it goes on."""
+    from livecomments.cli.export import ExportPlan, Manifest
+    from livecomments.cli.export import export as write
+    from livecomments.cli.opened import opened
+
+    async def run() -> Manifest:
+        async with opened(settings_of(context), needs_store=False) as found:
+            return await write(found, Console(stderr=True), ExportPlan(directory, form, video))
+
+    done = asyncio.run(run())
+    _say(f"{done.comments:,} comments in {len(done.content['files'])} files, digest {done.digest}")
 
 
 def _say(*sentences: str) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
+from zlib import crc32
 
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from schemas.errors import StartRefused, Unavailable
 from schemas.events import Record
 from schemas.judge import Kind, Verdict, judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
+from schemas.positions import epoch_of, offset_of
 from schemas.window import Window
 
 CHUNK_RECORDS: Final = 5_000
@@ -31,27 +33,37 @@ class Judged(NamedTuple):
     verdict: Verdict
 
 
-class DeletedPositions:
-    """Positions of one partition that were deleted. Add all, then ask."""
+class Deletes:
+    """What was deleted of one partition and epoch, of which video and at which offset. Add all, close, then ask.
 
-    def __init__(self) -> None:
-        self._positions = array("Q")
+    A delete reaches comments of its own video alone. Kept as offset << 24 | 24 bits of the video's checksum: two videos
+    are taken for one only if somebody deleted another video's offset, and then once in 16 million times.
+    """
 
-    def add(self, positions: Iterable[int]) -> None:
-        """Remember more. Raises StartRefused: more than can be kept."""
-        self._positions.extend(positions)
-        if len(self._positions) > DELETES_MAX:
-            raise StartRefused(
-                f"More than {DELETES_MAX:,} deletes in one partition: take one video at a time, --video."
-            )
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._keys = array("Q")
+
+    def add(self, video_id: str, position: int) -> None:
+        """Remember one. Raises StartRefused: more than can be kept."""
+        if epoch_of(position) == self._epoch:
+            self._keys.append(_key(video_id, position))
+        if len(self._keys) > DELETES_MAX:
+            raise StartRefused(f"More than {DELETES_MAX:,} deletes in one partition: more than fit into memory.")
 
     def close(self) -> None:
         """Nothing is added any more."""
-        self._positions = array("Q", sorted(self._positions))
+        self._keys = array("Q", sorted(self._keys))
 
-    def __contains__(self, position: int) -> bool:
-        at = bisect_left(self._positions, position)
-        return at < len(self._positions) and self._positions[at] == position
+    def covers(self, video_id: str, position: int) -> bool:
+        """Whether the video's comment at `position` was deleted."""
+        key = _key(video_id, position)
+        at = bisect_left(self._keys, key)
+        return at < len(self._keys) and self._keys[at] == key
+
+
+def _key(video_id: str, position: int) -> int:
+    return offset_of(position) << 24 | crc32(video_id.encode()) & 0xFFFFFF
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
@@ -95,16 +107,16 @@ async def scan(
             yield wanted
 
 
-async def deletes_of(
-    log: CommentLog, partition: int, first: int, end: int, on_read: Callable[[int], None]
-) -> DeletedPositions:
+async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_read: Callable[[int], None]) -> Deletes:
     """What the records with first ≤ offset < end delete; `on_read` hears how many were read, again and again.
 
     Raises as `scan` does, and StartRefused: too many to keep.
     """
-    deleted = DeletedPositions()
+    deleted = Deletes(log.epoch)
     async for chunk in scan(log, partition, first, end, window_records=0):  # no window decides on a delete
-        deleted.add(verdict.target for _, verdict in chunk if verdict.kind is Kind.ACCEPTED and verdict.target)
+        for _, verdict in chunk:
+            if verdict.kind is Kind.ACCEPTED and verdict.target:
+                deleted.add(verdict.video_id, verdict.target)
         on_read(len(chunk))
     deleted.close()
     return deleted

@@ -16,7 +16,7 @@ from rich.console import Console
 from livecomments.cli.bars import bar
 from livecomments.cli.opened import Opened
 from livecomments.cli.rebuild import offset_behind
-from livecomments.cli.scan import DeletedPositions, Judged, deletes_of, patiently, scan
+from livecomments.cli.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments.log.interface import Bounds
 from livecomments.store.interface import CommentStore, Row
 from schemas.judge import Kind
@@ -164,11 +164,11 @@ async def _verify_partition(
     if unsure:
         end = (await patiently(lambda: log.bounds([partition])))[partition].end
         since = await deletes_of(log, partition, held.end, end, lambda _: None)
-        findings.add((one for one in unsure if one.position not in since), partition)
+        findings.add((one for one in unsure if not since.covers(one.video_id, one.position)), partition)
 
 
 def _expected(
-    chunk: Iterable[Judged], epoch: int, deleted: DeletedPositions, video_id: str | None, chosen: Chosen
+    chunk: Iterable[Judged], epoch: int, deleted: Deletes, video_id: str | None, chosen: Chosen
 ) -> Mapping[str, list[Row]]:
     """The rows of a chunk of the log, as they must be stored, by video."""
     by_video: defaultdict[str, list[Row]] = defaultdict(list)
@@ -177,7 +177,7 @@ def _expected(
     for record, verdict in chunk:
         if verdict.kind is Kind.ACCEPTED and (verdict.video_id == video_id if video_id else chosen(verdict.video_id)):
             row = row_of(record, verdict, epoch)
-            if row.position in deleted:
+            if deleted.covers(row.video_id, row.position):
                 row = row._replace(value=b"", deleted=True)
             by_video[verdict.video_id].append(row)
     return by_video
