@@ -4,7 +4,6 @@ A native `EventSource` never comes back after an answer other than 200. So what 
 that is still being read) is 200 with a `retry:` and the end; only what is final is an error.
 """
 
-import asyncio
 from typing import Final
 
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from consumers.asgi_lane import STREAM_HEADERS, AsgiLane
+from consumers.asgi_lane import STREAM_HEADERS, AsgiStream
 from consumers.frames import retry_line
 from consumers.hub import Hub
 from consumers.joining import Wanted, wanted
@@ -36,15 +35,21 @@ def stream_route(hub: Hub) -> Route:
         follower = hub.history.follower
         partition = partition_of(video_id, follower.log.partition_count)
         want = wanted(request.headers.get("last-event-id"), request.query_params, partition)
-        if hub.is_full:
-            return _come_back(hub, "draining" if hub.is_draining else "full")
-        try:
-            followed = await follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
-        except PartitionUnavailable:
-            return _come_back(hub, "not_ready")
+        if request.method == "HEAD":
+            return _stream_response(b"")
+        refusal = _refusal(hub)
+        if refusal is None:
+            try:
+                followed = await follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
+                refusal = _refusal(hub)  # others came while this one waited
+            except PartitionUnavailable:
+                refusal = "not_ready"
+        if refusal is not None:
+            hub.metrics.connected(refusal)
+            return _stream_response(retry_line(hub.retry_ms()))
         _count(hub, want)
-        form = Form.GZIP if accepts_gzip(request.headers.get("accept-encoding", "")) else Form.PLAIN
-        return AsgiLane(hub, hub.channel(video_id, followed), want, form)
+        gzip = accepts_gzip(",".join(request.headers.getlist("accept-encoding")))
+        return AsgiStream(hub, video_id, followed, want, Form.GZIP if gzip else Form.PLAIN)
 
     return Route("/comments/{video_id}/stream", open_stream, methods=["GET"])
 
@@ -52,7 +57,7 @@ def stream_route(hub: Hub) -> Route:
 def stream_claim(hub: Hub) -> Claim:
     """Takes stream requests that can be served at once into the transport lane; leaves all others to the route."""
 
-    def claim(head: bytes, transport: asyncio.Transport) -> TransportLane | None:
+    def claim(head: bytes) -> TransportLane | None:
         request = stream_request(head)
         if request is None or hub.is_full:
             return None
@@ -68,10 +73,8 @@ def stream_claim(hub: Hub) -> Claim:
             return None
         _count(hub, want)
         gzip = accepts_gzip(request.headers.get(b"accept-encoding", b"").decode("latin-1"))
-        form = Form.CHUNKED | Form.GZIP if gzip else Form.CHUNKED
-        lane = TransportLane(hub, hub.channel(request.video_id, followed), transport, form)
-        lane.begin(want)
-        return lane
+        form = Form.CHUNKED_GZIP if gzip else Form.CHUNKED
+        return TransportLane(hub, hub.channel(request.video_id, followed), want, form)
 
     return claim
 
@@ -80,8 +83,14 @@ def _count(hub: Hub, want: Wanted) -> None:
     hub.metrics.connected("resumed" if want.after is not None else "joined")
 
 
-def _come_back(hub: Hub, result: str) -> Response:
-    hub.metrics.connected(result)
-    response = Response(retry_line(hub.retry_ms()))
+def _refusal(hub: Hub) -> str | None:
+    """Why no viewer is taken now; None if one is."""
+    if hub.is_full:
+        return "draining" if hub.is_draining else "full"
+    return None
+
+
+def _stream_response(content: bytes) -> Response:
+    response = Response(content)
     response.raw_headers += STREAM_HEADERS
     return response

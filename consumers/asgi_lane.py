@@ -5,20 +5,18 @@ take what was written, so a slow viewer holds one block and no queue.
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
 from consumers.block import Block
 from consumers.channel import Channel
-from consumers.frames import heartbeat_frame, retry_line
+from consumers.frames import retry_line
 from consumers.hub import Hub
 from consumers.joining import Wanted, place
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import Form, formed, opening
-from livecomments.log.interface import LogUnavailable
-from schemas.positions import comment_id
+from livecomments.log.partition import FollowedPartition
 
 STREAM_HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -29,19 +27,44 @@ STREAM_HEADERS: Final = (
 GZIP_HEADERS: Final = (*STREAM_HEADERS, (b"content-encoding", b"gzip"))
 
 
-class AsgiLane:
-    """The response to one stream request: an ASGI application for one call, and a `Lane`."""
+class AsgiStream:
+    """The response to one stream request: an ASGI application for one call."""
 
-    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form) -> None:
-        self.viewer = hub.make_viewer(channel)
+    def __init__(self, hub: Hub, video_id: str, followed: FollowedPartition, want: Wanted, form: Form) -> None:
         self._hub = hub
-        self._channel = channel
+        self._video_id = video_id
+        self._followed = followed
         self._want = want
         self._form = form
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hub = self._hub
+        channel = hub.channel(self._video_id, self._followed)
+        lane = AsgiLane(hub, channel, self._form, send)
+        hub.attach(channel, lane)
+        hub.metrics.opened("asgi")
+        try:
+            headers = GZIP_HEADERS if self._form.is_gzip else STREAM_HEADERS
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await lane.serve(receive, self._want)
+        finally:
+            hub.detach(channel, lane, lane.ended)
+
+
+class AsgiLane:
+    """A `Lane` over one ASGI call."""
+
+    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send) -> None:
+        self.viewer = hub.make_viewer(channel)
+        self.ended = "client"
+        """Why the stream ended, a fixed word."""
+        self._hub = hub
+        self._channel = channel
+        self._form = form
+        self._send = send
         self._woken = asyncio.Event()
         self._writing_since: float | None = None
         self._pump: asyncio.Task[str] | None = None
-        self._ended = "client"
 
     def take(self, block: Block, now: float) -> None:
         self._woken.set()
@@ -50,72 +73,72 @@ class AsgiLane:
         self._woken.set()
 
     def abort_if_stuck(self, before: float) -> None:
-        if self._writing_since is not None and self._writing_since < before and self._pump is not None:
-            self._ended = "stuck"
+        if self._writing_since is not None and self._writing_since < before:
+            self.abort("stuck")
+
+    def abort(self, reason: str) -> None:
+        self.ended = reason
+        if self._pump is not None:
             self._pump.cancel()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._hub.attach(self._channel, self)
-        self._hub.metrics.opened("asgi")
-        headers = GZIP_HEADERS if self._form & Form.GZIP else STREAM_HEADERS
+    async def serve(self, receive: Receive, want: Wanted) -> None:
+        """Write what the viewer wants until it leaves, or the hub ends the stream."""
+        pump = self._pump = asyncio.create_task(self._take_steps(want))
+        gone = asyncio.create_task(_disconnect(receive))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            self._pump = asyncio.create_task(self._take_steps(send))
-            gone = asyncio.create_task(_disconnect(receive))
-            await asyncio.wait({self._pump, gone}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (self._pump, gone):
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                self._ended = await self._pump
-                await send(_body(b"", more=False))
-        finally:
-            self._hub.detach(self._channel, self, self._ended)
+            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also when the server cancels this call
+            pump.cancel()
+            gone.cancel()
+            await asyncio.wait((pump, gone))
+        if not pump.cancelled():
+            self.ended = pump.result()
+            await self._send(_body(b"", more=False))
 
-    async def _take_steps(self, send: Send) -> str:
+    async def _take_steps(self, want: Wanted) -> str:
         """Take steps until the server ends the stream; returns why it did."""
         hub, viewer, channel = self._hub, self.viewer, self._channel
-        try:
-            await self._begin(send)
-        except LogUnavailable:
-            return "error"  # whether the viewer's position exists cannot be told now; it comes back and asks again
+        await self._write(opening(retry_line(hub.retry_ms()), self._form))
+        step = await place(hub, channel, viewer, want)
+        if not isinstance(step, Close):
+            if step is not None:
+                await self._do(step)
+            step = Write(channel.heartbeat(viewer.position))  # an id to resume from at once
+        while not isinstance(step, Close):
+            await self._do(step)
+            await asyncio.sleep(0)  # writing does not wait while the client takes it all: others have their turn
+            step = await self._next()
+        await self._write(formed(step.frame, self._form))
+        return step.reason
+
+    async def _next(self) -> Write | Say | Close:
         while True:
             self._woken.clear()
-            step = viewer.step(channel, hub.now())
-            if isinstance(step, Close):
-                await self._send(formed(step.frame, self._form), send)
-                return step.reason
-            if isinstance(step, Wait):
-                await self._woken.wait()
-            else:
-                await self._write(await hub.fetch(channel, viewer) if isinstance(step, Fetch) else step, send)
+            step = self.viewer.step(self._channel, self._hub.now())
+            if isinstance(step, Fetch):
+                return await self._hub.fetch(self._channel, self.viewer)
+            if not isinstance(step, Wait):
+                return step
+            await self._woken.wait()
 
-    async def _begin(self, send: Send) -> None:
-        """The reconnect time, what comes before the live part, and an id to resume from at once."""
-        await self._send(opening(retry_line(self._hub.retry_ms()), self._form), send)
-        first = await place(self._hub.history, self._channel, self.viewer, self._want)
-        if first is not None:
-            await self._write(first, send)
-        frame = heartbeat_frame(comment_id(self.viewer.position, self._channel.partition))
-        await self._write(Say(frame, self.viewer.position), send)
-
-    async def _write(self, write: Write | Say, send: Send) -> None:
-        if isinstance(write, Say):
-            await self._send(formed(write.frame, self._form), send)
-            self.viewer.wrote(write.through, self._hub.now())
+    async def _do(self, step: Write | Say) -> None:
+        if isinstance(step, Say):
+            await self._write(formed(step.frame, self._form))
+            self.viewer.wrote(step.through, self._hub.now())
             return
-        block = write.block
-        if not block:
+        block = step.block
+        data = block.form(self._form)
+        if not data:
             self.viewer.moved(block.through)
             return
-        data = block.form(self._form)
-        await self._send(data, send)
+        await self._write(data)
         self.viewer.wrote(block.through, self._hub.now())
         self._hub.metrics.delivered += block.comments
         self._hub.metrics.bytes += len(data)
 
-    async def _send(self, data: bytes, send: Send) -> None:
+    async def _write(self, data: bytes) -> None:
         self._writing_since = self._hub.now()
-        await send(_body(data, more=True))
+        await self._send(_body(data, more=True))
         self._writing_since = None
 
 

@@ -1,10 +1,14 @@
 """Blocks: the joined frames of one window of one video, encoded once and shared by all its viewers."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from consumers.frames import entry_frames
 from consumers.wire import Form, formed
 from livecomments.log.tail import Entry
+
+_FRAME_BYTES: Final = 80
+"""What a frame adds to the value of its entry: the names of the fields, and the id twice."""
 
 
 class Block:
@@ -21,7 +25,8 @@ class Block:
         self.through = through
         self.comments = comments
         self.is_shared = is_shared
-        self._forms: dict[Form, bytes] = {Form.PLAIN: data}
+        """Many viewers get it, so that compressing it pays."""
+        self._forms: list[bytes | None] = [data, None, None, None]
 
     @classmethod
     def of(cls, after: int, entries: Sequence[Entry], through: int, *, is_shared: bool = False) -> "Block":
@@ -32,11 +37,24 @@ class Block:
 
     def form(self, form: Form) -> bytes:
         """Its bytes in a form, made at the first use."""
-        data = self._forms.get(form)
+        data = self._forms[form]
         if data is None:
-            data = self._forms[form] = formed(self._forms[Form.PLAIN], form, compress=self.is_shared)
+            data = self._forms[form] = formed(self.data, form, compress=self.is_shared)
         return data
 
-    def __len__(self) -> int:
-        """Bytes of its frames, plain."""
-        return len(self._forms[Form.PLAIN])
+    @property
+    def data(self) -> bytes:
+        """Its frames. Empty if viewers see nothing of it: then it only moves them on."""
+        data = self._forms[0]
+        assert data is not None
+        return data
+
+
+def fitting(entries: Sequence[Entry], bytes_max: int) -> int:
+    """How many of these entries, from the first on, fit into a block; one always does."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.value) + _FRAME_BYTES
+        if size > bytes_max and count:
+            return count
+    return len(entries)

@@ -10,6 +10,7 @@ import orjson
 
 from livecomments.log.tail import Entry
 from schemas.events import COMMENT_DELETED
+from schemas.positions import comment_id, parse_comment_id
 
 
 def entry_frames(entries: Iterable[Entry]) -> bytes:
@@ -19,7 +20,8 @@ def entry_frames(entries: Iterable[Entry]) -> bytes:
         if entry.is_shown:
             frames += [b"event: comment\nid: ", entry.comment_id.encode(), b"\ndata: ", entry.rendered(), b"\n\n"]
         elif entry.kind == COMMENT_DELETED:
-            frames += [b"event: delete\nid: ", entry.comment_id.encode(), b"\ndata: ", entry.value, b"\n\n"]
+            data = entry.value or _delete_value(entry)
+            frames += [b"event: delete\nid: ", entry.comment_id.encode(), b"\ndata: ", data, b"\n\n"]
     return b"".join(frames)
 
 
@@ -48,3 +50,9 @@ def retry_line(retry_ms: int) -> bytes:
     """How long to wait before a reconnect; never 0, which some browsers take for as fast as they can."""
     assert retry_ms > 0
     return b"retry: %d\n\n" % retry_ms
+
+
+def _delete_value(delete: Entry) -> bytes:
+    """A delete that was itself named as deleted has lost its value in the store; what it says is known all the same."""
+    _, partition = parse_comment_id(delete.comment_id)
+    return b'{"commentId":"%b"}' % comment_id(delete.target, partition).encode()

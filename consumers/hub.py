@@ -2,27 +2,27 @@
 
 A video that was idle is flushed at once; a busy one once per window. The window grows with the time a pass over the
 viewers takes, so that a crowd gets larger blocks instead of a longer queue. A pass over many viewers gives the loop
-away now and then, and begins somewhere else each time, so that nobody is always last.
+away now and then, and begins somewhere else each time, so that nobody is always last. One pass of a channel begins when
+the one before has ended.
 """
 
 import asyncio
-import itertools
+import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from consumers.backfill import Backfill
 from consumers.block import Block
-from consumers.channel import BLOCK_ENTRIES_MAX, Channel, Lane
+from consumers.channel import SIZES, Channel, Lane, Sizes
 from consumers.metrics import EdgeMetrics
-from consumers.viewer import Say, Viewer, Write
+from consumers.viewer import Close, Say, State, Viewer, Write
 from livecomments.history.reading import History
-from livecomments.history.stretch import HistoryBehind, Stretch
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry
-from schemas.errors import Unavailable
 
 _TICK_S: Final = 0.5
 """How exactly heartbeats, staleness, rotation and stuck viewers are told."""
@@ -30,9 +30,11 @@ _PASS_SHARE: Final = 4
 """A window is at least this many passes long: writing takes at most a quarter of the loop."""
 _PASS_SLICE: Final = 500
 """Viewers written to before the loop is given away: some 5 ms."""
-_FETCH_TRIES: Final = 5
-_FETCH_RETRY_S: Final = 0.5
 _DRAIN_STEPS: Final = 50
+_BYE_TIMEOUT_S: Final = 1.0
+"""For the last byes to leave; who has not taken one by then is cut off, and comes back all the same."""
+
+_log = logging.getLogger("livecomments.edge")
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,27 @@ class Hub:
         settings: HubSettings,
         *,
         make_viewer: Callable[[int, float, float], Viewer] = Viewer,
+        make_channel: type[Channel] = Channel,
+        sizes: Sizes = SIZES,
+        pass_slice: int = _PASS_SLICE,
         clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
     ) -> None:
         self.history = history
         self.settings = settings
         self.metrics = EdgeMetrics()
+        self.backfill = Backfill(history, self.metrics, sizes)
         self.is_draining = False
         self.now = clock
         self._make_viewer = make_viewer
+        self._make_channel = make_channel
+        self._sizes = sizes
+        self._pass_slice = pass_slice
+        self._rng = rng or random.Random()  # noqa: S311 - jitter and fairness need no secrecy
         self._channels: dict[str, Channel] = {}
         self._count = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._window_s = settings.window_min_s
-        self._passes: set[asyncio.Task[None]] = set()
-        self._flights: dict[tuple[str, int], asyncio.Task[Stretch]] = {}
         history.follower.listeners.append(self._on_entries)
 
     @property
@@ -80,26 +88,33 @@ class Hub:
 
     def retry_ms(self) -> int:
         """A jittered time to come back after: a crowd that left together must not return together."""
-        return random.randint(1_000, 4_000)  # noqa: S311 - jitter needs no secrecy
+        return self._rng.randint(1_000, 4_000)
 
     def channel(self, video_id: str, followed: FollowedPartition) -> Channel:
-        """The video's channel, made for its first viewer."""
-        channel = self._channels.get(video_id)
-        if channel is None:
-            follower = self.history.follower
-            channel = self._channels[video_id] = Channel(video_id, followed, follower, self.settings.stale_after_s)
-            follower.hold(channel.partition)
-        return channel
+        """The video's channel. A new one is the hub's from its first `attach` on, which follows in the same step."""
+        return self._channels.get(video_id) or self._make_channel(
+            video_id,
+            followed,
+            self.history.follower,
+            stale_after_s=self.settings.stale_after_s,
+            window_s=self.settings.window_min_s,
+            sizes=self._sizes,
+        )
 
     def make_viewer(self, channel: Channel) -> Viewer:
         """A new viewer at the channel's head. Its life is bounded and jittered, so that a deploy is ordinary churn."""
         now = self.now()
         viewer = self._make_viewer(channel.head, now, self.settings.heartbeat_interval_s)
-        viewer.expires_at = now + self.settings.viewer_life_s * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        viewer.expires_at = now + self.settings.viewer_life_s * self._rng.uniform(0.75, 1.25)
+        viewer.resets = channel.resets
         return viewer
 
     def attach(self, channel: Channel, lane: Lane) -> None:
         """From now on the lane is told of the channel's blocks."""
+        if not channel.lanes:
+            known = self._channels.setdefault(channel.video_id, channel)
+            assert known is channel, "somebody else made the channel meanwhile"
+            self.history.follower.hold(channel.partition)
         channel.lanes[lane] = None
         self._count += 1
         self._empty.clear()
@@ -119,45 +134,38 @@ class Hub:
             del self._channels[channel.video_id]
             self.history.follower.release(channel.partition)
 
-    async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say:
-        """What a viewer whose position the tail has left is to be written: a stretch of history, or a gap."""
-        for _ in range(_FETCH_TRIES):
-            try:
-                stretch = await self._flight(channel.video_id, viewer.position)
-            except HistoryBehind as error:
-                return self._missed(channel, viewer, error.code)
-            except Unavailable as error:
-                reason = error.code
-                await asyncio.sleep(_FETCH_RETRY_S)
-            else:
-                self.metrics.backfilled(stretch.source)
-                return viewer.fetched(stretch)
-        return self._missed(channel, viewer, reason)
+    def failed(self, lane: Lane) -> None:
+        """End a stream in whose service an exception was raised: our bug, but one viewer's. It comes back."""
+        _log.exception("a stream failed")
+        lane.abort("error")
+
+    async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
+        """What a viewer whose position the tail has left is to be written."""
+        return await self.backfill.fetch(channel, viewer, self.retry_ms())
 
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
-            self.tick()
+            await self.tick()
 
-    def tick(self) -> None:
+    async def tick(self) -> None:
         """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
-        now = self.now()
-        stuck_before = now - self.settings.viewer_stuck_s
-        live = 0
+        live = seen = 0
         for channel in list(self._channels.values()):
-            if channel.flush_timer is None:
-                channel.flush()  # nothing is pending: only the head moves
-            stale = channel.silence_s() > 0
+            channel.look(self.now())
+            if channel.is_idle:
+                if channel.is_restarted:
+                    self._flush(channel)
+                else:
+                    channel.flush()  # nothing is pending: only the head moves
+            is_silent = channel.silence_s() > 0
             for lane in list(channel.lanes):
-                viewer = lane.viewer
-                live += viewer.position >= channel.head
-                if viewer.expires_at < now:
-                    viewer.begin_bye("rotate", self.retry_ms())
-                    lane.advance(now)
-                elif stale or viewer.is_heartbeat_due(now):
-                    lane.advance(now)
-                lane.abort_if_stuck(stuck_before)
+                seen += 1
+                if not seen % self._pass_slice:
+                    await asyncio.sleep(0)
+                live += lane.viewer.state(channel) is State.LIVE
+                self._look_after(lane, is_silent)
         self.metrics.publish(self._count, live, len(self._channels))
 
     def begin_drain(self) -> None:
@@ -165,38 +173,26 @@ class Hub:
         self.is_draining = True
 
     async def drain(self, window_s: float) -> None:
-        """Say bye to all at a constant rate over the window, then return when none is left, or soon after."""
+        """Say bye to all at a constant rate over the window; returns soon after, when none is left."""
         self.begin_drain()
-        lanes = [(channel, lane) for channel in self._channels.values() for lane in channel.lanes]
-        random.shuffle(lanes)
+        lanes = [lane for channel in self._channels.values() for lane in channel.lanes]
+        self._rng.shuffle(lanes)
         size = max(1, -(-len(lanes) // _DRAIN_STEPS))
         for start in range(0, len(lanes), size):
-            for _, lane in lanes[start : start + size]:
+            for lane in lanes[start : start + size]:
                 lane.viewer.begin_bye("drain", self.retry_ms())
-                lane.advance(self.now())
+                self._advance(lane, self.now())
             if len(lanes) > _DRAIN_STEPS:
                 await asyncio.sleep(window_s / _DRAIN_STEPS)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), 1.0)
+            await self.drained(_BYE_TIMEOUT_S)
+        for channel in list(self._channels.values()):
+            for lane in list(channel.lanes):
+                lane.abort("drain")
 
     async def drained(self, timeout_s: float) -> None:
         """Returns when no viewer is left. Raises TimeoutError after `timeout_s`."""
         await asyncio.wait_for(self._empty.wait(), timeout_s)
-
-    def _missed(self, channel: Channel, viewer: Viewer, reason: str) -> Say:
-        """The gap from the viewer's position to where its channel can go on."""
-        self.metrics.gap(reason)
-        return viewer.missed(channel.resumable_after(), reason, channel)
-
-    async def _flight(self, video_id: str, after: int) -> Stretch:
-        """One read for all viewers of a video who need the same."""
-        key = video_id, after
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = asyncio.ensure_future(self.history.forward(video_id, after, BLOCK_ENTRIES_MAX))
-            self._flights[key] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(key, None))
-        return await asyncio.shield(flight)
 
     def _on_entries(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         touched: dict[str, Channel] = {}
@@ -206,42 +202,70 @@ class Hub:
                 channel.add(entry)
                 touched[entry.video_id] = channel
         for channel in touched.values():
-            if channel.flush_timer is None:
-                wait_s = max(0.0, channel.flushed_at + self._window_s - self.now())
-                channel.flush_timer = asyncio.get_running_loop().call_later(wait_s, self._flush, channel)
+            self._schedule(channel)
+
+    def _schedule(self, channel: Channel) -> None:
+        """See that what is pending is flushed: a window after the last flush, and after its pass."""
+        if channel.is_idle:
+            wait_s = max(0.0, channel.flushed_at + channel.window_s - self.now())
+            channel.flush_timer = asyncio.get_running_loop().call_later(wait_s, self._flush, channel)
 
     def _flush(self, channel: Channel) -> None:
         channel.flush_timer = None
         channel.flushed_at = now = self.now()
         blocks = channel.flush()
         lanes = list(channel.lanes)
-        begin = random.randrange(len(lanes)) if len(lanes) > 1 else 0  # noqa: S311 - fairness, not secrecy
-        if len(lanes) <= _PASS_SLICE:
-            self._pass_slice(itertools.chain(lanes[begin:], lanes[:begin]), blocks, now)
-            self._passed(now, channel)
+        begin = self._rng.randrange(len(lanes)) if len(lanes) > 1 else 0
+        lanes = lanes[begin:] + lanes[:begin]
+        if len(lanes) <= self._pass_slice:
+            self._write_to(lanes, blocks, now)
+            self._passed(now, channel, blocks)
         else:
-            task = asyncio.get_running_loop().create_task(self._pass(lanes[begin:] + lanes[:begin], blocks, channel))
-            self._passes.add(task)
-            task.add_done_callback(self._passes.discard)
+            channel.passing = asyncio.get_running_loop().create_task(self._pass(lanes, blocks, channel))
 
     async def _pass(self, lanes: list[Lane], blocks: list[Block], channel: Channel) -> None:
         began_at = self.now()
-        for start in range(0, len(lanes), _PASS_SLICE):
-            self._pass_slice(lanes[start : start + _PASS_SLICE], blocks, self.now())
-            await asyncio.sleep(0)
-        self._passed(began_at, channel)
+        try:
+            for start in range(0, len(lanes), self._pass_slice):
+                self._write_to(lanes[start : start + self._pass_slice], blocks, self.now())
+                await asyncio.sleep(0)
+        finally:
+            channel.passing = None
+        self._passed(began_at, channel, blocks)
+        if channel.has_pending and channel.lanes:
+            self._schedule(channel)
 
-    def _pass_slice(self, lanes: Iterable[Lane], blocks: list[Block], now: float) -> None:
-        if len(blocks) == 1:
-            (block,) = blocks
+    def _write_to(self, lanes: Sequence[Lane], blocks: list[Block], now: float) -> None:
+        if len(blocks) != 1:
             for lane in lanes:
+                self._advance(lane, now)
+            return
+        (block,) = blocks
+        for lane in lanes:
+            try:
                 lane.take(block, now)
-        else:
-            for lane in lanes:
-                lane.advance(now)
+            except Exception:
+                self.failed(lane)
 
-    def _passed(self, began_at: float, channel: Channel) -> None:
+    def _advance(self, lane: Lane, now: float) -> None:
+        try:
+            lane.advance(now)
+        except Exception:
+            self.failed(lane)
+
+    def _look_after(self, lane: Lane, is_silent: bool) -> None:
+        viewer, now = lane.viewer, self.now()
+        if viewer.expires_at < now:
+            viewer.begin_bye("rotate", self.retry_ms())
+            self._advance(lane, now)
+        elif is_silent or viewer.is_heartbeat_due(now):
+            self._advance(lane, now)
+        lane.abort_if_stuck(now - self.settings.viewer_stuck_s)
+
+    def _passed(self, began_at: float, channel: Channel, blocks: list[Block]) -> None:
         pass_s = self.now() - began_at
-        self.metrics.passed(pass_s, channel.newest_append_ms)
-        wanted_s = min(max(pass_s * _PASS_SHARE, self.settings.window_min_s), self.settings.window_max_s)
-        self._window_s += (wanted_s - self._window_s) / 8
+        if any(block.comments for block in blocks):
+            self.metrics.passed(pass_s, channel.newest_append_ms)
+        window_min_s, window_max_s = self.settings.window_min_s, self.settings.window_max_s
+        wanted_s = min(max(pass_s * _PASS_SHARE, window_min_s), window_max_s)
+        channel.window_s += (wanted_s - channel.window_s) / 8

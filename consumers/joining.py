@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from consumers.channel import Channel
-from consumers.viewer import Say, Viewer, Write
+from consumers.frames import bye_frame
+from consumers.hub import Hub
+from consumers.viewer import UNKNOWN_POSITION, Close, Say, Viewer, Write
 from livecomments.history.pages import newest_first
-from livecomments.history.reading import History
 from livecomments.history.stretch import Source, Stretch
+from livecomments.log.interface import LogUnavailable
 from schemas.errors import Rejected, Unavailable
 from schemas.limits import HISTORY_ON_JOIN_MAX
-from schemas.positions import BEFORE_EVERYTHING, first_position, parse_cursor
+from schemas.positions import BEFORE_EVERYTHING, parse_cursor
 
-UNKNOWN_POSITION: Final = "unknown_position"
 HISTORY_UNAVAILABLE: Final = "history_unavailable"
 
 
@@ -53,38 +54,39 @@ def wanted(last_event_id: str | None, query: Mapping[str, str], partition: int) 
 
 def place_at_once(channel: Channel, viewer: Viewer, want: Wanted) -> bool:
     """Set the viewer's first position if that needs nothing to be read; whether it was set."""
-    if want.after is not None and want.after <= channel.head:
+    if want.after is not None and want.after <= channel.judged_through:
         viewer.position = want.after
         return True
     return want.after is None and not want.history
 
 
-async def place(history: History, channel: Channel, viewer: Viewer, want: Wanted) -> Write | Say | None:
-    """Set the viewer's first position; returns what it is written before anything else, if there is something.
-
-    Raises:
-        LogUnavailable: whether a position ahead of us exists cannot be told now.
-    """
+async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Write | Say | Close | None:
+    """Set the viewer's first position; returns what it is written before anything else, if there is something."""
     if place_at_once(channel, viewer, want):
         return None
     if want.after is not None:
         viewer.position = want.after
-        return await _if_unknown(history, channel, viewer)
+        return await _if_unknown(hub, channel, viewer)
     try:
-        page = await newest_first(history, channel.video_id, None, want.history)
+        page = await newest_first(hub.history, channel.video_id, None, want.history)
     except Unavailable:
+        hub.metrics.gap(HISTORY_UNAVAILABLE)
         through, viewer.position = viewer.position, BEFORE_EVERYTHING
         return viewer.missed(through, HISTORY_UNAVAILABLE, channel)
+    if viewer.resets != channel.resets:
+        return None  # the page may be of a log that is gone; the next step says so
     return viewer.fetched(Stretch(page.comments[::-1], page.covered_through, Source.TAIL))
 
 
-async def _if_unknown(history: History, channel: Channel, viewer: Viewer) -> Say | None:
+async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Say | Close | None:
     """A position ahead of us may exist already: then the viewer waits for it. If not, it is told, and goes live."""
-    log = history.follower.log
-    end = (await log.bounds([channel.partition]))[channel.partition].end
-    newest = first_position(log.epoch) + end - 1
+    try:
+        newest = await hub.backfill.newest(channel.partition)
+    except LogUnavailable:  # it cannot be told now; the viewer comes back and asks again
+        return Close(bye_frame("error", hub.retry_ms()), "error")
     if viewer.position <= newest:
         return None
+    hub.metrics.gap(UNKNOWN_POSITION)
     gap = viewer.missed(newest, UNKNOWN_POSITION, channel)
     viewer.position = newest
     return gap

@@ -5,28 +5,25 @@ simply stays where it is; when it takes bytes again it goes on from its position
 """
 
 import asyncio
-import socket
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, cast
 
 from consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from consumers.block import Block
 from consumers.channel import Channel
-from consumers.frames import heartbeat_frame, retry_line
+from consumers.frames import retry_line
 from consumers.hub import Hub
 from consumers.joining import Wanted, place, place_at_once
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import LAST_CHUNK, Form, formed, opening
-from livecomments.log.interface import LogUnavailable
-from schemas.positions import comment_id
 
 _STEPS_MAX: Final = 4
 """Blocks written to one viewer behind before others have their turn."""
-_WRITE_BUFFER_BYTES: Final = 65_536
-_SEND_BUFFER_BYTES: Final = 65_536
-"""The kernel's, doubled by it: a stalled viewer would pin megabytes."""
-_USER_TIMEOUT_MS: Final = 30_000
-"""Unacknowledged bytes for so long mean a dead peer; without it the kernel tries for a quarter of an hour."""
-_KEEPALIVE_S: Final = 30
+_WRITE_BUFFER_BYTES: Final = 32_768
+"""Beyond what the kernel takes. A block more may come, since one is written while there is less than this."""
+
+_Reading = Callable[[], Awaitable[Write | Say | Close | None]]
 
 
 def _head(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
@@ -34,49 +31,69 @@ def _head(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
 
 
-_HEADS: Final = {Form.CHUNKED: _head(STREAM_HEADERS), Form.CHUNKED | Form.GZIP: _head(GZIP_HEADERS)}
+_HEADS: Final = {Form.CHUNKED: _head(STREAM_HEADERS), Form.CHUNKED_GZIP: _head(GZIP_HEADERS)}
 
 
 class TransportLane(asyncio.Protocol):
-    """The protocol of a connection that is nothing but a stream any more, and a `Lane`."""
+    """The protocol of a connection that is nothing but a stream any more, and a `Lane`.
 
-    __slots__ = ("_channel", "_ended", "_form", "_full_since", "_hub", "_is_open", "_task", "_transport", "viewer")
+    It begins with `connection_made`, as the protocol of its transport: what it writes may fill that.
+    """
 
-    def __init__(self, hub: Hub, channel: Channel, transport: asyncio.Transport, form: Form) -> None:
+    __slots__ = (
+        "_channel",
+        "_ended",
+        "_form",
+        "_full_bytes",
+        "_full_since",
+        "_hub",
+        "_is_going_on",
+        "_is_open",
+        "_is_over",
+        "_reading",
+        "_transport",
+        "_want",
+        "viewer",
+    )
+
+    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form) -> None:
         self.viewer = hub.make_viewer(channel)
         self._hub = hub
         self._channel = channel
-        self._transport = transport
+        self._want: Wanted | None = want
         self._form = form
         self._is_open = False
         """Whether the next step may be taken: begun, no read under way, the transport takes bytes."""
+        self._is_over = False
+        """Nothing is written any more."""
+        self._is_going_on = False
+        """`_go_on` is due."""
         self._full_since: float | None = None
-        self._task: asyncio.Task[None] | None = None
+        """Since when the transport has waited for its viewer to take something."""
+        self._full_bytes = 0
+        self._reading: asyncio.Task[None] | None = None
         self._ended = "client"
 
-    def begin(self, want: Wanted) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Answer the request and go on from what it asks for."""
-        hub = self._hub
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        hub, want, self._want = self._hub, self._want, None
+        assert want is not None
         hub.attach(self._channel, self)
         hub.metrics.opened("transport")
-        _bound_socket(self._transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self._transport.write(_HEADS[self._form] + opening(retry_line(hub.retry_ms()), self._form))
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
         else:
-            self._task = asyncio.get_running_loop().create_task(self._place(want))
+            self._read(partial(place, hub, self._channel, self.viewer, want), self._greet)
 
     def take(self, block: Block, now: float) -> None:
-        viewer = self.viewer
-        if self._is_open and viewer.is_for(block):
-            data = block.form(self._form)
-            self._transport.write(data)
-            viewer.wrote(block.through, now)
-            metrics = self._hub.metrics
-            metrics.delivered += block.comments
-            metrics.bytes += len(data)
-        elif self._is_open:
-            self.advance(now)
+        if self._is_open:
+            if self.viewer.is_for(block):
+                self._write(block, now)
+            else:
+                self.advance(now)
 
     def advance(self, now: float) -> None:
         for _ in range(_STEPS_MAX):
@@ -86,93 +103,107 @@ class TransportLane(asyncio.Protocol):
             if isinstance(step, Wait):
                 return
             if isinstance(step, Fetch):
-                self._is_open = False
-                self._task = asyncio.get_running_loop().create_task(self._fetch())
-            elif isinstance(step, Close):
-                self._close(formed(step.frame, self._form), step.reason)
+                self._read(partial(self._hub.fetch, self._channel, self.viewer), self._go_on)
             else:
-                self._write(step, now)
-        asyncio.get_running_loop().call_soon(self._go_on)
+                self._do(step, now)
+        if self._is_open and not self._is_going_on:
+            self._is_going_on = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
 
     def abort_if_stuck(self, before: float) -> None:
-        if self._full_since is not None and self._full_since < before:
-            self._ended = "stuck"
-            self._transport.abort()
+        if self._full_since is None:
+            return
+        left = self._transport.get_write_buffer_size()
+        if left < self._full_bytes:
+            self._note_full()
+        elif self._full_since < before:
+            self.abort("stuck")
+
+    def abort(self, reason: str) -> None:
+        self._is_open, self._is_over = False, True
+        self._ended = reason
+        self._transport.abort()
 
     def pause_writing(self) -> None:
-        self._full_since = self._hub.now()
         self._is_open = False
+        self._note_full()
 
     def resume_writing(self) -> None:
-        self._full_since = None
-        self._go_on()
+        if not self._is_over:
+            self._full_since = None
+            self._go_on()
 
     def data_received(self, data: bytes) -> None:
         """A client has nothing more to say; what it says is not kept."""
 
+    def eof_received(self) -> None:
+        """The client has left. What it has not taken yet may leave too, but nothing is added."""
+        self._end("client")
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_open = False
-        if self._task is not None:
-            self._task.cancel()
+        self._is_open, self._is_over = False, True
+        if self._reading is not None:
+            self._reading.cancel()
         self._hub.detach(self._channel, self, self._ended)
 
+    def _take_turn(self) -> None:
+        self._is_going_on = False
+        self._go_on()
+
     def _go_on(self) -> None:
-        if self._full_since is None and self._task is None and not self._transport.is_closing():
+        if not self._is_over and self._full_since is None and self._reading is None:
             self._is_open = True
             self.advance(self._hub.now())
 
     def _greet(self) -> None:
         """An id to resume from at once, then the stream."""
-        frame = heartbeat_frame(comment_id(self.viewer.position, self._channel.partition))
-        self._write(Say(frame, self.viewer.position), self._hub.now())
-        self._go_on()
+        if not self._is_over:
+            self._write(self._channel.heartbeat(self.viewer.position), self._hub.now())
+            self._go_on()
 
-    async def _place(self, want: Wanted) -> None:
+    def _read(self, reading: _Reading, then: Callable[[], None]) -> None:
+        """Take no step until what is read has come; write it, and go on by `then`."""
+        self._is_open = False
+        self._reading = asyncio.get_running_loop().create_task(self._finish(reading, then))
+
+    async def _finish(self, reading: _Reading, then: Callable[[], None]) -> None:
         try:
-            first = await place(self._hub.history, self._channel, self.viewer, want)
-        except LogUnavailable:
-            self._close(b"", "error")  # whether its position exists cannot be told now; it comes back and asks again
-            return
-        self._task = None
-        if first is not None:
-            self._write(first, self._hub.now())
-        self._greet()
+            step = await reading()
+            self._reading = None
+            if step is not None and not self._is_over:
+                self._do(step, self._hub.now())
+            then()
+        except Exception:
+            self._hub.failed(self)
 
-    async def _fetch(self) -> None:
-        write = await self._hub.fetch(self._channel, self.viewer)
-        self._task = None
-        self._write(write, self._hub.now())
-        self._go_on()
+    def _do(self, step: Write | Say | Close, now: float) -> None:
+        if isinstance(step, Write):
+            self._write(step.block, now)
+        elif isinstance(step, Say):
+            self._transport.write(formed(step.frame, self._form))
+            self.viewer.wrote(step.through, now)
+        else:
+            self._transport.write(formed(step.frame, self._form) + LAST_CHUNK)
+            self._transport.close()
+            self._end(step.reason)
 
-    def _write(self, write: Write | Say, now: float) -> None:
-        if isinstance(write, Say):
-            self._transport.write(formed(write.frame, self._form))
-            self.viewer.wrote(write.through, now)
-            return
-        block = write.block
-        if not block:
+    def _write(self, block: Block, now: float) -> None:
+        data = block.form(self._form)
+        if not data:
             self.viewer.moved(block.through)
             return
-        data = block.form(self._form)
         self._transport.write(data)
         self.viewer.wrote(block.through, now)
-        self._hub.metrics.delivered += block.comments
-        self._hub.metrics.bytes += len(data)
+        metrics = self._hub.metrics
+        metrics.delivered += block.comments
+        metrics.bytes += len(data)
 
-    def _close(self, data: bytes, reason: str) -> None:
-        self._is_open = False
+    def _end(self, reason: str) -> None:
+        """The transport is closing: what it still holds has as long as any stuck viewer."""
+        self._is_open, self._is_over = False, True
         self._ended = reason
-        self._transport.write(data + LAST_CHUNK)
-        self._transport.close()
+        self._note_full()
 
-
-def _bound_socket(transport: asyncio.Transport) -> None:
-    """Bound what a stalled or dead viewer costs."""
-    transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-    peer = transport.get_extra_info("socket")
-    if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
-    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+    def _note_full(self) -> None:
+        self._full_since = self._hub.now()
+        self._full_bytes = self._transport.get_write_buffer_size()

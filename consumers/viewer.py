@@ -11,12 +11,14 @@ from enum import Enum
 from typing import Final, Protocol
 
 from consumers.block import Block
-from consumers.frames import bye_frame, gap_frame, heartbeat_frame, stale_frame
+from consumers.frames import bye_frame, gap_frame, stale_frame
 from livecomments.history.stretch import Stretch
 from schemas.positions import comment_id
 
 STALE_INTERVAL_S: Final = 5.0
 """Between two `stale` events of one silence."""
+UNKNOWN_POSITION: Final = "unknown_position"
+"""The reason of a gap told to a viewer whose position the log does not have, or not any more."""
 
 
 class State(Enum):
@@ -35,8 +37,23 @@ class Feed(Protocol):
     def head(self) -> int:
         """The position up to which everything has been flushed to viewers."""
 
+    @property
+    def newest(self) -> int:
+        """A position not after the head; between the two lies nothing of the video."""
+
+    @property
+    def resets(self) -> int:
+        """How often the log went back, so that positions before it say nothing any more."""
+
+    @property
+    def reset_at(self) -> int:
+        """The head when the log went back the last time."""
+
     def block_after(self, position: int) -> Block | None:
         """What follows `position` at once, or None if the tail does not reach back to it."""
+
+    def heartbeat(self, position: int) -> Block:
+        """Says that everything up to `position` was delivered."""
 
     def silence_s(self) -> float:
         """How long the log has been silent beyond what is normal; 0 while all is well."""
@@ -84,7 +101,7 @@ WAIT: Final = Wait()
 class Viewer:
     """The state machine of one viewer."""
 
-    __slots__ = ("_bye", "_heartbeat_interval_s", "_stale_at", "expires_at", "position", "written_at")
+    __slots__ = ("_bye", "_heartbeat_interval_s", "_stale_at", "expires_at", "position", "resets", "written_at")
 
     def __init__(self, position: int, now: float, heartbeat_interval_s: float) -> None:
         self.position = position
@@ -93,17 +110,21 @@ class Viewer:
         """When something was last written, by the hub's clock."""
         self.expires_at = math.inf
         """When the hub ends the stream, so that it comes back elsewhere."""
+        self.resets = 0
+        """How many of the feed's resets the position knows of."""
         self._stale_at = now
         self._heartbeat_interval_s = heartbeat_interval_s
         self._bye: Close | None = None
 
     def state(self, feed: Feed) -> State:
-        return State.LIVE if self.position >= feed.head else State.BEHIND
+        return State.LIVE if self.position >= feed.newest else State.BEHIND
 
     def step(self, feed: Feed, now: float) -> Step:
         """What to do next. A `Write` or `Say` is followed by `wrote`, a `Fetch` by `fetched` or `missed`."""
         if self._bye is not None:
             return self._bye
+        if self.resets != feed.resets:
+            return self._reset(feed)
         if self.position < feed.head:
             block = feed.block_after(self.position)
             return Fetch(self.position) if block is None else Write(block)
@@ -113,7 +134,7 @@ class Viewer:
                 self._stale_at = now
                 return Say(stale_frame(int(silence_s * 1000)), self.position)
         elif self.is_heartbeat_due(now):
-            return Say(heartbeat_frame(comment_id(self.position, feed.partition)), self.position)
+            return Write(feed.heartbeat(self.position))
         return WAIT
 
     def is_for(self, block: Block) -> bool:
@@ -147,3 +168,10 @@ class Viewer:
         """End the stream at the next step."""
         if self._bye is None:
             self._bye = Close(bye_frame(reason, retry_ms), reason)
+
+    def _reset(self, feed: Feed) -> Say:
+        """The log went back: what the viewer has may not be what stands there now. It is told."""
+        self.resets = feed.resets
+        gap = self.missed(feed.reset_at, UNKNOWN_POSITION, feed)
+        self.position = feed.reset_at
+        return gap

@@ -8,7 +8,7 @@ they have. Concatenated gzip members would be cheaper to explain, but browsers s
 
 import re
 import zlib
-from enum import IntFlag
+from enum import IntEnum
 from typing import Final
 
 GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -16,21 +16,36 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _DEFLATE_MIN: Final = 256
 """Bytes below which compression wins nothing: they go as a stored block, five bytes longer."""
 _STORED_MAX: Final = 65_535
-_GZIP: Final = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q\s*=\s*(?P<q>[0-9.]+))?\s*(?=,|$)", re.IGNORECASE)
+_WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
-class Form(IntFlag):
-    """What is done to the bytes of a block before they are written."""
+class Form(IntEnum):
+    """What is done to the bytes of a block before they are written. Each number is the place of its form in a list."""
 
     PLAIN = 0
     GZIP = 1
     CHUNKED = 2
+    CHUNKED_GZIP = 3
+
+    @property
+    def is_gzip(self) -> bool:
+        return bool(self & 1)
+
+    @property
+    def is_chunked(self) -> bool:
+        return bool(self & 2)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
-    found = _GZIP.search(accept_encoding)
-    return found is not None and (found["q"] is None or found["q"].strip("0.") != "")
+    """Whether an Accept-Encoding header allows gzip, and does not prefer that nothing is done (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for item in accept_encoding.lower().split(","):
+        coding, _, parameters = item.partition(";")
+        weight = _WEIGHT.fullmatch(parameters.strip(" \t"))
+        if weight is not None or not parameters:
+            weights[coding.strip(" \t")] = float(weight[1]) if weight is not None else 1.0
+    gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
+    return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
 def formed(data: bytes, form: Form, *, compress: bool = False) -> bytes:
@@ -40,15 +55,15 @@ def formed(data: bytes, form: Form, *, compress: bool = False) -> bytes:
     """
     if not data:
         return b""
-    if form & Form.GZIP:
+    if form.is_gzip:
         data = _deflated(data) if compress and len(data) >= _DEFLATE_MIN else _stored(data)
-    return chunk(data) if form & Form.CHUNKED else data
+    return chunk(data) if form.is_chunked else data
 
 
 def opening(data: bytes, form: Form) -> bytes:
-    """The first bytes of a response body in a form."""
-    body = GZIP_HEADER + formed(data, Form.GZIP) if form & Form.GZIP else data
-    return chunk(body) if form & Form.CHUNKED else body
+    """The first bytes of a response body in a form. `data` is not empty."""
+    body = GZIP_HEADER + formed(data, Form.GZIP) if form.is_gzip else data
+    return chunk(body) if form.is_chunked else body
 
 
 def chunk(data: bytes) -> bytes:

@@ -7,7 +7,9 @@ first bytes by hand (held by tests/runtime/test_door.py).
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -18,11 +20,27 @@ from livecomments.runtime.bounded_http import HTTP_LIMITS, BoundedHttp, HttpLimi
 
 _END: Final = b"\r\n\r\n"
 
-Claim = Callable[[bytes, asyncio.Transport], asyncio.BaseProtocol | None]
-"""Given a whole head and its transport: the protocol that serves it from here on, or None."""
+_SEND_BUFFER_BYTES: Final = 65_536
+"""The kernel's, doubled by it: a stalled reader would pin megabytes."""
+_USER_TIMEOUT_MS: Final = 30_000
+"""What is not acknowledged, or not even taken, for so long means a dead peer; else the kernel tries for an hour."""
+_KEEPALIVE_S: Final = 30
+_OPTIONS: Final = [
+    (level, getattr(socket, name), value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_SNDBUF", _SEND_BUFFER_BYTES),
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _KEEPALIVE_S),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),
+    )
+    if hasattr(socket, name)  # macOS lacks the last two
+]
+
+Claim = Callable[[bytes], asyncio.Protocol | None]
+"""Given a whole head: the protocol that serves it and has the connection from its `connection_made` on, or None."""
 
 
-def claim_nothing(head: bytes, transport: asyncio.Transport) -> None:
+def claim_nothing(head: bytes) -> None:
     """Leaves every request to uvicorn."""
 
 
@@ -49,6 +67,7 @@ class Door(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
         self._connections.add(self)
         self._deadline = asyncio.get_running_loop().call_later(self._limits.head_timeout_s, self._transport.abort)
+        _bound(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._head += data
@@ -60,14 +79,15 @@ class Door(asyncio.Protocol):
             self._transport.write(too_large())
             self._transport.close()
             return
-        claimed = self._claim(self._head[: end + len(_END)], self._transport)
+        claimed = self._claim(self._head[: end + len(_END)])
         if claimed is not None:
-            self._transport.set_protocol(claimed)
+            self._transport.set_protocol(claimed)  # before it writes: if that fills the transport, it is told
+            claimed.connection_made(self._transport)
             return
         inner = self._delegate()
         inner.limits = self._limits
-        inner.connection_made(self._transport)
         self._transport.set_protocol(inner)
+        inner.connection_made(self._transport)
         inner.data_received(self._head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -80,3 +100,12 @@ class Door(asyncio.Protocol):
     def _leave(self) -> None:
         self._deadline.cancel()
         self._connections.discard(self)
+
+
+def _bound(transport: asyncio.Transport) -> None:
+    """Bound what a connection costs whose peer takes nothing, or is gone without a word."""
+    peer = transport.get_extra_info("socket")
+    if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):  # it is gone already
+            for option in _OPTIONS:
+                peer.setsockopt(*option)

@@ -102,7 +102,7 @@ async def test_an_id_ahead_of_the_log_is_a_gap_and_then_live(running: Served) ->
 
 async def test_heartbeats_of_a_silent_video_carry_a_fresh_position(tmp_path: Path) -> None:
     async with (
-        served(tmp_path, partitions=1, heartbeat_interval_s=0.2, stale_after_s=0.3) as running,
+        served(tmp_path, partitions=1, heartbeat_interval_s=0.2) as running,
         stream_of(running.client, "silent") as stream,
         asyncio.timeout(BOUND_S),
     ):

@@ -1,0 +1,120 @@
+"""Reads for viewers whose position the tail has left, and for those whose position is ahead of it.
+
+A crowd that was cut off together comes back together: whoever needs what another is being read already waits for that,
+and gets the same block.
+"""
+
+import asyncio
+from collections import defaultdict
+from typing import Final
+
+from consumers.block import Block, fitting
+from consumers.channel import SIZES, Channel, Sizes
+from consumers.frames import bye_frame
+from consumers.metrics import EdgeMetrics
+from consumers.viewer import Close, Say, Viewer, Write
+from livecomments.history.reading import History
+from livecomments.history.stretch import HistoryBehind, Stretch
+from livecomments.log.follower import PartitionUnavailable
+from livecomments.log.interface import LogUnavailable
+from schemas.errors import Unavailable
+from schemas.positions import first_position
+
+_TRIES: Final = 5
+_RETRY_S: Final = 0.5
+
+
+class Backfill:
+    """Reads of one hub, each done once for all who need it at the same time."""
+
+    def __init__(self, history: History, metrics: EdgeMetrics, sizes: Sizes = SIZES) -> None:
+        self._history = history
+        self._metrics = metrics
+        self._sizes = sizes
+        self._stretches: dict[tuple[str, int], asyncio.Task[_Read]] = {}
+        self._ends: defaultdict[int, _End] = defaultdict(_End)
+
+    async def fetch(self, channel: Channel, viewer: Viewer, retry_ms: int) -> Write | Say | Close:
+        """What a viewer is to be written next: a stretch of history; a gap; or, without the log, that it comes back."""
+        resets = channel.resets
+        for _ in range(_TRIES):
+            try:
+                read = await self._stretch(channel.video_id, viewer.position)
+            except HistoryBehind as error:
+                return self._missed(channel, viewer, error.code)
+            except Unavailable as error:
+                failure = error
+                await asyncio.sleep(_RETRY_S)
+            else:
+                if channel.resets != resets:
+                    return _nothing(viewer)  # it was read of a log that is gone
+                self._metrics.backfilled(read.stretch.source)
+                if read.write is None:
+                    read.write = viewer.fetched(read.stretch)
+                return read.write
+        if isinstance(failure, PartitionUnavailable | LogUnavailable):
+            return Close(bye_frame("error", retry_ms), "error")  # nothing would come live either
+        return self._missed(channel, viewer, failure.code)
+
+    async def newest(self, partition: int) -> int:
+        """The position of the newest record in the log itself, as of now or later. Raises LogUnavailable."""
+        log, end = self._history.follower.log, self._ends[partition]
+        wanted = end.asked + 1
+        async with end.lock:
+            if end.asked < wanted or end.answer is None:  # an older answer may be older than what the caller has seen
+                end.asked += 1
+                end.answer = None
+                try:
+                    end.answer = (await log.bounds([partition]))[partition].end
+                except LogUnavailable as error:
+                    end.answer = error
+        if isinstance(end.answer, LogUnavailable):
+            raise end.answer
+        return first_position(log.epoch) + end.answer - 1
+
+    def _missed(self, channel: Channel, viewer: Viewer, reason: str) -> Write | Say:
+        """The gap from the viewer's position to where its channel can go on."""
+        through = channel.resumable_after()
+        if through <= viewer.position:
+            return _nothing(viewer)  # the tail reaches back so far again
+        self._metrics.gap(reason)
+        return viewer.missed(through, reason, channel)
+
+    async def _stretch(self, video_id: str, after: int) -> "_Read":
+        key = video_id, after
+        flight = self._stretches.get(key)
+        if flight is None:
+            flight = self._stretches[key] = asyncio.ensure_future(self._forward(video_id, after))
+            flight.add_done_callback(lambda _: self._stretches.pop(key, None))
+        return await asyncio.shield(flight)
+
+    async def _forward(self, video_id: str, after: int) -> "_Read":
+        stretch = await self._history.forward(video_id, after, self._sizes.block_entries)
+        fit = fitting(stretch.entries, self._sizes.block_bytes)
+        if fit < len(stretch.entries):
+            entries = stretch.entries[:fit]
+            stretch = stretch._replace(entries=entries, through=entries[-1].position)
+        return _Read(stretch)
+
+
+class _Read:
+    """A stretch, and what the first who needed it made of it."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch = stretch
+        self.write: Write | None = None
+
+
+class _End:
+    """The end of one partition: how often it was asked for, and the last answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: int | LogUnavailable | None = None
+        """None while it is asked, and when whoever asked has left."""
+        self.lock = asyncio.Lock()
+
+
+def _nothing(viewer: Viewer) -> Write:
+    """Nothing to write: the viewer takes its next step."""
+    return Write(Block(viewer.position, viewer.position + 1, viewer.position, b"", 0))
