@@ -4,6 +4,7 @@ Flow of a POST: who speaks (`identity`), what they say (`requests`), is it a ret
 has judged the record, answer by the verdict (`posting`).
 
 - `identity`: tokens: JWTs and our own session tokens.
+- `keys`: which key verifies a JWT, by which algorithm; `jwks`: an issuer's keys, fetched in the background.
 - `kinds`: what a value may be, checked and described by one thing.
 - `requests`: bounded bodies, and the members and parameters they may hold.
 - `calls`: the table of calls that routes and descriptions are built from.

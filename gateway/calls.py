@@ -13,7 +13,7 @@ from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAG
 from livecomments.runtime.problems import STATUS
 
 _BODY: Final = ("invalid_json", "body_too_large", "body_timeout", "unsupported_media_type")
-_TOKEN: Final = ("missing_token", "invalid_token", "overloaded")
+_TOKEN: Final = ("missing_token", "invalid_token", "overloaded", "keys_unavailable")
 _READ: Final = ("log_unavailable", "offset_unavailable", "store_unavailable", "history_behind", "overloaded")
 _APPEND: Final = ("overloaded", "append_unknown", "log_unavailable", "storage_unavailable")
 

@@ -7,6 +7,7 @@ it was revoked is state. The prefix is for scanners that look for leaked secrets
 import base64
 import binascii
 import hmac
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import jwt
 import orjson
 
+from gateway.keys import KeySource
 from livecomments.log.revocations import DIGEST_BYTES
 from livecomments.runtime.metrics import Counter
 from schemas.errors import Rejected
@@ -26,6 +28,9 @@ from schemas.limits import AUTHOR_ID_BYTES_MAX, DISPLAY_NAME_GRAPHEMES_MAX, TOKE
 from schemas.text import TextRejected, clean_display_name
 
 _PREFIX: Final = "lcs_"
+_THREE_PARTS: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+"""A signed token; one with five parts is encrypted, and padding is no base64url."""
+_TYPES: Final = ("jwt", "at+jwt", "application/at+jwt")
 _LEEWAY_S: Final = 30
 """Clocks of issuer and gateway may differ by this much."""
 _VERIFIED_MAX: Final = 50_000
@@ -82,9 +87,9 @@ class Session(NamedTuple):
 
 @dataclass(frozen=True)
 class JwtRules:
-    """What a JWT must satisfy. The algorithm is fixed here, never read from the token (RFC 8725, 3.1)."""
+    """What a JWT must satisfy. The algorithm is the key's, never read from the token (RFC 8725, 3.1)."""
 
-    secret: str
+    keys: KeySource
     issuer: str
     audience: str
 
@@ -201,11 +206,17 @@ class Tokens:
         rules = self._jwt_rules
         if rules is None:
             raise _refused("no_issuer", _NOT_ACCEPTED)
+        if not _THREE_PARTS.fullmatch(token):
+            raise _refused("malformed", _NOT_ACCEPTED)
         try:
+            header = jwt.get_unverified_header(token)
+            key = rules.keys.find(header.get("kid"))
+            if key is None or str(header.get("typ", "JWT")).lower() not in _TYPES:
+                raise _refused("unknown_key_or_type", _NOT_ACCEPTED)
             claims = jwt.decode(
                 token,
-                rules.secret,
-                algorithms=["HS256"],
+                key.key,
+                algorithms=[key.algorithm],
                 issuer=rules.issuer,
                 audience=rules.audience,
                 leeway=_LEEWAY_S,

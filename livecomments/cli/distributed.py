@@ -21,6 +21,7 @@ from livecomments.cli.parts import (
     hub_settings,
     make_app,
     make_follower,
+    make_jwks,
     make_tokens,
 )
 from livecomments.history.reading import History
@@ -73,10 +74,12 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         follower = make_follower(log, settings, seams)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
         posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
-        routes = [*page_routes(), *gateway_routes(history, posting, make_tokens(settings, revocations))]
+        jwks = make_jwks(settings)
+        tokens = make_tokens(settings, revocations, jwks)
+        routes = [*page_routes(), *gateway_routes(history, posting, tokens)]
         app = make_app(routes, cors_rules(settings))
-        work = [follower.run(), store.run(), revocations.run()]
-        checks = {"sessions": lambda: revocations.is_ready}
+        work = [follower.run(), store.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+        checks = {"sessions": lambda: revocations.is_ready, "keys": lambda: jwks is None or jwks.is_ready}
         await _serve(settings, listening, started, app, follower, work, checks=checks)
 
 

@@ -19,6 +19,7 @@ from livecomments.cli.parts import (
     hub_settings,
     make_app,
     make_follower,
+    make_jwks,
     make_tokens,
 )
 from livecomments.history.reading import History
@@ -72,7 +73,8 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         hub = Hub(history, hub_settings(settings), make_viewer=seams.viewer)
         posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
         revocations = Revocations(revocations_log)
-        tokens = make_tokens(settings, revocations)
+        jwks = make_jwks(settings)
+        tokens = make_tokens(settings, revocations, jwks)
         job = PersistLoop(
             log, store, dead_letters, range(settings.partitions), delay_s=settings.persist_delay_s, judge=seams.judge
         )
@@ -84,6 +86,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
                 *gateway_routes(history, posting, tokens),
                 *health_routes(
                     lambda: {
+                        "keys": jwks is None or jwks.is_ready,
                         "sessions": revocations.is_ready,
                         "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
                         "taking": not hub.is_draining,
@@ -93,7 +96,8 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
             cors,
         )
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(work) for work in (follower.run(), hub.run(), job.run(), revocations.run())]
+            works = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+            tasks = [running.create_task(work) for work in works]
             try:
                 yield Embedded(app, hub, follower, posting, same_origin_only(stream_claim(hub), cors))
             finally:

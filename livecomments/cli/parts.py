@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from consumers.hub import HubSettings
 from consumers.viewer import Viewer
 from gateway.identity import JwtRules, SessionRules, Tokens
+from gateway.jwks import JwksKeys
+from gateway.keys import SharedSecret
 from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
 from livecomments.log.partition import Judge
@@ -69,11 +71,15 @@ def cors_rules(settings: Settings) -> CorsRules:
     return CorsRules(origins_of(settings.cors_origins))
 
 
-def make_tokens(settings: Settings, revocations: Revocations) -> Tokens:
+def make_jwks(settings: Settings) -> JwksKeys | None:
+    """The issuer's keys, if they are published somewhere; its `run` is for the caller."""
+    return JwksKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+
+
+def make_tokens(settings: Settings, revocations: Revocations, jwks: JwksKeys | None) -> Tokens:
     """The tokens this process accepts and makes. Those that serve one site must sign alike."""
-    rules = None
-    if settings.jwt_secret:
-        rules = JwtRules(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience)
+    keys = jwks or (SharedSecret(settings.jwt_secret) if settings.jwt_secret else None)
+    rules = JwtRules(keys, settings.jwt_issuer, settings.jwt_audience) if keys else None
     secret = settings.session_secret.encode() or kept_secret(settings.data_dir)
     sessions = SessionRules(secret, settings.session_ttl_s, settings.session_idle_s, settings.guests)
     return Tokens(sessions, revocations, jwt_rules=rules)

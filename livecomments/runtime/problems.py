@@ -42,6 +42,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "unsupported_media_type": (415, "Not JSON"),
     "head_too_large": (431, "Headers too large"),
     "overloaded": (503, "Try again in a moment"),
+    "keys_unavailable": (503, "The issuer's keys are away"),
     "append_unknown": (503, "It may or may not be written"),
     "log_unavailable": (503, "The log is away"),
     "offset_unavailable": (503, "No longer in the log"),

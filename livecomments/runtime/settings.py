@@ -47,6 +47,7 @@ class Settings:
     group: str = _setting("livecomments-stream", "Consumer group of the stream job.")
 
     jwt_secret: str = _setting("", "HS256 key of the JWTs to accept, at least 32 bytes. Empty: no JWTs.", secret=True)
+    jwt_jwks_url: str = _setting("", "Where the issuer publishes its keys (RS256, ES256, EdDSA); instead of a secret.")
     jwt_issuer: str = _setting("", "Required `iss` of a JWT.")
     jwt_audience: str = _setting("", "Required `aud` of a JWT.")
     session_secret: str = _setting("", "Signs session tokens; empty: made once in the data directory.", secret=True)
@@ -117,8 +118,13 @@ class Settings:
             ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
             (
                 "jwt_issuer",
-                not self.jwt_secret or bool(self.jwt_issuer and self.jwt_audience),
-                "and LIVECOMMENTS_JWT_AUDIENCE must be set when LIVECOMMENTS_JWT_SECRET is",
+                not (self.jwt_secret or self.jwt_jwks_url) or bool(self.jwt_issuer and self.jwt_audience),
+                "and LIVECOMMENTS_JWT_AUDIENCE must be set when JWTs are accepted",
+            ),
+            (
+                "jwt_jwks_url",
+                not self.jwt_jwks_url or (not self.jwt_secret and bool(_JWKS_URL.fullmatch(self.jwt_jwks_url))),
+                "must be an https address (http on this machine only), and not beside LIVECOMMENTS_JWT_SECRET",
             ),
             (
                 "window_max_ms",
@@ -184,6 +190,7 @@ _POSITIVE: Final = (
     "viewer_stuck_s",
     "viewers_max",
 )
+_JWKS_URL: Final = re.compile(r"https://[^\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/\S*)?")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)

@@ -120,7 +120,7 @@ async def test_a_jwt_speaks_for_its_subject(running: Served) -> None:
         signed(sub=""),
         signed(roles="moderate"),
         signed(algorithm="HS384"),
-        jwt.encode({"sub": "user-1"}, key=None, algorithm="none"),
+        jwt.encode({"sub": "user-1"}, key="", algorithm="none"),
         "lcs_e30.",
         "lcs_e30.AAAA",
         "lcs_.",

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from gateway.identity import JwtRules, RevokedTokens, SessionRules, TokenRejected, Tokens
+from gateway.keys import SharedSecret
 from livecomments.log.embedded import TABLES, EmbeddedLog
 from livecomments.log.interface import CommentLog
 from livecomments.log.kafka import KafkaLog
@@ -49,7 +50,7 @@ class Revoked:
 
 
 def tokens(clock: Clock, revoked: RevokedTokens | None = None, idle_s: int = DAY_S) -> Tokens:
-    rules = JwtRules(JWT["jwt_secret"], JWT["jwt_issuer"], JWT["jwt_audience"])
+    rules = JwtRules(SharedSecret(JWT["jwt_secret"]), JWT["jwt_issuer"], JWT["jwt_audience"])
     return Tokens(SessionRules(b"s" * 32, 10 * DAY_S, idle_s, True), revoked or Revoked(), jwt_rules=rules, clock=clock)
 
 

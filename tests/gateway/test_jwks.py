@@ -1,0 +1,242 @@
+"""JWTs by an issuer's published keys: which keys are trusted, and what happens while the issuer is away."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from gateway.identity import JwtRules, SessionRules, TokenRejected, Tokens
+from gateway.jwks import JwksKeys, JwksTimes
+from gateway.keys import KEYS_MAX, KeysUnavailable, VerifyingKey, parse_jwks
+from tests.served import served
+
+ISSUER: Final = "https://issuer.example"
+TIMEOUT_S: Final = 20.0
+
+
+@cache
+def private(kind: str) -> Any:
+    if kind == "RS256":
+        return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    return ec.generate_private_key(ec.SECP256R1()) if kind == "ES256" else ed25519.Ed25519PrivateKey.generate()
+
+
+def published(key: Any, **members: Any) -> dict[str, Any]:
+    """A key as a JWKS has it."""
+    algorithm: Any = {rsa.RSAPublicKey: RSAAlgorithm, ec.EllipticCurvePublicKey: ECAlgorithm}
+    public = key.public_key()
+    made = next((one for kind, one in algorithm.items() if isinstance(public, kind)), OKPAlgorithm)
+    return dict(made.to_jwk(public, as_dict=True)) | {"use": "sig"} | members
+
+
+def jwks(*keys: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": keys}).encode()
+
+
+def signed(kind: str, kid: str, key: Any = None, **claims: Any) -> str:
+    said = {"sub": "user-1", "iss": ISSUER, "aud": "us", "exp": int(time.time()) + 600} | claims
+    return jwt.encode(said, key or private(kind), kind, headers={"kid": kid})
+
+
+def trusting(keys: dict[str, VerifyingKey]) -> Tokens:
+    """Tokens of an issuer with these keys."""
+
+    class Fixed:
+        def find(self, kid: object) -> VerifyingKey | None:
+            return keys.get(kid) if isinstance(kid, str) else None
+
+    class NoneRevoked:
+        def is_revoked(self, digest: bytes) -> bool:
+            return False
+
+        async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
+            """Nothing is."""
+
+    return Tokens(SessionRules(b"s" * 32, 1, 1, False), NoneRevoked(), jwt_rules=JwtRules(Fixed(), ISSUER, "us"))
+
+
+KINDS: Final = ("RS256", "ES256", "EdDSA")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_algorithm_verifies_its_own_and_nothing_else(kind: str) -> None:
+    checked = trusting(parse_jwks(jwks(*(published(private(one), kid=one) for one in KINDS))))
+    assert checked.identify(f"Bearer {signed(kind, kind)}").author.id == "user-1"
+    other = KINDS[KINDS.index(kind) - 1]
+    for token in (
+        signed(kind, other),
+        signed(kind, "unknown"),
+        signed(kind, kind, aud="them"),
+        signed(kind, kind) + "=",
+    ):
+        with pytest.raises(TokenRejected):
+            checked.identify(f"Bearer {token}")
+
+
+def test_a_public_key_is_no_hmac_secret() -> None:
+    key = published(private("RS256"), kid="k")
+    checked = trusting(parse_jwks(jwks(key)))
+    for secret in (key["n"], key["n"][:64]):
+        token = jwt.encode(
+            {"sub": "x", "iss": ISSUER, "aud": "us", "exp": 10**10}, secret, "HS256", headers={"kid": "k"}
+        )
+        with pytest.raises(TokenRejected):
+            checked.identify(f"Bearer {token}")
+
+
+def weak() -> list[dict[str, Any]]:
+    good = published(private("RS256"), kid="k")
+    return [
+        published(rsa.generate_private_key(public_exponent=65_537, key_size=1_024), kid="k"),
+        published(ec.generate_private_key(ec.SECP384R1()), kid="k"),
+        good | {"use": "enc"},
+        good | {"use": None},
+        good | {"alg": "RS512"},
+        good | {"alg": "none"},
+        good | {"key_ops": ["sign"]},
+        good | {"key_ops": "verify"},
+        good | {"d": "AQAB"},
+        good | {"kty": "oct", "k": "c2VjcmV0"},
+        good | {"kty": ["RSA"]},
+        good | {"kid": 5},
+        good | {"kid": ""},
+        good | {"n": "!"},
+        {"kid": "k", "kty": "RSA"},
+        {"kid": "k", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+    ]
+
+
+def test_a_key_that_is_not_sound_is_left_out() -> None:
+    good = published(private("ES256"), kid="good")
+    for key in weak():
+        assert set(parse_jwks(jwks(good, key))) == {"good"}, key
+    assert parse_jwks(jwks(good, good)) == {}  # which of the two is meant?
+    for raw in (b"", b"[]", b"{}", b'{"keys":{}}', b'{"keys":' + b"[" * 2_000, jwks(*[good] * (KEYS_MAX + 1))):
+        with pytest.raises(ValueError, match=r".+"):
+            parse_jwks(raw)
+
+
+class Issuer:
+    """An issuer on this machine, whose answers a test sets."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.status = 200
+        self.fetches = 0
+        self.fetched = asyncio.Condition()
+
+    async def answer(self, _: web.Request) -> web.Response:
+        async with self.fetched:
+            self.fetches += 1
+            self.fetched.notify_all()
+        headers = {"Location": "/keys"} if self.status == 302 else {}
+        return web.Response(status=self.status, body=self.body, headers=headers)
+
+    async def reached(self, fetches: int) -> None:
+        async with asyncio.timeout(TIMEOUT_S), self.fetched:
+            await self.fetched.wait_for(lambda: self.fetches >= fetches)
+
+
+@asynccontextmanager
+async def issuing(issuer: Issuer) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/keys", issuer.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site.name
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def fetching(keys: JwksKeys) -> AsyncIterator[None]:
+    task = asyncio.create_task(keys.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def known(keys: JwksKeys, kid: str) -> VerifyingKey | None:
+    """What is known of a kid once nothing is being fetched for it."""
+    found: list[VerifyingKey | None] = []
+
+    def is_settled() -> bool:
+        try:
+            found.append(keys.find(kid))
+        except KeysUnavailable:
+            return False
+        return True
+
+    async with asyncio.timeout(TIMEOUT_S):
+        while not is_settled():  # noqa: ASYNC110 - nothing tells of it, as nothing tells a client
+            await asyncio.sleep(0.01)
+    return found[-1]
+
+
+async def test_a_new_key_is_found_at_once_and_unknown_ones_cost_one_fetch_a_cooldown() -> None:
+    issuer = Issuer()
+    issuer.body = jwks(published(private("ES256"), kid="old"))
+    now = [0.0]
+    async with issuing(issuer) as url:
+        keys = JwksKeys(url, clock=lambda: now[0])
+        async with fetching(keys):
+            assert await known(keys, "old")
+            issuer.body = jwks(published(private("ES256"), kid="new"))
+            for n in range(1_000):
+                assert keys.find(f"unknown-{n}") is None
+            assert issuer.fetches == 1
+            now[0] += 30
+            assert await known(keys, "new")
+            assert keys.find("old") is None
+            for n in range(1_000):
+                assert keys.find(f"unknown-{n}") is None
+            assert issuer.fetches == 2
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, b""), (302, b""), (200, b"no json"), (200, b"x" * 300_000)])
+async def test_the_last_keys_stay_good_while_the_issuer_is_away_but_not_for_ever(status: int, body: bytes) -> None:
+    issuer = Issuer()
+    issuer.body = jwks(published(private("ES256"), kid="k"))
+    now = [0.0]
+    async with issuing(issuer) as url:
+        keys = JwksKeys(url, times=JwksTimes(refresh_s=0.01, retry_s=0.01, stale_s=100), clock=lambda: now[0])
+        async with fetching(keys):
+            assert await known(keys, "k")
+            issuer.status, issuer.body = status, body
+            await issuer.reached(issuer.fetches + 3)
+            now[0] += 100
+            assert keys.find("k")
+            now[0] += 1
+            with pytest.raises(KeysUnavailable):
+                keys.find("k")
+
+
+async def test_a_service_takes_tokens_of_an_issuer_that_publishes_its_keys(tmp_path: Path) -> None:
+    issuer = Issuer()
+    issuer.body = jwks(*(published(private(kind), kid=kind) for kind in KINDS))
+    async with (
+        issuing(issuer) as url,
+        served(tmp_path, jwt_jwks_url=url, jwt_issuer=ISSUER, jwt_audience="us") as running,
+    ):
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await running.post("v", "hi", signed("ES256", "ES256")))[0] == 503:
+                pass  # what a client does
+        for kind in KINDS:
+            assert (await running.post("v", "hi", signed(kind, kind, name="Ana")))[0] == 201
+        _, problem = await running.post("v", "hi", signed("ES256", "ES256", ec.generate_private_key(ec.SECP256R1())))
+        assert problem["code"] == "invalid_token"
