@@ -89,7 +89,7 @@ class Backfill:
         return await asyncio.shield(flight)
 
     async def _forward(self, video_id: str, after: int) -> "_Read":
-        stretch = await self._history.forward(video_id, after, self._sizes.block_entries)
+        stretch = await self._history.forward(video_id, after, self._sizes.block_entries, around_store=True)
         fit = fitting(stretch.entries, self._sizes.block_bytes)
         if fit < len(stretch.entries):
             entries = stretch.entries[:fit]

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from livecomments.history.detour import Detour
 from livecomments.history.middle import Middle
-from livecomments.history.stretch import Source, Stretch, entry_of_row, stretch
+from livecomments.history.stretch import HistoryBehind, Source, Stretch, entry_of_row, stretch
 from livecomments.log.follower import Follower, PartitionUnavailable
 from livecomments.log.partition import FollowedPartition, Judge
 from livecomments.log.tail import Entry, Tail
@@ -61,6 +62,7 @@ class History:
         self._judge = judge
         self._clock = clock
         self._middles: dict[int, Middle] = {}
+        self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
 
     def home(self, video_id: str) -> FollowedPartition:
@@ -81,11 +83,17 @@ class History:
         except TimeoutError as error:
             raise PartitionUnavailable("This node is behind the log. Try again in a second.") from error
 
-    async def forward(self, video_id: str, after: int, limit: int) -> Stretch:
+    async def forward(self, video_id: str, after: int, limit: int, *, around_store: bool = False) -> Stretch:
         """Up to `limit` entries of every kind later than `after`, from one source; go on from `through`.
 
         It is complete when `through` has reached the partition's `judged_through`. Deleted comments are in it without
         a value; deletes later than `after` are in it as entries of their own.
+
+        Args:
+            video_id: whose.
+            after: a position of the video's partition.
+            limit: at least 1.
+            around_store: while the store is away, read the log instead, as far as it may be.
 
         Raises:
             PartitionUnavailable, LogUnavailable, StoreUnavailable: try again.
@@ -94,17 +102,17 @@ class History:
         followed = self.home(video_id)
         if after >= followed.tail.after:
             return _of_tail(followed, video_id, after, limit)
-        above = await self.above(followed, video_id)
-        if after < above.watermark:
-            rows, examined = await self.store.read(video_id, after, above.watermark, limit, descending=False)
-            return stretch(self.entries(rows, followed, above), examined, Source.STORE)
-        through = followed.tail.after
-        if above.middle is None or after >= through:
-            return _of_tail(followed, video_id, after, limit)
-        entries = above.middle.forward(video_id, after, limit)
-        if len(entries) == limit:
-            through = min(through, entries[-1].position)  # a tail taken on anew may begin before the middle's end
-        return stretch([entry for entry in entries if entry.position <= through], through, Source.LOG)
+        try:
+            above = await self.above(followed, video_id)
+            if after < above.watermark:
+                rows, examined = await self.store.read(video_id, after, above.watermark, limit, descending=False)
+                self._detour.let_go(followed.number)
+                return stretch(self.entries(rows, followed, above), examined, Source.STORE)
+        except StoreUnavailable as error:
+            if not around_store:
+                raise
+            return await self._around_store(followed, video_id, after, limit, error)
+        return _of_middle(above.middle, followed, video_id, after, limit)
 
     async def find(self, video_id: str, position: int) -> Found:
         """The comment at `position`, wherever it is. Raises as `forward` does."""
@@ -145,6 +153,20 @@ class History:
                 entry.value = b""
         return entries
 
+    async def _around_store(
+        self, followed: FollowedPartition, video_id: str, after: int, limit: int, error: StoreUnavailable
+    ) -> Stretch:
+        """What `forward` gives, out of the log alone. Raises `error` where the log does not reach back so far."""
+        if after < first_position(followed.epoch) - 1:
+            raise error
+        try:
+            middle = await self._detour.cover(followed.number, after, lambda: followed.tail.after)
+        except HistoryBehind:
+            raise error from None
+        if middle is not None:
+            middle.erase(video_id, followed.tail.deleted(video_id))
+        return _of_middle(middle, followed, video_id, after, limit)
+
     async def _watermark(self, followed: FollowedPartition) -> int:
         """The store's watermark, at most a moment old; older while the store is away. Raises StoreUnavailable."""
         known = self._watermarks.get(followed.number)
@@ -163,15 +185,28 @@ class History:
 
     def _middle(self, partition: int) -> Middle:
         if partition not in self._middles:
-            self._middles[partition] = Middle(
-                self.follower.log,
-                partition,
-                self._window_records,
-                self._judge,
-                records_max=self._middle_records_max,
-                bytes_max=_MIDDLE_BYTES_MAX,
-            )
+            self._middles[partition] = self._new_middle(partition)
         return self._middles[partition]
+
+    def _new_middle(self, partition: int) -> Middle:
+        return Middle(
+            self.follower.log,
+            partition,
+            self._window_records,
+            self._judge,
+            records_max=self._middle_records_max,
+            bytes_max=_MIDDLE_BYTES_MAX,
+        )
+
+
+def _of_middle(middle: Tail | None, followed: FollowedPartition, video_id: str, after: int, limit: int) -> Stretch:
+    through = followed.tail.after
+    if middle is None or after >= through:
+        return _of_tail(followed, video_id, after, limit)
+    entries = middle.forward(video_id, after, limit)
+    if len(entries) == limit:
+        through = min(through, entries[-1].position)  # a tail taken on anew may begin before the middle's end
+    return stretch([entry for entry in entries if entry.position <= through], through, Source.LOG)
 
 
 def _of_tail(followed: FollowedPartition, video_id: str, after: int, limit: int) -> Stretch:

@@ -1,0 +1,51 @@
+"""The detour: what a stream needs of the store is read from the log while the store is away.
+
+The log holds it too, for as long as it retains. Only streams are served so, since a gap told to a viewer is final; a
+page costs nobody anything when it says 503 and is asked for again. One reading from the lowest position that was asked
+for serves all who come with a higher one: a crowd of n, in any order, makes it begin anew about ln n times.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from livecomments.history.middle import Middle
+from livecomments.history.stretch import HistoryBehind
+from livecomments.log.tail import Tail
+
+DETOURS_MAX: Final = 8
+"""Partitions at once, the ones used last: each may take as much memory as a middle."""
+
+
+class Detour:
+    """The detours of one process; `make` makes a fresh middle of a partition."""
+
+    def __init__(self, make: Callable[[int], Middle]) -> None:
+        self._make = make
+        self._middles: OrderedDict[int, tuple[int, Middle]] = OrderedDict()
+        """By partition: from where it was read, and what was."""
+
+    async def cover(self, partition: int, after: int, through: Callable[[], int]) -> Tail | None:
+        """The partition's records later than `after`, or than an earlier position, as `Middle.cover` gives them.
+
+        Raises:
+            HistoryBehind: more than the bounds allow, or the log no longer holds them.
+            LogUnavailable
+        """
+        since, middle = self._middles.get(partition) or (after, self._make(partition))
+        if after < since:
+            since, middle = after, self._make(partition)
+        self._middles[partition] = since, middle
+        self._middles.move_to_end(partition)
+        while len(self._middles) > DETOURS_MAX:
+            self._middles.popitem(last=False)
+        try:
+            return (await middle.cover(since, through)).tail
+        except HistoryBehind:
+            if self._middles.get(partition) == (since, middle):
+                del self._middles[partition]  # a later position may be near enough
+            raise
+
+    def let_go(self, partition: int) -> None:
+        """Free the memory: the store answers."""
+        self._middles.pop(partition, None)

@@ -1,0 +1,126 @@
+"""While the store is away a stream gets from the log what it would have got from the store, within bounds."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from livecomments.history.reading import History
+from livecomments.history.stretch import Source
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.interface import StoreUnavailable
+from schemas.positions import BEFORE_EVERYTHING
+from tests.history.conftest import Ground
+from tests.history.test_properties import DEFAULTS, STEPS_MAX, in_world, tried, walks, worlds
+from tests.history.world import VIDEOS, Event, World, open_world
+
+QUIET, BUSY = VIDEOS[:2]
+
+
+async def stored(world: World, count: int) -> None:
+    """So many comments in the store, of which the tail has the newest few."""
+    await world.append(*[Event("comment", number % 2) for number in range(count)])
+    await world.persist()
+    await world.advance()
+    await world.take_on()
+    await world.follow()
+    world.store.is_away = True
+
+
+async def stream(world: World, video: int, limits: list[int], start: int | None) -> None:
+    """Go forward to the newest entry; every stretch says what it must."""
+    video_id, model = VIDEOS[video], world.model
+    after = world.position(-1) if start is None else min(world.position(start), world.judged)
+    for step in range(STEPS_MAX):
+        judged, limit = world.judged, limits[step % len(limits)]
+        entries, through, _ = await tried(
+            lambda: world.history.forward(video_id, after, limit, around_store=True)  # noqa: B023 - awaited
+        )
+        always, may = model.always_shown(video_id, through), model.shown(video_id, through, judged)
+        assert [entry.position for entry in entries] == [
+            one.position for one in model.entries(video_id, after, through)
+        ]
+        for entry in entries:
+            assert not entry.is_shown or entry.value == may[entry.position]
+            assert entry.is_shown or entry.position not in always
+        if through >= judged:
+            return
+        assert through > after, "it goes on"
+        after = through
+    raise AssertionError("endless")
+
+
+@given(worlds, walks)
+@settings(DEFAULTS, max_examples=150)
+def test_a_stream_gets_every_entry_once_in_order_without_the_store(
+    ground: Ground, drawn: dict[str, Any], walk: dict[str, Any]
+) -> None:
+    async def without_store(world: World) -> None:
+        world.store.is_away = True
+        await stream(world, **walk)
+
+    in_world(ground, {**drawn, "forgotten": 0}, without_store)
+
+
+@given(worlds, walks)
+@settings(DEFAULTS, max_examples=100)
+def test_a_stream_gets_every_entry_once_in_order_while_the_store_comes_and_goes(
+    ground: Ground, drawn: dict[str, Any], walk: dict[str, Any]
+) -> None:
+    async def flapping(world: World) -> None:
+        read, calls = world.history.forward, iter(range(STEPS_MAX))
+
+        async def forward(*arguments: Any, **options: Any) -> Any:
+            world.store.is_away = next(calls) % 3 != 0
+            return await read(*arguments, **options)
+
+        world.history.forward = forward  # type: ignore[method-assign]  # the store's moods, at each read
+        await stream(world, **walk)
+
+    in_world(ground, {**drawn, "forgotten": 0}, flapping)
+
+
+async def test_it_is_for_those_who_ask_for_it(world: World) -> None:
+    await stored(world, 40)
+    with pytest.raises(StoreUnavailable):
+        await world.history.forward(QUIET, BEFORE_EVERYTHING, 10)
+
+
+async def test_one_reading_serves_all_who_come_with_a_higher_position(world: World) -> None:
+    await stored(world, 40)
+    for after in (3, 9, 20, 3):
+        found = await world.history.forward(QUIET, world.position(after), 99, around_store=True)
+        assert found.source is Source.LOG
+        assert found.entries[0].position > world.position(after)
+    log_reads = [call for call in world.calls if call == "log read"]
+    before = len(log_reads)
+    await world.history.forward(BUSY, world.position(5), 99, around_store=True)
+    assert len([call for call in world.calls if call == "log read"]) == before
+
+
+async def test_more_than_the_bound_and_what_the_log_no_longer_holds_is_refused(world: World) -> None:
+    await stored(world, 40)
+    few = History(world.follower, world.store, middle_records_max=10, window_records=world.sizes.window)
+    with pytest.raises(StoreUnavailable):
+        await few.forward(QUIET, world.position(5), 10, around_store=True)
+    found = await few.forward(QUIET, world.position(25), 10, around_store=True)
+    assert found.source is Source.LOG, "a later position is near enough"
+    await world.forget_before(20)
+    other = History(world.follower, world.store, window_records=world.sizes.window)
+    with pytest.raises(StoreUnavailable):
+        await other.forward(QUIET, world.position(5), 10, around_store=True)
+
+
+async def test_what_an_older_epoch_held_is_refused(file: DurableFile) -> None:
+    async with open_world(file, epoch=2) as world:
+        await stored(world, 40)
+        with pytest.raises(StoreUnavailable):
+            await world.history.forward(QUIET, BEFORE_EVERYTHING, 10, around_store=True)
+        assert (await world.history.forward(QUIET, world.position(-1), 10, around_store=True)).source is Source.LOG
+
+
+async def test_a_store_that_is_back_is_read_again(world: World) -> None:
+    await stored(world, 40)
+    assert (await world.history.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.LOG
+    world.store.is_away = False
+    assert (await world.history.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.STORE
