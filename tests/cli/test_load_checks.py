@@ -207,11 +207,18 @@ def test_history_that_never_ends_is_found() -> None:
     ids=["too many", "three", "one on its way", "few"],
 )
 def test_history_on_join_is_the_newest_n(first: int, is_wrong: bool) -> None:
-    video = a_video(1, 3, 5, 7, 8)
-    trace = seen(video, *(comment(n) for n in (1, 3, 5, 7, 8) if n >= first))
-    # Asked at 7.8: all but 8 were acknowledged; 8 was sent at 8.0, before the first event came.
-    trace.mode, trace.size, trace.connected_at, trace.first_at = Mode.HISTORY, 3, 7.8, 8.1
+    video = a_video(1, 3, 5, 7, 13)
+    trace = seen(video, *(comment(n) for n in (1, 3, 5, 7, 13) if n >= first))
+    # Asked at 12.8: all but 13 were acknowledged long ago; 13 was sent at 13.0, before the first event came.
+    trace.mode, trace.size, trace.connected_at, trace.first_at = Mode.HISTORY, 3, 12.8, 13.1
     assert found(video) == ({"history on join wrong": 1} if is_wrong else {})
+
+
+def test_an_edge_that_is_a_moment_behind_gives_the_newest_as_it_knows_them_and_the_rest_live() -> None:
+    video = a_video(1, 3, 5, 7)
+    trace = seen(video, comment(1), comment(3), comment(5), comment(7))
+    trace.mode, trace.size, trace.connected_at, trace.first_at = Mode.HISTORY, 3, 7.8, 8.1
+    assert found(video) == {}
 
 
 def test_two_comments_for_one_key_are_found_within_the_window_only() -> None:

@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 from livecomments.cli.load.ledger import Kind, Trace, VideoLedger, Walk
 from livecomments.cli.load.schedule import Mode
 
+BEHIND_S: Final = 5.0
+"""An edge that is further behind the gateways than this says `stale`."""
+
 Check = Callable[[VideoLedger], Iterator[str]]
 
 
@@ -159,7 +162,8 @@ def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
     """`history=N` gave something else than the newest N.
 
     Of the comments acknowledged before the viewer asked (and never deleted), it got those from its first one on: never
-    more than N; and fewer only as far as others took their places, which were on their way until its first event came.
+    more than N, but for the newest, which its edge may not have read yet and gives live; and fewer only as far as
+    others took their places, which were on their way until its first event came.
     """
     kept = sorted((comment_id, ack) for comment_id, ack in video.acks.items() if comment_id not in video.deletes)
     for trace in video.traces:
@@ -172,7 +176,10 @@ def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
         others += sum(first is None or target >= first for target in video.deletes)
         others += video.unanswered + video.late_tries
         least = min(trace.size, len(before)) - others
-        if not least <= given <= trace.size:
+        read = sum(
+            ack.acked_at < trace.connected_at - BEHIND_S and comment_id >= (first or "") for comment_id, ack in kept
+        )
+        if given < least or (first is not None and read > trace.size):
             yield (
                 f"{video.video_id}: viewer {trace.viewer} asked for the newest {trace.size} and got {given} "
                 f"of {len(before)} that were there"
