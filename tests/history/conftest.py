@@ -1,14 +1,15 @@
-"""One durable file for many small worlds."""
+"""Worlds: one for a test, or one durable file for many small ones."""
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from livecomments.runtime.durable import DurableFile
-from tests.history.world import TABLES
+from tests.history.world import TABLES, World, open_world
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,20 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         runner.run(file.__aenter__())
         yield Ground(runner, file)
         runner.run(file.aclose())
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[DurableFile]:
+    """A file of its own, in the test's own loop."""
+    async with DurableFile(tmp_path, TABLES) as file:
+        yield file
+
+
+@pytest.fixture
+async def world(file: DurableFile) -> AsyncIterator[World]:
+    """A world of its own, in the test's own loop."""
+    async with open_world(file) as world:
+        yield world
 
 
 def _commit_to_memory(connection: sqlite3.Connection) -> None:

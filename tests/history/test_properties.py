@@ -28,7 +28,7 @@ events = st.builds(
     st.integers(0, 12),
 )
 moves = st.one_of(
-    st.builds(Move, st.just("append"), event=events),
+    st.builds(Move, st.sampled_from(("append", "publish")), event=events),
     st.builds(Move, st.sampled_from(("follow", "persist")), st.integers(1, 6)),
     st.builds(Move, st.sampled_from(("advance", "advance", "wait", "retake", "fail"))),
 )

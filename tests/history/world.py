@@ -70,7 +70,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Move:
-    """Something that happens: `what` is append, follow, persist, advance, wait, retake, or fail: this call does."""
+    """Something that happens: `what` is append, publish (append and follow), follow, persist, advance, wait or retake.
+
+    Or fail: the call at which it happens does.
+    """
 
     what: str
     number: int = 1
@@ -195,6 +198,9 @@ class World:
     async def move(self, move: Move) -> None:
         if move.what == "append":
             await self.append(move.event)
+        elif move.what == "publish":
+            await self.append(move.event)
+            await self.follow()
         elif move.what == "follow":
             await self.follow(move.number)
         elif move.what == "persist":
