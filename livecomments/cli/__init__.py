@@ -9,6 +9,7 @@
 - `dead_letters`: lists, shows and replays records that were set aside.
 - `rebuild`, `verify`: fills the store from the log; compares the two.
 - `export`, `export_files`: the log's comments as files: what is exported, and in which form.
+- `rebuild_export`: the same two with an export, for what the log no longer holds.
 - `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
 - `load`: plays a chat through any deployment and checks what comes out.
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from livecomments.runtime.settings import Settings
 from schemas.errors import StartRefused
+from schemas.judge import judge
 
 dead_letters = typer.Typer(
     help="Records that the stream job set aside, since nobody can read them.", no_args_is_help=True
@@ -90,18 +91,25 @@ def rebuild(
     checkpoint: Annotated[
         Path | None, typer.Option(help="With --from-start: remembers how far it is, to go on after a stop.")
     ] = None,
+    from_export: Annotated[
+        Path | None, typer.Option(help="A whole export, for what the log no longer holds; jsonl or parquet.")
+    ] = None,
 ) -> None:
     """Fill the store from the log, beside the running stream job; goes on if run again. Exit code 1 if some is lost."""
     from livecomments.cli.opened import opened
     from livecomments.cli.rebuild import Rebuilt
     from livecomments.cli.rebuild import rebuild as fill
+    from livecomments.cli.rebuild_export import store_export
 
     if checkpoint is not None and not from_start:
         raise StartRefused("--checkpoint goes with --from-start; without it the watermarks tell how far it is.")
 
     async def run() -> Rebuilt:
         async with opened(settings_of(context)) as found:
-            return await fill(found, Console(stderr=True), from_start=from_start, checkpoint=checkpoint)
+            progress = Console(stderr=True)
+            notes, by = await store_export(found, progress, from_export) if from_export else ([], judge)
+            done = await fill(found, progress, from_start=from_start, checkpoint=checkpoint, judge=by)
+            return done._replace(notes=[*notes, *done.notes])
 
     done = asyncio.run(run())
     _say(*done.notes, f"{done.records:,} records stored, {done.invalid:,} of them invalid.")
@@ -113,9 +121,13 @@ def verify(
     video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
     sample: Annotated[float | None, typer.Option(help="A share of all videos, 0 to 1.", min=0, max=1)] = None,
     seed: Annotated[int, typer.Option(help="Which videos are in the sample.", min=0)] = 0,
+    with_export: Annotated[
+        Path | None, typer.Option("--export", help="Compare with this whole export instead of the log.")
+    ] = None,
 ) -> None:
     """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
     from livecomments.cli.opened import opened
+    from livecomments.cli.rebuild_export import verify_export
     from livecomments.cli.verify import Findings, sampled
     from livecomments.cli.verify import verify as compare
 
@@ -125,7 +137,10 @@ def verify(
     async def run() -> Findings:
         async with opened(settings_of(context)) as found:
             chosen = sampled(1.0 if sample is None else sample, seed)
-            return await compare(found, Console(stderr=True), video_id=video, chosen=chosen)
+            progress = Console(stderr=True)
+            if with_export is not None:
+                return await verify_export(found, progress, with_export, video_id=video, chosen=chosen)
+            return await compare(found, progress, video_id=video, chosen=chosen)
 
     findings = asyncio.run(run())
     _say(*findings.sentences())

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
@@ -79,7 +79,8 @@ class PartFile:
         self._making = path.with_name(f".{path.name}.new")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._making.open("wb")
-        self._form: _Form = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}[form](self._file)
+        forms: dict[str, Callable[[io.BufferedWriter], _Form]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}
+        self._form = forms[form](self._file)
 
     def write(self, comments: Sequence[Exported]) -> None:
         """Add comments."""

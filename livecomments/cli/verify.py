@@ -20,6 +20,7 @@ from livecomments.cli.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments.log.interface import Bounds
 from livecomments.store.interface import CommentStore, Row
 from schemas.judge import Kind
+from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, position_at
 from streams.persister import row_of
@@ -146,6 +147,8 @@ async def _verify_partition(
     log = opened.log
     deleted = await deletes_of(log, partition, held.start, held.end, advance)
     after = position_at(log.epoch, held.start) - 1
+    sure_from = position_at(log.epoch, held.start + (DEDUPE_WINDOW_RECORDS if held.start else 0))
+    """What lies before may be a duplicate of what the log no longer holds."""
     unsure: list[Difference] = []
     async for chunk in scan(log, partition, held.start, held.end):
         advance(len(chunk))
@@ -154,7 +157,7 @@ async def _verify_partition(
         for of_video, rows in by_video.items():
             findings.rows += len(rows)
             stored = [row async for row in stored_rows(opened.store, of_video, after, through)]
-            found = list(compare(rows, stored))
+            found = [one for one in compare(rows, stored) if one.what != NOT_STORED or one.position >= sure_from]
             unsure += [one for one in found if one.what == DELETED]
             findings.add((one for one in found if one.what != DELETED), partition)
         after = through

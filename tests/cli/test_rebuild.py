@@ -23,9 +23,9 @@ QUIET = Console(quiet=True)
 VIDEOS = [f"video-{number}" for number in range(12)]
 
 
-async def fill(found: Opened, count: int = 600) -> None:
+async def fill(found: Opened, count: int = 600, since: int = 0) -> None:
     """Comments, duplicates, deletes, also of another video's comments, and what nobody can read."""
-    for number in range(count):
+    for number in range(since, since + count):
         video = VIDEOS[number % len(VIDEOS)]
         (offset,) = await append(found, [comment(video, number, key=f"k{number // 24}" if number % 5 == 0 else None)])
         if number % 7 == 0:

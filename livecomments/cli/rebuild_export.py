@@ -1,0 +1,205 @@
+"""What the log no longer holds, out of an export: filling the store from it, and comparing the store with it.
+
+An export holds comments and no deletes: what the log still holds is taken from there, and of the export only what lies
+before. A comment that was deleted before the export was made is then unknown to the store, instead of known as deleted.
+The first records of a log that has lost its beginning may be duplicates of what it lost; there the export, which knows,
+says which comments count.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import orjson
+from rich.console import Console
+
+from livecomments.cli.bars import bar
+from livecomments.cli.export import MANIFEST, Manifest
+from livecomments.cli.export_files import Digest, read_lines, row_of_line
+from livecomments.cli.opened import Opened
+from livecomments.cli.rebuild import TAKE_RECORDS, offset_behind
+from livecomments.cli.scan import patiently
+from livecomments.cli.verify import NOT_IN_LOG, Chosen, Difference, Findings, compare, stored_rows
+from livecomments.log.partition import Judge
+from livecomments.store.interface import Row
+from schemas.errors import Corrupt, Rejected, StartRefused
+from schemas.events import COMMENT_CREATED, Record
+from schemas.judge import Kind, Verdict, judge
+from schemas.limits import DEDUPE_WINDOW_RECORDS
+from schemas.positions import first_position, offset_of, position_at
+from schemas.window import Window
+
+NOT_IN_EXPORT: Final = "stored, and not in the export"
+
+
+class ExportedJudge:
+    """Judges the rest of the log as one who had read what it lost: by the export, as far as that reaches.
+
+    Remembers at most a window of positions a partition, 8 bytes each.
+    """
+
+    def __init__(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        self._starts = starts
+        self._ends = {number: min(ends[number], start + DEDUPE_WINDOW_RECORDS) for number, start in starts.items()}
+        self._shown: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
+
+    def note(self, partition: int, offset: int) -> None:
+        """The export has a comment at this offset; offsets ascend."""
+        if self._starts[partition] <= offset < self._ends[partition]:
+            self._shown[partition].append(offset)
+
+    def __call__(self, record: Record, window: Window) -> Verdict:
+        verdict = judge(record, window)
+        if (
+            verdict.kind is not Kind.ACCEPTED
+            or record.headers["type"] != COMMENT_CREATED
+            or record.offset >= self._ends.get(record.partition, 0)
+        ):
+            return verdict
+        shown = self._shown[record.partition]
+        at = bisect_left(shown, record.offset)
+        return (
+            verdict if shown[at : at + 1] == array("Q", [record.offset]) else Verdict(Kind.DUPLICATE, verdict.video_id)
+        )
+
+
+async def store_export(opened: Opened, console: Console, directory: Path) -> tuple[list[str], Judge]:
+    """Store the export's comments that lie before the log's beginning.
+
+    Returns what the operator should know, and the judge of the rest of the log.
+
+    The watermarks follow, where the export begins no later than the store ends. Run again, it stores all of it again,
+    which changes nothing. Nothing is stored of an export with a file that is not what its manifest says.
+
+    Raises:
+        StartRefused: no whole export, of this log or an earlier one.
+        LogUnavailable, StoreUnavailable: run it again.
+    """
+    manifest = _whole(directory, opened)
+    with bar(console, "Checking the export", manifest.comments) as advance:
+        for file in manifest.content["files"]:
+            _check_file(manifest.directory / file["path"], file["digest"], advance)
+    starts = await _starts(opened, manifest)
+    whole = manifest.content["videoId"] is None and manifest.content["epoch"] == opened.log.epoch
+    ends = {partition: manifest.range_of(partition)[2] if whole else 0 for partition in starts}
+    rest = ExportedJudge(starts, ends)
+    with bar(console, "Storing the export", manifest.comments) as advance:
+        for partition, path in manifest.files():
+            before = position_at(manifest.content["epoch"], starts[partition])
+            for rows in _takes(path):
+                advance(len(rows))
+                for row in rows:
+                    rest.note(partition, offset_of(row.position))
+                await patiently(partial(opened.store.write, [row for row in rows if row.position < before]))
+    if manifest.content["videoId"] is not None:
+        said = f"The export is of the video {manifest.content['videoId']} alone: the watermarks stay where they are."
+        return [said], judge
+    return await _advance_watermarks(opened, manifest, starts), rest
+
+
+async def verify_export(
+    opened: Opened, console: Console, directory: Path, *, video_id: str | None = None, chosen: Chosen = lambda _: True
+) -> Findings:
+    """Compare the store with a whole export. What was deleted since is no difference.
+
+    Raises:
+        StartRefused: no whole export, of this log or an earlier one.
+        StoreUnavailable: run it again.
+    """
+    manifest, findings, deleted = _whole(directory, opened), Findings(), 0
+    after: dict[int, int] = {}
+    with bar(console, "Comparing with the export", manifest.comments) as advance:
+        for partition, path in manifest.files():
+            for rows in _takes(path):
+                advance(len(rows))
+                since, after[partition] = after.get(partition, rows[0].position - 1), rows[-1].position
+                by_video: defaultdict[str, list[Row]] = defaultdict(list)
+                for row in rows:
+                    if video_id in (None, row.video_id) and chosen(row.video_id):
+                        by_video[row.video_id].append(row)
+                for of_video, expected in by_video.items():
+                    found = {
+                        row.position: row
+                        async for row in stored_rows(opened.store, of_video, since, after[partition])
+                        if row.kind == COMMENT_CREATED
+                    }
+                    gone = {position for position, row in found.items() if row.deleted}
+                    deleted += len(gone)
+                    findings.rows += len(expected)
+                    findings.add(_differences(expected, found, gone), partition)
+    if deleted:
+        findings.notes.append(f"{deleted:,} comments were deleted.")
+    return findings
+
+
+def _differences(expected: list[Row], found: dict[int, Row], gone: set[int]) -> Iterator[Difference]:
+    shown = [row for row in found.values() if row.position not in gone]
+    alike = [
+        row._replace(appended_at_ms=found[row.position].appended_at_ms) if row.position in found else row
+        for row in expected
+        if row.position not in gone
+    ]
+    for one in compare(alike, shown):
+        yield one._replace(what=NOT_IN_EXPORT) if one.what == NOT_IN_LOG else one
+
+
+def _whole(directory: Path, opened: Opened) -> Manifest:
+    manifest = Manifest.load(directory)
+    if manifest is None or not manifest.is_finished:
+        raise StartRefused(
+            f"{directory} holds no whole export: {MANIFEST} is missing, or says that it is not finished."
+        )
+    epoch, count = manifest.content["epoch"], manifest.content["partitionCount"]
+    if epoch > opened.log.epoch or (epoch == opened.log.epoch and count != opened.log.partition_count):
+        raise StartRefused(f"{directory} is an export of {manifest.content['topic']}, not of {opened.topic}.")
+    return manifest
+
+
+def _check_file(path: Path, digest: str, advance: Callable[[int], None]) -> None:
+    found = Digest()
+    try:
+        for line in read_lines(path):
+            found.add(line)
+            advance(1)
+    except OSError as error:
+        raise StartRefused(f"{path} cannot be read: {error.strerror}.") from error
+    if str(found) != digest:
+        raise StartRefused(f"{path} is not what {MANIFEST} says: it was changed or cut. Nothing was stored.")
+
+
+def _takes(path: Path) -> Iterator[list[Row]]:
+    lines = read_lines(path)
+    while take := list(islice(lines, TAKE_RECORDS)):
+        try:
+            yield [row_of_line(line) for line in take]
+        except (orjson.JSONDecodeError, KeyError, TypeError, Rejected, Corrupt) as error:
+            raise StartRefused(f"{path} holds a line that is no comment of ours.") from error
+
+
+async def _starts(opened: Opened, manifest: Manifest) -> dict[int, int]:
+    """Up to which offset, exclusive, the export is needed, by partition: the log has the rest."""
+    partitions = [int(partition) for partition in manifest.content["partitions"]]
+    if manifest.content["epoch"] < opened.log.epoch:
+        return {partition: manifest.range_of(partition)[2] for partition in partitions}
+    bounds = await patiently(lambda: opened.log.bounds(partitions))
+    return {partition: held.start for partition, held in bounds.items()}
+
+
+async def _advance_watermarks(opened: Opened, manifest: Manifest, starts: dict[int, int]) -> list[str]:
+    notes, epoch = [], manifest.content["epoch"]
+    for partition, start in starts.items():
+        first, _, end = manifest.range_of(partition)
+        watermark = await patiently(partial(opened.store.watermark, epoch, partition))
+        stored = offset_behind(watermark, epoch)
+        through = min(start, end)
+        if first > stored and through > first:
+            notes.append(f"Partition {partition}: offsets {stored} to {first - 1} are in neither export nor store.")
+        elif through > stored:
+            advance = partial(opened.store.advance_watermark, epoch, partition, first_position(epoch) + through - 1)
+            await patiently(advance)
+    return notes

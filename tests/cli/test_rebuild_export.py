@@ -1,0 +1,149 @@
+"""A store out of an export and what is left of the log: the same pages, and every way it can go wrong is said."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from livecomments.cli.export import ExportPlan, Manifest, export
+from livecomments.cli.opened import Opened, opened
+from livecomments.cli.rebuild import rebuild
+from livecomments.cli.rebuild_export import store_export, verify_export
+from livecomments.cli.verify import verify
+from livecomments.log.interface import Bounds, OffsetUnavailable, Slice
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES, EmbeddedStore
+from livecomments.store.interface import CommentStore, Row
+from schemas.errors import StartRefused
+from schemas.positions import BEFORE_EVERYTHING, first_position
+from tests.cli.installation import append, comment, deletion, installation, make_file, run
+from tests.cli.test_rebuild import VIDEOS, fill
+
+QUIET = Console(quiet=True)
+
+
+class Retained:
+    """A log whose oldest offsets of each partition are gone."""
+
+    def __init__(self, found: Opened, start: int) -> None:
+        self._log = found.log
+        self._start = start
+
+    async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        bounds = await self._log.bounds(partitions)
+        return {partition: Bounds(min(self._start, held.end), held.end) for partition, held in bounds.items()}
+
+    async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
+        if start < self._start:
+            raise OffsetUnavailable("gone")
+        return await self._log.read(partition, start, end, limit)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+
+@asynccontextmanager
+async def retained(found: Opened, directory: Path, start: int) -> AsyncIterator[Opened]:
+    """The same log without its beginning, and an empty store."""
+    async with DurableFile(directory, TABLES) as file, EmbeddedStore(file) as store:
+        yield Opened(found.topic, Retained(found, start), found.dead_letter_log, store)  # type: ignore[arg-type]  # it delegates the rest
+
+
+async def shown(store: CommentStore) -> list[tuple[int, bytes]]:
+    """Everything that readers could see."""
+    rows: list[Row] = []
+    for video in VIDEOS:
+        rows += (await store.read(video, BEFORE_EVERYTHING, first_position(2), 10_000, descending=False)).rows
+    return [(row.position, row.value) for row in rows if row.is_shown]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+async def test_what_the_log_lost_comes_from_the_export(tmp_path: Path, form: str) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found)
+        directory = tmp_path / "export"
+        await export(found, QUIET, ExportPlan(directory, form, part_comments_max=100))
+        await fill(found, 100, since=10_000)
+        await append(found, [deletion(VIDEOS[0], 30)])  # of a comment that comes from the export
+        await rebuild(found, QUIET)
+        async with retained(found, tmp_path / "new", 40) as left:
+            notes, judge = await store_export(left, QUIET, directory)
+            assert notes == []
+            done = await rebuild(left, QUIET, judge=judge)
+            assert done.whole
+            assert done.notes == []
+            assert await shown(left.store) == await shown(found.store)
+            assert (await verify_export(left, QUIET, directory)).ok
+            assert (await verify_export(found, QUIET, directory)).ok
+            findings = await verify(left, QUIET)
+            assert findings.ok, findings.shown
+            await store_export(left, QUIET, directory)
+            assert await shown(left.store) == await shown(found.store)
+        async with retained(found, tmp_path / "none", 40) as left:
+            done = await rebuild(left, QUIET)
+            assert any("the log begins at offset 40" in note for note in done.notes)
+            findings = await verify_export(left, QUIET, directory)
+            assert findings.counts["not stored"] > 50
+
+
+async def test_a_hole_between_export_and_log_is_said(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found, 200)
+        directory = tmp_path / "export"
+        manifest = await export(found, QUIET, ExportPlan(directory, "jsonl"))
+        ends = {partition: manifest.range_of(partition)[2] for partition in range(8)}
+        await fill(found, 400)
+        async with retained(found, tmp_path / "new", max(ends.values()) + 5) as left:
+            await store_export(left, QUIET, directory)
+            done = await rebuild(left, QUIET)
+            assert not done.whole
+            assert any("are in neither log nor store" in note for note in done.notes)
+
+
+async def test_an_export_that_was_touched_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEOS[0], number) for number in range(20)])
+        directory = tmp_path / "export"
+        manifest = await export(found, QUIET, ExportPlan(directory, "jsonl"))
+        (_, path), *_ = manifest.files()
+        content = path.read_bytes()
+        for changed in (content.replace(b"number 3", b"number 4"), content[:-40], b"", content + content):
+            path.write_bytes(changed)
+            async with retained(found, tmp_path / "new", 10) as left:
+                with pytest.raises(StartRefused, match="changed or cut"):
+                    await store_export(left, QUIET, directory)
+                assert await shown(left.store) == []
+        path.write_bytes(content)
+        manifest.content["finished"] = False
+        manifest.save()
+        with pytest.raises(StartRefused, match="no whole export"):
+            await store_export(found, QUIET, directory)
+        with pytest.raises(StartRefused, match="no whole export"):
+            await store_export(found, QUIET, tmp_path / "nothing")
+        csv = await export(found, QUIET, ExportPlan(tmp_path / "csv", "csv"))
+        assert isinstance(csv, Manifest)
+        with pytest.raises(StartRefused, match="whole comments"):
+            await store_export(found, QUIET, tmp_path / "csv")
+    run(settings, ["verify", "--export", str(directory)], code=2)
+
+
+async def test_a_row_beside_the_export_is_a_difference(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEOS[0], number) for number in range(9)])
+        await rebuild(found, QUIET)
+        await append(found, [deletion(VIDEOS[0], 4)])
+        await export(found, QUIET, ExportPlan(tmp_path / "export", "jsonl"))
+    said = run(settings, ["verify", "--export", str(tmp_path / "export")], code=1)
+    assert "1 stored, and not in the export" in said
+    assert "records stored" in run(settings, ["rebuild", "--from-export", str(tmp_path / "export")])
+    assert "no difference" in run(settings, ["verify", "--export", str(tmp_path / "export")])
