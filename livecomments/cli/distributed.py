@@ -37,7 +37,7 @@ from livecomments.runtime.lifecycle import DrainingServer, listening_socket
 from livecomments.runtime.settings import Settings
 from livecomments.store.away import AwayStore
 from livecomments.store.cql import CqlStore
-from livecomments.store.interface import CommentStore
+from livecomments.store.interface import CommentStore, Lifetime
 from streams.dead_letters import DeadLetters
 from streams.faust_runner import FaustRunner
 from streams.job import Job
@@ -59,7 +59,12 @@ def kafka_log(settings: Settings, topic: str) -> KafkaLog:
 
 def cql_store(settings: Settings) -> CqlStore:
     """The configured CQL store."""
-    return CqlStore(settings.cql, keyspace=settings.cql_keyspace, datacenter=settings.cql_datacenter)
+    return CqlStore(
+        settings.cql,
+        keyspace=settings.cql_keyspace,
+        datacenter=settings.cql_datacenter,
+        lifetime=Lifetime(settings.store_ttl_s),
+    )
 
 
 async def serve_gateway(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:

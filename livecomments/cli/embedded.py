@@ -35,6 +35,7 @@ from livecomments.runtime.lifecycle import DrainingServer
 from livecomments.runtime.settings import Settings
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import Lifetime
 from streams.dead_letters import DeadLetters
 from streams.loop import PersistLoop
 
@@ -65,7 +66,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         EmbeddedLog(file, topic, settings.epoch, settings.partitions) as log,
         EmbeddedLog(file, DEAD_LETTER_TOPIC, settings.epoch, 1) as dead_letter_log,
         EmbeddedLog(file, REVOCATIONS_TOPIC, settings.epoch, 1) as revocations_log,
-        EmbeddedStore(file) as store,
+        EmbeddedStore(file, lifetime=Lifetime(settings.store_ttl_s)) as store,
     ):
         dead_letters = DeadLetters(dead_letter_log, topic)
         follower = make_follower(log, settings, seams)

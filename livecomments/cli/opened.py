@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from livecomments.cli.parts import DEAD_LETTER_TOPIC
 from livecomments.log.embedded import TABLES as LOG_TABLES
@@ -13,7 +13,7 @@ from livecomments.runtime.settings import Settings
 from livecomments.store.away import AwayStore
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
-from livecomments.store.interface import CommentStore
+from livecomments.store.interface import CommentStore, Lifetime
 from schemas.errors import StartRefused
 
 
@@ -25,6 +25,8 @@ class Opened:
     log: CommentLog
     dead_letter_log: CommentLog
     store: CommentStore
+    lifetime: Lifetime = field(default_factory=Lifetime)
+    """That of the store's rows: what is older is missing in it."""
 
 
 @asynccontextmanager
@@ -47,7 +49,7 @@ async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterat
             store: CommentStore = AwayStore(lambda: cql_store(settings))
             if needs_store:
                 store = await stack.enter_async_context(cql_store(settings))
-            yield Opened(topic, log, letters, store)
+            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
             return
         if not (settings.data_dir / FILE_NAME).exists():
             raise StartRefused(
@@ -58,4 +60,6 @@ async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterat
         logs = [
             await stack.enter_async_context(EmbeddedLog(file, name, settings.epoch, count)) for name, count in embedded
         ]
-        yield Opened(topic, logs[0], logs[1], await stack.enter_async_context(EmbeddedStore(file)))
+        lifetime = Lifetime(settings.store_ttl_s)
+        store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime))
+        yield Opened(topic, logs[0], logs[1], store, lifetime)

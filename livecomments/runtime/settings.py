@@ -40,6 +40,7 @@ class Settings:
     cql: str = _setting("", "CQL contact points (host:port, comma-separated). Empty: the embedded store.")
     cql_keyspace: str = _setting("livecomments", "Keyspace of the store.")
     cql_datacenter: str = _setting("datacenter1", "Local datacenter of the CQL driver's load balancing.")
+    store_ttl_s: int = _setting(0, "Life of a stored comment from its append on, seconds; 0: for ever.")
     replicas: int = _setting(3, "Replicas of topics and keyspace: a 201 is on a majority of them.")
     epoch: int = _setting(1, "Generation of the comments topic: its name is comments-<epoch>.")
     partitions: int = _setting(8, "Partitions of the embedded log, fixed when its file is made.")
@@ -107,6 +108,11 @@ class Settings:
             ("port", 0 <= self.port <= 65_535, "must be 0 to 65535"),
             ("internal_port", 0 <= self.internal_port <= 65_535, "must be 0 to 65535"),
             ("replicas", 1 <= self.replicas <= 9, "must be 1 to 9"),
+            (
+                "store_ttl_s",
+                self.store_ttl_s == 0 or 3_600 <= self.store_ttl_s <= 315_360_000,
+                "must be 0, or an hour to ten years; longer than the topic keeps records",
+            ),
             ("epoch", 1 <= self.epoch <= EPOCH_MAX, f"must be 1 to {EPOCH_MAX}"),
             ("partitions", 1 <= self.partitions <= 1_024, "must be 1 to 1024"),
             (

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from livecomments.store.cql_session import REQUEST_TIMEOUT_S, UNSET, Bound, CqlSession, checked_keyspace, open_session
-from livecomments.store.interface import BUCKET_BITS, Row, StoredSlice
+from livecomments.store.interface import BUCKET_BITS, Lifetime, Row, StoredSlice
 from livecomments.store.migrations import refuse_other_schema
 from livecomments.store.waves import read_in_waves
 from schemas.positions import BEFORE_EVERYTHING
@@ -64,8 +64,8 @@ _TEXTS: Final = _Statements(
     index="INSERT INTO $.buckets_by_video (video_id, bucket) VALUES (?, ?) USING TIMESTAMP ?",
     insert="INSERT INTO $.records_by_video "
     "(video_id, bucket, position, kind, author_id, value, appended_at_ms, target) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
-    delete_target="UPDATE $.records_by_video USING TIMESTAMP ? SET deleted = true, value = ? "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+    delete_target="UPDATE $.records_by_video USING TIMESTAMP ? AND TTL ? SET deleted = true, value = ? "
     "WHERE video_id = ? AND bucket = ? AND position = ?",
     buckets_up=_INDEX + " ORDER BY bucket ASC LIMIT ?",
     buckets_down=_INDEX + " ORDER BY bucket DESC LIMIT ?",
@@ -87,6 +87,7 @@ class CqlStore:
         datacenter: the data centre of this process; reads and writes need a quorum of its replicas.
         bucket_bits: as given to `migrate`.
         request_timeout_s: after which a request counts as lost; its outcome is then unknown, and repeating it is safe.
+        lifetime: how long rows are kept; the index of buckets is kept for ever.
     """
 
     def __init__(
@@ -97,12 +98,14 @@ class CqlStore:
         datacenter: str,
         bucket_bits: int = BUCKET_BITS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        lifetime: Lifetime | None = None,
     ) -> None:
         self._contact_points = contact_points
         self._keyspace = checked_keyspace(keyspace)
         self._datacenter = datacenter
         self._bits = bucket_bits
         self._request_timeout_s = request_timeout_s
+        self._lifetime = lifetime or Lifetime()
         self._session: CqlSession | None = None
         self._reading = asyncio.Semaphore(CONCURRENT_MAX)
         self._writing = asyncio.Semaphore(CONCURRENT_MAX)
@@ -184,12 +187,17 @@ class CqlStore:
 
     def _by_bucket(self, rows: Sequence[Row]) -> dict[Bucket, _Partition]:
         insert, delete_target, bits = self._statements.insert, self._statements.delete_target, self._bits
+        lifetime = self._lifetime
         partitions: dict[Bucket, _Partition] = {}
         for video_id, position, kind, author_id, value, appended_at_ms, target, _ in rows:
+            left_s = lifetime.left_s(appended_at_ms)
+            if left_s is None:
+                continue  # and its target is older still
             bucket = position >> bits
             columns = (
-                video_id, bucket, position, kind.decode(), author_id, value, appended_at_ms, target or UNSET, position,
-            )  # fmt: skip
+                *(video_id, bucket, position, kind.decode(), author_id, value, appended_at_ms, target or UNSET),
+                *(position, left_s),
+            )
             if (video_id, bucket) not in partitions:
                 partitions[video_id, bucket] = _Partition(position, [])
             partitions[video_id, bucket].statements.append(Bound(insert, columns, len(value)))
@@ -197,7 +205,8 @@ class CqlStore:
                 bucket = target >> bits
                 if (video_id, bucket) not in partitions:
                     partitions[video_id, bucket] = _Partition(position, [])
-                deleting = Bound(delete_target, (position, b"", video_id, bucket, target))
+                mark_left_s = lifetime.mark_left_s(appended_at_ms)
+                deleting = Bound(delete_target, (position, mark_left_s, b"", video_id, bucket, target))
                 partitions[video_id, bucket].statements.append(deleting)
         return partitions
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from livecomments.runtime.durable import DurableFile, FileUnavailable, Work
-from livecomments.store.interface import BUCKET_BITS, Row, StoredSlice, StoreUnavailable
+from livecomments.store.interface import BUCKET_BITS, Lifetime, Row, StoredSlice, StoreUnavailable
 from livecomments.store.waves import read_in_waves
 from schemas.errors import StartRefused
 from schemas.positions import BEFORE_EVERYTHING
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS store_watermarks (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS store_layout (bucket_bits INTEGER NOT NULL);
 """
-"""A row without `kind` was written by a delete whose target has not arrived."""
+"""A row without `kind` and `appended_at_ms` was written by a delete whose target has not arrived."""
 
 _INSERT: Final = """
 INSERT INTO store_records (video_id, bucket, position, kind, author_id, value, appended_at_ms, target)
@@ -54,6 +54,7 @@ _DELETE_TARGET: Final = """
 INSERT INTO store_records (video_id, bucket, position, value, deleted) VALUES (?, ?, ?, x'', 1)
 ON CONFLICT DO UPDATE SET value = x'', deleted = 1
 """
+_REMOVE_EXPIRED: Final = "DELETE FROM store_records WHERE appended_at_ms <= ?"
 _COLUMNS: Final = "video_id, position, kind, author_id, value, appended_at_ms, target, deleted"
 
 T = TypeVar("T")
@@ -62,10 +63,12 @@ T = TypeVar("T")
 class EmbeddedStore:
     """The store in a `DurableFile` that was opened with `TABLES`. Enter it before use; the file stays its owner's.
 
-    `bucket_bits` other than the default are for comparing layouts; a file keeps those of its first opening.
+    `bucket_bits` other than the default are for comparing layouts; a file keeps those of its first opening. Rows whose
+    `lifetime` is over are not read any more, and are removed when the store is entered.
     """
 
-    def __init__(self, file: DurableFile, *, bucket_bits: int = BUCKET_BITS) -> None:
+    def __init__(self, file: DurableFile, *, bucket_bits: int = BUCKET_BITS, lifetime: Lifetime | None = None) -> None:
+        self._lifetime = lifetime or Lifetime()
         self._file = file
         self._bucket_bits = bucket_bits
 
@@ -77,6 +80,9 @@ class EmbeddedStore:
                 f"The store was made with {bits} bucket bits, this livecomments uses {self._bucket_bits}. "
                 "Use the livecomments that made it, or another --data-dir."
             )
+        if self._lifetime.ttl_s:
+            expired = (self._lifetime.expired_before_ms,)
+            await self._write(lambda connection: connection.execute(_REMOVE_EXPIRED, expired))
         return self
 
     async def __aexit__(
@@ -85,8 +91,9 @@ class EmbeddedStore:
         await self.aclose()
 
     async def write(self, rows: Sequence[Row]) -> None:
-        if rows:
-            await self._write(lambda connection: _upsert(connection, rows, self._bucket_bits))
+        kept = [row for row in rows if self._lifetime.left_s(row.appended_at_ms) is not None]
+        if kept:
+            await self._write(lambda connection: _upsert(connection, kept, self._bucket_bits))
 
     async def watermark(self, epoch: int, partition: int) -> int:
         text = "SELECT position FROM store_watermarks WHERE epoch = ? AND partition = ?"
@@ -104,15 +111,17 @@ class EmbeddedStore:
         """  # noqa: S608 (order is one of two words)
         bucket_rows = f"""
             SELECT {_COLUMNS} FROM store_records
-            WHERE video_id = ? AND bucket = ? AND position > ? AND position <= ? AND kind IS NOT NULL
+            WHERE video_id = ? AND bucket = ? AND position > ? AND position <= ? AND appended_at_ms > ?
             ORDER BY position {order} LIMIT ?
         """  # noqa: S608 (order is one of two words)
+
+        expired = self._lifetime.expired_before_ms
 
         async def list_buckets(first: int, last: int, limit: int) -> list[int]:
             return [bucket for (bucket,) in await self._rows(index, (video_id, first, last, limit))]
 
         async def read_bucket(bucket: int, limit: int) -> list[Row]:
-            found = await self._rows(bucket_rows, (video_id, bucket, after, through, limit))
+            found = await self._rows(bucket_rows, (video_id, bucket, after, through, expired, limit))
             return [_row(columns) for columns in found]
 
         return await read_in_waves(
@@ -122,9 +131,10 @@ class EmbeddedStore:
     async def read_one(self, video_id: str, position: int) -> Row | None:
         text = f"""
             SELECT {_COLUMNS} FROM store_records
-            WHERE video_id = ? AND bucket = ? AND position = ? AND kind IS NOT NULL
+            WHERE video_id = ? AND bucket = ? AND position = ? AND appended_at_ms > ?
         """  # noqa: S608 (a constant)
-        found = await self._rows(text, (video_id, position >> self._bucket_bits, position))
+        place = (video_id, position >> self._bucket_bits, position)
+        found = await self._rows(text, (*place, self._lifetime.expired_before_ms))
         return _row(found[0]) if found else None
 
     async def aclose(self) -> None:

@@ -5,7 +5,8 @@ timestamp is the position of the record that writes, so order never depends on a
 writes two rows: its own, and on its target `deleted` with an empty value, which no replay of the target undoes.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from schemas.errors import Unavailable
@@ -13,6 +14,10 @@ from schemas.events import COMMENT_CREATED
 
 BUCKET_BITS: Final = 20
 """A bucket holds at most a million positions, so a hot video cannot make a partition of the store without bound."""
+
+
+_CLOCKS_DIFFER_S: Final = 86_400
+_NEVER_MS: Final = -(1 << 62)
 
 
 class StoreUnavailable(Unavailable):
@@ -49,8 +54,33 @@ class StoredSlice(NamedTuple):
     examined: int
 
 
-def bucket_of(position: int) -> int:
-    return position >> BUCKET_BITS
+class Lifetime:
+    """How long rows are kept: each until `ttl_s` after its record was appended, whenever it is written. 0: for ever.
+
+    A replay of an old record is given only the rest, or is not written at all, so that it never outlives what deleted
+    it: what a delete writes on its target is kept a day longer, for clocks that differ. A record from the future is as
+    old as one of now: servers refuse rows that expire too late (Cassandra, from 2038 on).
+    """
+
+    def __init__(self, ttl_s: int = 0, clock: Callable[[], float] = time.time) -> None:
+        self.ttl_s = ttl_s
+        self._clock = clock
+
+    @property
+    def expired_before_ms(self) -> int:
+        """A record appended at this time or earlier is expired, Unix milliseconds."""
+        return int((self._clock() - self.ttl_s) * 1000) if self.ttl_s else _NEVER_MS
+
+    def left_s(self, appended_at_ms: int) -> int | None:
+        """Seconds that a row written now is kept; 0 is for ever, None is not at all."""
+        if not self.ttl_s:
+            return 0
+        left_s = (appended_at_ms - self.expired_before_ms) // 1000
+        return min(left_s, self.ttl_s) if left_s > 0 else None
+
+    def mark_left_s(self, appended_at_ms: int) -> int:
+        """Seconds that the mark of a delete that is not expired is kept on its target; 0 is for ever."""
+        return (self.left_s(appended_at_ms) or 0) + _CLOCKS_DIFFER_S if self.ttl_s else 0
 
 
 class CommentStore(Protocol):
@@ -80,9 +110,10 @@ class CommentStore(Protocol):
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         """Up to `limit` rows of every kind with after < position ≤ through; newest first when `descending`.
 
-        Rows that a delete wrote before their own record arrived are left out. With fewer rows than `limit` the whole
-        range was examined: `examined` is then `through` (ascending) or `after + 1` (descending). An empty range, or a
-        limit of 0, examines nothing: `examined` is `after` (ascending) or `through + 1` (descending).
+        Rows that a delete wrote before their own record arrived are left out. With fewer rows than `limit` the range
+        was examined as far as `examined` says: all of it, `through` (ascending) or `after + 1` (descending), unless
+        very many buckets of the video are empty; read on from there. An empty range, or a limit of 0, examines nothing:
+        `examined` is `after` (ascending) or `through + 1` (descending).
 
         Raises:
             StoreUnavailable

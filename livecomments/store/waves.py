@@ -13,6 +13,9 @@ from livecomments.store.interface import Row, StoredSlice
 
 WAVE_MAX: Final = 8
 """Buckets read at once: measured, 8 in parallel cost half of 8 in a row, and 24 only lengthen the tail."""
+BUCKETS_MAX: Final = 256
+"""Read for one slice. The index keeps buckets whose rows have all expired; over very many of those a slice ends early,
+and says how far it came."""
 LISTED_MAX: Final = 64
 """Entries of the index read at once; a video that never ends has tens of thousands."""
 
@@ -38,7 +41,7 @@ async def read_in_waves(
     waiting: deque[int] = deque()
     listed_all = after >= through
     rows: list[Row] = []
-    width = 1
+    width, left = 1, BUCKETS_MAX
     while len(rows) < limit:
         if not waiting and not listed_all:
             waiting.extend(await list_buckets(first, last, LISTED_MAX))
@@ -49,7 +52,10 @@ async def read_in_waves(
                 first = waiting[-1] + 1
         if not waiting:
             break
-        wave = [waiting.popleft() for _ in range(min(width, len(waiting)))]
+        if not left:
+            return StoredSlice(rows, _behind(waiting[0], after, through, bucket_bits, descending=descending))
+        wave = [waiting.popleft() for _ in range(min(width, len(waiting), left))]
+        left -= len(wave)
         for found in await _all(read_bucket(bucket, limit - len(rows)) for bucket in wave):
             rows += found
         width = min(width * 2, WAVE_MAX)
@@ -65,6 +71,11 @@ async def _all(reads: Iterable[Awaitable[list[Row]]]) -> list[list[Row]]:
             raise result
         found.append(result)
     return found
+
+
+def _behind(bucket: int, after: int, through: int, bucket_bits: int, *, descending: bool) -> int:
+    """What was examined, when this bucket is the next to be read."""
+    return max((bucket + 1) << bucket_bits, after + 1) if descending else min((bucket << bucket_bits) - 1, through)
 
 
 def _examined(rows: list[Row], after: int, through: int, limit: int, *, descending: bool) -> int:

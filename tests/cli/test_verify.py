@@ -1,5 +1,6 @@
 """Verify: agrees with a store that is right, and sees everything that can be wrong with one."""
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from livecomments.cli.verify import (
     sampled,
     verify,
 )
-from livecomments.store.interface import Row
+from livecomments.store.interface import Lifetime, Row
 from schemas.events import COMMENT_CREATED, COMMENT_DELETED
 from schemas.partitions import partition_of
 from schemas.positions import first_position
@@ -116,3 +117,17 @@ def test_a_sample_is_a_share_of_the_videos_and_the_same_again() -> None:
     assert some == [video for video in videos if sampled(0.1)(video)]
     assert all(sampled(1.0)(video) for video in videos)
     assert not any(sampled(0.0)(video) for video in videos)
+
+
+async def test_what_expired_is_not_missed(tmp_path: Path) -> None:
+    settings = installation(tmp_path, store_ttl_s=3_600)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEO, number) for number in range(5)])
+        held = (await found.log.bounds([HOME]))[HOME]
+        await found.store.advance_watermark(1, HOME, first_position(1) + held.end - 1)
+        assert (await verify(found, QUIET)).counts[NOT_STORED] == 5
+        for hours, missing in ((0.9, 5), (0.99, 0), (2, 0)):
+            later = Lifetime(3_600, clock=lambda hours=hours: time.time() + hours * 3_600)  # type: ignore[misc]  # bound now
+            findings = await verify(Opened(found.topic, found.log, found.dead_letter_log, found.store, later), QUIET)
+            assert findings.counts[NOT_STORED] == missing

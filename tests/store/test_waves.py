@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from livecomments.store.interface import BUCKET_BITS, Row
-from livecomments.store.waves import LISTED_MAX, WAVE_MAX, read_in_waves
+from livecomments.store.interface import BUCKET_BITS, Row, StoredSlice
+from livecomments.store.waves import BUCKETS_MAX, LISTED_MAX, WAVE_MAX, read_in_waves
 from tests.store.examples import BUCKET, comment
 
 
@@ -34,16 +34,18 @@ class Shelves:
         return sorted(self.buckets[bucket], key=lambda row: row.position, reverse=self.descending)[:limit]
 
     async def slice(self, limit: int, first: int = 0, last: int = 10**6) -> list[Row]:
-        found = await read_in_waves(
+        return (await self.whole_slice(limit, first * BUCKET - 1, last * BUCKET)).rows
+
+    async def whole_slice(self, limit: int, after: int, through: int) -> StoredSlice:
+        return await read_in_waves(
             self.list_buckets,
             self.read_bucket,
-            first * BUCKET - 1,
-            last * BUCKET,
+            after,
+            through,
             limit,
             bucket_bits=BUCKET_BITS,
             descending=self.descending,
         )
-        return found.rows
 
 
 def a_row_a_bucket(buckets: range) -> dict[int, list[Row]]:
@@ -80,6 +82,32 @@ async def test_a_long_index_is_read_in_parts() -> None:
         assert len(await shelves.slice(10**6)) == count
         assert sorted(shelves.read) == list(range(count))
         assert shelves.listed == 3
+
+
+async def test_over_very_many_empty_buckets_a_slice_ends_early_and_says_how_far_it_came() -> None:
+    count = 3 * BUCKETS_MAX + 7
+    buckets: dict[int, list[Row]] = {bucket: [] for bucket in range(1, count)}
+    oldest, newest = comment("video", 0), comment("video", count * BUCKET)
+    buckets |= {0: [oldest], count: [newest]}
+    for descending, last in ((False, newest), (True, oldest)):
+        shelves = Shelves(buckets, descending=descending)
+        after, through, slices, rows = -1, count * BUCKET + 3, 0, list[Row]()
+        while after < through:
+            before = len(shelves.read)
+            found = await shelves.whole_slice(5, after, through)
+            assert len(shelves.read) - before <= BUCKETS_MAX
+            rows += found.rows
+            slices += 1
+            if descending:
+                assert after < found.examined <= through
+                through = found.examined - 1
+            else:
+                assert after < found.examined <= through
+                after = found.examined
+        assert slices == 4
+        assert sorted(shelves.read) == sorted(buckets)  # each once, and none passed over
+        assert rows[-1] == last
+        assert len(rows) == 2
 
 
 async def test_a_failing_read_is_raised_after_the_others_of_its_wave_ended() -> None:
