@@ -23,8 +23,10 @@ from gateway.calls import (
 )
 from gateway.identity import Session, Tokens
 from gateway.openapi import docs_page, openapi
+from gateway.owning import Owning
 from gateway.posting import Posting
 from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAGE_SIZE, SORT, VIDEO_TIME_MS, json_body
+from gateway.video_endpoints import video_endpoints
 from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
 from schemas.events import timestamp
@@ -45,6 +47,15 @@ _NOT_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "no
 
 def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[Route]:
     """All routes of a gateway made of these parts."""
+    return call_routes(
+        comment_endpoints(history, posting, tokens)
+        | session_endpoints(tokens)
+        | video_endpoints(Owning(history, posting), tokens)
+    )
+
+
+def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
+    """An endpoint for each call about comments."""
 
     async def post_comment(request: Request) -> Response:
         video_id = _video_id(request)
@@ -82,6 +93,17 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
         await posting.delete(video_id, request.path_params["comment_id"], identity)
         return Response(status_code=204)
 
+    return {
+        POST_COMMENT: post_comment,
+        READ_PAGE: read_page,
+        READ_COMMENT: read_comment,
+        DELETE_COMMENT: delete_comment,
+    }
+
+
+def session_endpoints(tokens: Tokens) -> dict[Call, Endpoint]:
+    """An endpoint for each call about sessions."""
+
     async def open_session(request: Request) -> Response:
         return _json(_session(tokens.open_session(DISPLAY_NAME.required_of(await json_body(request)))), 201)
 
@@ -92,23 +114,13 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
         await tokens.end_session(tokens.identify(request.headers.get("authorization")))
         return Response(status_code=204)
 
-    return call_routes(
-        {
-            POST_COMMENT: post_comment,
-            READ_PAGE: read_page,
-            READ_COMMENT: read_comment,
-            DELETE_COMMENT: delete_comment,
-            OPEN_SESSION: open_session,
-            RENEW_SESSION: renew_session,
-            END_SESSION: end_session,
-        }
-    )
+    return {OPEN_SESSION: open_session, RENEW_SESSION: renew_session, END_SESSION: end_session}
 
 
 def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
     """A route for each call of the table; `endpoints` has one for each of them."""
     assert endpoints.keys() == set(CALLS)
-    names = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id}"}
+    names = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id:path}"}
     routes = []
     for call, endpoint in endpoints.items():
         path = call.path

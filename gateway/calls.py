@@ -9,7 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.kinds import Member, Parameter, Schema
-from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAGE_SIZE, SORT, VIDEO_TIME_MS
+from gateway.requests import (
+    CURSOR,
+    DELETE_LAST_S,
+    DISPLAY_NAME,
+    IDEMPOTENCY_KEY,
+    MAX_COMMENTS_PER_S,
+    MESSAGE,
+    PAGE_SIZE,
+    SLOW_MODE_S,
+    SORT,
+    STATE,
+    TITLE,
+    VIDEO_TIME_MS,
+    WHO_MAY_COMMENT,
+)
 from livecomments.runtime.problems import STATUS
 
 _BODY: Final = ("invalid_json", "body_too_large", "body_timeout", "unsupported_media_type")
@@ -61,6 +75,7 @@ POST_COMMENT: Final = Call(
     {201: "comment"},
     (
         *("invalid_video_id", "invalid_idempotency_key", "text_not_unicode", "message_empty", "message_too_long"),
+        *("banned", "not_allowed_to_comment", "video_not_found"),
         *("idempotency_conflict", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
     ),
     (IDEMPOTENCY_KEY,),
@@ -128,8 +143,52 @@ END_SESSION: Final = Call(
     (*_TOKEN, *_APPEND),
     takes_token=True,
 )
+PUT_VIDEO: Final = Call(
+    "PUT",
+    "/videos/{videoId}",
+    "putVideo",
+    "Set a video",
+    "Takes the role own. What is absent is set to its default, except the state. It holds in the order of the "
+    "comments: whoever wrote before the end has written.",
+    {200: "video"},
+    ("invalid_video_id", "role_missing", *_BODY, *_TOKEN, *_APPEND),
+    (),
+    (STATE, TITLE, WHO_MAY_COMMENT, SLOW_MODE_S, MAX_COMMENTS_PER_S),
+    takes_token=True,
+)
+GET_VIDEO: Final = Call(
+    "GET",
+    "/videos/{videoId}",
+    "readVideo",
+    "Read what is set of a video",
+    "404 if nothing was ever set.",
+    {200: "video"},
+    ("invalid_video_id", "video_not_found", *_READ),
+)
+BAN: Final = Call(
+    "PUT",
+    "/videos/{videoId}/bans/{userId}",
+    "banUser",
+    "Ban a person from a video",
+    "Takes the role moderate. They cannot write under it any more, on any gateway, a moment later.",
+    {204: None},
+    ("invalid_video_id", "invalid_user_id", "invalid_delete_last", "role_missing", *_TOKEN, *_READ, *_APPEND),
+    (DELETE_LAST_S,),
+    takes_token=True,
+)
+UNBAN: Final = Call(
+    "DELETE",
+    "/videos/{videoId}/bans/{userId}",
+    "unbanUser",
+    "Let a person write again",
+    "Takes the role moderate.",
+    {204: None},
+    ("invalid_video_id", "invalid_user_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
+    takes_token=True,
+)
 CALLS: Final = (
     *(POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT),
     *(OPEN_SESSION, RENEW_SESSION, END_SESSION),
+    *(PUT_VIDEO, GET_VIDEO, BAN, UNBAN),
 )
 """All that the gateway answers; the stream is the edge's."""

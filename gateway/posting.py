@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from gateway.facts import MODERATE, VideoNotFoundRejected
 from gateway.identity import Identity
+from gateway.videos import Videos
 from livecomments.history.reading import History
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, OffsetUnavailable
 from livecomments.log.partition import FollowedPartition
@@ -19,8 +21,6 @@ from schemas.judge import Kind, Verdict
 from schemas.positions import COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
 from schemas.render import render_comment
 from schemas.window import Occurrence
-
-_MODERATE: Final = "moderate"
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
@@ -62,9 +62,17 @@ class Posting:
     """Writes of one gateway. `timeout_s`: from append to verdict; `in_flight_max`: appends under way at once."""
 
     def __init__(
-        self, history: History, *, timeout_s: float, in_flight_max: int, clock: Callable[[], float] = time.monotonic
+        self,
+        history: History,
+        *,
+        timeout_s: float,
+        in_flight_max: int,
+        only_registered: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.videos = Videos(history)
         self._history = history
+        self._only_registered = only_registered
         self._log = history.follower.log
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
@@ -77,7 +85,8 @@ class Posting:
         """Append a comment; returns its public JSON. A retry with its key returns the first one's.
 
         Raises:
-            KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected: nothing was written.
+            KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
+            VideoNotFoundRejected: nothing was written.
             AppendUnavailable, PartitionUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
         """
@@ -96,9 +105,8 @@ class Posting:
             )
             if before is not None:
                 return await self._surviving(followed, video_id, record, before)
-        if followed.window.is_ended(video_id, followed.next_offset):
-            raise VideoEndedRejected(_ENDED)
-        offset, verdict = await self._append(followed, record)
+        await self._check(followed, video_id, identity)
+        offset, verdict = await self.append(followed, record)
         if verdict.kind is Kind.DUPLICATE:
             assert verdict.survivor is not None
             return await self._surviving(followed, video_id, record, verdict.survivor)
@@ -107,6 +115,15 @@ class Posting:
         assert verdict.kind is Kind.ACCEPTED, verdict.reason
         _comments.labels("created").inc()
         return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
+
+    async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity) -> None:
+        """Whether this person may write here now. Only the verdict on the record is certain that it was not over."""
+        facts = await self.videos.facts(video_id)
+        if facts.is_ended or followed.window.is_ended(video_id, followed.next_offset):
+            raise VideoEndedRejected(_ENDED)
+        if self._only_registered and not facts.is_known:
+            raise VideoNotFoundRejected("There is no such video here.")
+        facts.check_writer(identity)
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
         """A comment's public JSON and its author's id.
@@ -133,11 +150,16 @@ class Posting:
             _, author_id = await self.find(video_id, id_text)
         except CommentDeletedRejected:
             return
-        if author_id != identity.author.id and _MODERATE not in identity.roles:
+        if author_id != identity.author.id and MODERATE not in identity.roles:
             raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
-        await self._append(self._history.home(video_id), comment_deleted(video_id, id_text, identity.author.id))
+        await self.append(self._history.home(video_id), comment_deleted(video_id, id_text, identity.author.id))
 
-    async def _append(self, followed: FollowedPartition, record: NewRecord) -> tuple[int, Verdict]:
+    async def append(self, followed: FollowedPartition, record: NewRecord) -> tuple[int, Verdict]:
+        """Append and wait for the verdict; the record's offset with it.
+
+        Raises:
+            AppendUnavailable: not written. AppendUnknown: maybe written.
+        """
         if self._in_flight >= self._in_flight_max:
             raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
         self._in_flight += 1

@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from gateway.facts import EVERYONE, MEMBERS, MODERATORS
 from gateway.kinds import BodyRejected, Choice, Member, Parameter, Pattern, Text, Whole
 from schemas.errors import Rejected
 from schemas.limits import (
@@ -57,6 +58,12 @@ class SortRejected(Rejected):
     code = "invalid_sort"
 
 
+class DeleteLastRejected(Rejected):
+    """Not a number in range."""
+
+    code = "invalid_delete_last"
+
+
 MESSAGE: Final = Member("message", Text(MESSAGE_BYTES_MAX), "What is said, 1 to 500 characters.", is_required=True)
 VIDEO_TIME_MS: Final = Member(
     "videoTimeMs", Whole(0, VIDEO_TIME_MS_MAX), "Where in the video it belongs, milliseconds from its beginning."
@@ -72,7 +79,7 @@ IDEMPOTENCY_KEY: Final = Parameter(
     IdempotencyKeyRejected,
 )
 CURSOR: Final = Parameter(
-    "cursor", "query", Text(COMMENT_ID_CHARS, r"^[0-9a-v]{16}$"), "Exclusive; a page's nextCursor.", CursorRejected
+    "cursor", "query", Text(COMMENT_ID_CHARS, r"^([0-9a-v]{16})?$"), "Exclusive; a page's nextCursor.", CursorRejected
 )
 PAGE_SIZE: Final = Parameter(
     "pageSize",
@@ -83,6 +90,29 @@ PAGE_SIZE: Final = Parameter(
 )
 SORT: Final = Parameter(
     "sort", "query", Choice(("desc", "asc")), "desc (default): newest first; asc reads forward.", SortRejected
+)
+
+STATE: Final = Member(
+    "state", Choice(("live", "ended")), "ended closes comments, live opens them; as before if absent."
+)
+TITLE: Final = Member(
+    "title", Pattern(r"[^\x00-\x1f\x7f]{0,200}", "has at most 200 characters on one line"), "Its name."
+)
+WHO_MAY_COMMENT: Final = Member(
+    "whoMayComment",
+    Choice((EVERYONE, MEMBERS, MODERATORS)),
+    "everyone (default); members: no guests; moderators: tokens with the role moderate.",
+)
+SLOW_MODE_S: Final = Member("slowModeS", Whole(0, 3_600), "Seconds between two comments of one person; 0: none.")
+MAX_COMMENTS_PER_S: Final = Member(
+    "maxCommentsPerS", Whole(0, 10_000), "Comments a second of all people together; 0: no such limit."
+)
+DELETE_LAST_S: Final = Parameter(
+    "deleteLastS",
+    "query",
+    Whole(0, 86_400),
+    "Their comments of the last so many seconds are deleted too, 0 by default.",
+    DeleteLastRejected,
 )
 
 

@@ -12,7 +12,8 @@ A record's key is the video id in ASCII. Its value is JSON on one line, UTF-8. I
 | `traceparent` | optional | W3C trace context |
 
 A `comment.created` value is the public JSON of the comment without its id (the id is the record's own position).
-A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`.
+A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`. A
+`video.changed` value has all that can be set of a video; `user.banned`/`user.unbanned` values add a `userId`.
 """
 
 import hashlib
@@ -26,7 +27,12 @@ COMMENT_CREATED: Final = b"comment.created"
 COMMENT_DELETED: Final = b"comment.deleted"
 VIDEO_STARTED: Final = b"video.started"
 VIDEO_ENDED: Final = b"video.ended"
-EVENT_TYPES: Final = frozenset((COMMENT_CREATED, COMMENT_DELETED, VIDEO_STARTED, VIDEO_ENDED))
+VIDEO_CHANGED: Final = b"video.changed"
+USER_BANNED: Final = b"user.banned"
+USER_UNBANNED: Final = b"user.unbanned"
+FACT_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED, USER_BANNED, USER_UNBANNED))
+"""What is so of a video until a later record says otherwise."""
+EVENT_TYPES: Final = FACT_TYPES | {COMMENT_CREATED, COMMENT_DELETED}
 
 SCHEMA_VERSION: Final = b"1"
 DIGEST_BYTES: Final = 16
@@ -95,6 +101,27 @@ def video_event(kind: bytes, video_id: str, by: str, *, traceparent: str | None 
     """`video.started` or `video.ended`."""
     assert kind in (VIDEO_STARTED, VIDEO_ENDED)
     return NewRecord(video_id.encode("ascii"), orjson.dumps({"videoId": video_id}), _headers(kind, by, traceparent))
+
+
+def video_changed(video_id: str, settings: Mapping[str, object], by: str) -> NewRecord:
+    """The record that says all that can be set of a video, by the names of `video-changed.schema.json`."""
+    value = orjson.dumps({"videoId": video_id, **settings})
+    return NewRecord(video_id.encode("ascii"), value, _headers(VIDEO_CHANGED, by, None))
+
+
+def user_event(kind: bytes, video_id: str, user_id: str, by: str) -> NewRecord:
+    """`user.banned` or `user.unbanned`: whether `user_id` may write under this video."""
+    assert kind in (USER_BANNED, USER_UNBANNED)
+    value = orjson.dumps({"videoId": video_id, "userId": user_id})
+    return NewRecord(video_id.encode("ascii"), value, _headers(kind, by, None))
+
+
+def facts_of(video_id: str) -> str:
+    """The name that a video's facts are stored under once more, apart from its comments, to be found at once.
+
+    No video id holds a `/`. The rows are ordinary rows, at the positions of their records.
+    """
+    return f"{video_id}/facts"
 
 
 def comment_digest(message: str, video_time_ms: int | None) -> bytes:

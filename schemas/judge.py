@@ -18,7 +18,11 @@ from schemas.events import (
     DIGEST_BYTES,
     EVENT_TYPES,
     SCHEMA_VERSION,
+    USER_BANNED,
+    USER_UNBANNED,
+    VIDEO_CHANGED,
     VIDEO_ENDED,
+    VIDEO_STARTED,
     Record,
 )
 from schemas.limits import AUTHOR_ID_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX, RECORD_VALUE_BYTES_MAX
@@ -74,10 +78,11 @@ def judge(record: Record, window: Window) -> Verdict:
             return _judge_comment(record, video_id, window)
         if kind == COMMENT_DELETED:
             return Verdict(Kind.ACCEPTED, video_id, target=_target_of(record, window))
-        _check_video_event(record, video_id)
+        _check_fact(record, kind, video_id)
     except RecordCorrupt as corrupt:
         return Verdict(Kind.INVALID, reason=corrupt.reason)
-    window.note_video(video_id, record.offset, ended=kind == VIDEO_ENDED)
+    if kind in (VIDEO_STARTED, VIDEO_ENDED):
+        window.note_video(video_id, record.offset, ended=kind == VIDEO_ENDED)
     return Verdict(Kind.ACCEPTED, video_id)
 
 
@@ -115,9 +120,20 @@ def _check_comment(record: Record, video_id: str) -> None:
         raise RecordCorrupt("not_a_comment")
 
 
-def _check_video_event(record: Record, video_id: str) -> None:
-    if _json_object(record).get("videoId") != video_id:
+def _check_fact(record: Record, kind: bytes, video_id: str) -> None:
+    """Whether the value says of this video what readers rely on. Raises RecordCorrupt."""
+    said = _json_object(record)
+    if said.get("videoId") != video_id:
         raise RecordCorrupt("not_a_video_event")
+    if kind in (USER_BANNED, USER_UNBANNED):
+        user_id = said.get("userId")
+        if not isinstance(user_id, str) or not 0 < len(user_id.encode()) <= AUTHOR_ID_BYTES_MAX:
+            raise RecordCorrupt("not_a_user_event")
+    if kind == VIDEO_CHANGED:
+        numbers = (said.get("slowModeS"), said.get("maxCommentsPerS"))
+        texts = (said.get("title"), said.get("whoMayComment"))
+        if not all(type(n) is int and n >= 0 for n in numbers) or not all(isinstance(t, str) for t in texts):
+            raise RecordCorrupt("not_a_video_event")
 
 
 def _video_of(record: Record, window: Window) -> str:

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 from consumers.app import stream_claim, stream_route
 from consumers.hub import Hub
 from gateway.app import gateway_routes, page_routes
-from gateway.posting import Posting
 from livecomments.cli.parts import (
     DEAD_LETTER_TOPIC,
     ClosingAnswers,
@@ -22,6 +21,7 @@ from livecomments.cli.parts import (
     make_app,
     make_follower,
     make_jwks,
+    make_posting,
     make_tokens,
 )
 from livecomments.history.reading import History
@@ -78,7 +78,7 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         revocations = Revocations(revocations_log)
         follower = make_follower(log, settings, seams)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
-        posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
+        posting = make_posting(history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         routes = [*page_routes(), *gateway_routes(history, posting, tokens)]

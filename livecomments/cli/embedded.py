@@ -20,6 +20,7 @@ from livecomments.cli.parts import (
     make_app,
     make_follower,
     make_jwks,
+    make_posting,
     make_tokens,
 )
 from livecomments.history.reading import History
@@ -72,7 +73,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         follower = make_follower(log, settings, seams)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         hub = Hub(history, hub_settings(settings), make_viewer=seams.viewer)
-        posting = Posting(history, timeout_s=settings.append_timeout_s, in_flight_max=settings.appends_in_flight_max)
+        posting = make_posting(history, settings)
         revocations = Revocations(revocations_log)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)

@@ -16,6 +16,8 @@ from consumers.viewer import Viewer
 from gateway.identity import JwtRules, SessionRules, Tokens
 from gateway.jwks import JwksKeys
 from gateway.keys import SharedSecret
+from gateway.posting import Posting
+from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
 from livecomments.log.partition import Judge
@@ -69,6 +71,16 @@ def hub_settings(settings: Settings) -> HubSettings:
 def cors_rules(settings: Settings) -> CorsRules:
     """Which other sites' pages may call."""
     return CorsRules(origins_of(settings.cors_origins))
+
+
+def make_posting(history: History, settings: Settings) -> Posting:
+    """The writes of this gateway."""
+    return Posting(
+        history,
+        timeout_s=settings.append_timeout_s,
+        in_flight_max=settings.appends_in_flight_max,
+        only_registered=settings.unknown_videos == "registered",
+    )
 
 
 def make_jwks(settings: Settings) -> JwksKeys | None:

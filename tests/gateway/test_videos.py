@@ -1,0 +1,224 @@
+"""Videos: what owners set and moderators forbid holds everywhere, in the log's order, and after restarts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.facts import VideoFacts, VideoSettings
+from gateway.identity import Identity
+from gateway.posting import Posting, VideoEndedRejected
+from livecomments.history.reading import History
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.follower import Follower
+from livecomments.log.interface import CommentLog
+from livecomments.log.tail import TailBounds
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import CommentStore
+from schemas.errors import Rejected
+from schemas.events import (
+    USER_BANNED,
+    USER_UNBANNED,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    Author,
+    user_event,
+    video_changed,
+    video_event,
+)
+from tests.gateway.test_answers import JWT, signed
+from tests.served import Served, served
+
+TIMEOUT_S: Final = 20.0
+ROLES: Final = {
+    "nobody": None,
+    "guest": "",
+    "user": signed(sub="user"),
+    "moderator": signed(sub="mod", roles=["moderate"]),
+    "owner": signed(sub="own", roles=["own"]),
+}
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(tmp_path, **JWT) as deployment:
+        yield deployment
+
+
+async def call(running: Served, method: str, path: str, token: str | None, body: Any = None) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with running.client.request(method, path, json=body, headers=headers) as answer:
+        return answer.status, await answer.json() if answer.content_length else None
+
+
+MATRIX: Final = [
+    ("PUT", "/videos/v", {"title": "T"}, {"owner": 200}),
+    ("PUT", "/videos/v/bans/rude", None, {"moderator": 204}),
+    ("DELETE", "/videos/v/bans/rude", None, {"moderator": 204}),
+    ("POST", "/comments/v", {"message": "hi"}, dict.fromkeys(("guest", "user", "moderator", "owner"), 201)),
+    ("POST", "/sessions/current", None, {"guest": 201}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "allowed"), MATRIX)
+async def test_who_may_do_what(running: Served, method: str, path: str, body: Any, allowed: dict[str, int]) -> None:
+    for role, token in ROLES.items():
+        used = await running.token() if token == "" else token
+        status, _ = await call(running, method, path, used, body)
+        assert status == allowed.get(role, 401 if role == "nobody" else 403), role
+
+
+@pytest.mark.parametrize("tail_records_max", [1, 50_000])
+async def test_a_video_is_read_as_it_was_set_also_after_a_restart(tmp_path: Path, tail_records_max: int) -> None:
+    wanted = {"title": "Ein Fest 🎉", "whoMayComment": "members", "slowModeS": 5, "maxCommentsPerS": 100}
+    async with served(tmp_path, **JWT) as running:
+        assert (await call(running, "GET", "/videos/v", None))[1]["code"] == "video_not_found"
+        status, video = await call(running, "PUT", "/videos/v", ROLES["owner"], wanted)
+        assert (status, video) == (200, {"videoId": "v", "state": "live", **wanted})
+        assert await call(running, "GET", "/videos/v", None) == (200, video)
+        await running.post("v", "the newest record", ROLES["user"] or "")
+    async with served(tmp_path, **JWT, tail_records_max=tail_records_max) as running:
+        assert await call(running, "GET", "/videos/v", None) == (200, video)
+        assert (await call(running, "PUT", "/videos/v", ROLES["owner"], {}))[1]["title"] == ""
+
+
+async def test_an_ended_video_takes_no_comment_until_it_is_live_again(running: Served) -> None:
+    for state, status in (("ended", 409), ("live", 201), ("ended", 409)):
+        _, video = await call(running, "PUT", "/videos/v", ROLES["owner"], {"state": state})
+        assert video["state"] == state
+        found, problem = await running.post("v", "hi", ROLES["user"] or "")
+        assert found == status
+        assert status == 201 or problem["code"] == "video_ended"
+
+
+async def test_only_those_who_may_comment_do(running: Served) -> None:
+    guest = await running.token()
+    for who, allowed in (("members", {"user", "moderator"}), ("moderators", {"moderator"}), ("everyone", {*ROLES})):
+        await call(running, "PUT", "/videos/v", ROLES["owner"], {"whoMayComment": who})
+        for role in ("guest", "user", "moderator"):
+            status, problem = await running.post("v", "hi", ROLES[role] or guest)
+            assert (status == 201) == (role in allowed), (who, role)
+            assert status == 201 or problem["code"] == "not_allowed_to_comment"
+
+
+async def test_a_banned_person_is_silent_under_that_video_alone_and_their_last_comments_go(tmp_path: Path) -> None:
+    rude, other = signed(sub="auth0|rude/1"), ROLES["user"] or ""
+    async with served(tmp_path, **JWT) as running:
+        for token in (rude, other, rude):
+            await running.post("v", "hi", token)
+        path = "/videos/v/bans/auth0%7Crude%2F1"
+        assert await call(running, "PUT", f"{path}?deleteLastS=3600", ROLES["moderator"]) == (204, None)
+        assert (await running.post("v", "again", rude))[1]["code"] == "banned"
+        assert (await running.post("w", "elsewhere", rude))[0] == 201
+        assert [each["author"]["id"] for each in (await running.page("v"))["comments"]] == ["user"]
+    async with served(tmp_path, **JWT) as running:
+        assert (await running.post("v", "again", rude))[1]["code"] == "banned"
+        assert await call(running, "DELETE", path, ROLES["moderator"]) == (204, None)
+        assert (await running.post("v", "sorry", rude))[0] == 201
+
+
+async def test_where_videos_must_be_set_others_take_no_comments(tmp_path: Path) -> None:
+    async with served(tmp_path, unknown_videos="registered", **JWT) as running:
+        assert (await running.post("v", "hi", ROLES["user"] or ""))[1]["code"] == "video_not_found"
+        await call(running, "PUT", "/videos/v", ROLES["owner"], {})
+        assert (await running.post("v", "hi", ROLES["user"] or ""))[0] == 201
+
+
+@asynccontextmanager
+async def gateway(log: CommentLog, store: CommentStore) -> AsyncIterator[Posting]:
+    """The writes of one gateway of several on a log."""
+    follower = Follower(log, range(log.partition_count), TailBounds(10_000, 2**24, 900.0))
+    following = asyncio.create_task(follower.run())
+    try:
+        for partition in range(log.partition_count):
+            await follower.ready_partition(partition, TIMEOUT_S)
+        yield Posting(History(follower, store), timeout_s=TIMEOUT_S, in_flight_max=1_000)
+    finally:
+        following.cancel()
+
+
+async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_path: Path) -> None:
+    identity = Identity(Author("ana", "Ana"), frozenset())
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+        gateway(log, store) as one,
+        gateway(log, store) as other,
+    ):
+
+        async def post(posting: Posting, n: int) -> bool:
+            try:
+                await posting.post("v", identity, f"m{n}", None, f"k{n}")
+            except VideoEndedRejected:
+                return False
+            return True
+
+        followed = one._history.home("v")
+        before = [post(posting, n) for n, posting in enumerate((one, other) * 20)]
+        ending = one.append(followed, video_event(VIDEO_ENDED, "v", "own"))
+        after = [post(posting, 100 + n) for n, posting in enumerate((one, other) * 20)]
+        answers = await asyncio.gather(*before, ending, *after)
+        position_of_end = answers[40][0]  # type: ignore[index]  # the offset of the end
+        written = [answer for answer in answers if answer is True]
+        shown = [entry for entry in followed.tail.forward("v", followed.tail.after, 1_000) if entry.is_shown]
+        assert len(shown) == len(written)
+        assert all(entry.position < (1 << 40) + position_of_end for entry in shown)
+        assert not await post(one, 1_000)
+        assert not await post(other, 1_001)
+
+
+async def test_a_ban_holds_on_another_gateway_within_a_second(tmp_path: Path) -> None:
+    identity = Identity(Author("rude", "Rude"), frozenset())
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+        gateway(log, store) as one,
+        gateway(log, store) as other,
+    ):
+        await other.post("v", identity, "hi", None, None)
+        await one.append(one._history.home("v"), user_event(USER_BANNED, "v", "rude", "mod"))
+
+        async def post_until_refused() -> None:
+            while True:
+                await other.post("v", identity, "again", None, None)
+
+        with pytest.raises(Rejected) as refused:
+            await asyncio.wait_for(post_until_refused(), 1.0)
+        assert refused.value.code == "banned"
+
+
+FACTS = st.lists(
+    st.one_of(
+        st.sampled_from([VIDEO_STARTED, VIDEO_ENDED]).map(lambda kind: video_event(kind, "v", "o")),
+        st.integers(0, 5).map(lambda n: video_changed("v", VideoSettings(slow_mode_s=n).said(), "o")),
+        st.tuples(st.sampled_from([USER_BANNED, USER_UNBANNED]), st.sampled_from("abc")).map(
+            lambda each: user_event(each[0], "v", each[1], "m")
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(records=FACTS, data=st.data())
+def test_facts_heard_in_any_order_and_twice_are_the_same(records: list[Any], data: st.DataObject) -> None:
+    numbered = list(enumerate(records))
+    heard = data.draw(
+        st.permutations(numbered + data.draw(st.lists(st.sampled_from(numbered)) if numbered else st.just([])))
+    )
+    in_order, shuffled = VideoFacts(), VideoFacts()
+    for facts, order in ((in_order, numbered), (shuffled, heard)):
+        for position, record in order:
+            facts.hear(record.headers["type"], position, record.value)
+    assert in_order.said("v") == shuffled.said("v")
+    assert [in_order.is_banned(user) for user in "abc"] == [shuffled.is_banned(user) for user in "abc"]
+    assert in_order.is_known == shuffled.is_known
