@@ -17,7 +17,7 @@ from livecomments.log.partition import Judge
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from schemas.errors import StartRefused, Unavailable
-from schemas.events import Record
+from schemas.events import FACT_TYPES, Record, facts_of
 from schemas.judge import Kind, Verdict, judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of, position_at
@@ -157,7 +157,7 @@ class Persister:
             verdict = self._judge(record, self._window)
             _records.labels(verdict.kind.value).inc()
             if verdict.kind is Kind.ACCEPTED:
-                rows.append(row_of(record, verdict, self._log.epoch))
+                rows += rows_of(record, verdict, self._log.epoch)
             elif verdict.kind is Kind.INVALID:
                 await self._dead_letters.put(record, verdict.reason)
         if rows:
@@ -176,6 +176,12 @@ class Persister:
                 _log.warning("trying again", extra={"partition": self.partition, "code": error.code})
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
                 delay_s = min(delay_s * 2, _RETRY_MAX_S)
+
+
+def rows_of(record: Record, verdict: Verdict, epoch: int) -> list[Row]:
+    """The rows of an accepted record: its own, and of a fact one more in the video's log of facts."""
+    row = row_of(record, verdict, epoch)
+    return [row, row._replace(video_id=facts_of(row.video_id))] if row.kind in FACT_TYPES else [row]
 
 
 def row_of(record: Record, verdict: Verdict, epoch: int) -> Row:
