@@ -11,6 +11,7 @@ has judged the record, answer by the verdict (`posting`).
 - `openapi`: the table for programs and for people.
 - `posting`: appending comments and deletes, and what their answer means.
 - `facts`: what is so of a video; `videos`: the videos as this gateway knows them.
+- `admission`: how fast a person, and all of them, may write.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `app`: the routes.
 - `page/`: the page people see at `/`.

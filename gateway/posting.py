@@ -5,15 +5,19 @@ one Idempotency-Key both answer with the comment that survives, and no id is eve
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+import orjson
+
+from gateway.admission import Admission, AdmissionLimits
 from gateway.facts import MODERATE, VideoNotFoundRejected
 from gateway.identity import Identity
 from gateway.videos import Videos
 from livecomments.history.reading import History
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, OffsetUnavailable
 from livecomments.log.partition import FollowedPartition
+from livecomments.log.tail import Entry
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 from schemas.errors import Rejected
 from schemas.events import NewRecord, comment_created, comment_deleted
@@ -21,6 +25,8 @@ from schemas.judge import Kind, Verdict
 from schemas.positions import COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
 from schemas.render import render_comment
 from schemas.window import Occurrence
+
+NO_LIMITS: Final = AdmissionLimits()
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
@@ -67,10 +73,13 @@ class Posting:
         *,
         timeout_s: float,
         in_flight_max: int,
+        limits: AdmissionLimits = NO_LIMITS,
         only_registered: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.videos = Videos(history)
+        self._admission = Admission(limits)
+        history.follower.listeners.append(self._count)
         self._history = history
         self._only_registered = only_registered
         self._log = history.follower.log
@@ -86,7 +95,7 @@ class Posting:
 
         Raises:
             KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
-            VideoNotFoundRejected: nothing was written.
+            VideoNotFoundRejected, LimitRejected leaves: nothing was written.
             AppendUnavailable, PartitionUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
         """
@@ -105,7 +114,7 @@ class Posting:
             )
             if before is not None:
                 return await self._surviving(followed, video_id, record, before)
-        await self._check(followed, video_id, identity)
+        await self._check(followed, video_id, identity, message)
         offset, verdict = await self.append(followed, record)
         if verdict.kind is Kind.DUPLICATE:
             assert verdict.survivor is not None
@@ -116,7 +125,7 @@ class Posting:
         _comments.labels("created").inc()
         return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
 
-    async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity) -> None:
+    async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
         """Whether this person may write here now. Only the verdict on the record is certain that it was not over."""
         facts = await self.videos.facts(video_id)
         if facts.is_ended or followed.window.is_ended(video_id, followed.next_offset):
@@ -124,6 +133,16 @@ class Posting:
         if self._only_registered and not facts.is_known:
             raise VideoNotFoundRejected("There is no such video here.")
         facts.check_writer(identity)
+        if MODERATE not in identity.roles:
+            self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
+
+    def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
+        """Hear what was written, here or through another gateway."""
+        needs_text = self._admission.limits.duplicate_text_s > 0
+        for entry in entries:
+            if entry.is_shown:
+                text = orjson.loads(entry.value)["message"] if needs_text else ""
+                self._admission.hear(entry.video_id, entry.author_id, text, entry.read_at)
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
         """A comment's public JSON and its author's id.

@@ -3,6 +3,8 @@
 Anything that is raised and is none of these is our bug and ends the process.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -13,6 +15,8 @@ class Rejected(Exception):
     """
 
     code: ClassVar[str] = "rejected"
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What the answer carries beside the problem."""
 
 
 class Unavailable(Exception):

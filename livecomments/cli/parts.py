@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumers.hub import HubSettings
 from consumers.viewer import Viewer
+from gateway.admission import AdmissionLimits
 from gateway.identity import JwtRules, SessionRules, Tokens
 from gateway.jwks import JwksKeys
 from gateway.keys import SharedSecret
@@ -79,6 +80,7 @@ def make_posting(history: History, settings: Settings) -> Posting:
         history,
         timeout_s=settings.append_timeout_s,
         in_flight_max=settings.appends_in_flight_max,
+        limits=AdmissionLimits(settings.user_comments_max, settings.user_window_s, settings.duplicate_text_s),
         only_registered=settings.unknown_videos == "registered",
     )
 

@@ -46,6 +46,10 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "comment_deleted": (410, "Comment deleted"),
     "body_too_large": (413, "Body too large"),
     "unsupported_media_type": (415, "Not JSON"),
+    "user_limit": (429, "You write too fast"),
+    "slow_mode": (429, "Slow mode"),
+    "duplicate_text": (429, "The same again"),
+    "video_limit": (429, "Too many comments at once"),
     "head_too_large": (431, "Headers too large"),
     "overloaded": (503, "Try again in a moment"),
     "keys_unavailable": (503, "The issuer's keys are away"),
@@ -71,7 +75,8 @@ def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) ->
 async def answer_rejected(_: Request, error: Exception) -> Response:
     """What the caller has to change."""
     assert isinstance(error, Rejected)
-    return problem(error.code, str(error), {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else None)
+    bearer = {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else {}
+    return problem(error.code, str(error), {**bearer, **error.headers})
 
 
 async def answer_unavailable(_: Request, error: Exception) -> Response:

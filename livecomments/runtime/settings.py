@@ -59,6 +59,9 @@ class Settings:
     cors_origins: str = _setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
 
     unknown_videos: str = _setting("open", "Comments under videos that nobody has set: open, or registered (refused).")
+    user_comments_max: int = _setting(0, "Comments of one person under one video within the next setting; 0: no limit.")
+    user_window_s: float = _setting(10.0, "Seconds that LIVECOMMENTS_USER_COMMENTS_MAX counts over.")
+    duplicate_text_s: float = _setting(0.0, "One person may say the same again after so many seconds; 0: at once.")
     append_timeout_s: float = _setting(5.0, "Until a POST without an acknowledged append answers append_unknown.")
     appends_in_flight_max: int = _setting(2_000, "Appends under way in one gateway; beyond it 503 overloaded.")
     tail_records_max: int = _setting(50_000, "Records of a partition kept in memory.")
@@ -149,7 +152,7 @@ class Settings:
         weak = f"must have at least {JWT_SECRET_BYTES_MIN} bytes"
         rules += [(name, _is_strong(getattr(self, name)), weak) for name in ("jwt_secret", "session_secret")]
         rules += [(name, getattr(self, name) > 0, "must be more than 0") for name in _POSITIVE]
-        rules += [(name, getattr(self, name) >= 0, "must not be negative") for name in ("persist_delay_s", "drain_s")]
+        rules += [(name, getattr(self, name) >= 0, "must not be negative") for name in _NOT_NEGATIVE]
         fields = {field.name: field for field in dataclasses.fields(self)}
         return [f"{_named(fields[name], getattr(self, name))} {rule}." for name, holds, rule in rules if not holds]
 
@@ -194,10 +197,12 @@ _POSITIVE: Final = (
     "tail_age_max_s",
     "tail_bytes_max",
     "tail_records_max",
+    "user_window_s",
     "viewer_life_s",
     "viewer_stuck_s",
     "viewers_max",
 )
+_NOT_NEGATIVE: Final = ("drain_s", "duplicate_text_s", "persist_delay_s", "user_comments_max")
 _JWKS_URL: Final = re.compile(r"https://[^\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/\S*)?")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")

@@ -1,0 +1,128 @@
+"""Limits: what is too fast, when it may be tried again, and that gateways count together."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.admission import (
+    Admission,
+    AdmissionLimits,
+    DuplicateTextRejected,
+    LimitRejected,
+    SlowModeRejected,
+    UserLimitRejected,
+    VideoLimitRejected,
+)
+from gateway.facts import VideoSettings
+from gateway.identity import Identity
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from schemas.events import Author, video_changed
+from tests.gateway.test_answers import JWT, signed
+from tests.gateway.test_videos import gateway
+from tests.served import served
+
+OPEN: Final = VideoSettings()
+
+
+def wait_s(refused: pytest.ExceptionInfo[LimitRejected]) -> int:
+    return int(refused.value.headers["Retry-After"])
+
+
+def test_a_person_writes_so_much_within_the_window_and_others_are_not_held_up() -> None:
+    admission = Admission(AdmissionLimits(user_comments_max=3, user_window_s=10))
+    for at in (0.0, 1.0, 2.0):
+        admission.check("v", "ana", "", OPEN, at)
+        admission.hear("v", "ana", "", at)
+    with pytest.raises(UserLimitRejected) as refused:
+        admission.check("v", "ana", "", OPEN, 2.5)
+    assert wait_s(refused) == 8
+    assert refused.value.headers["RateLimit-Policy"] == '"user";q=3;w=10'
+    admission.check("v", "ben", "", OPEN, 2.5)
+    admission.check("w", "ana", "", OPEN, 2.5)
+    admission.check("v", "ana", "", OPEN, 10.0)
+
+
+def test_slow_mode_is_per_person_and_duplicates_are_seen_through_case_and_spaces() -> None:
+    slow = VideoSettings(slow_mode_s=5)
+    admission = Admission(AdmissionLimits(duplicate_text_s=30))
+    admission.hear("v", "ana", "Hello  there", 0.0)
+    with pytest.raises(SlowModeRejected) as refused:
+        admission.check("v", "ana", "x", slow, 4.5)
+    assert wait_s(refused) == 1
+    admission.check("v", "ana", "x", slow, 5.0)
+    with pytest.raises(DuplicateTextRejected) as same:
+        admission.check("v", "ana", "hello there", OPEN, 10.0)
+    assert wait_s(same) == 20
+    admission.check("v", "ben", "hello there", OPEN, 10.0)
+    admission.check("v", "ana", "hello there", OPEN, 30.0)
+
+
+def test_all_people_together_write_so_much_a_second() -> None:
+    settings = VideoSettings(max_comments_per_s=2)
+    admission = Admission(AdmissionLimits())
+    for author, at in (("a", 0.0), ("b", 0.5)):
+        admission.check("v", author, "", settings, at)
+        admission.hear("v", author, "", at)
+    with pytest.raises(VideoLimitRejected):
+        admission.check("v", "c", "", settings, 0.9)
+    admission.check("w", "c", "", settings, 0.9)
+    admission.check("v", "c", "", settings, 1.0)
+
+
+@given(gaps=st.lists(st.floats(0, 5), max_size=60), limit=st.integers(1, 5))
+def test_no_window_ever_holds_more_than_the_limit_and_waiting_as_told_helps(gaps: list[float], limit: int) -> None:
+    admission, now, written = Admission(AdmissionLimits(limit, 10.0)), 0.0, list[float]()
+    for gap in gaps:
+        now += gap
+        try:
+            admission.check("v", "ana", "", OPEN, now)
+        except LimitRejected as refused:
+            admission.check("v", "ana", "", OPEN, now + int(refused.headers["Retry-After"]))
+            continue
+        written.append(now)
+        admission.hear("v", "ana", "", now)
+        assert sum(at > now - 10.0 for at in written) <= limit
+
+
+async def test_ten_gateways_allow_what_one_does(tmp_path: Path) -> None:
+    identity = Identity(Author("ana", "Ana"), frozenset())
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+        gateway(log, store) as one,
+        gateway(log, store) as other,
+    ):
+        slow = video_changed("v", VideoSettings(slow_mode_s=600).said(), "own")
+        offset, _ = await one.append(one._history.home("v"), slow)
+        await other._history.home("v").verdict(offset, 10)
+        await one.post("v", identity, "first", None, "k")
+        await other._history.home("v").verdict(offset + 1, 10)
+        for posting in (one, other):
+            with pytest.raises(SlowModeRejected):
+                await posting.post("v", identity, "second", None, None)
+            await posting.post("v", identity, "first", None, "k")  # a retry is no second comment
+
+
+async def test_a_limit_says_when_to_come_back_and_does_not_hold_for_moderators(tmp_path: Path) -> None:
+    async with served(tmp_path, user_comments_max=2, user_window_s=600.0, **JWT) as running:
+        token, moderator = await running.token(), signed(sub="mod", roles=["moderate"])
+        answers = [await running.post("v", f"m{n}", token) for n in range(2)]
+        assert [status for status, _ in answers] == [201, 201]
+        body: dict[str, Any] = {"message": "third"}
+        headers = {"Authorization": f"Bearer {token}"}
+        async with running.client.post("/comments/v", json=body, headers=headers) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (429, "user_limit")
+            assert 590 <= int(answer.headers["Retry-After"]) <= 600
+            assert answer.headers["RateLimit-Policy"] == '"user";q=2;w=600'
+            assert answer.headers["RateLimit"].startswith('"user";r=0;t=')
+        more = await asyncio.gather(*(running.post("v", f"x{n}", moderator) for n in range(5)))
+        assert [status for status, _ in more] == [201] * 5
