@@ -401,9 +401,10 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
 
 
 async def create_topic(kafka: str, epoch: int, partition_count: int) -> None:
-    """The comments topic of an epoch, with fewer partitions than it has outside of tests; and that of dead letters."""
-    comments, letters = (topic.with_replicas(1) for topic in load_topics(epoch))
-    await create_missing(KafkaConnection(kafka), [dataclasses.replace(comments, partitions=partition_count), letters])
+    """The comments topic of an epoch, with fewer partitions than it has outside of tests; and all others."""
+    topics = {topic.name: topic.with_replicas(1) for topic in load_topics(epoch)}
+    small = dataclasses.replace(topics.pop(comments_topic(epoch)), partitions=partition_count)
+    await create_missing(KafkaConnection(kafka), [small, *topics.values()])
 
 
 async def delete_topic(kafka: str, topic: str) -> None:
