@@ -1,0 +1,9 @@
+"""Measurements. Numbers are of one machine and one moment: what is compared is measured in the same run.
+
+- `persist`: rows a second of one stream job, beside bare loops.
+- `history`: pages at any depth of a large video and of sparse ones, and bucket sizes compared.
+- `history_chart`: the chart of `history`, as SVG.
+- `persist_stack`: servers, topics and keyspaces of both.
+
+Deliberately not here: checks of what must be right (`tests/`, `livecomments load`).
+"""

@@ -1,0 +1,59 @@
+"""Servers, topics and keyspaces of a benchmark: given by address, or started for the run and removed after it."""
+
+import dataclasses
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from infra.local.servers import CassandraServer, KafkaServer, running
+from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.topics import comments_topic, create_missing, load_topics
+from livecomments.store.interface import BUCKET_BITS
+from livecomments.store.migrations import migrate
+from schemas.positions import EPOCH_MAX
+
+DATACENTER: Final = "datacenter1"
+
+
+@contextmanager
+def servers(kafka: str | None, cql: str | None, *, needs_kafka: bool = True) -> Iterator[tuple[str, str, Path]]:
+    """Addresses of Kafka and CQL, and a directory for the run."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livecomments-bench-")))
+        if kafka is None and needs_kafka:
+            server = KafkaServer(directory / "kafka")
+            stack.enter_context(running(server))
+            kafka = server.address
+        if cql is None:
+            node = CassandraServer(directory / "cassandra", heap_mb=768)
+            stack.enter_context(running(node))
+            cql = node.address
+        yield kafka or "", cql, directory
+
+
+async def new_topic(kafka: str, partitions: int) -> int:
+    """A comments topic of its own; its epoch."""
+    epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
+    topics = [topic.with_replicas(1) for topic in load_topics(epoch)]
+    few = [
+        dataclasses.replace(topic, partitions=partitions) if topic.name == comments_topic(epoch) else topic
+        for topic in topics
+    ]
+    await create_missing(KafkaConnection(kafka), few)
+    return epoch
+
+
+def new_keyspace(cql: str, bucket_bits: int = BUCKET_BITS) -> str:
+    """A migrated keyspace of its own."""
+    keyspace = f"bench_{secrets.token_hex(6)}"
+    migrate(cql, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1, bucket_bits=bucket_bits)
+    return keyspace
+
+
+def load_average() -> list[float]:
+    """Of one, five and fifteen minutes; with the cores, what the numbers beside it are worth."""
+    return [round(load, 1) for load in os.getloadavg()]
