@@ -1,30 +1,38 @@
-"""`python -m tests.docs_tables`: writes what the code knows into docs/ (`make docs`); tests/test_docs.py compares.
+"""`python -m tests.docs_tables`: writes what the code knows into pages (`make docs`); tests/test_docs.py compares.
 
 - docs/CONFIG.md: the fields of `Settings`.
 - docs/METRICS.md: the metrics that the rooms declare.
 - docs/COMMANDS.md: the commands of the `livecomments` program.
-- docs/ERRORS.md: the codes of problems.
+- docs/ERRORS.md: the codes of problems; the last column is by hand, and kept.
+- helm/livecomments/README.md: the values of the chart; helm/livecomments/values.schema.json: the settings among them.
 
 Only what stands between the two marks of a file is written; the prose around it is by hand.
 """
 
 import ast
 import dataclasses
+import functools
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import yaml
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from livecomments.runtime.problems import STATUS
 from livecomments.runtime.settings import PREFIX, Settings
+from tests.helm import settings_schema
+from tests.helm.chart import CHART, leaves
 from tests.tidy import Module, Tree
 
 ROOT: Final = Path(__file__).parents[1]
 BEGIN: Final = "<!-- Written by `make docs`. -->"
 END: Final = "<!-- By hand from here on. -->"
 KINDS: Final = frozenset(("Counter", "Gauge", "Histogram", "Info", "Summary"))
+_WHAT_TO_DO: Final = re.compile(r"^\| `(\w+)` \| \d+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
 _METRIC_LIBRARIES: Final = frozenset(("livecomments.runtime.metrics", "prometheus_client"))
 
 
@@ -86,9 +94,23 @@ def commands_text() -> str:
 
 
 def errors_table() -> str:
-    """The codes, by status."""
+    """The codes, by status. What to do about one is written by hand into the page, and kept."""
+    told = dict(_WHAT_TO_DO.findall((ROOT / "docs/ERRORS.md").read_text()))
     ordered = sorted(STATUS.items(), key=lambda item: (item[1][0], item[0]))
-    return _table(("Code", "Status", "Title"), [(f"`{code}`", str(status), title) for code, (status, title) in ordered])
+    rows = [(f"`{code}`", str(status), title, told.get(code, "")) for code, (status, title) in ordered]
+    return _table(("Code", "Status", "Title", "What to do"), rows)
+
+
+def values_table() -> str:
+    """The values of the chart, in their order."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    rows = []
+    for path, given in leaves(schema, schema["properties"]):
+        default = functools.reduce(lambda values, name: values.get(name, {}), path.split("."), defaults)
+        shown = "" if default in ("", {}, []) else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+        rows.append((f"`{path}`", shown, given.get("description", "")))
+    return _table(("Value", "Default", "Meaning"), rows)
 
 
 GENERATED: Final[dict[str, Callable[[], str]]] = {
@@ -96,6 +118,7 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
     "docs/METRICS.md": metrics_table,
     "docs/COMMANDS.md": commands_text,
     "docs/ERRORS.md": errors_table,
+    "helm/livecomments/README.md": values_table,
 }
 
 
@@ -118,6 +141,8 @@ def main() -> None:
         file = ROOT / path
         file.write_text(written(file.read_text(), generate()))
         print(f"{path}: written")
+    schema = CHART / "values.schema.json"
+    schema.write_text(settings_schema.written(schema.read_text()))
 
 
 def _metrics_of(module: Module) -> Iterator[Metric]:

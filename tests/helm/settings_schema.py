@@ -1,0 +1,47 @@
+"""The settings as the chart's schema lists them, for `make docs`: names, types, and the least that a process takes."""
+
+import dataclasses
+import json
+import re
+from typing import Any, Final
+
+from livecomments.runtime.settings import Settings
+
+GIVEN_OTHERWISE: Final = frozenset(
+    ("host", "port", "internal_port", "data_dir", "follow", "partitions", "jwt_secret", "session_secret")
+)
+"""Settings that have values of their own in the chart, or no meaning there."""
+_TYPES: Final = {int: "integer", float: "number", bool: "boolean", str: "string"}
+_PLACE: Final = re.compile(r'("\$comment": "Written by `make docs`\.",\n +"properties": \{\n).*?(\n +\}\n)', re.DOTALL)
+
+
+def written(schema: str) -> str:
+    """The text of values.schema.json, with a line for each setting.
+
+    Raises:
+        ValueError: its place is not marked.
+    """
+    lines = [f"        {json.dumps(name)}: {json.dumps(given)}" for name, given in _properties().items()]
+    text, count = _PLACE.subn(lambda found: found[1] + ",\n".join(lines) + found[2], schema)
+    if count != 1:
+        raise ValueError('needs "$comment": "Written by `make docs`." and then "properties", once')
+    return text
+
+
+def told_of(name: str, value: Any) -> bool:
+    """Whether a process that is given this names this setting, and not only another that does not fit to it."""
+    settings = dataclasses.replace(Settings(), **{name: value})
+    return any(re.search(rf"LIVECOMMENTS_{name.upper()}\b", problem) for problem in settings.problems())
+
+
+def _properties() -> dict[str, Any]:
+    return {field.name: _property(field) for field in dataclasses.fields(Settings) if field.name not in GIVEN_OTHERWISE}
+
+
+def _property(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+    kind = _TYPES[field.type]  # type: ignore[index]  # the types themselves, as nothing there is a forward reference
+    if kind not in ("integer", "number") or not told_of(field.name, -1):
+        return {"type": kind}
+    if not told_of(field.name, 0):
+        return {"type": kind, "minimum": 0}
+    return {"type": kind, "minimum": 1} if kind == "integer" else {"type": kind, "exclusiveMinimum": 0}

@@ -1,0 +1,378 @@
+"""What the chart makes of its values."""
+
+import math
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from consumers.app import stream_route
+from gateway.app import gateway_routes
+from livecomments.runtime.health import health_routes
+from livecomments.runtime.settings import Settings, share_of
+from streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
+from tests.helm.chart import COMPONENTS, EXAMPLES, RELEASE, ROOT, Helm, Manifest, Rendered, example_values
+
+PARTITIONS = tomllib.loads((ROOT / "livecomments/log/topics.toml").read_text())["topic"][0]["partitions"]
+JOBS = ("topics", "migrate")
+FULLNAME = f"{RELEASE}-livecomments"
+
+
+def labels_of(rendered: Rendered, component: str) -> dict[str, str]:
+    labels = rendered.workloads()[component]["spec"]["template"]["metadata"]["labels"]
+    assert isinstance(labels, dict)
+    return labels
+
+
+def selected(rendered: Rendered, selector: Manifest) -> set[str]:
+    """The components whose pods have all these labels."""
+    return {name for name in rendered.workloads() if selector.items() <= labels_of(rendered, name).items()}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_commands_are_those_of_the_program(helm: Helm, example: str) -> None:
+    rendered = helm.render(example)
+    run = {
+        name: [*each["containers"][0]["command"], *each["containers"][0]["args"]]
+        for name, each in rendered.pods().items()
+    }
+    assert run == {name: ["livecomments", name] for name in (*COMPONENTS, "migrate")} | {
+        "topics": ["livecomments", "topics", "--create"]
+    }
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_process_listens_and_is_asked_on_the_ports_that_are_named(helm: Helm, example: str) -> None:
+    rendered = helm.render(example)
+    paths = {route.path for route in health_routes(dict)}
+    for component in COMPONENTS:
+        container = rendered.container(component)
+        settings = Settings.load(rendered.environment(component))
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        public = {} if component == "stream" else {"http": settings.port}
+        assert ports == public | {"internal": settings.internal_port}
+        assert settings.host == "0.0.0.0"
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["port"] == "internal"
+            assert container[probe]["httpGet"]["path"] in paths
+
+
+def test_liveness_asks_for_nothing_but_an_answer(helm: Helm) -> None:
+    rendered = helm.render()
+    for component in COMPONENTS:
+        probes = {name: rendered.container(component)[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
+        assert {name: probe["httpGet"]["path"] for name, probe in probes.items()} == {
+            "startup": "/healthz/ready",  # having read its part of the log
+            "liveness": "/healthz/live",
+            "readiness": "/healthz/live",  # with the log away, all of them would go, and their answers with them
+        }
+
+
+@pytest.mark.parametrize("values", [{}, {"preStopSeconds": 11}, {"edge": {"settings": {"drain_s": 30.5}}}])
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_pod_is_given_the_time_to_drain(helm: Helm, example: str, values: dict[str, Any]) -> None:
+    rendered = helm.render(example, **values)
+    for component in COMPONENTS:
+        drain_s = Settings.load(rendered.environment(component)).drain_s
+        waited_s = values.get("preStopSeconds", 5)
+        assert rendered.pods()[component]["terminationGracePeriodSeconds"] == waited_s + math.ceil(drain_s) + 15
+        if component != "stream":  # nobody routes to it
+            assert rendered.container(component)["lifecycle"]["preStop"] == {"sleep": {"seconds": waited_s}}
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 5])
+def test_the_edges_together_follow_every_partition_once(helm: Helm, replicas: int) -> None:
+    rendered = helm.render(edge={"replicas": replicas})
+    spec = rendered.of("StatefulSet")["edge"]["spec"]
+    assert spec["podManagementPolicy"] == "Parallel"
+    assert spec["serviceName"] in {f"{FULLNAME}-{name}" for name in rendered.of("Service")}
+    first = spec["ordinals"]["start"]
+    shares = [
+        share_of(Settings.load(rendered.environment("edge", ordinal=ordinal)).follow, PARTITIONS)
+        for ordinal in range(first, first + spec["replicas"])
+    ]
+    assert len(shares) == replicas
+    assert sorted(partition for share in shares for partition in share) == list(range(PARTITIONS))
+
+
+def test_edges_without_numbers_follow_all(helm: Helm) -> None:
+    rendered = helm.render(edge={"kind": "Deployment"})
+    assert Settings.load(rendered.environment("edge")).follow == "all"
+    assert rendered.of("Deployment")["edge"]["spec"]["strategy"]["rollingUpdate"] == {
+        "maxSurge": 1,
+        "maxUnavailable": 0,
+    }
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_pods_are_restricted(helm: Helm, example: str) -> None:
+    rendered = helm.render(example)
+    for component, pod in rendered.pods().items():
+        container = rendered.container(component)
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] >= 10_000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert pod["automountServiceAccountToken"] is False
+        assert {volume["name"]: "emptyDir" in volume for volume in pod["volumes"]} == {"tmp": True, "data": True}
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts == {"/tmp", rendered.environment(component).get("LIVECOMMENTS_DATA_DIR", "/data")}
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert container["resources"]["limits"].keys() == {"memory"}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_no_service_s_name_gets_into_the_environment(helm: Helm, example: str) -> None:
+    """A Service named livecomments would be LIVECOMMENTS_PORT=tcp://…, and no process would start."""
+    assert all(pod["enableServiceLinks"] is False for pod in helm.render(example).pods().values())
+
+
+def test_a_follower_of_everything_fits_into_its_memory(helm: Helm) -> None:
+    rendered = helm.render()
+    for component in ("gateway", "edge"):
+        settings = Settings.load(rendered.environment(component))
+        limit = rendered.container(component)["resources"]["limits"]["memory"]
+        assert limit.endswith("Gi")
+        assert int(limit.removesuffix("Gi")) * 2**30 >= 1.5 * PARTITIONS * settings.tail_bytes_max
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_services_lead_to_the_pods_that_are_meant(helm: Helm, example: str) -> None:
+    rendered = helm.render(example, fullnameOverride="")
+    found = {name: selected(rendered, one["spec"]["selector"]) for name, one in rendered.of("Service").items()}
+    internal = found.pop("internal")
+    assert found == {"gateway": {"gateway"}, "edge": {"edge"}, "edge-pods": {"edge"}}
+    assert internal - set(JOBS) == set(COMPONENTS)
+    for name, service in rendered.of("Service").items():
+        for component in found.get(name) or COMPONENTS:
+            ports = {port["name"] for port in rendered.container(component)["ports"]}
+            assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    for name in ("edge-pods", "internal"):
+        assert rendered.of("Service")[name]["spec"]["clusterIP"] == "None"
+        assert rendered.of("Service")[name]["spec"]["publishNotReadyAddresses"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_workload_selects_its_own_pods_and_keeps_doing_so(helm: Helm, example: str) -> None:
+    rendered = helm.render(example)
+    for component in COMPONENTS:
+        workload = rendered.workloads()[component]
+        selector = workload["spec"]["selector"]["matchLabels"]
+        assert selected(rendered, selector) == {component}
+        # Immutable, so nothing that an upgrade changes may be in it.
+        assert not {"app.kubernetes.io/version", "helm.sh/chart"} & labels_of(rendered, component).keys()
+
+
+def test_the_jobs_run_before_all_else_and_need_nothing_of_it(helm: Helm) -> None:
+    rendered = helm.render("full")
+    jobs = rendered.of("Job")
+    assert list(jobs) == list(JOBS)
+    weights = []
+    for name, job in jobs.items():
+        annotations = job["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation"
+        weights.append(int(annotations["helm.sh/hook-weight"]))
+        pod = rendered.pods()[name]
+        assert pod["serviceAccountName"] == "default"
+        assert pod["restartPolicy"] == "Never"
+        container = rendered.container(name)
+        assert "envFrom" not in container
+        assert all("valueFrom" not in variable for variable in container["env"])
+    assert weights == sorted(set(weights))
+
+
+def test_plain_jobs_are_new_ones_when_they_change(helm: Helm) -> None:
+    before = helm.render("gitops").of("Job")
+    assert [job["metadata"]["annotations"] for job in before.values()] == [{"argocd.argoproj.io/sync-wave": "-1"}] * 2
+    after = helm.render("gitops", image={"tag": "another"}).of("Job")
+    assert not before.keys() & after.keys()
+    assert before.keys() == helm.render("gitops", service={"port": 8000}).of("Job").keys()
+
+
+def test_jobs_can_be_left_out(helm: Helm) -> None:
+    assert not helm.render(jobs={"topics": {"enabled": False}, "migrate": {"enabled": False}}).of("Job")
+
+
+def test_only_the_gateway_gets_secrets(helm: Helm) -> None:
+    rendered = helm.render("full")
+    taken = {
+        component: {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
+        for component in ("gateway", "stream", *JOBS)
+        if (container := rendered.container(component))
+    }
+    assert taken.pop("gateway") == {
+        "LIVECOMMENTS_SESSION_SECRET": {"name": "livecomments", "key": "session-secret"},
+        "LIVECOMMENTS_JWT_SECRET": {"name": "livecomments-jwt", "key": "hs256"},
+    }
+    assert not any(taken.values())
+    assert "SECRET" not in str(rendered.container("edge")["env"])
+    assert not rendered.of("Secret")
+    assert "LIVECOMMENTS_JWT_SECRET" not in helm.render().environment("gateway")
+
+
+def test_a_secret_among_the_values_is_kept_in_one_of_ours(helm: Helm) -> None:
+    rendered = helm.render("trial", fullnameOverride=FULLNAME)
+    (secret,) = rendered.of("Secret").values()
+    assert secret["stringData"] == {"session-secret": example_values("trial")["sessionSecret"]["value"]}
+    (reference,) = [each["valueFrom"] for each in rendered.container("gateway")["env"] if "valueFrom" in each]
+    assert reference == {"secretKeyRef": {"name": secret["metadata"]["name"], "key": "session-secret"}}
+
+
+def test_the_image_is_named_by_digest_where_there_is_one(helm: Helm) -> None:
+    digest = example_values("full")["image"]["digest"]
+    images = {container["image"] for pod in helm.render("full").pods().values() for container in pod["containers"]}
+    assert images == {f"registry.example.org/livecomments@{digest}"}
+    assert helm.render().container("edge")["image"] == "livecomments:0.1.0"
+
+
+def test_a_changed_setting_restarts_the_processes_and_a_changed_service_none(helm: Helm) -> None:
+    def templates(**values: Any) -> dict[str, Any]:
+        return {name: each["spec"]["template"] for name, each in helm.render(**values).workloads().items()}
+
+    before = templates()
+    assert before == templates(service={"port": 8000}, httpRoute={"enabled": True, "parentRefs": [{"name": "x"}]})
+    changed = templates(settings={"guests": False})
+    assert all(before[name] != changed[name] for name in COMPONENTS)
+    secret = {"existingSecret": "", "value": "x" * 32}
+    assert (
+        templates(sessionSecret=secret)["gateway"] != templates(sessionSecret=secret | {"value": "y" * 32})["gateway"]
+    )
+
+
+def backend_of(path: str, rendered: Rendered) -> list[str]:
+    """The Services that the HTTPRoute and the Ingress choose for a path: the longest expression that matches wins."""
+    (route,) = rendered.of("HTTPRoute").values()
+    rules = [(rule["matches"][0]["path"], rule["backendRefs"][0]["name"]) for rule in route["spec"]["rules"]]
+    # Istio tries every prefix before any expression, so these may not be mixed.
+    assert {match["type"] for match, _ in rules} == {"RegularExpression"}
+    by_route = [name for match, name in rules if re.fullmatch(match["value"], path)]
+    (ingress,) = rendered.of("Ingress").values()
+    by_ingress = [
+        each["backend"]["service"]["name"]
+        for each in ingress["spec"]["rules"][0]["http"]["paths"]
+        if re.match(each["path"], path)
+    ]
+    return [by_route[0], by_ingress[0]]
+
+
+def test_streams_lead_to_the_edges_and_all_else_to_the_gateways(helm: Helm) -> None:
+    rendered = helm.render("full")
+    unused: Any = None
+    (stream,) = [stream_route(unused)]
+    assert backend_of(stream.path.replace("{video_id}", "a.b~c-D_1"), rendered) == [f"{FULLNAME}-edge"] * 2
+    others = [getattr(route, "path", "") for route in gateway_routes(unused, unused, unused)]
+    assert "/comments/{video_id}" in others
+    for path in (*others, "/", "/page.js"):
+        assert backend_of(re.sub(r"{\w+}", "a-stream", path), rendered) == [f"{FULLNAME}-gateway"] * 2
+    (route,) = rendered.of("HTTPRoute").values()
+    assert route["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
+    assert (
+        "timeouts"
+        not in helm.render("full", httpRoute={"streamRequestTimeout": ""}).of("HTTPRoute")[""]["spec"]["rules"][0]
+    )
+
+
+def test_evictions_take_one_of_each_at_a_time(helm: Helm) -> None:
+    rendered = helm.render()
+    budgets = rendered.of("PodDisruptionBudget")
+    assert {name: selected(rendered, one["spec"]["selector"]["matchLabels"]) for name, one in budgets.items()} == {
+        name: {name} for name in COMPONENTS
+    }
+    for budget in budgets.values():
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_gateways_scale_by_cpu_and_nobody_else_sets_their_number(helm: Helm) -> None:
+    rendered = helm.render("full")
+    (scaler,) = rendered.of("HorizontalPodAutoscaler").values()
+    gateway = rendered.of("Deployment")["gateway"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == gateway["metadata"]["name"]
+    assert scaler["spec"]["metrics"][0]["resource"]["name"] == "cpu"
+    assert scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"]
+    assert "replicas" not in gateway["spec"]
+    assert not helm.render().of("HorizontalPodAutoscaler")
+    assert helm.render().of("Deployment")["gateway"]["spec"]["replicas"] == 2
+
+
+def test_the_network_lets_through_what_is_needed_only(helm: Helm) -> None:
+    rendered = helm.render("full")
+    values = example_values("full")["networkPolicy"]
+    everything, public = rendered.of("NetworkPolicy")[""]["spec"], rendered.of("NetworkPolicy")["public"]["spec"]
+    assert selected(rendered, everything["podSelector"]["matchLabels"]) == {*COMPONENTS, *JOBS}
+    assert everything["policyTypes"] == ["Ingress", "Egress"]
+    assert [rule["from"] for rule in everything["ingress"]] == [values["monitoring"]]
+    assert [[port["port"] for port in rule["ports"]] for rule in everything["egress"]] == [
+        [53, 53],
+        values["kafka"]["ports"],
+        values["cql"]["ports"],
+    ]
+    assert [rule.get("to") for rule in everything["egress"]] == [None, values["kafka"]["to"], values["cql"]["to"]]
+    (expression,) = public["podSelector"]["matchExpressions"]
+    assert expression["values"] == ["gateway", "edge"]
+    assert public["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": values["clients"]}]
+    closed = helm.render(networkPolicy={"enabled": True}).of("NetworkPolicy")[""]["spec"]
+    assert closed["ingress"] == []
+
+
+def test_metrics_of_every_process_are_collected(helm: Helm) -> None:
+    rendered = helm.render("full")
+    (monitor,) = rendered.of("ServiceMonitor").values()
+    labels = rendered.of("Service")["internal"]["metadata"]["labels"]
+    others = [one["metadata"]["labels"] for name, one in rendered.of("Service").items() if name != "internal"]
+    selector = monitor["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items()
+    assert not any(selector.items() <= other.items() for other in others)  # nothing is counted twice
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_each_component_is_spread_over_nodes_and_zones(helm: Helm) -> None:
+    rendered = helm.render()
+    for component in COMPONENTS:
+        constraints = rendered.pods()[component]["topologySpreadConstraints"]
+        assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+        for one in constraints:
+            assert selected(rendered, one["labelSelector"]["matchLabels"]) == {component}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_longest_name_still_fits(helm: Helm, example: str) -> None:
+    release = "r" * 53  # the longest that Helm takes
+    values = example_values(example) | {"fullnameOverride": "", "nameOverride": "n" * 63}
+    manifests = [one for one in yaml.safe_load_all(helm.render_values(values, release)) if one]
+    for one in manifests:
+        appended = "-abcde" if one["kind"] == "Job" else "-0123456789"  # by controllers, in names and labels
+        assert len(one["metadata"]["name"] + appended) <= 63
+        assert all(len(value) <= 63 for value in one["metadata"].get("labels", {}).values())
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_all_objects_are_marked_and_in_the_namespace(helm: Helm, example: str) -> None:
+    rendered = helm.render(example, extraObjects=[])
+    values = example_values(example)
+    for one in rendered.manifests:
+        metadata = one["metadata"]
+        assert metadata["namespace"] == "default"
+        assert metadata["labels"]["app.kubernetes.io/instance"] == RELEASE
+        assert values.get("commonLabels", {}).items() <= metadata["labels"].items()
+        assert values.get("commonAnnotations", {}).items() <= metadata.get("annotations", {}).items()
+    names = [(one["kind"], one["metadata"]["name"]) for one in rendered.manifests]
+    assert len(set(names)) == len(names)
+
+
+def test_an_object_of_the_user_s_is_added_with_its_templates_rendered(helm: Helm) -> None:
+    assert helm.render("full").of("ConfigMap")["extra"]["data"] == {"hello": "world"}
+
+
+def test_a_stream_job_is_not_killed_while_it_stores(helm: Helm) -> None:
+    grace_s = helm.render().pods()["stream"]["terminationGracePeriodSeconds"]
+    assert grace_s > _STOP_TIMEOUT_S + _LAST_WATERMARKS_S
