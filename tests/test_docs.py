@@ -1,6 +1,7 @@
 """What the pages say is what the code does, and each check bites."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from typer.core import TyperOption
 
 from livecomments.runtime.settings import PREFIX, Settings
 from tests.docs_rules import commands_named, dependencies_named, links, metrics_named, settings_named, targets_named
-from tests.docs_tables import BEGIN, END, GENERATED, commands, declared_metrics, written
+from tests.docs_tables import BEGIN, END, GENERATED, commands, declared_metrics, errors_table, written
 from tests.tidy import Tree
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,26 @@ def test_every_setting_metric_and_command_is_on_its_page() -> None:
     assert all(f"`livecomments {name}" in (ROOT / "docs/COMMANDS.md").read_text() for name in COMMANDS)
     assert SETTINGS
     assert COMMANDS
+
+
+def test_each_error_code_says_what_to_do() -> None:
+    silent = [line.split("|")[1].strip() for line in errors_table().splitlines() if line.endswith("|  |")]
+    assert not silent, f"write it into the last column of docs/ERRORS.md: {', '.join(silent)}"
+
+
+def test_decisions_say_what_they_cost_and_when_to_look_again() -> None:
+    pages = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [page.name[:5] for page in pages] == [f"{number:04}-" for number in range(1, len(pages) + 1)]
+    for number, page in enumerate(pages, 1):
+        text = page.read_text()
+        assert text.startswith(f"# {number}. "), page
+        assert re.findall(r"^\*\*([^*]+)\*\*", text, re.MULTILINE) == [
+            "Context.",
+            "Decision.",
+            "Why.",
+            "What it costs.",
+            "Look at it again when",
+        ], page
 
 
 def test_pages_name_only_what_exists() -> None:
