@@ -1,5 +1,6 @@
 """The gateway's routes."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -25,10 +26,22 @@ from gateway.identity import Session, Tokens
 from gateway.openapi import docs_page, openapi
 from gateway.owning import Owning
 from gateway.posting import Posting
-from gateway.requests import CURSOR, DISPLAY_NAME, IDEMPOTENCY_KEY, MESSAGE, PAGE_SIZE, SORT, VIDEO_TIME_MS, json_body
+from gateway.requests import (
+    CURSOR,
+    DISPLAY_NAME,
+    IDEMPOTENCY_KEY,
+    MESSAGE,
+    PAGE_SIZE,
+    SORT,
+    VIDEO_TIME_MS,
+    json_body,
+    traceparent,
+)
 from gateway.video_endpoints import video_endpoints
 from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
+from schemas.errors import Rejected, Unavailable
 from schemas.events import timestamp
 from schemas.limits import PAGE_SIZE_DEFAULT
 from schemas.partitions import parse_video_id
@@ -43,6 +56,11 @@ _PAGE_POLICY: Final = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _NOT_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+_requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
+_seconds = Histogram(
+    "livecomments_gateway_request_seconds", "A request, body included.", ["call"], buckets=SECONDS_BUCKETS
+)
 
 
 def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[Route]:
@@ -63,7 +81,9 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         key = IDEMPOTENCY_KEY.of(request.headers)
         body = await json_body(request)
         message = clean_message(MESSAGE.required_of(body))
-        comment = await posting.post(video_id, identity, message, VIDEO_TIME_MS.of(body), key)
+        comment = await posting.post(
+            video_id, identity, message, VIDEO_TIME_MS.of(body), key, traceparent=traceparent(request)
+        )
         return _json(comment, 201)
 
     async def read_page(request: Request) -> Response:
@@ -126,8 +146,28 @@ def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
         path = call.path
         for documented, ours in names.items():
             path = path.replace(documented, ours)
-        routes.append(Route(path, endpoint, methods=[call.method]))
+        routes.append(Route(path, _measured(call, endpoint), methods=[call.method]))
     return routes
+
+
+def _measured(call: Call, endpoint: Endpoint) -> Endpoint:
+    """The endpoint, its requests counted and timed."""
+
+    async def measured(request: Request) -> Response:
+        began_at = time.perf_counter()
+        result = "internal"  # what is none of ours to raise
+        try:
+            response = await endpoint(request)
+            result = "done"
+            return response
+        except (Rejected, Unavailable) as error:
+            result = error.code
+            raise
+        finally:
+            _requests.labels(call.name, result).inc()
+            _seconds.labels(call.name).observe(time.perf_counter() - began_at)
+
+    return measured
 
 
 def page_routes() -> list[Route]:

@@ -89,9 +89,18 @@ class Posting:
         self._clock = clock
 
     async def post(
-        self, video_id: str, identity: Identity, message: str, video_time_ms: int | None, key: str | None
+        self,
+        video_id: str,
+        identity: Identity,
+        message: str,
+        video_time_ms: int | None,
+        key: str | None,
+        *,
+        traceparent: str | None = None,
     ) -> bytes:
         """Append a comment; returns its public JSON. A retry with its key returns the first one's.
+
+        `traceparent` is W3C trace context, checked by the caller.
 
         Raises:
             KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
@@ -107,6 +116,7 @@ class Posting:
             created_at_ms=time.time_ns() // 1_000_000,
             video_time_ms=video_time_ms,
             key=key,
+            traceparent=traceparent,
         )
         if key is not None:
             before = followed.window.occurrence(

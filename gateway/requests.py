@@ -1,6 +1,7 @@
 """What a request may hold: bounded in bytes and time before anything is parsed."""
 
 import asyncio
+import re
 from typing import Any, Final
 
 import orjson
@@ -114,6 +115,16 @@ DELETE_LAST_S: Final = Parameter(
     "Their comments of the last so many seconds are deleted too, 0 by default.",
     DeleteLastRejected,
 )
+
+
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""Source: https://www.w3.org/TR/trace-context/#traceparent-header, version 00."""
+
+
+def traceparent(request: Request) -> str | None:
+    """The caller's trace, if it names one; anything else is as if it named none."""
+    text = request.headers.get("traceparent", "")
+    return text if _TRACEPARENT.fullmatch(text) else None
 
 
 async def json_body(request: Request) -> dict[str, Any]:
