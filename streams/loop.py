@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import Final
 
-from livecomments.log.interface import CommentLog, LogUnavailable
+from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, OffsetUnavailable
 from livecomments.log.partition import Judge
 from livecomments.runtime.metrics import Gauge
 from livecomments.store.interface import CommentStore
@@ -50,10 +50,9 @@ class PersistLoop:
 
     async def run(self) -> None:
         """Persist until cancelled. Raises LogWentBack; survives a log or store that is away."""
-        persisters = {number: await self._open(number) for number in self._partitions}
         reader = self._log.follow()
         try:
-            reader.assign({number: persister.next_offset for number, persister in persisters.items()})
+            persisters = await self._begin(reader)
             advanced_at = self._clock()
             while True:
                 try:
@@ -61,15 +60,26 @@ class PersistLoop:
                 except LogUnavailable:
                     await asyncio.sleep(_RETRY_S)
                     continue
+                except OffsetUnavailable:  # retention was faster; opened anew, a persister says so and goes on
+                    await asyncio.sleep(_RETRY_S)
+                    persisters = await self._begin(reader)
+                    continue
                 _lag_records.set(len(records))
                 if records:
                     await self._hold_back(records)
                     await self._persist(persisters, records)
+                    _lag_records.set(0)
                 if self._clock() - advanced_at >= WATERMARK_INTERVAL_S:
                     await asyncio.gather(*(persister.advance_watermark() for persister in persisters.values()))
                     advanced_at = self._clock()
         finally:
             await reader.aclose()
+
+    async def _begin(self, reader: LogReader) -> dict[int, Persister]:
+        """Open all persisters and read on where the store is complete."""
+        persisters = {number: await self._open(number) for number in self._partitions}
+        reader.assign({number: persister.next_offset for number, persister in persisters.items()})
+        return persisters
 
     async def _persist(self, persisters: dict[int, Persister], records: list[Record]) -> None:
         by_partition: defaultdict[int, list[Record]] = defaultdict(list)
@@ -85,9 +95,7 @@ class PersistLoop:
     async def _open(self, partition: int) -> Persister:
         while True:
             try:
-                return await Persister.open(
-                    self._log, self._store, self._dead_letters, partition, judge=self._judge
-                )
+                return await Persister.open(self._log, self._store, self._dead_letters, partition, judge=self._judge)
             except Unavailable as error:
                 _log.warning("partition not ready, trying again", extra={"partition": partition, "code": error.code})
                 await asyncio.sleep(_RETRY_S)

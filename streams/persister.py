@@ -12,19 +12,18 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from livecomments.log.interface import CommentLog
-from livecomments.log.partition import Judge
+from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
+from livecomments.log.partition import Judge, read_on
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from schemas.errors import StartRefused, Unavailable
 from schemas.events import FACT_TYPES, Record, facts_of
 from schemas.judge import Kind, Verdict, judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
-from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of, position_at
+from schemas.positions import first_position, offset_of, position_at
 from schemas.window import Window
 from streams.dead_letters import DeadLetters
 
-_READ_CHUNK: Final = 1_000
 _RETRY_MAX_S: Final = 5.0
 """Between tries of a store that is away: it is found within this after it is back."""
 WATERMARK_INTERVAL_S: Final = 1.0
@@ -44,7 +43,7 @@ class LogWentBack(StartRefused):
 
 
 class Persister:
-    """One partition's way into the store. For one task."""
+    """One partition's way into the store. For one task; after a `persist` that raised or was cancelled, not for any."""
 
     def __init__(
         self,
@@ -66,6 +65,8 @@ class Persister:
         self._dead_letters = dead_letters
         self._window = window
         self._judge = judge
+        self._is_whole = True
+        """What the window has seen is stored. Judged again, a comment with a key would be its own duplicate."""
 
     @classmethod
     async def open(
@@ -86,18 +87,12 @@ class Persister:
         """
         watermark, next_offset, start = await cls.check(log, store, partition)
         if next_offset < start:
-            _lost.inc(start - next_offset)
-            _log.critical(
-                "retention took records before they were stored",
-                extra={"partition": partition, "from_offset": next_offset, "to_offset": start},
-            )
+            _count_lost(partition, next_offset, start)
             next_offset = start
         since = max(start, next_offset - window_records)
-        window = Window(
-            log.epoch, partition, log.partition_count, since=since, whole=since == start, size=window_records
-        )
+        window = Window(log.epoch, partition, log.partition_count, since=since, whole=since == 0, size=window_records)
         while since < next_offset:
-            records, since = await log.read(partition, since, next_offset, _READ_CHUNK)
+            records, since = await read_on(log, partition, since, next_offset)
             for record in records:
                 judge(record, window)
         return cls(log, store, dead_letters, window, watermark, next_offset, judge)
@@ -125,17 +120,20 @@ class Persister:
 
         Tries for ever. Records already stored are passed over; records missing before the first are read from the log.
         """
+        assert self._is_whole, "open a new one"
         new = [record for record in records if record.offset >= self.next_offset]
         if not new:
             return
+        self._is_whole = False
         while new[0].offset > self.next_offset:
             await self._catch_up(new[0].offset)
         await self._store_records(new)
+        self._is_whole = True
 
     async def advance_watermark(self) -> None:
         """Write the watermark, if it has moved. A failure is left for the next time."""
         through = position_at(self._log.epoch, 0) + self.next_offset - 1
-        if through == self.watermark or through == BEFORE_EVERYTHING:
+        if through == self.watermark or through < first_position(self._log.epoch):
             return
         try:
             await self._store.advance_watermark(self._log.epoch, self.partition, through)
@@ -144,22 +142,31 @@ class Persister:
             _log.warning("watermark not written", extra={"partition": self.partition, "code": error.code})
 
     async def _catch_up(self, end: int) -> None:
-        records, following = await self._with_retries(
-            lambda: self._log.read(self.partition, self.next_offset, end, _READ_CHUNK)
-        )
+        records, following = await self._with_retries(lambda: self._read_missing(end))
         if records:
             await self._store_records(records)
         self.next_offset = following
 
+    async def _read_missing(self, end: int) -> Slice:
+        try:
+            return await read_on(self._log, self.partition, self.next_offset, end)
+        except OffsetUnavailable:
+            start = min(end, (await self._log.bounds([self.partition]))[self.partition].start)
+            if start <= self.next_offset:
+                raise  # not there yet, as after a change of leaders: asked again
+            _count_lost(self.partition, self.next_offset, start)
+            return Slice([], start)
+
     async def _store_records(self, records: Sequence[Record]) -> None:
-        rows = []
+        rows, letters = [], []
         for record in records:
             verdict = self._judge(record, self._window)
             _records.labels(verdict.kind.value).inc()
             if verdict.kind is Kind.ACCEPTED:
                 rows += rows_of(record, verdict, self._log.epoch)
             elif verdict.kind is Kind.INVALID:
-                await self._dead_letters.put(record, verdict.reason)
+                letters.append(self._dead_letters.put(record, verdict.reason))
+        await asyncio.gather(*letters)
         if rows:
             with _write.time():
                 await self._with_retries(lambda: self._store.write(rows))
@@ -182,6 +189,14 @@ def rows_of(record: Record, verdict: Verdict, epoch: int) -> list[Row]:
     """The rows of an accepted record: its own, and of a fact one more in the video's log of facts."""
     row = row_of(record, verdict, epoch)
     return [row, row._replace(video_id=facts_of(row.video_id))] if row.kind in FACT_TYPES else [row]
+
+
+def _count_lost(partition: int, start: int, end: int) -> None:
+    _lost.inc(end - start)
+    _log.critical(
+        "retention took records before they were stored",
+        extra={"partition": partition, "from_offset": start, "to_offset": end},
+    )
 
 
 def row_of(record: Record, verdict: Verdict, epoch: int) -> Row:

@@ -180,3 +180,26 @@ async def test_the_log_is_left_alone_once_the_store_has_caught_up(world: World) 
     assert (await world.history.forward(QUIET, world.position(-1), 9)).source is Source.STORE
     assert not [call for call in world.calls if call.startswith("log")]
     assert world.history._middle(0)._read is None
+
+
+async def test_a_reader_whose_watermark_came_late_uses_the_one_that_overtook_it(world: World) -> None:
+    """Its own is older than what the others have let the log's part go of."""
+    await fill(world, 2, 6, 2)
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def around(name: str) -> None:
+        if name == "watermark:done" and not asked.is_set():
+            asked.set()
+            await may_answer.wait()
+
+    world.store.around = around
+    late = asyncio.create_task(world.history.forward(QUIET, world.position(2), 9))
+    await asked.wait()
+    await world.persist(3)
+    await world.advance()
+    early = await world.history.forward(QUIET, world.position(4), 9)
+    assert (early.source, len(early.entries)) == (Source.LOG, 3)
+    may_answer.set()
+    found = await late
+    assert [entry.position for entry in found.entries] == [world.position(3), world.position(4)]
+    assert (found.source, found.through) == (Source.STORE, world.position(4))

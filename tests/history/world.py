@@ -111,6 +111,7 @@ class World:
         self.calls: list[str] = []
         """Calls of history on log and store."""
         self.moves: Iterable[Move] = ()
+        self.dead_letter_log = dead_letter_log
         self._letters = DeadLetters(dead_letter_log, "comments")
         self._inner_store = store
         self._persister: Persister | None = None
