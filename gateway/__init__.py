@@ -13,6 +13,7 @@ has judged the record, answer by the verdict (`posting`).
 - `facts`: what is so of a video; `videos`: the videos as this gateway knows them.
 - `admission`: how fast a person, and all of them, may write.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
+- `shared_reads`: one read for all who ask the same; validators of answers.
 - `app`: the routes.
 - `page/`: the page people see at `/`.
 

@@ -37,6 +37,7 @@ from gateway.requests import (
     json_body,
     traceparent,
 )
+from gateway.shared_reads import SharedReads, is_unchanged, validator
 from gateway.video_endpoints import video_endpoints
 from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
@@ -56,6 +57,11 @@ _PAGE_POLICY: Final = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _NOT_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_SHARED_FOR_A_SECOND: Final = {
+    # A browser asks again each time, so that people see what they wrote; a cache before us may answer a crowd.
+    "Cache-Control": "public, max-age=0, s-maxage=1",
+    "X-Content-Type-Options": "nosniff",
+}
 
 _requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
 _seconds = Histogram(
@@ -74,6 +80,7 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
 
 def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
     """An endpoint for each call about comments."""
+    reads = SharedReads()
 
     async def post_comment(request: Request) -> Response:
         video_id = _video_id(request)
@@ -93,15 +100,13 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         partition = history.home(video_id).number
         text = CURSOR.of(request.query_params)
         cursor = parse_cursor(text, partition) if text else None
-        if descending:
-            page = await newest_first(history, video_id, cursor, limit)
-        else:
-            page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
-        next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
-        covered = _id(page.covered_through, partition)
-        comments = b",".join(entry.rendered() for entry in page.comments)
-        stream_url = b"/comments/%s/stream?after=%s" % (video_id.encode("ascii"), covered)
-        return _json(b'{"comments":[%s],"nextCursor":%s,"streamUrl":"%s"}' % (comments, next_cursor, stream_url))
+        what = (video_id, cursor, limit, descending, history.home(video_id).judged_through)
+        body = await reads.read(what, lambda: _page(history, video_id, cursor, limit, descending))
+        etag = validator(body)
+        headers = {**_SHARED_FOR_A_SECOND, "ETag": etag}
+        if is_unchanged(request.headers.get("if-none-match"), etag):
+            return Response(status_code=304, headers=headers)
+        return Response(body, 200, headers, "application/json")
 
     async def read_comment(request: Request) -> Response:
         comment, _ = await posting.find(_video_id(request), request.path_params["comment_id"])
@@ -204,6 +209,19 @@ def page_routes() -> list[Route]:
         Route("/openapi.json", read_openapi, methods=["GET"]),
         Route("/docs", read_docs, methods=["GET"]),
     ]
+
+
+async def _page(history: History, video_id: str, cursor: int | None, limit: int, descending: bool) -> bytes:
+    partition = history.home(video_id).number
+    if descending:
+        page = await newest_first(history, video_id, cursor, limit)
+    else:
+        page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
+    next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
+    covered = _id(page.covered_through, partition)
+    comments = b",".join(entry.rendered() for entry in page.comments)
+    stream_url = b"/comments/%s/stream?after=%s" % (video_id.encode("ascii"), covered)
+    return b'{"comments":[%s],"nextCursor":%s,"streamUrl":"%s"}' % (comments, next_cursor, stream_url)
 
 
 def _video_id(request: Request) -> str:

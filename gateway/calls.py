@@ -90,7 +90,7 @@ READ_PAGE: Final = Call(
     "Read a page of comments",
     "A page may be short or empty and still have a nextCursor; only null is the end. streamUrl goes on live, exactly "
     "behind what the page covers.",
-    {200: "page"},
+    {200: "page", 304: None},
     ("invalid_video_id", "invalid_cursor", "invalid_page_size", "invalid_sort", *_READ),
     (CURSOR, PAGE_SIZE, SORT),
 )

@@ -1,0 +1,85 @@
+"""Pages that a cache may keep for a moment, and reads that a crowd shares."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.shared_reads import SharedReads, is_unchanged, validator
+from tests.served import served
+
+
+async def test_a_page_that_has_not_changed_is_not_sent_again_and_one_with_a_deleted_comment_is(tmp_path: Path) -> None:
+    async with served(tmp_path) as running:
+        token = await running.token()
+        _, comment = await running.post("v", "hi", token)
+        async with running.client.get("/comments/v") as answer:
+            etag, body = answer.headers["ETag"], await answer.read()
+            assert answer.headers["Cache-Control"] == "public, max-age=0, s-maxage=1"
+            assert b"hi" in body
+        known = {"If-None-Match": f'"other", W/{etag}'}
+        async with running.client.get("/comments/v", headers=known) as answer:
+            assert (answer.status, await answer.read(), answer.headers["ETag"]) == (304, b"", etag)
+        authorization = {"Authorization": f"Bearer {token}"}
+        async with running.client.delete(f"/comments/v/{comment['commentId']}", headers=authorization) as answer:
+            assert answer.status == 204
+        async with running.client.get("/comments/v", headers=known) as answer:
+            assert answer.status == 200
+            assert b"hi" not in await answer.read()
+
+
+async def test_people_read_what_they_wrote_at_once_in_a_crowd_too(tmp_path: Path) -> None:
+    async with served(tmp_path) as running:
+        token = await running.token()
+
+        async def write_and_read(n: int) -> None:
+            _, comment = await running.post("v", f"m{n}", token)
+            assert comment in (await running.page("v", pageSize=100))["comments"]
+
+        await asyncio.gather(*(write_and_read(n) for n in range(40)))
+
+
+async def test_a_crowd_that_asks_the_same_costs_one_read_and_the_next_crowd_another() -> None:
+    reads, done, count = SharedReads(), asyncio.Event(), 0
+
+    async def read() -> bytes:
+        nonlocal count
+        count += 1
+        await done.wait()
+        return b"page"
+
+    crowd = [asyncio.create_task(reads.read("same", read)) for _ in range(100)]
+    other = asyncio.create_task(reads.read("other", read))
+    await asyncio.sleep(0)
+    crowd[0].cancel()
+    await asyncio.sleep(0)
+    done.set()
+    assert await asyncio.gather(*crowd[1:], other) == [b"page"] * 100
+    assert count == 2
+    await reads.read("same", read)
+    assert count == 3
+
+
+async def test_a_read_that_fails_fails_for_all_who_wait_and_not_for_the_next() -> None:
+    reads = SharedReads()
+
+    async def fail() -> bytes:
+        await asyncio.sleep(0)
+        raise OSError("away")
+
+    async def work() -> bytes:
+        return b"page"
+
+    results = await asyncio.gather(*(reads.read("same", fail) for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [OSError] * 3
+    assert await reads.read("same", work) == b"page"
+
+
+@pytest.mark.parametrize(
+    ("sent", "unchanged"), [(None, False), ("*", True), ('"x"', False), ('"x","y"', False), ("x", False), ("", False)]
+)
+def test_only_a_named_answer_is_unchanged(sent: str | None, unchanged: bool) -> None:
+    etag = validator(b"page")
+    assert is_unchanged(sent, etag) is unchanged
+    assert is_unchanged(etag, etag)
+    assert not is_unchanged(etag, validator(b"pagE"))
