@@ -23,7 +23,7 @@ from schemas.judge import Kind
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, position_at
-from streams.persister import row_of
+from streams.persister import rows_of
 
 _SLICE_ROWS: Final = 1_000
 _SHOWN_MAX: Final = 20
@@ -186,10 +186,10 @@ def _expected(
         by_video[video_id] = []  # looked for in every stretch, so that a row too many is seen
     for record, verdict in chunk:
         if verdict.kind is Kind.ACCEPTED and (verdict.video_id == video_id if video_id else chosen(verdict.video_id)):
-            row = row_of(record, verdict, epoch)
-            if deleted.covers(row.video_id, row.position):
-                row = row._replace(value=b"", deleted=True)
-            by_video[verdict.video_id].append(row)
+            for row in rows_of(record, verdict, epoch):
+                if deleted.covers(row.video_id, row.position):
+                    row = row._replace(value=b"", deleted=True)
+                by_video[row.video_id].append(row)
     return by_video
 
 

@@ -19,9 +19,11 @@ from livecomments.cli.verify import (
     verify,
 )
 from livecomments.store.interface import Lifetime, Row
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_STARTED, facts_of, video_event
+from schemas.judge import Kind, Verdict
 from schemas.partitions import partition_of
 from schemas.positions import first_position
+from streams.persister import row_of
 from tests.cli.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
 
 QUIET = Console(quiet=True)
@@ -70,10 +72,25 @@ async def deleted_by_nobody(found: Opened) -> None:
     await found.store.write([Row(VIDEO, position + 3, COMMENT_DELETED, "mod", b"{}", 5, position)])
 
 
+async def fact_forgotten(found: Opened) -> None:
+    """A video's fact is stored, and not where facts are looked for."""
+    await append(found, [video_event(VIDEO_STARTED, VIDEO, "owner")])
+    await persist(found)
+    (end,) = [held.end for held in (await found.log.bounds([HOME])).values()]
+    row = await found.store.read_one(facts_of(VIDEO), first_position(1) + end - 1)
+    assert row is not None
+    assert (await verify(found, QUIET)).ok
+    await append(found, [video_event(VIDEO_STARTED, VIDEO, "owner")])
+    (record,) = (await found.log.read(HOME, end, end + 1, 1)).records
+    await found.store.write([row_of(record, Verdict(Kind.ACCEPTED, VIDEO), 1)])
+    await found.store.advance_watermark(1, HOME, first_position(1) + end)
+
+
 PLANTED: list[tuple[Callable[[Opened], Awaitable[None]], set[str]]] = [
     (lost, {NOT_STORED}),
     (invented, {OTHER}),
     (deleted_by_nobody, {DELETED, OTHER}),
+    (fact_forgotten, {NOT_STORED}),
 ]
 
 
