@@ -1,5 +1,6 @@
 """What runs the stack on one's own machine. Not part of the distribution.
 
 - `kafka/`: where one looks for the topics first; a page that says where they are.
-- `local/`: a real Kafka and a real Cassandra on loopback, for `make up` and for the live tests.
+- `haproxy/`, `nginx/`: the load balancer's configuration as it is recommended; `make up` and compose.yaml run it.
+- `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).
 """

@@ -2,8 +2,9 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Protocol, TypeVar
@@ -11,7 +12,7 @@ from typing import ClassVar, Final, Protocol, TypeVar
 from infra.local.errors import ServerUnavailable
 from infra.local.jars import Kind, class_path, java, locked
 from infra.local.ports import HOST, answers, claim_ports, is_free
-from infra.local.processes import POLL_S, ServerProcess
+from infra.local.processes import JAVA_MARK, POLL_S, ServerProcess
 from infra.local.readiness import NotReady
 
 START_TIMEOUT_S: Final = 120.0
@@ -25,24 +26,30 @@ def _say_nothing(step: str) -> None:
     """The default of `on_step`."""
 
 
+@dataclass(frozen=True)
+class Command:
+    """What a server is started with. `environment`: all of it; None: that of this process."""
+
+    program: str
+    arguments: list[str]
+    environment: Mapping[str, str] | None = None
+
+
 class Server(ABC):
     """One server: its data directory, its ports, its process.
 
     Args:
+        kind: what it is called, in messages.
         data_dir: everything it keeps, logs and ports included; made when missing.
-        heap_mb: the largest Java heap; the process takes 100 (Kafka) to 350 MB (Cassandra) more.
-        lib_dir: where the jars are, or are put.
+        mark: see `ServerProcess`.
     """
 
-    kind: ClassVar[Kind]
-
-    def __init__(self, data_dir: Path, *, heap_mb: int, lib_dir: Path) -> None:
+    def __init__(self, kind: str, data_dir: Path, mark: tuple[str, ...]) -> None:
+        self.kind = kind
         self.data_dir = data_dir.resolve()
         self.on_step: Callable[[str], None] = _say_nothing
         """Called with what it is waiting for, in a few words, while it starts."""
-        self._heap_mb = heap_mb
-        self._lib_dir = lib_dir
-        self._process = ServerProcess(self.data_dir)
+        self._process = ServerProcess(self.data_dir, mark)
 
     @property
     def address(self) -> str:
@@ -58,7 +65,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int | None:
-        """Of the JVM, while it runs."""
+        """Of its process, while it runs."""
         return self._process.pid
 
     @property
@@ -77,21 +84,20 @@ class Server(ABC):
             detached: it outlives this process, until somebody stops it. Otherwise it is killed when this process ends.
 
         Raises:
-            ServerUnavailable: java or the jars cannot be had, or a port is taken.
+            ServerUnavailable: a program or file it needs cannot be had, or a port is taken.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with locked(self.data_dir / "start.lock"):
             if self.is_running():
                 return
-            jars = class_path(self.kind, self._lib_dir, self.on_step)
             for port in self.ports.values():
                 self._wait_free(port)
-            arguments = self._arguments(jars)
+            command = self._command()
             self.on_step("starting")
-            self._process.spawn(java(), [f"-Xmx{self._heap_mb}m", *arguments], detached=detached)
+            self._process.spawn(command.program, command.arguments, detached=detached, environment=command.environment)
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Returns when the server has really done its job once: a record in and out, or a query.
+        """Returns when the server has really done its job once: a record in and out, a query, an answer.
 
         Raises:
             ServerUnavailable: its process ended, or `timeout_s` went by.
@@ -99,9 +105,12 @@ class Server(ABC):
         deadline = time.monotonic() + timeout_s
         missing = "nobody listens on its port"
         self.on_step("waiting until it listens")
+        listens = False
         while self.is_running() and time.monotonic() < deadline:
-            if answers(self.ports["client"]):
-                self.on_step(f"waiting for its first {self._first}")
+            if answers(self._first_port()):
+                if not listens:
+                    self.on_step(f"waiting for its first {self._first}")
+                listens = True
                 try:
                     return self._probe()
                 except NotReady as not_yet:
@@ -120,6 +129,10 @@ class Server(ABC):
         """SIGKILL, and wait until it is gone. What it has acknowledged it still has after a restart."""
         self._process.kill()
 
+    def _first_port(self) -> int:
+        """The port it listens on once it has come so far that probing makes sense."""
+        return self.ports["client"]
+
     def _wait_free(self, port: int) -> None:
         deadline = time.monotonic() + _PORT_TIMEOUT_S
         while not is_free(port):
@@ -135,12 +148,37 @@ class Server(ABC):
         """Names of the ports it needs, and the number where one was asked for."""
 
     @abstractmethod
-    def _arguments(self, jars: str) -> list[str]:
-        """Writes its configuration, prepares its storage once, and says what to pass to the JVM."""
+    def _command(self) -> Command:
+        """Writes its configuration, prepares its storage once, and says how to start it."""
 
     @abstractmethod
     def _probe(self) -> None:
         """Makes it do its job once, or raises `NotReady`."""
+
+
+class JavaServer(Server):
+    """A server from jars.
+
+    Args:
+        data_dir: see `Server`.
+        heap_mb: the largest Java heap; the process takes 100 (Kafka) to 350 MB (Cassandra) more.
+        lib_dir: where the jars are, or are put.
+    """
+
+    jars: ClassVar[Kind]
+
+    def __init__(self, data_dir: Path, *, heap_mb: int, lib_dir: Path) -> None:
+        super().__init__(self.jars, data_dir, JAVA_MARK)
+        self._heap_mb = heap_mb
+        self._lib_dir = lib_dir
+
+    def _command(self) -> Command:
+        jars = class_path(self.jars, self._lib_dir, self.on_step)
+        return Command(java(), [f"-Xmx{self._heap_mb}m", *self._arguments(jars)])
+
+    @abstractmethod
+    def _arguments(self, jars: str) -> list[str]:
+        """Writes its configuration, prepares its storage once, and says what to pass to the JVM."""
 
 
 class Startable(Protocol):

@@ -1,16 +1,19 @@
-"""One JVM known by its pid file: started, found again, and ended by its own pid only."""
+"""One process known by its pid file: started, found again, and ended by its own pid only."""
 
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from infra.local.errors import ServerUnavailable
 
 POLL_S: Final = 0.05
+JAVA_MARK: Final = ("-Dlivecomments.local=[{}]",)
+"""Closed by a bracket: `1` is not `10`."""
+PYTHON_MARK: Final = ("-Xlivecomments.local=[{}]",)
 _GONE_TIMEOUT_S: Final = 10.0
 """How long the kernel may take to end a process after SIGKILL."""
 _MARK_TIMEOUT_S: Final = 10.0
@@ -24,14 +27,20 @@ _children: Final[dict[int, list[subprocess.Popen[bytes]]]] = {}
 
 
 class ServerProcess:
-    """The process of the server whose state lies in `data_dir`; one data directory, at most one process."""
+    """The process of the server whose state lies in `data_dir`; one data directory, at most one process.
 
-    def __init__(self, data_dir: Path) -> None:
+    Args:
+        data_dir: where its pid file and log are.
+        mark: its first arguments, to which the program gives no meaning, with `{}` in the last for the data directory:
+            by that one the process is known.
+    """
+
+    def __init__(self, data_dir: Path, mark: Sequence[str] = JAVA_MARK) -> None:
         self.log_file = data_dir / "server.log"
         self._data_dir = data_dir
         self._pid_file = data_dir / "server.pid"
-        # An argument the server ignores, by which its process is known. Closed by a bracket: `1` is not `10`.
-        self._mark = f"-Dlivecomments.local=[{data_dir}]"
+        self._marks = [each.replace("{}", str(data_dir)) for each in mark]
+        self._mark = self._marks[-1]
 
     @property
     def pid(self) -> int | None:
@@ -43,19 +52,28 @@ class ServerProcess:
         # Of a child we know for certain; a dying process loses its command line before its ports and files.
         return pid if _is_live_child(pid) or self._mark in _command_line(pid) else None
 
-    def spawn(self, java: str, arguments: Sequence[str], *, detached: bool) -> None:
-        """Starts the JVM in a session of its own, so that a Ctrl-C meant for the parent does not reach it.
+    def spawn(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        *,
+        detached: bool,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts the program in a session of its own, so that a Ctrl-C meant for the parent does not reach it.
 
         Args:
-            java: the JVM.
-            arguments: what follows it.
+            program: its path.
+            arguments: what follows it and the mark.
             detached: outlive this process. Otherwise the server is killed when this process ends, however it ends.
+            environment: all of it; by default ours.
         """
         grown = self.log_file.exists() and self.log_file.stat().st_size > _LOG_BYTES_MAX
         with self.log_file.open("wb" if grown else "ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own arguments
-                [java, self._mark, *arguments],
+                [program, *self._marks, *arguments],
                 cwd=self._data_dir,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

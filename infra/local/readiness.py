@@ -1,10 +1,12 @@
-"""Whether a server really works: one record appended and read; one query answered.
+"""Whether a server really works: one record appended and read; one query answered; one 200.
 
 The clients are imported inside the functions, so that the rest of the room is usable without them.
 """
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Final
 
 from infra.local.ports import HOST
@@ -49,6 +51,24 @@ def probe_cassandra(port: int) -> None:
         raise NotReady(str(error)) from error
     finally:
         cluster.shutdown()
+
+
+def probe_http(address: str, path: str) -> None:
+    """Returns when a GET of `path` at `address` ('host:port') answers with 200.
+
+    Raises:
+        NotReady: another answer, or none.
+    """
+    connection = HTTPConnection(address, timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status != HTTPStatus.OK:
+            raise NotReady(f"GET {path} answers {answer.status} {answer.read(200).decode(errors='replace')}")
+    except (HTTPException, OSError) as error:
+        raise NotReady(f"GET {path} does not answer: {error!r}") from error
+    finally:
+        connection.close()
 
 
 async def _append_and_read(address: str, node_id: int, replicas: int) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from infra.local.errors import ServerUnavailable
 from infra.local.jars import LIB_DIR, ROOM, RUN_DIR, java, why_unavailable
-from infra.local.lifecycle import START_TIMEOUT_S, STOP_TIMEOUT_S, Server, running
+from infra.local.lifecycle import START_TIMEOUT_S, STOP_TIMEOUT_S, JavaServer, Server, running
 from infra.local.ports import HOST, claim_ports
 from infra.local.readiness import probe_cassandra, probe_kafka
 
@@ -33,7 +33,7 @@ _CLUSTER_ID: Final = "bGl2ZWNvbW1lbnRzLWRldg"
 """Any 16 bytes in base64; these say livecomments-dev."""
 
 
-class KafkaServer(Server):
+class KafkaServer(JavaServer):
     """One broker that is its own controller (KRaft); alone, or one of a `KafkaCluster`.
 
     Args:
@@ -42,11 +42,11 @@ class KafkaServer(Server):
         settings: broker settings to add or replace, for the life of this object.
         voters: node id → controller port of all brokers of the cluster, this one included; alone by default.
         node_id: which of them this one is.
-        heap_mb: see `Server`.
-        lib_dir: see `Server`.
+        heap_mb: see `JavaServer`.
+        lib_dir: see `JavaServer`.
     """
 
-    kind = "kafka"
+    jars = "kafka"
     _first = "record"
 
     def __init__(
@@ -159,17 +159,17 @@ class KafkaCluster:
             broker.kill()
 
 
-class CassandraServer(Server):
+class CassandraServer(JavaServer):
     """One Cassandra node, data centre `datacenter1`, for keyspaces with one replica.
 
     Args:
         data_dir: see `Server`.
         port: for CQL clients; a free one by default.
-        heap_mb: see `Server`.
-        lib_dir: see `Server`.
+        heap_mb: see `JavaServer`.
+        lib_dir: see `JavaServer`.
     """
 
-    kind = "cassandra"
+    jars = "cassandra"
     _first = "query"
 
     def __init__(self, data_dir: Path, *, port: int | None = None, heap_mb: int = 384, lib_dir: Path = LIB_DIR) -> None:

@@ -4,16 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from infra.local.processes import ServerProcess
+from tests.infra.waiting import WAIT_S, wait_until
 
-WAIT_S = 20.0
 STARTER = """
 import sys, time
 from pathlib import Path
@@ -42,13 +41,6 @@ def script(file: Path, body: str) -> str:
     file.write_text(f"#!{sys.executable}\nimport signal, time\n{body}\n")
     file.chmod(0o755)
     return str(file)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -1,0 +1,163 @@
+"""One address in front of gateways and edges: HAProxy, else nginx, with the configuration that `infra/` recommends.
+
+The recommended files are run as they are but for the lines that name addresses.
+"""
+
+import re
+import shutil
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from infra.local.errors import ServerUnavailable
+from infra.local.jars import ROOM
+from infra.local.lifecycle import Command, Server
+from infra.local.ports import HOST
+from infra.local.readiness import probe_http
+
+_INFRA: Final = ROOM.parent
+_MARK: Final = "livecomments.local=[{}]"
+
+
+class Balancer(Server):
+    """A load balancer.
+
+    Args:
+        data_dir: see `Server`.
+        port: of the one address; a free one by default.
+        gateways: asked for at the start: the ports of each, 'client' and 'internal'.
+        edges: likewise.
+    """
+
+    program = ""
+    _first = "answer"
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None,
+        gateways: Callable[[], Sequence[Mapping[str, int]]],
+        edges: Callable[[], Sequence[Mapping[str, int]]],
+    ) -> None:
+        super().__init__(self.program, data_dir, self._mark())
+        self._port = port
+        self._gateways = gateways
+        self._edges = edges
+
+    def start(self, *, detached: bool = False) -> None:
+        if self.is_running() and not self._is_current():
+            self.on_step("stopping, to start it as it is now")
+            self.stop()
+            self.__dict__.pop("ports", None)  # a running server keeps its ports; this one may get another
+        super().start(detached=detached)
+
+    def _is_current(self) -> bool:
+        return self._port in (None, self.ports["client"]) and self._file.read_text() == self._text()
+
+    @property
+    def _file(self) -> Path:
+        return self.data_dir / f"{self.program}.cfg"
+
+    def _text(self) -> str:
+        return self.configuration(self.ports["client"], self._gateways(), self._edges())
+
+    def _ports_wanted(self) -> dict[str, int | None]:
+        return {"client": self._port}
+
+    def _command(self) -> Command:
+        program = shutil.which(self.program)
+        if program is None:
+            raise ServerUnavailable(f"No {self.program} found: apt-get install {self.program}.")
+        self._file.write_text(self._text())
+        return Command(program, self._arguments(self._file))
+
+    def _probe(self) -> None:
+        probe_http(self.address, "/")
+
+    @staticmethod
+    @abstractmethod
+    def _mark() -> tuple[str, ...]:
+        """See `ServerProcess`."""
+
+    @abstractmethod
+    def _arguments(self, file: Path) -> list[str]:
+        """To run in the foreground, as one process, with the configuration in `file`."""
+
+    @abstractmethod
+    def configuration(
+        self, port: int, gateways: Sequence[Mapping[str, int]], edges: Sequence[Mapping[str, int]]
+    ) -> str:
+        """The recommended configuration, with these addresses."""
+
+
+class HaProxy(Balancer):
+    """See `infra/haproxy/haproxy.cfg`."""
+
+    program = "haproxy"
+
+    @staticmethod
+    def _mark() -> tuple[str, ...]:
+        return ("-L", _MARK)  # the name it has among peers, of which there are none
+
+    def _arguments(self, file: Path) -> list[str]:
+        return ["-db", "-f", str(file)]
+
+    def configuration(
+        self, port: int, gateways: Sequence[Mapping[str, int]], edges: Sequence[Mapping[str, int]]
+    ) -> str:
+        text = (_INFRA / "haproxy" / "haproxy.cfg").read_text()
+        text = re.sub(r"^    bind \S+$", f"    bind {HOST}:{port}", text, flags=re.MULTILINE)
+        for name, servers in (("gateway", gateways), ("edge", edges)):
+            ready = [
+                f"    server {name}-{n} {HOST}:{ports['client']} check port {ports['internal']} id {n}"
+                for n, ports in enumerate(servers, 1)
+            ]
+            unready = [
+                f"    server {name}-{n}-unready {HOST}:{ports['client']} backup id {1000 + n}"
+                for n, ports in enumerate(servers, 1)
+            ]
+            text = _with_lines(text, rf"    server {name}-\d+ .*", ready)
+            text = _with_lines(text, rf"    server {name}-\d+-unready .*", unready)
+        return text
+
+
+class Nginx(Balancer):
+    """See `infra/nginx/nginx.conf`."""
+
+    program = "nginx"
+
+    @staticmethod
+    def _mark() -> tuple[str, ...]:
+        # One process: workers would outlive a master that was killed.
+        return ("-g", f'daemon off; master_process off; env "{_MARK}";')
+
+    def _arguments(self, file: Path) -> list[str]:
+        return ["-e", "stderr", "-c", str(file)]
+
+    def configuration(
+        self, port: int, gateways: Sequence[Mapping[str, int]], edges: Sequence[Mapping[str, int]]
+    ) -> str:
+        text = (_INFRA / "nginx" / "nginx.conf").read_text()
+        text = re.sub(r"^        listen \d+;$", f"        listen {HOST}:{port};", text, flags=re.MULTILINE)
+        for name, servers in (("gateway", gateways), ("edge", edges)):
+            lines = [f"        server {HOST}:{ports['client']} max_fails=1 fail_timeout=1s;" for ports in servers]
+            text = _with_lines(text, rf"        server {name}[-\d]*:\d+ .*", lines)
+        # Where it keeps what is too large for memory; its own place may belong to somebody else.
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        places = "".join(f'    {kind}_temp_path "{self.data_dir}/{kind}";\n' for kind in kinds)
+        text = text.replace("http {\n", f"http {{\n{places}", 1)
+        return f'pid "{self.data_dir}/nginx.pid";\n{text}'
+
+
+def installed() -> type[HaProxy] | type[Nginx] | None:
+    """The load balancer to use here; None when there is none."""
+    return next((each for each in (HaProxy, Nginx) if shutil.which(each.program)), None)
+
+
+def _with_lines(text: str, pattern: str, lines: Sequence[str]) -> str:
+    """`text` with the lines that match replaced, all together, by these."""
+    found = re.search(rf"(?:^{pattern}\n)+", text, flags=re.MULTILINE)
+    assert found, pattern
+    return text[: found.start()] + "".join(f"{line}\n" for line in lines) + text[found.end() :]
