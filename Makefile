@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs lock up down logs install clean
+.PHONY: help run test check format docs lock up down logs faults install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -29,18 +29,23 @@ docs: install ## Write the tables of docs/CONFIG.md and docs/METRICS.md anew
 lock: ## Solve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@sh requirements/lock.sh $(ARGS)
 
-up: install ## Start a real Kafka and a real Cassandra on this machine, and leave them running
+up: install ## Run all of it, distributed, on http://127.0.0.1:8080: real Kafka and Cassandra too (ARGS="--port 8090")
 	@$(PYTHON_IN) -m infra.local up $(ARGS)
 
-down: install ## Stop what `make up` started; its data stays
+down: install ## Stop what `make up` started; its comments stay
 	@$(PYTHON_IN) -m infra.local down $(ARGS)
 
-logs: ## Follow what the servers of `make up` log
+logs: ## Follow what the processes of `make up` log
+	@ls .run/*/server.log >/dev/null 2>&1 || { echo "Nothing was started here: make up"; exit 1; }
 	@tail -n 50 -F .run/*/server.log
+
+faults: install ## Kill every process of a deployment of its own in turn, under load, and check what was promised
+	@$(PYTHON_IN) -m infra.local faults $(ARGS)
 
 install: ## Put the checkout and all its tools into .venv
 	@sh requirements/install.sh dev
 
-clean: ## Remove .venv, caches and local servers; data/ stays
+clean: ## Remove .venv, caches, and what `make up` started with its comments; data/ stays
+	@[ -z "$$(ls .run/*/server.pid 2>/dev/null)" ] || $(PYTHON_IN) -m infra.local down
 	rm -rf .venv .run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -1,18 +1,22 @@
-"""A real Kafka and a real Cassandra on loopback, with nothing but a JDK and Maven: for `make up` and the live tests.
+"""All of it on loopback, with nothing but a JDK, Maven and a load balancer: for `make up` and the live tests.
 
-Flow: `servers` asks `jars` for the class path, writes its configuration into the data directory, lets `processes` start
-the JVM, and `readiness` says when it really works. Everything a server knows (ports, pid, log, data) lies in its data
-directory, so that any later process finds it again by that directory alone.
+Flow: a server writes its configuration into its data directory, lets `processes` start it, and `readiness` says when it
+really works. Everything it knows (ports, pid, log, data) lies in that directory, so that any later process finds it
+again by the directory alone. `stack` puts servers, the processes of livecomments and the one address together.
 
-- `servers`: `KafkaServer`, `KafkaCluster`, `CassandraServer`; all that others import.
-- `lifecycle`: what they share: start, wait, stop; and `running` for fixtures.
+- `stack`: `Stack`: all of it under one directory, each process by its name.
+- `servers`: `KafkaServer`, `KafkaCluster`, `CassandraServer`; real ones, from their jars.
+- `apps`: gateway, edge and stream job.
+- `balancer`: HAProxy or nginx with the configuration of `infra/haproxy`, `infra/nginx`.
+- `lifecycle`: what they all share: start, wait, stop; and `running` for fixtures.
+- `faults`: kills each of a stack under load; `pulse` tells when it is well again.
 - `errors`: the one error.
 - `jars`: what is missing on this machine, and the jars Maven gathers once.
 - `ports`: free loopback ports, the same again after a restart.
-- `processes`: one JVM known by its pid file.
-- `readiness`: one record appended and read; one query answered.
-- `progress`: starting several at a time, with a line for each.
-- `__main__`: `python -m infra.local up`, `down`, `status`.
+- `processes`: one process known by its pid file.
+- `readiness`: one record appended and read; one query; one 200.
+- `progress`: doing several things at a time, with a line for each.
+- `__main__`: `python -m infra.local up`, `down`, `status`, `faults`.
 - `pom.xml`: the exact versions.
 - `kafka.properties`, `cassandra.yaml`: what is the same for every server; ports and directories are appended.
 - `kafka.jvm`, `cassandra.jvm`: flags of the JVM; `logback.xml`: Cassandra's logging.

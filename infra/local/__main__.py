@@ -1,63 +1,137 @@
-"""`python -m infra.local up | down | status`: the servers of this checkout, left running until `down`."""
+"""`python -m infra.local up | down | status`: everything on this machine, left running until `down`."""
 
+import asyncio
 import logging
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
 
-from infra.local.progress import bring_up
-from infra.local.servers import RUN_DIR, CassandraServer, KafkaServer, Server, ServerUnavailable, why_unavailable
+from infra.local.apps import App
+from infra.local.servers import RUN_DIR, ServerUnavailable, why_unavailable
+from infra.local.stack import CQL, KAFKA, Stack
+from schemas.errors import StartRefused, Unavailable
 
-app = typer.Typer(help="A real Kafka and a real Cassandra on loopback.", no_args_is_help=True, add_completion=False)
-RunDir = Annotated[Path, typer.Option(help="Where their data lies, a folder each.")]
+app = typer.Typer(
+    help="Kafka, Cassandra, gateway, stream job, edges and a load balancer, on loopback.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+RunDir = Annotated[Path, typer.Option(help="Where all of it lives, a folder each.")]
+PORT: Final = 8080
 
 
 @app.command()
 def up(
     run_dir: RunDir = RUN_DIR,
+    port: Annotated[int, typer.Option(help="Of the one address; 0 takes a free one, the same at every start.")] = PORT,
     kafka_port: Annotated[int | None, typer.Option(help="By default a free one, the same at every start.")] = None,
     cassandra_port: Annotated[int | None, typer.Option(help="By default a free one, the same at every start.")] = None,
 ) -> None:
-    """Start both, wait until they work, and leave them running."""
-    # The clients complain of every attempt before the one that succeeds.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
-    reason = why_unavailable()
-    if reason is not None:
-        _fail(reason)
+    """Start what does not run, wait until it works, and leave it running. Runs again with changed code or settings."""
+    _quiet()
+    console = Console(highlight=False, soft_wrap=True)
+    _need_servers()
+    stack = Stack(run_dir, os.environ, port=port or None, kafka_port=kafka_port, cassandra_port=cassandra_port)
     try:
-        bring_up(_servers(run_dir, kafka_port, cassandra_port), Console())
-    except ServerUnavailable as error:
+        for note in stack.bring_up(console):
+            console.print(note, style="yellow", markup=False)
+    except (ServerUnavailable, StartRefused, Unavailable) as error:
         _fail(str(error))
+    _greet(stack, console, run_dir)
 
 
 @app.command()
 def down(run_dir: RunDir = RUN_DIR) -> None:
-    """Stop both; their data stays."""
-    for server in _servers(run_dir):
-        server.stop()
-        typer.echo(f"{server.kind}: stopped; its data stays in {server.data_dir}")
+    """Stop all of it; data stays."""
+    Stack(run_dir, os.environ).take_down(typer.echo)
 
 
 @app.command()
 def status(run_dir: RunDir = RUN_DIR) -> None:
-    """Say where they listen; exit status 1 unless both run."""
-    servers = _servers(run_dir)
+    """Say what runs where; exit status 1 unless all of it does."""
+    servers = Stack(run_dir, os.environ).servers.values()
     for server in servers:
-        typer.echo(f"{server.kind}: {f'runs at {server.address}' if server.is_running() else 'does not run'}")
+        typer.echo(f"{server.kind}: {f'runs at {_where(server)}' if server.is_running() else 'does not run'}")
     raise typer.Exit(code=0 if all(server.is_running() for server in servers) else 1)
 
 
-def _servers(run_dir: Path, kafka_port: int | None = None, cassandra_port: int | None = None) -> list[Server]:
-    return [
-        KafkaServer(run_dir / "kafka", port=kafka_port),
-        CassandraServer(run_dir / "cassandra", port=cassandra_port),
-    ]
+@app.command()
+def faults(
+    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is killed.")] = RUN_DIR / "faults",
+    lasts_s: Annotated[float, typer.Option(help="How long comments are posted; longer than the faults take.")] = 240,
+    comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 30_000,
+    videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
+    viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 200,
+    small_tail: Annotated[bool, typer.Option(help="With a tail that does not reach back to the store.")] = False,
+) -> None:
+    """Kill every process of a deployment of its own in turn, under load; exit status 1 if a promise was broken."""
+    from infra.local.faults import SMALL_TAIL, FaultPlan, run_faults
+
+    _quiet()
+    console = Console(highlight=False, soft_wrap=True)
+    _need_servers()
+    stack = Stack(run_dir, {**os.environ, **(SMALL_TAIL if small_tail else {})})
+    plan = FaultPlan(lasts_s=lasts_s, comments=comments, videos=videos, viewers=viewers)
+    try:
+        stack.bring_up(console, detached=False)
+        report = asyncio.run(run_faults(stack, plan, console.print))
+    except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
+        _fail(str(error))
+    finally:
+        stack.kill()
+    console.print(report.load_said, markup=False)
+    console.print(report.table("seconds after the kill"))
+    for problem in report.problems:
+        console.print(problem, style="red", markup=False)
+    raise typer.Exit(code=1 if report.problems else 0)
 
 
-def _fail(reason: str) -> None:
+def _quiet() -> None:
+    """The clients complain of every attempt before the one that succeeds."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+
+
+def _need_servers() -> None:
+    reason = None if os.environ.get(KAFKA) and os.environ.get(CQL) else why_unavailable()
+    if reason is not None:
+        _fail(reason)
+
+
+def _where(server: object) -> str:
+    if isinstance(server, App) and server.internal_address != server.address:
+        return f"{server.address}, health and metrics at {server.internal_address}"
+    return getattr(server, "address", "")
+
+
+_JSON: Final = "-H 'Content-Type: application/json'"
+
+
+def _greet(stack: Stack, console: Console, run_dir: Path) -> None:
+    url = stack.url
+    console.print(f"\n[bold green]livecomments[/] is running: [bold]{url}/[/]\n")
+    if stack.balancer is None:
+        console.print("No load balancer found (apt-get install haproxy): streams are at the edges' own addresses.\n")
+    console.print("Write a comment:", style="dim")
+    console.print(
+        f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
+        f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
+        markup=False,
+    )
+    console.print("Follow a video:", style="dim")
+    streams = url if stack.balancer else f"http://{stack.edges[0].address}"
+    console.print(f"  curl -N '{streams}/comments/demo/stream?history=10'\n", markup=False)
+    for server in stack.servers.values():
+        console.print(f"  {server.kind:<10} {_where(server)}", style="dim", markup=False)
+    suffix = "" if run_dir == RUN_DIR else f' ARGS="--run-dir {run_dir}"'
+    console.print(f"\nLook into their logs: make logs. Stop: make down{suffix}", style="dim", markup=False)
+
+
+def _fail(reason: str) -> NoReturn:
     typer.echo(reason, err=True)
     raise typer.Exit(code=1)
 

@@ -1,26 +1,38 @@
-"""Starting several servers at a time, with a line for each: what it waits for, and for how long."""
+"""Doing several things at a time, with a line for each: what it waits for, and for how long."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.local.lifecycle import Server
+Say = Callable[[str], None]
+_FAILED = "failed"
 
 
-def bring_up(servers: Sequence[Server], console: Console) -> None:
-    """Starts the servers at the same time, to outlive this process, and returns when all are ready.
+class Work(NamedTuple):
+    """One line: what it is called, and what is done. `do` says its steps, and returns what to say at the end."""
+
+    kind: str
+    do: Callable[[Say], str]
+
+
+def together(works: Sequence[Work], console: Console) -> None:
+    """Does all of it at the same time; returns when all is done.
 
     Raises:
-        ServerUnavailable: what went wrong first, after the others are ready or have failed too.
+        Exception: what went wrong first, after the others are done or have failed too.
     """
     failures: list[Exception] = []
-    with _lines(servers, console):
+    with _lines(works, console) as says:
         # Daemon threads: a Ctrl-C ends the waiting at once. What was started stays, to be stopped by `down`.
-        threads = [threading.Thread(target=_bring_up_one, args=(server, failures), daemon=True) for server in servers]
+        threads = [
+            threading.Thread(target=_do, args=(work, say, failures), daemon=True)
+            for work, say in zip(works, says, strict=True)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -29,42 +41,37 @@ def bring_up(servers: Sequence[Server], console: Console) -> None:
         raise failures[0]
 
 
-def _bring_up_one(server: Server, failures: list[Exception]) -> None:
+def _do(work: Work, say: Say, failures: list[Exception]) -> None:
     began = time.monotonic()
     try:
-        server.start(detached=True)
-        server.wait_ready()
+        ended = work.do(say)
     except Exception as error:  # whatever it is, it belongs to the thread that waits for us
-        server.on_step("failed")
+        say(_FAILED)
         failures.append(error)
     else:
-        server.on_step(f"ready at {server.address} after {time.monotonic() - began:.1f} s")
+        say(f"{ended} after {time.monotonic() - began:.1f} s")
 
 
 @contextmanager
-def _lines(servers: Sequence[Server], console: Console) -> Iterator[None]:
-    """Shows the steps of each server: a spinner on a terminal, a plain line a step elsewhere."""
+def _lines(works: Sequence[Work], console: Console) -> Iterator[list[Say]]:
+    """Shows the steps of each: a spinner on a terminal, a plain line a step elsewhere."""
     if not console.is_terminal:
-        for server in servers:
-            server.on_step = _plain(server.kind)
-        yield
+        yield [_plain(console, work.kind) for work in works]
         return
     columns = SpinnerColumn(finished_text="✓"), TextColumn("{task.fields[kind]:<10}"), TextColumn("{task.description}")
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        for server in servers:
-            server.on_step = _spinner(progress, progress.add_task("", total=1, kind=server.kind))
-        yield
+        yield [_spinner(progress, progress.add_task("", total=1, kind=work.kind)) for work in works]
 
 
-def _spinner(progress: Progress, task: TaskID) -> Callable[[str], None]:
+def _spinner(progress: Progress, task: TaskID) -> Say:
     def say(step: str) -> None:
-        progress.update(task, description=step, completed=int(step.startswith("ready")))
+        progress.update(task, description=step, completed=int(" after " in step and step != _FAILED))
 
     return say
 
 
-def _plain(kind: str) -> Callable[[str], None]:
+def _plain(console: Console, kind: str) -> Say:
     def say(step: str) -> None:
-        print(f"{kind}: {step}", flush=True)
+        console.print(f"{kind}: {step}", markup=False, highlight=False, soft_wrap=True)
 
     return say

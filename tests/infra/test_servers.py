@@ -2,11 +2,8 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -80,11 +77,6 @@ def connect(server: CassandraServer) -> tuple[Cluster, Session]:
     profile = ExecutionProfile(load_balancing_policy=DCAwareRoundRobinPolicy("datacenter1"))
     cluster = Cluster([host], port=int(port), protocol_version=4, execution_profiles={EXEC_PROFILE_DEFAULT: profile})
     return cluster, cluster.connect()
-
-
-def infra_local(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "infra.local", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
 @pytest.mark.live
@@ -167,21 +159,3 @@ def test_a_taken_port_and_a_server_that_ends_are_said_in_words(data_dir: Path) -
         server.start()
     with pytest.raises(ServerUnavailable, match="kafka is not running"):
         server.wait_ready()
-
-
-@pytest.mark.live
-def test_up_leaves_both_servers_running_until_down(data_dir: Path, ended: Callable[[Server], None]) -> None:
-    kafka, cassandra = KafkaServer(data_dir / "kafka"), CassandraServer(data_dir / "cassandra")
-    ended(kafka)
-    ended(cassandra)
-    assert infra_local("status", "--run-dir", data_dir).returncode == 1
-    up = infra_local("up", "--run-dir", data_dir)
-    assert (up.returncode, up.stderr) == (0, "")
-    assert f"kafka: ready at {kafka.address}" in up.stdout
-    assert f"cassandra: ready at {cassandra.address}" in up.stdout
-    kafka.wait_ready()
-    cassandra.wait_ready()
-    assert infra_local("status", "--run-dir", data_dir).returncode == 0
-    assert infra_local("down", "--run-dir", data_dir).returncode == 0
-    assert not kafka.is_running()
-    assert not cassandra.is_running()

@@ -1,0 +1,204 @@
+"""`Stack`: servers, gateway, stream job, edges and the one address in front of them, all under one directory.
+
+Every process is known by name, and can be killed and started again by it: `stack["edge-1"].kill()`.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from infra.local.apps import App
+from infra.local.balancer import Balancer, HaProxy, Nginx, installed
+from infra.local.lifecycle import Server
+from infra.local.progress import Say, Work, together
+from infra.local.servers import CassandraServer, KafkaServer
+from livecomments.runtime.settings import Settings
+
+KAFKA: Final = "LIVECOMMENTS_KAFKA"
+CQL: Final = "LIVECOMMENTS_CQL"
+GATEWAY: Final = "gateway"
+STREAM: Final = "stream"
+BROKER: Final = "kafka"
+STORE: Final = "cassandra"
+BALANCER: Final = "balancer"
+_SECRET_BYTES: Final = 32
+
+
+class Stack:
+    """The distributed form on this machine.
+
+    Args:
+        run_dir: where all of it lives, a folder each; whoever names the same one finds the same processes.
+        environment: of every process of livecomments. `LIVECOMMENTS_KAFKA` and `LIVECOMMENTS_CQL` in it are used
+            instead of a server started here; what else it sets holds for all.
+        port: of the one address; a free one by default.
+        edges: how many; each follows its share of the partitions, and the others on demand.
+        kafka_port: a free one by default.
+        cassandra_port: likewise.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        environment: Mapping[str, str],
+        *,
+        port: int | None = None,
+        edges: int = 2,
+        kafka_port: int | None = None,
+        cassandra_port: int | None = None,
+    ) -> None:
+        self.run_dir = run_dir
+        self._given = dict(environment)
+        self.servers: dict[str, Server] = {}
+        """Those started here, by name, in the order in which they need each other."""
+        if not self._given.get(KAFKA):
+            self.servers[BROKER] = KafkaServer(run_dir / BROKER, port=kafka_port)
+        if not self._given.get(CQL):
+            self.servers[STORE] = CassandraServer(run_dir / STORE, port=cassandra_port)
+        self.gateway = App(GATEWAY, "gateway", run_dir / GATEWAY, self._environment)
+        self.stream = App(STREAM, "stream", run_dir / STREAM, self._environment)
+        self.edges = [
+            App(f"edge-{n}", "edge", run_dir / f"edge-{n}", partial(self._environment, f"{n}/{edges}"))
+            for n in range(1, edges + 1)
+        ]
+        self.servers |= {app.kind: app for app in self.apps}
+        self.balancer = self._balancer(port)
+        if self.balancer is not None:
+            self.servers[BALANCER] = self.balancer
+
+    @property
+    def apps(self) -> list[App]:
+        """The processes of livecomments."""
+        return [self.gateway, self.stream, *self.edges]
+
+    def __getitem__(self, name: str) -> Server:
+        """The process of that name."""
+        return self.servers[name]
+
+    @property
+    def url(self) -> str:
+        """The one address; the gateway's where there is no load balancer."""
+        return f"http://{(self.balancer or self.gateway).address}"
+
+    @property
+    def settings(self) -> Settings:
+        """What all processes share. Raises StartRefused: the environment holds something that cannot be."""
+        ours = {name: value for name, value in self._environment().items() if name.startswith("LIVECOMMENTS_")}
+        return Settings.load(ours)
+
+    def bring_up(self, console: Console, *, detached: bool = True) -> list[str]:
+        """Starts what does not run, or runs with older code or other settings, and returns when all of it is ready.
+
+        Args:
+            console: shows the steps.
+            detached: see `Server.start`.
+
+        Returns:
+            How topics that were there before differ from what they must be, a sentence each.
+
+        Raises:
+            ServerUnavailable, StartRefused, Unavailable: what went wrong first.
+        """
+        self.settings  # noqa: B018 - a setting that cannot be is told before anything is started
+        notes: list[str] = []
+        below = [
+            self._work(BROKER, lambda: notes.extend(_prepare_topics(self.settings)), detached=detached),
+            self._work(STORE, lambda: _prepare_schema(self.settings), detached=detached),
+        ]
+        together(below, console)
+        together([self._work(app.kind, None, detached=detached) for app in self.apps], console)
+        if self.balancer is not None:
+            together([self._work(BALANCER, None, detached=detached)], console)
+        return notes
+
+    def take_down(self, say: Callable[[str], None]) -> None:
+        """Stops all that runs; what they keep stays."""
+        every = [*self.apps, *([self.balancer] if self.balancer else [])]
+        # Also servers of before, when addresses are given now.
+        below = [KafkaServer(self.run_dir / BROKER), CassandraServer(self.run_dir / STORE)]
+        for servers in (every, below):
+            running = [server for server in servers if server.is_running()]
+            with ThreadPoolExecutor(max(1, len(running))) as threads:
+                list(threads.map(lambda server: server.stop(), running))
+            for server in running:
+                say(f"{server.kind}: stopped; its data stays in {server.data_dir}")
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        for server in reversed(self.servers.values()):
+            server.kill()
+
+    def _work(self, name: str, prepare: Callable[[], object] | None, *, detached: bool) -> Work:
+        server = self.servers.get(name)
+
+        def do(say: Say) -> str:
+            ended = f"given as {self._given.get(KAFKA if name == BROKER else CQL)}"
+            if server is not None:
+                server.on_step = say
+                server.start(detached=detached)
+                server.wait_ready()
+                ended = f"ready at {server.address}"
+            if prepare is not None:
+                say("preparing its topics" if name == BROKER else "preparing its tables")
+                prepare()
+            return ended
+
+        return Work(server.kind if server else name, do)
+
+    def _environment(self, follow: str = "all") -> dict[str, str]:
+        ours = {KAFKA: self._given.get(KAFKA) or self[BROKER].address, CQL: self._given.get(CQL) or self[STORE].address}
+        ours["LIVECOMMENTS_FOLLOW"] = follow
+        ours["LIVECOMMENTS_SESSION_SECRET"] = self._given.get("LIVECOMMENTS_SESSION_SECRET") or self._kept_secret()
+        alone = {"LIVECOMMENTS_REPLICAS": "1"} if {BROKER, STORE} & self.servers.keys() else {}
+        return {**alone, **self._given, **ours}
+
+    def _kept_secret(self) -> str:
+        """All gateways must sign alike, also after a restart."""
+        file = self.run_dir / "session-secret"
+        if not file.exists():
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as secret:
+                secret.write(secrets.token_hex(_SECRET_BYTES))
+        return file.read_text()
+
+    def _balancer(self, port: int | None) -> Balancer | None:
+        kind: type[HaProxy] | type[Nginx] | None = installed()
+        if kind is None:
+            return None
+        return kind(
+            self.run_dir / BALANCER,
+            port=port,
+            gateways=lambda: [self.gateway.ports],
+            edges=lambda: [edge.ports for edge in self.edges],
+        )
+
+
+def _prepare_topics(settings: Settings) -> list[str]:
+    from livecomments.log.kafka_connection import KafkaConnection
+    from livecomments.log.topics import compare, create_missing, load_topics
+
+    async def prepare() -> list[str]:
+        connection = KafkaConnection(settings.kafka)
+        topics = [topic.with_replicas(settings.replicas) for topic in load_topics(settings.epoch)]
+        await create_missing(connection, topics)
+        return await compare(connection, topics)
+
+    return asyncio.run(prepare())
+
+
+def _prepare_schema(settings: Settings) -> None:
+    from livecomments.store.migrations import migrate
+
+    migrate(
+        settings.cql,
+        keyspace=settings.cql_keyspace,
+        datacenter=settings.cql_datacenter,
+        replication_factor=settings.replicas,
+    )
