@@ -12,6 +12,7 @@ has judged the record, answer by the verdict (`posting`).
 - `posting`: appending comments and deletes, and what their answer means.
 - `facts`: what is so of a video; `videos`: the videos as this gateway knows them.
 - `admission`: how fast a person, and all of them, may write.
+- `review`: whether a message may be shown: a word list, and others' decisions.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `shared_reads`: one read for all who ask the same; validators of answers.
 - `app`: the routes.

@@ -76,7 +76,7 @@ POST_COMMENT: Final = Call(
     (
         *("invalid_video_id", "invalid_idempotency_key", "text_not_unicode", "message_empty", "message_too_long"),
         *("user_limit", "slow_mode", "duplicate_text", "video_limit"),
-        *("banned", "not_allowed_to_comment", "video_not_found"),
+        *("message_refused", "review_unavailable", "banned", "not_allowed_to_comment", "video_not_found"),
         *("idempotency_conflict", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
     ),
     (IDEMPOTENCY_KEY,),

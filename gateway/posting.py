@@ -13,6 +13,7 @@ import orjson
 from gateway.admission import Admission, AdmissionLimits
 from gateway.facts import MODERATE, VideoNotFoundRejected
 from gateway.identity import Identity
+from gateway.review import Message, Review
 from gateway.videos import Videos
 from livecomments.history.reading import History
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, OffsetUnavailable
@@ -27,6 +28,7 @@ from schemas.render import render_comment
 from schemas.window import Occurrence
 
 NO_LIMITS: Final = AdmissionLimits()
+NO_REVIEW: Final = Review(())
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
@@ -74,6 +76,7 @@ class Posting:
         timeout_s: float,
         in_flight_max: int,
         limits: AdmissionLimits = NO_LIMITS,
+        review: Review = NO_REVIEW,
         only_registered: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,6 +84,7 @@ class Posting:
         self._admission = Admission(limits)
         history.follower.listeners.append(self._count)
         self._history = history
+        self._review = review
         self._only_registered = only_registered
         self._log = history.follower.log
         self._timeout_s = timeout_s
@@ -104,8 +108,8 @@ class Posting:
 
         Raises:
             KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
-            VideoNotFoundRejected, LimitRejected leaves: nothing was written.
-            AppendUnavailable, PartitionUnavailable: nothing was written; try again.
+            VideoNotFoundRejected, LimitRejected leaves, ReviewRejected: nothing was written.
+            AppendUnavailable, PartitionUnavailable, ReviewUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
         """
         followed = self._history.home(video_id)
@@ -145,6 +149,7 @@ class Posting:
         facts.check_writer(identity)
         if MODERATE not in identity.roles:
             self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
+            await self._review.check(Message(video_id, identity.author.id, message))
 
     def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         """Hear what was written, here or through another gateway."""

@@ -18,6 +18,7 @@ from gateway.identity import JwtRules, SessionRules, Tokens
 from gateway.jwks import JwksKeys
 from gateway.keys import SharedSecret
 from gateway.posting import Posting
+from gateway.review import Review, WordList
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
@@ -81,6 +82,7 @@ def make_posting(history: History, settings: Settings) -> Posting:
         timeout_s=settings.append_timeout_s,
         in_flight_max=settings.appends_in_flight_max,
         limits=AdmissionLimits(settings.user_comments_max, settings.user_window_s, settings.duplicate_text_s),
+        review=Review([WordList.of_file(Path(settings.word_list))] if settings.word_list else ()),
         only_registered=settings.unknown_videos == "registered",
     )
 

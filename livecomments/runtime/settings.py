@@ -62,6 +62,7 @@ class Settings:
     user_comments_max: int = _setting(0, "Comments of one person under one video within the next setting; 0: no limit.")
     user_window_s: float = _setting(10.0, "Seconds that LIVECOMMENTS_USER_COMMENTS_MAX counts over.")
     duplicate_text_s: float = _setting(0.0, "One person may say the same again after so many seconds; 0: at once.")
+    word_list: str = _setting("", "File with a word or phrase a line; messages that hold one are refused.")
     append_timeout_s: float = _setting(5.0, "Until a POST without an acknowledged append answers append_unknown.")
     appends_in_flight_max: int = _setting(2_000, "Appends under way in one gateway; beyond it 503 overloaded.")
     tail_records_max: int = _setting(50_000, "Records of a partition kept in memory.")
