@@ -251,6 +251,8 @@ def _identity_of(claims: dict[str, Any], digest: bytes) -> Identity:
         display_name = clean_display_name(name if isinstance(name, str) else subject)
     except TextRejected:
         display_name = "user"[:DISPLAY_NAME_GRAPHEMES_MAX]
+    if not isinstance(claims["exp"], int | float):  # PyJWT takes a text too
+        raise _refused("signature_or_claims", _NOT_ACCEPTED)
     expires_at = int(claims["exp"]) + _LEEWAY_S
     return Identity(Author(subject, display_name), frozenset(roles), digest, expires_at)
 

@@ -62,8 +62,15 @@ class BoundedHttp(HttpToolsProtocol):
             self._is_too_large = True
             self.send_400_response("")
         # A request that comes in one piece, as almost all do, costs no timer.
-        if self._part is not self._timed:
-            self._time(self._part)
+        part = _Part.HEAD if self._is_idle else self._part
+        if part is not self._timed:
+            self._time(part)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Bytes came, but no request: blank lines, or the end of a body that was answered before. uvicorn has stopped
+        its keep-alive timer for them and starts none."""
+        return self._part is _Part.NONE and (self.cycle is None or self.cycle.response_complete)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -97,13 +97,14 @@ async def test_a_head_is_bounded_on_every_request_of_a_connection(head: bytes, i
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_a_head_that_trickles_is_cut_off(is_first: bool) -> None:
+@pytest.mark.parametrize("beginning", [b"GET / HTTP/1.1\r\nhos", b"\r\n", b"\r\n\r\n", b"\n\n\r\n\r\n"])
+async def test_a_head_that_trickles_is_cut_off(is_first: bool, beginning: bytes) -> None:
     async with serving(LIMITS) as connect:
         reader, writer = await connect()
         if not is_first:
             writer.write(GOOD)
             await answered(reader)
-        writer.write(b"GET / HTTP/1.1\r\nhos")
+        writer.write(beginning)
         assert await ended(reader) == b""
 
 
