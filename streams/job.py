@@ -25,19 +25,18 @@ from schemas.events import Record
 from schemas.judge import judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from streams.dead_letters import DeadLetters
-from streams.persister import Persister
+from streams.persister import WATERMARK_INTERVAL_S, Persister
 from streams.progress import Progress
 
 _RETRY_S: Final = 0.5
-_WATERMARK_INTERVAL_S: Final = 1.0
 _OBSERVE_INTERVAL_S: Final = 1.0
 _READ_RECORDS: Final = 1_000
 _TAKE_BUCKETS: Final = (1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000)
 
 _log = logging.getLogger("livecomments.stream")
 _given = Gauge("livecomments_stream_partitions", "Partitions this process was given.")
-_lag_records = Gauge("livecomments_stream_group_lag_records", "Records of these partitions not stored.")
-_lag_seconds = Gauge("livecomments_stream_group_lag_seconds", "How long the oldest of them is in the log.")
+_lag_records = Gauge("livecomments_stream_lag_records", "Records of these partitions not stored.")
+_lag_seconds = Gauge("livecomments_stream_lag_seconds", "How long the oldest of them is in the log.")
 _take_records = Histogram("livecomments_stream_take_records", "Records of one delivery.", buckets=_TAKE_BUCKETS)
 _undelivered = Counter("livecomments_stream_undelivered_total", "Records read from the log that the group withheld.")
 
@@ -109,14 +108,14 @@ class Job:
     async def take(self, records: Sequence[Record]) -> None:
         """Persist records of any partitions; returns when all are stored. Tries for ever."""
         _take_records.observe(len(records))
-        if self._delay_s:
-            age_s = time.time() - max(record.appended_at_ms for record in records) / 1000
-            await asyncio.sleep(max(0.0, self._delay_s - age_s))
         by_partition: defaultdict[int, list[Record]] = defaultdict(list)
         for record in records:
             by_partition[record.partition].append(record)
         self.progress.begin_take(self._clock())
         try:
+            if self._delay_s:
+                age_s = time.time() - max(record.appended_at_ms for record in records) / 1000
+                await asyncio.sleep(max(0.0, self._delay_s - age_s))
             await asyncio.gather(*(self._persist(number, batch) for number, batch in by_partition.items()))
         finally:
             self.progress.end_take(by_partition.keys(), self._clock())
@@ -124,19 +123,33 @@ class Job:
     async def run(self) -> None:
         """Write watermarks, watch the lag and read what is not delivered, until cancelled. Raises LogWentBack."""
         async with asyncio.TaskGroup() as running:
-            running.create_task(self.run_watermarks())
+            running.create_task(self._run_watermarks())
             running.create_task(self._run_observing())
             running.create_task(self._run_catching_up())
-
-    async def run_watermarks(self) -> None:
-        """Write the watermarks that have moved, once a second, until cancelled."""
-        while True:
-            await asyncio.sleep(_WATERMARK_INTERVAL_S)
-            await self.advance_watermarks()
 
     async def advance_watermarks(self) -> None:
         """Write the watermarks that have moved, once. A failure is left for the next time."""
         await asyncio.gather(*(persister.advance_watermark() for persister in list(self._persisters.values())))
+
+    async def observe(self) -> None:
+        """Look once where the partitions end, and tell the lag. A failure is left for the next time.
+
+        Raises:
+            LogWentBack: do not go on with this topic.
+        """
+        given = self.progress.partitions
+        try:
+            stored = {partition: await self._next_offset(partition) for partition in given}
+            bounds = await self._log.bounds(given)  # after what is stored, which is therefore not beyond it
+            for partition in given:
+                if stored[partition] > bounds[partition].end:
+                    await Persister.check(self._log, self._store, partition)
+            ends = {partition: held.end for partition, held in bounds.items()}
+            self.progress.observe(ends, stored, self._clock())
+        except Unavailable as error:
+            _log.warning("lag not known", extra={"code": error.code})
+        _lag_records.set(self.progress.lag_records)
+        _lag_seconds.set(self.progress.lag_s(self._clock()))
 
     async def _persist(self, partition: int, records: Sequence[Record]) -> None:
         async with self._turns[partition]:
@@ -148,25 +161,15 @@ class Job:
                 await persister.persist(run)
             self.delivered[partition] = records[-1].offset + 1
 
+    async def _run_watermarks(self) -> None:
+        while True:
+            await asyncio.sleep(WATERMARK_INTERVAL_S)
+            await self.advance_watermarks()
+
     async def _run_observing(self) -> None:
         while True:
-            try:
-                await self._observe()
-            except Unavailable as error:
-                _log.warning("lag not known", extra={"code": error.code})
-            _lag_records.set(self.progress.lag_records)
-            _lag_seconds.set(self.progress.lag_s(self._clock()))
+            await self.observe()
             await asyncio.sleep(_OBSERVE_INTERVAL_S)
-
-    async def _observe(self) -> None:
-        given = self.progress.partitions
-        stored = {partition: await self._next_offset(partition) for partition in given}
-        bounds = await self._log.bounds(given)  # after what is stored, which is therefore not beyond it
-        for partition in given:
-            if stored[partition] > bounds[partition].end:
-                await Persister.check(self._log, self._store, partition)
-        ends = {partition: held.end for partition, held in bounds.items()}
-        self.progress.observe(ends, stored, self._clock())
 
     async def _next_offset(self, partition: int) -> int:
         if partition in self._persisters:

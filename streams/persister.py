@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments.log.partition import Judge, read_on
-from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from schemas.errors import StartRefused, Unavailable
 from schemas.events import FACT_TYPES, Record, facts_of
@@ -34,7 +34,9 @@ _log = logging.getLogger("livecomments.stream")
 _records = Counter("livecomments_stream_records_total", "Records taken, by verdict.", ["verdict"])
 _retries = Counter("livecomments_stream_write_retries_total", "Writes of the store that had to be repeated.")
 _write = Histogram("livecomments_stream_write_seconds", "A write, retries included.", buckets=SECONDS_BUCKETS)
-_lag_seconds = Gauge("livecomments_stream_lag_seconds", "Age of the newest record that is stored, when it was stored.")
+_stored = Histogram(
+    "livecomments_stream_stored_seconds", "From a batch's oldest append until it was stored.", buckets=SECONDS_BUCKETS
+)
 _lost = Counter("livecomments_stream_lost_to_retention_total", "Records the log let go of before they were stored.")
 
 
@@ -171,7 +173,7 @@ class Persister:
             with _write.time():
                 await self._with_retries(lambda: self._store.write(rows))
         self.next_offset = records[-1].offset + 1
-        _lag_seconds.set(max(0.0, time.time() - records[-1].appended_at_ms / 1000))
+        _stored.observe(max(0.0, time.time() - records[0].appended_at_ms / 1000))
 
     async def _with_retries(self, call: Callable[[], Awaitable[T]]) -> T:
         delay_s = 0.05

@@ -31,8 +31,8 @@ class Parts:
     def __init__(self, log: EmbeddedLog, letters: EmbeddedLog, store: EmbeddedStore) -> None:
         self.log, self.letters, self.store = log, letters, store
 
-    def job(self, clock: Callable[[], float] = time.monotonic) -> Job:
-        return Job(self.log, self.store, DeadLetters(self.letters, "comments-4"), clock=clock)
+    def job(self, clock: Callable[[], float] = time.monotonic, delay_s: float = 0.0) -> Job:
+        return Job(self.log, self.store, DeadLetters(self.letters, "comments-4"), clock=clock, delay_s=delay_s)
 
     async def append(self, partition: int, count: int) -> list[Record]:
         """Append comments; the records."""
@@ -107,6 +107,19 @@ async def test_what_nobody_delivers_is_read_from_the_log(parts: Parts) -> None:
     assert await parts.stored(2) == list(range(2_500))
     assert await parts.stored(0) == []  # of another process
     assert job.progress.is_consuming()  # they were there before it was given
+
+
+async def test_what_is_held_back_for_a_drill_is_delivered(parts: Parts) -> None:
+    records = await parts.append(0, 5)
+    job = parts.job(delay_s=3_600.0)
+    job.give([0])
+    taking = asyncio.create_task(job.take(records))
+    await job.observe()
+    assert job.progress.lag_records == 5
+    assert job.progress.undelivered(time.monotonic() + 3_600.0) == []
+    taking.cancel()
+    await asyncio.wait([taking])
+    assert await parts.stored(0) == []
 
 
 async def test_partitions_given_to_others_are_let_go_and_those_that_come_back_go_on(parts: Parts) -> None:
