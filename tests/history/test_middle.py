@@ -6,7 +6,7 @@ import pytest
 
 from livecomments.history.middle import Covered, Middle
 from livecomments.history.stretch import HistoryBehind
-from livecomments.log.interface import LogUnavailable
+from livecomments.log.interface import LogUnavailable, Slice
 from livecomments.log.tail import Tail
 from schemas.judge import judge
 from schemas.positions import BEFORE_EVERYTHING, first_position
@@ -36,7 +36,7 @@ class Reads:
         reads = self
 
         class Noting(WatchedLog):
-            async def read(self, partition: int, start: int, end: int, limit: int):  # type: ignore[no-untyped-def]
+            async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
                 found = await super().read(partition, start, end, limit)
                 reads.offsets += [record.offset for record in found.records]
                 return found

@@ -259,6 +259,29 @@ async def test_an_unused_partition_is_let_go_and_taken_on_again(maker: EmbeddedM
         assert (await again.verdict(late[0], WAIT_S)).kind is Kind.ACCEPTED
 
 
+async def test_whoever_asks_for_a_partition_that_was_let_go_waits_until_it_is_read_again(maker: EmbeddedMaker) -> None:
+    may_read, clock = asyncio.Event(), Clock()
+    may_read.set()
+
+    async def around(name: str) -> None:
+        if name == "bounds":
+            await may_read.wait()
+
+    log, video = WatchedLog(await maker.open(2), around), homes(2)
+    async with following(log, (0,), clock=clock) as follower:
+        await ready(follower, 0)
+        await ready(follower, 1)
+        clock.now += IDLE_S + 1
+        may_read.clear()
+        await append(log, comment(video[0]), partition=0)
+        await until(lambda: 1 not in follower.followed)
+        asking = asyncio.create_task(ready(follower, 1))
+        await asyncio.wait([asking], timeout=0.05)
+        assert not asking.done()
+        may_read.set()
+        assert (await asking).number == 1
+
+
 async def test_a_partition_that_is_used_or_held_is_not_let_go(maker: EmbeddedMaker) -> None:
     log, clock, video = await maker.open(3), Clock(), homes(3)
     async with following(log, (0,), clock=clock) as follower:

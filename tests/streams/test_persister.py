@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +16,7 @@ from livecomments.store.interface import Row, StoreUnavailable
 from schemas.errors import Unavailable
 from schemas.events import COMMENT_CREATED, NewRecord, Record
 from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
+from schemas.window import Window
 from streams.dead_letters import DeadLetters
 from streams.persister import LogWentBack, Persister
 from tests.history.conftest import Ground
@@ -189,9 +190,10 @@ class Forgetful(Persister):
     """A bug on purpose: begins with an empty window."""
 
     @classmethod
-    async def open(cls, log, store, dead_letters, partition, **values):  # type: ignore[no-untyped-def]
-        persister = await super().open(log, store, dead_letters, partition, **values)
-        persister._window._heads[:] = type(persister._window._heads)("Q", [0] * len(persister._window._heads))
+    async def open(cls, *parts: Any, **values: Any) -> Persister:
+        persister = await super().open(*parts, **values)
+        window = persister._window
+        persister._window = Window(window.epoch, 0, 1, since=persister.next_offset, whole=True, size=window.size)
         return persister
 
 
