@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.review import Message, ReviewRejected, Review, ReviewUnavailable, WordList
+from gateway.review import Message, Review, ReviewRejected, ReviewUnavailable, WordList
 from schemas.errors import StartRefused
 from tests.served import served
 
