@@ -1,0 +1,126 @@
+"""compose.yaml, the Dockerfile and the load balancers' files say what the code says. No container is started here."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from livecomments.log.topics import load_topics
+from livecomments.runtime.settings import PREFIX, Settings, share_of
+from tests.docs_tables import commands
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "livecomments:local"}
+RUNNING = {"gateway", "stream", "edge-1", "edge-2"}
+HAPROXY = (ROOT / "infra/haproxy/haproxy.cfg").read_text()
+NGINX = (ROOT / "infra/nginx/nginx.conf").read_text()
+
+
+def settings_of(name: str) -> Settings:
+    """As the process of that service would read them."""
+    image = dict(re.findall(rf"\b({PREFIX}\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+    return Settings.load({**image, **OURS[name].get("environment", {})})
+
+
+def test_it_has_every_process_and_says_that_it_was_not_run() -> None:
+    assert set(SERVICES) == {"kafka", "scylla", "topics", "migrate", "haproxy"} | RUNNING
+    assert "Not run where it was written" in (ROOT / "compose.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_command_is_one_of_ours_with_options_that_it_has(name: str) -> None:
+    command, *options = OURS[name]["command"]
+    known = commands()[command]
+    assert set(options) <= {option for parameter in known.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_its_settings_are_settings_and_name_servers_that_are_there(name: str) -> None:
+    settings = settings_of(name)
+    for address in (settings.kafka, settings.cql):
+        host, port = address.split(":")
+        assert host in SERVICES
+        assert SERVICES[host]["hostname"] == host
+        assert int(port) in (9_042, 9_092)
+    assert settings.kafka in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert settings.replicas == 1, "one broker, one node"
+
+
+def test_the_edges_share_all_partitions() -> None:
+    count = load_topics(1)[0].partitions
+    shares = [share_of(settings_of(name).follow, count) for name in ("edge-1", "edge-2")]
+    assert sorted(number for share in shares for number in share) == list(range(count))
+    assert settings_of("gateway").follow == "all"
+
+
+@pytest.mark.parametrize("name", sorted(RUNNING))
+def test_it_starts_after_topics_and_tables_is_asked_whether_it_is_ready_and_may_drain(name: str) -> None:
+    service, settings = OURS[name], settings_of(name)
+    after = {other: how["condition"] for other, how in service["depends_on"].items()}
+    assert after == dict.fromkeys(("topics", "migrate"), "service_completed_successfully")
+    assert f"http://127.0.0.1:{settings.internal_port}/healthz/ready" in service["healthcheck"]["test"][-1]
+    assert float(service["stop_grace_period"].removesuffix("s")) > settings.drain_s + 8
+    assert service["restart"] == "unless-stopped"
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert str(settings.data_dir) in " ".join([*service["tmpfs"], *service.get("volumes", ())]), "and writable"
+
+
+def test_only_the_load_balancer_is_published_and_on_loopback_only() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["haproxy"]
+    listens = _one(r"^    bind :(\d+)$", HAPROXY)
+    assert SERVICES["haproxy"]["ports"] == [f"127.0.0.1:8080:{listens}"]
+    mounted, _, _ = SERVICES["haproxy"]["volumes"][0].partition(":")
+    assert (ROOT / mounted).read_text() == HAPROXY
+
+
+def test_images_are_of_one_version() -> None:
+    for name, service in SERVICES.items():
+        if name not in OURS:
+            tag = service["image"].rstrip("}").rpartition(":")[2]
+            assert re.match(r"\d+\.\d+", tag), name
+
+
+def test_the_load_balancers_lead_to_the_services() -> None:
+    servers = re.findall(r"^    server (\S+) (\S+):(\d+) check port (\d+) id (\d+)$", HAPROXY, re.MULTILINE)
+    assert {(host, int(port), int(internal)) for _, host, port, internal, _ in servers} == {
+        (name, settings_of(name).port, settings_of(name).internal_port) for name in ("gateway", "edge-1", "edge-2")
+    }
+    unready = re.findall(r"^    server (\S+)-unready (\S+):(\d+) backup id \d+$", HAPROXY, re.MULTILINE)
+    assert unready == [server[:3] for server in servers]
+    assert set(re.findall(r"^        server (\S+):(\d+) ", NGINX, re.MULTILINE)) == {
+        (host, port) for _, host, port, _, _ in servers
+    }
+
+
+def test_the_load_balancers_wait_longer_than_three_heartbeats_and_any_answer() -> None:
+    settings = settings_of("gateway")
+    for text, pattern in (
+        (HAPROXY, r"^    timeout client (\d+)s$"),
+        (HAPROXY, r"^    timeout server (\d+)s$"),
+        (NGINX, r"^            proxy_read_timeout (\d+)s;$"),
+    ):
+        seconds = int(_one(pattern, text))
+        assert seconds > 3 * settings.heartbeat_interval_s
+        assert seconds > settings.append_timeout_s
+        assert f"LIVECOMMENTS_HEARTBEAT_INTERVAL_S={settings.heartbeat_interval_s:g}" in text
+
+
+def test_the_image_is_locked_and_nobody_in_it_is_root() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert "--require-hashes" in text
+    assert re.search(r"^USER (?!0\b|root)\d+$", text, re.MULTILINE)
+    copied = set(re.findall(r"^COPY (\w+) \1$", text, re.MULTILINE))
+    assert copied == {"schemas", "livecomments", "gateway", "streams", "consumers"}
+    allowed = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    assert allowed >= copied | {"pyproject.toml", "requirements/distributed.lock"}
+
+
+def _one(pattern: str, text: str) -> str:
+    found = re.findall(pattern, text, re.MULTILINE)
+    assert len(found) == 1, pattern
+    return str(found[0])
