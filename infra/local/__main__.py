@@ -85,9 +85,38 @@ def faults(
         stack.kill()
     console.print(report.load_said, markup=False)
     console.print(report.table("seconds after the kill"))
+    for note in report.restarted:
+        console.print(note, style="yellow", markup=False)
     for problem in report.problems:
         console.print(problem, style="red", markup=False)
     raise typer.Exit(code=1 if report.problems else 0)
+
+
+@app.command()
+def fill(
+    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is filled.")] = RUN_DIR / "filled",
+    records: Annotated[int, typer.Option(help="Keyed comments in each partition.")] = 16_384,
+) -> None:
+    """Fill a deployment of its own, and measure how long each process takes to start on it, and how much memory."""
+    from infra.local.fill import fill as fill_log
+    from infra.local.fill import measure, table, until_stored
+
+    _quiet()
+    console = Console(highlight=False, soft_wrap=True)
+    _need_servers()
+    stack = Stack(run_dir, os.environ)
+    try:
+        stack.bring_up(console, detached=False)
+        before = list(measure(stack))
+        asyncio.run(fill_log(stack.settings, records, console.print))
+        asyncio.run(until_stored(stack.settings, console.print))
+        after = list(measure(stack))
+    except (ServerUnavailable, StartRefused, Unavailable) as error:
+        _fail(str(error))
+    finally:
+        stack.kill()
+    console.print(table(before, "before"))
+    console.print(table(after, f"with {records:,} more keyed comments in each partition"))
 
 
 def _quiet() -> None:

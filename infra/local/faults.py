@@ -30,6 +30,7 @@ LATE_S: Final = 2.0
 """A viewer that gets a comment this long after its 201 is behind."""
 SLACK_S: Final = 3.0
 """Beyond a deadline, for a busy machine."""
+_LOOK_EVERY_S: Final = 1.0
 QUIET_S: Final = 3.0
 """Between two faults."""
 
@@ -54,7 +55,7 @@ class FaultPlan:
 
     faults: Sequence[Fault] = FAULTS
     lasts_s: float = 240.0
-    """How long comments are posted; longer than the faults take."""
+    """How long comments are posted: beyond the last kill."""
     comments: int = 30_000
     videos: int = 8
     viewers: int = 200
@@ -101,6 +102,9 @@ class FaultReport:
     load: dict[str, Any]
     load_said: str
     problems: list[str]
+    """Promises that were broken, a sentence each."""
+    restarted: list[str]
+    """Processes that ended by themselves, and were started again as whoever supervises them would."""
 
     def table(self, title: str) -> Table:
         """How long each fault was felt, in seconds after the kill."""
@@ -129,6 +133,9 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
     tag = f"{int(time.time()):x}"
     pulse = Pulse(stack.url, stack.settings, tag)
     beating = asyncio.create_task(pulse.run())
+    away: set[str] = set()
+    restarted: list[str] = []
+    supervising = asyncio.create_task(_supervise(stack, away, restarted, say))
     load_file, load_log = stack.run_dir / "load.json", stack.run_dir / "load.log"
     load_file.unlink(missing_ok=True)
     outcomes: list[Outcome] = []
@@ -141,22 +148,38 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
             await _wait(pulse.beats.is_set, "the pulse did not begin", beating)
             for fault in plan.faults:
                 await asyncio.sleep(QUIET_S)
+                away.add(fault.name)
                 outcomes.append(await _suffer(stack, fault, pulse, beating, say))
-            longer = time.monotonic() - ends_at
+                away.clear()
             say("waiting for the load to end")
             await load.wait()
         finally:
             if load.returncode is None:
                 load.kill()
                 await load.wait()
-            beating.cancel()
-            await asyncio.wait([beating])
+            for task in (beating, supervising):
+                task.cancel()
+            await asyncio.wait([beating, supervising])
     said = load_log.read_text()
     report = json.loads(load_file.read_text()) if load_file.exists() else {}
     problems = [*_load_problems(report, said), *_pulse_problems(stack, pulse, outcomes)]
-    if longer > 0:
-        problems.append(f"The load posted {longer:.0f} s less than the faults took: let it post longer.")
-    return FaultReport(outcomes, report, said, problems)
+    problems += [sentence for sentence in restarted if not sentence.startswith(STREAM)]
+    unloaded = [each.fault.name for each in outcomes if each.killed_at > ends_at]
+    if unloaded:
+        problems.append(f"The load had ended before {', '.join(unloaded)}: let it post longer.")
+    return FaultReport(outcomes, report, said, problems, restarted)
+
+
+async def _supervise(stack: Stack, away: set[str], restarted: list[str], say: Callable[[str], None]) -> None:
+    """Starts again what ended without being killed, as a supervisor would: some of ours end to be started again."""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        for name, server in stack.servers.items():
+            if name not in away and not server.is_running():
+                said = server.log_file.read_text(errors="replace").splitlines()[-1:]
+                restarted.append(f"{name} ended by itself: {''.join(said)}")
+                say(restarted[-1])
+                await asyncio.to_thread(server.start)
 
 
 async def _suffer(

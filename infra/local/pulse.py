@@ -169,21 +169,27 @@ class Pulse:
                 kind = new_id = ""
 
     async def _measure_lag(self) -> None:
-        settings, epoch = self._settings, self._settings.epoch
+        settings = self._settings
         store_at = CqlStore(settings.cql, keyspace=settings.cql_keyspace, datacenter=settings.cql_datacenter)
-        async with KafkaLog(settings.kafka, comments_topic(epoch), epoch) as log, store_at as store:
-            partitions = range(log.partition_count)
+        log_at = KafkaLog(settings.kafka, comments_topic(settings.epoch), settings.epoch)
+        async with log_at as log, store_at as store:
             while True:
                 await asyncio.sleep(LAG_EVERY_S)
                 try:
-                    ends = await log.bounds(partitions)
-                    at = time.monotonic()
-                    watermarks = await asyncio.gather(*(store.watermark(epoch, number) for number in partitions))
+                    self.stored.append(await stored_of(log, store))
                 except (LogUnavailable, StoreUnavailable):
                     continue
-                first = first_position(epoch)
-                stored = sum(offset_of(mark) + 1 for mark in watermarks if mark >= first)
-                self.stored.append(Stored(at, sum(ends[number].end for number in partitions), stored))
+
+
+async def stored_of(log: KafkaLog, store: CqlStore) -> Stored:
+    """How much of the log is stored now. Raises LogUnavailable, StoreUnavailable."""
+    partitions = range(log.partition_count)
+    ends = await log.bounds(partitions)
+    at = time.monotonic()
+    watermarks = await asyncio.gather(*(store.watermark(log.epoch, number) for number in partitions))
+    first = first_position(log.epoch)
+    stored = sum(offset_of(mark) + 1 for mark in watermarks if mark >= first)
+    return Stored(at, sum(ends[number].end for number in partitions), stored)
 
 
 async def _ask(client: aiohttp.ClientSession, method: str, path: str, **what: Any) -> Answer:

@@ -30,7 +30,8 @@ def run_dir(tmp_path: Path) -> Iterator[Path]:
 
 def infra_local(*arguments: Any, **settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "infra.local", *map(str, arguments)]
-    environment = {**os.environ, **settings}
+    # Servers that other live tests are pointed at are not ours to stop.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVECOMMENTS_")} | settings
     return subprocess.run(command, capture_output=True, text=True, timeout=UP_TIMEOUT_S, check=False, env=environment)
 
 
