@@ -120,8 +120,9 @@ def test_pods_are_restricted(helm: Helm, example: str) -> None:
             "capabilities": {"drop": ["ALL"]},
         }
         assert pod["automountServiceAccountToken"] is False
-        assert {volume["name"]: "emptyDir" in volume for volume in pod["volumes"]} == {"tmp": True, "data": True}
-        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        writable = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+        assert writable == {"tmp", "data"}
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in writable}
         assert mounts == {"/tmp", rendered.environment(component).get("LIVECOMMENTS_DATA_DIR", "/data")}
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
         assert container["resources"]["limits"].keys() == {"memory"}
@@ -279,13 +280,22 @@ def test_streams_lead_to_the_edges_and_all_else_to_the_gateways(helm: Helm) -> N
     )
 
 
+def test_a_file_of_the_user_s_can_be_mounted(helm: Helm) -> None:
+    rendered = helm.render("full")
+    assert {volume["name"] for volume in rendered.pods()["gateway"]["volumes"]} == {"tmp", "data", "words"}
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.container("gateway")["volumeMounts"]}
+    assert mounts == {"tmp": "/tmp", "data": "/data", "words": "/words"}
+    assert {volume["name"] for volume in rendered.pods()["edge"]["volumes"]} == {"tmp", "data"}
+
+
 def test_evictions_take_one_of_each_at_a_time(helm: Helm) -> None:
     rendered = helm.render()
     budgets = rendered.of("PodDisruptionBudget")
     assert {name: selected(rendered, one["spec"]["selector"]["matchLabels"]) for name, one in budgets.items()} == {
         name: {name} for name in COMPONENTS
     }
-    for budget in budgets.values():
+    for name, budget in budgets.items():
+        assert budget["metadata"]["labels"]["app.kubernetes.io/component"] == name
         assert budget["spec"]["maxUnavailable"] == 1
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 

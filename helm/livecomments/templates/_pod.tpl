@@ -33,6 +33,9 @@ spec:
   containers:
     - name: {{ .component }}
       {{- include "livecomments.container" .root | nindent 6 }}
+        {{- with $values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       args: [{{ .component }}]
       envFrom:
         - configMapRef:
@@ -97,6 +100,9 @@ volumes:
     emptyDir: {sizeLimit: 64Mi}
   - name: data
     emptyDir: {sizeLimit: 64Mi}
+{{- with .values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "livecomments.container" -}}
