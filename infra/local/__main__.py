@@ -62,20 +62,21 @@ def status(run_dir: RunDir = RUN_DIR) -> None:
 @app.command()
 def faults(
     run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is killed.")] = RUN_DIR / "faults",
-    lasts_s: Annotated[float, typer.Option(help="How long comments are posted; longer than the faults take.")] = 240,
+    lasts_s: Annotated[float, typer.Option(help="How long comments are posted: beyond the last kill.")] = 240,
     comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 30_000,
     videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
     viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 200,
     small_tail: Annotated[bool, typer.Option(help="With a tail that does not reach back to the store.")] = False,
+    rounds: Annotated[int, typer.Option(help="How often each is killed.")] = 1,
 ) -> None:
     """Kill every process of a deployment of its own in turn, under load; exit status 1 if a promise was broken."""
-    from infra.local.faults import SMALL_TAIL, FaultPlan, run_faults
+    from infra.local.faults import FAULTS, SMALL_TAIL, FaultPlan, run_faults
 
     _quiet()
     console = Console(highlight=False, soft_wrap=True)
     _need_servers()
     stack = Stack(run_dir, {**os.environ, **(SMALL_TAIL if small_tail else {})})
-    plan = FaultPlan(lasts_s=lasts_s, comments=comments, videos=videos, viewers=viewers)
+    plan = FaultPlan(FAULTS * rounds, lasts_s, comments, videos, viewers)
     try:
         stack.bring_up(console, detached=False)
         report = asyncio.run(run_faults(stack, plan, console.print))

@@ -162,7 +162,7 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
             await asyncio.wait([beating, supervising])
     said = load_log.read_text()
     report = json.loads(load_file.read_text()) if load_file.exists() else {}
-    problems = [*_load_problems(report, said), *_pulse_problems(stack, pulse, outcomes)]
+    problems = [*_load_problems(report, said), *promises_broken(pulse, outcomes, stack.settings.append_timeout_s)]
     problems += [sentence for sentence in restarted if not sentence.startswith(STREAM)]
     unloaded = [each.fault.name for each in outcomes if each.killed_at > ends_at]
     if unloaded:
@@ -258,8 +258,9 @@ def _load_problems(report: dict[str, Any], said: str) -> Iterator[str]:
             yield f"{name}: {finding['count']}, e.g. {'; '.join(finding['examples'])}"
 
 
-def _pulse_problems(stack: Stack, pulse: Pulse, outcomes: Sequence[Outcome]) -> Iterator[str]:
-    within_s = stack.settings.append_timeout_s + SLACK_S
+def promises_broken(pulse: Pulse, outcomes: Sequence[Outcome], append_timeout_s: float) -> Iterator[str]:
+    """What the pulse saw that must not be, a sentence each."""
+    within_s = append_timeout_s + SLACK_S
     for watch in pulse.watches:
         if watch.gaps:
             yield f"A viewer of {watch.video_id} was told {watch.gaps} gaps."

@@ -75,7 +75,8 @@ class Pulse:
         self.pages: list[Answer] = []
         self.stored: list[Stored] = []
         self.watches = [Watch(f"pulse-{tag}-{n}") for n in range(VIDEOS)]
-        self._acked: dict[str, list[Answer]] = {watch.video_id: [] for watch in self.watches}
+        self.acked: dict[str, list[Answer]] = {watch.video_id: [] for watch in self.watches}
+        """The 201s of each video."""
         self.beats = asyncio.Event()
         """Set once everybody watches and the first comment was stored."""
 
@@ -101,7 +102,7 @@ class Pulse:
         return sum(
             answer.comment_id not in watch.arrived and answer.answered_at < acked_before
             for watch in self.watches
-            for answer in self._acked[watch.video_id]
+            for answer in self.acked[watch.video_id]
         )
 
     def late(self, since: float, more_than_s: float) -> list[float]:
@@ -109,7 +110,7 @@ class Pulse:
         return [
             watch.arrived[answer.comment_id]
             for watch in self.watches
-            for answer in self._acked[watch.video_id]
+            for answer in self.acked[watch.video_id]
             if answer.sent_at >= since and watch.arrived.get(answer.comment_id, 0.0) - answer.answered_at > more_than_s
         ]
 
@@ -126,7 +127,7 @@ class Pulse:
         answer = await _ask(client, "POST", f"/comments/{video_id}", json={"message": f"beat {n}"}, headers=headers)
         self.posts.append(answer)
         if answer.comment_id:
-            self._acked[video_id].append(answer)
+            self.acked[video_id].append(answer)
 
     async def _read_pages(self, client: aiohttp.ClientSession, sort: str) -> None:
         for watch in itertools.cycle(self.watches):
