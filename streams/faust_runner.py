@@ -40,6 +40,7 @@ _SESSION_TIMEOUT_S: Final = 10.0
 _STOP_TIMEOUT_S: Final = 8.0
 """For what is under way to be stored and acked. With the store away it never is, and dying is as safe."""
 _LAST_WATERMARKS_S: Final = 1.0
+"""After that, for the next worker to begin here. Without them it stores a second's records again."""
 _WATCH_INTERVAL_S: Final = 1.0
 
 EXIT_REFUSED: Final = 2
@@ -90,14 +91,11 @@ class FaustRunner:
             die(EXIT_BUG, f"Faust gave up: {self._app.crash_reason!r}. What was not acked is delivered again.")
         _log.info("told to stop")
         # Not wait_for: mode swallows the cancellation that would end it.
-        stopped, _ = await asyncio.wait([asyncio.ensure_future(self._stop())], timeout=_STOP_TIMEOUT_S)
+        stopped, _ = await asyncio.wait([asyncio.ensure_future(_or_die(self._app.stop()))], timeout=_STOP_TIMEOUT_S)
         if not stopped:
             die(EXIT_TRY_AGAIN, "Stopped before all that was taken could be stored; it is delivered again.")
+        await asyncio.wait([asyncio.ensure_future(self._job.advance_watermarks())], timeout=_LAST_WATERMARKS_S)
         die(0, "")
-
-    async def _stop(self) -> None:
-        await self._app.stop()
-        await self._job.advance_watermarks()
 
     async def _persist(self, stream: Any) -> None:
         async for events in stream.take_events(_TAKE_MAX, within=_TAKE_WITHIN_S):
