@@ -36,7 +36,7 @@ class Stub:
                 if self.path == "/comments/cut/stream" or self.path == "/comments/cut":
                     self.connection.close()
                     return
-                _answer(self, 200, f"{name} {self.path}")
+                _answer(self, 503 if "refused" in self.path else 200, f"{name} {self.path}")
 
             do_POST = do_GET
 
@@ -153,6 +153,8 @@ def test_who_dies_in_the_middle_leaves_a_stream_to_come_back_and_a_comment_unkno
         assert (status, body[:7]) == (200, "retry: ")
         status, _, body = ask(balancer, "/comments/cut", "POST")
         assert (status, orjson.loads(body)["code"]) == (503, "append_unknown")
+        for path, who in (("/comments/refused/stream", "edge"), ("/comments/refused", "gateway")):
+            assert ask(balancer, path)[::2] == (503, f"{who} {path}"), "what it says itself is its own business"
 
 
 def test_a_video_stays_with_its_edge_and_all_else_goes_to_gateways(
