@@ -70,8 +70,9 @@ async def test_sigterm_lets_a_slow_write_finish(deployed: Deployment) -> None:
     await until(lambda: worker.has_logged("told to stop"), "the signal taken")
     block.unlink()
     assert await worker.ended(10.0) == 0, worker.logged
-    assert sum((await deployed.committed()).values()) > 0
-    assert await deployed.committed() == await deployed.watermarks()
+    committed = await deployed.committed()
+    assert sum(committed.values()) > 0
+    assert {0: 0, 1: 0} | committed == await deployed.watermarks()
     assert await deployed.ahead() == []
     await deployed.start().started()
     await deployed.complete()
