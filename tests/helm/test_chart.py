@@ -233,6 +233,13 @@ def test_the_image_is_named_by_digest_where_there_is_one(helm: Helm) -> None:
     assert helm.render().container("edge")["image"] == "livecomments:0.1.0"
 
 
+def test_the_image_runs_as_the_user_that_the_chart_gives(helm: Helm) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    user = helm.render().pods()["gateway"]["securityContext"]["runAsUser"]
+    assert f"USER {user}\n" in dockerfile
+    assert 'ENTRYPOINT ["livecomments"]' in dockerfile
+
+
 def test_a_changed_setting_restarts_the_processes_and_a_changed_service_none(helm: Helm) -> None:
     def templates(**values: Any) -> dict[str, Any]:
         return {name: each["spec"]["template"] for name, each in helm.render(**values).workloads().items()}
