@@ -7,7 +7,7 @@ take what was written, so a slow viewer holds one block and no queue.
 import asyncio
 from typing import Final
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from consumers.block import Block
 from consumers.channel import Channel
@@ -93,7 +93,6 @@ class AsgiLane:
             await asyncio.wait((pump, gone))
         if not pump.cancelled():
             self.ended = pump.result()
-            await self._send(_body(b"", more=False))
 
     async def _take_steps(self, want: Wanted) -> str:
         """Take steps until the server ends the stream; returns why it did."""
@@ -108,7 +107,7 @@ class AsgiLane:
             await self._do(step)
             await asyncio.sleep(0)  # writing does not wait while the client takes it all: others have their turn
             step = await self._next()
-        await self._write(formed(step.frame, self._form))
+        await self._write(formed(step.frame, self._form), more=False)
         return step.reason
 
     async def _next(self) -> Write | Say | Close:
@@ -136,14 +135,10 @@ class AsgiLane:
         self._hub.metrics.delivered += block.comments
         self._hub.metrics.bytes += len(data)
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, *, more: bool = True) -> None:
         self._writing_since = self._hub.now()
-        await self._send(_body(data, more=True))
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
         self._writing_since = None
-
-
-def _body(data: bytes, *, more: bool) -> Message:
-    return {"type": "http.response.body", "body": data, "more_body": more}
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -48,6 +48,9 @@ class Backfill:
             else:
                 if channel.resets != resets:
                     return _nothing(viewer)  # it was read of a log that is gone
+                if read.stretch.through <= viewer.position:
+                    await asyncio.sleep(_RETRY_S)  # the follower has lost what the channel still counts on
+                    return _nothing(viewer)
                 self._metrics.backfilled(read.stretch.source)
                 if read.write is None:
                     read.write = viewer.fetched(read.stretch)
@@ -72,6 +75,14 @@ class Backfill:
             raise end.answer
         return first_position(log.epoch) + end.answer - 1
 
+    def bounded(self, stretch: Stretch) -> Stretch:
+        """As much of a stretch as fits into a block."""
+        fit = fitting(stretch.entries, self._sizes.block_bytes)
+        if fit == len(stretch.entries):
+            return stretch
+        entries = stretch.entries[:fit]
+        return stretch._replace(entries=entries, through=entries[-1].position)
+
     def _missed(self, channel: Channel, viewer: Viewer, reason: str) -> Write | Say:
         """The gap from the viewer's position to where its channel can go on."""
         through = channel.resumable_after()
@@ -85,16 +96,17 @@ class Backfill:
         flight = self._stretches.get(key)
         if flight is None:
             flight = self._stretches[key] = asyncio.ensure_future(self._forward(video_id, after))
-            flight.add_done_callback(lambda _: self._stretches.pop(key, None))
+            flight.add_done_callback(lambda _: self._landed(key))
         return await asyncio.shield(flight)
 
+    def _landed(self, key: tuple[str, int]) -> None:
+        flight = self._stretches.pop(key)
+        if not flight.cancelled():
+            flight.exception()  # those who waited may all have left
+
     async def _forward(self, video_id: str, after: int) -> "_Read":
-        stretch = await self._history.forward(video_id, after, self._sizes.block_entries, around_store=True)
-        fit = fitting(stretch.entries, self._sizes.block_bytes)
-        if fit < len(stretch.entries):
-            entries = stretch.entries[:fit]
-            stretch = stretch._replace(entries=entries, through=entries[-1].position)
-        return _Read(stretch)
+        limit = self._sizes.block_entries
+        return _Read(self.bounded(await self._history.forward(video_id, after, limit, around_store=True)))
 
 
 class _Read:

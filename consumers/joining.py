@@ -75,7 +75,10 @@ async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Wri
         return viewer.missed(through, HISTORY_UNAVAILABLE, channel)
     if viewer.resets != channel.resets:
         return None  # the page may be of a log that is gone; the next step says so
-    return viewer.fetched(Stretch(page.comments[::-1], page.covered_through, Source.TAIL))
+    comments = page.comments[::-1]
+    if comments:
+        viewer.position = comments[0].position - 1  # what does not fit into a block is what comes next
+    return viewer.fetched(hub.backfill.bounded(Stretch(comments, page.covered_through, Source.TAIL)))
 
 
 async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Say | Close | None:
