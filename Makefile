@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs lock up down logs faults install clean
+.PHONY: help run test check format docs lock up down logs faults sim install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -15,8 +15,9 @@ run: ## Run livecomments, embedded, on http://127.0.0.1:8080 (ARGS="--port 8090"
 test: install ## Run every test, starting the servers they need (ARGS="-k follower -x")
 	@$(PYTHON_IN) -m pytest $(ARGS)
 
-check: install ## Lint and type-check
+check: install ## Lint, look at the format, and type-check
 	$(PYTHON_IN) -m ruff check .
+	$(PYTHON_IN) -m ruff format --check .
 	$(PYTHON_IN) -m mypy
 
 format: install ## Format the code and apply the linter's safe fixes
@@ -41,6 +42,9 @@ logs: ## Follow what the processes of `make up` log
 
 faults: install ## Kill every process of a deployment of its own in turn, under load, and check what was promised
 	@$(PYTHON_IN) -m infra.local faults $(ARGS)
+
+sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")
+	@$(PYTHON_IN) -m tests.consumers.sim $(ARGS)
 
 install: ## Put the checkout and all its tools into .venv
 	@sh requirements/install.sh dev

@@ -1,0 +1,216 @@
+"""One edge: the real follower, history, hub and lanes, on a log, a store and transports that are not."""
+
+import asyncio
+import random
+import sys
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from consumers.app import stream_claim, stream_route
+from consumers.block import Block
+from consumers.channel import Channel, Lane, Sizes
+from consumers.hub import Hub, HubSettings
+from consumers.viewer import Viewer
+from livecomments.history.detour import Detour
+from livecomments.history.reading import History
+from livecomments.log.follower import Follower
+from livecomments.log.tail import Tail, TailBounds
+from tests.consumers.sim.log import LogView, SimLog
+from tests.consumers.sim.loop import clock, pass_time
+from tests.consumers.sim.sockets import HIGH_BYTES, AsgiConnection, SimTransport
+from tests.consumers.sim.store import SimStore
+from tests.consumers.sim.truth import PARTITION, WINDOW_RECORDS
+
+SIZES: Final = Sizes(block_entries=4, block_bytes=900, flushed_kept=3, behind_kept=3, boundary=8)
+HEARTBEAT_S: Final = 2.0
+STUCK_S: Final = 4.0
+_BUFFERED_MAX: Final = HIGH_BYTES + SIZES.block_bytes + 600
+"""A block may come while there is less than the limit; its last comment may not fit, and its frames are estimated."""
+_KNOWN_AFTER_S: Final = 2.0
+"""For reads under way to end: what was judged so long ago, nobody may be ignorant of."""
+
+
+class CountingChannel(Channel):
+    """A channel that says which of its ways were taken."""
+
+    seen: Counter[str]
+
+    def block_after(self, position: int) -> Block | None:
+        block = super().block_after(position)
+        self.seen["behind: history" if block is None else "behind: shared" if block.is_shared else "behind: own"] += 1
+        return block
+
+    def flush(self) -> list[Block]:
+        resets, restarts = self.resets, self.is_restarted
+        blocks = super().flush()
+        self.seen["partition read anew"] += restarts
+        self.seen["log went back"] += self.resets > resets
+        self.seen["many blocks at once"] += len(blocks) > 1
+        return blocks
+
+
+class StrictHub(Hub):
+    """A hub in which no stream fails."""
+
+    failures: list[str]
+
+    def failed(self, lane: Lane) -> None:
+        error = sys.exception()
+        self.failures.append(f"{type(error).__name__}: {error}")
+        super().failed(lane)
+
+
+@dataclass
+class Parts:
+    """What a planted bug replaces."""
+
+    viewer: type[Viewer] = Viewer
+    channel: type[CountingChannel] = CountingChannel
+    history: type[History] = History
+    tail: type[Tail] = Tail
+    sizes: Sizes = field(default=SIZES)
+
+
+class SimEdge:
+    """An edge that can be killed and started again."""
+
+    def __init__(
+        self,
+        log: SimLog,
+        store: SimStore,
+        parts: Parts,
+        rng: random.Random,
+        seen: Counter[str],
+        *,
+        is_calm: bool,
+    ) -> None:
+        self.view = LogView(log)
+        self.failures: list[str] = []
+        """Exceptions in the service of a stream."""
+        self._is_calm = is_calm
+        self._store = store
+        self._parts = parts
+        self._rng = rng
+        self._seen = seen
+        self._transports: list[SimTransport] = []
+        self._responses: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._samples: deque[tuple[float, int]] = deque()
+        self.start()
+
+    def start(self) -> None:
+        """A new process."""
+        rng = self._rng
+        bounds = TailBounds(rng.choice((3, 8, 40)), 1 << 30, rng.choice((1.5, 5.0, 1e9)))
+        self.follower = Follower(
+            self.view,
+            (PARTITION,) if rng.random() < 0.7 else (),
+            bounds,
+            idle_s=3.0,
+            window_records=WINDOW_RECORDS,
+            tail=self._parts.tail,
+            clock=clock,
+        )
+        history = self._parts.history(
+            self.follower,
+            self._store,
+            middle_records_max=1_000 if self._is_calm else rng.choice((15, 1_000)),
+            window_records=WINDOW_RECORDS,
+            clock=clock,
+        )
+        settings = HubSettings(
+            heartbeat_interval_s=HEARTBEAT_S,
+            stale_after_s=1.5,
+            viewer_stuck_s=STUCK_S,
+            viewer_life_s=rng.choice((6.0, 1_000.0)),
+            viewers_max=rng.choice((3, 20)),
+        )
+        channel = type("_Channel", (self._parts.channel,), {"seen": self._seen})
+        self.hub = StrictHub(
+            history,
+            settings,
+            make_viewer=self._parts.viewer,
+            make_channel=channel,
+            sizes=self._parts.sizes,
+            pass_slice=rng.choice((1, 2, 500)),
+            clock=clock,
+            rng=rng,
+        )
+        self.hub.failures = self.failures
+        self._claim = stream_claim(self.hub)
+        self._route = stream_route(self.hub)
+        self._samples.clear()
+        self._tasks = [asyncio.create_task(work) for work in (self.follower.run(), self.hub.run(), self._sample())]
+
+    async def kill(self) -> None:
+        """The process dies, and its connections with it."""
+        for transport in list(self._transports):
+            transport.cut()
+        self._transports.clear()
+        tasks = [*self._tasks, *self._responses]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    def connect(self, head: bytes, *, through_door: bool) -> SimTransport:
+        """A connection that has sent this request."""
+        transport = SimTransport(self._seen, _BUFFERED_MAX, self._known)
+        self._transports = [other for other in self._transports if not other.is_ended] + [transport]
+        protocol = self._claim(head) if through_door else None
+        self._seen["lane: transport" if protocol is not None else "lane: asgi"] += 1
+        if protocol is not None:
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            return transport
+        connection = AsgiConnection(transport)
+        transport.set_protocol(connection)
+        task = asyncio.create_task(self._respond(head, connection))
+        self._responses = [other for other in self._responses if not other.done()] + [task]
+        return transport
+
+    def forget_middles(self) -> None:
+        """What history has read of the log and keeps would outlive the records themselves."""
+        history = self.hub.history
+        history._middles.clear()
+        history._detour = Detour(history._new_middle)
+
+    def check_let_go(self) -> None:
+        """Nothing is held for viewers that have left."""
+        assert not self.hub._count, "viewers are counted that have left"
+        assert not self.hub._channels, "channels are kept that nobody sees"
+        assert not self.follower._holders, "a partition is held for nobody"
+
+    async def _respond(self, head: bytes, connection: AsgiConnection) -> None:
+        line, *lines = head.split(b"\r\n")[:-2]
+        path, _, query = line.split(b" ")[1].partition(b"?")
+        headers = [(name.lower(), value) for name, _, value in (text.partition(b": ") for text in lines)]
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": "GET",
+            "path": path.decode(),
+            "query_string": query,
+            "headers": headers,
+        }
+        _, found = self._route.matches(scope)
+        try:
+            await self._route.handle({**scope, **found}, connection.receive, connection.send)
+        finally:
+            connection.close()  # an answer that was not finished ends its connection
+
+    async def _sample(self) -> None:
+        """Note how far the log was judged, and when."""
+        while True:
+            followed = self.follower.followed.get(PARTITION)
+            self._samples.append((clock(), followed.judged_through if followed else 0))
+            await pass_time(0.5)
+
+    def _known(self) -> int:
+        """How far the log was judged well before now. Forgotten when the log itself has forgotten."""
+        before = clock() - _KNOWN_AFTER_S
+        while len(self._samples) > 1 and self._samples[1][0] <= before:
+            self._samples.popleft()
+        return self._samples[0][1] if self._samples and self._samples[0][0] <= before else 0

@@ -1,0 +1,115 @@
+"""Bugs, each of which some seed must notice: a checker that cannot fail checks nothing."""
+
+from dataclasses import replace
+from typing import Final
+
+from consumers.block import Block
+from consumers.viewer import Feed, Fetch, Step, Viewer, Write
+from livecomments.history.reading import History
+from livecomments.history.stretch import Stretch
+from livecomments.log.tail import Tail
+from schemas.events import COMMENT_DELETED
+from tests.consumers.sim.edge import SIZES, CountingChannel, Parts
+
+
+class PastAHole(Viewer):
+    """While history is read, its heartbeat says the head."""
+
+    __slots__ = ()
+
+    def step(self, feed: Feed, now: float) -> Step:
+        step = super().step(feed, now)
+        due = isinstance(step, Fetch) and self.is_heartbeat_due(now)
+        return Write(feed.heartbeat(feed.head)) if due else step
+
+
+class OffByOne(Viewer):
+    """After history, it goes on one position too late."""
+
+    __slots__ = ()
+
+    def fetched(self, stretch: Stretch) -> Write:
+        return super().fetched(stretch._replace(through=stretch.through + 1))
+
+
+class Again(Viewer):
+    """It takes a block that begins before where it is."""
+
+    __slots__ = ()
+
+    def is_for(self, block: Block) -> bool:
+        return block.after <= self.position < block.through
+
+
+class Deaf(Viewer):
+    """It does not notice that it is behind until something else happens."""
+
+    __slots__ = ()
+
+    def step(self, feed: Feed, now: float) -> Step:
+        step = super().step(feed, now)
+        return Write(feed.heartbeat(self.position)) if isinstance(step, Fetch) and self.position % 3 == 0 else step
+
+
+class Skipping(CountingChannel):
+    """When a partition was read anew, its viewers go on from there."""
+
+    def _restart(self) -> None:
+        super()._restart()
+        for lane in self.lanes:
+            lane.viewer.moved(self.head)
+
+
+class Blind(CountingChannel):
+    """It does not notice that the log has lost its end."""
+
+    def _restart(self) -> None:
+        resets, head = self.resets, self.head
+        super()._restart()
+        self.resets, self.head = resets, max(head, self.head)
+
+
+class Ahead(CountingChannel):
+    """Heartbeats say what is judged, not what was delivered."""
+
+    def heartbeat(self, position: int) -> Block:
+        return super().heartbeat(self.judged_through)
+
+
+class Remembering(CountingChannel):
+    """Blocks keep the texts of deleted comments."""
+
+    def _erase(self, targets: set[int]) -> None:
+        """Does nothing."""
+
+
+class DeletesLost(History):
+    """A backfill leaves out the deletes."""
+
+    async def forward(self, video_id: str, after: int, limit: int, *, around_store: bool = False) -> Stretch:
+        stretch = await super().forward(video_id, after, limit, around_store=around_store)
+        return stretch._replace(entries=[entry for entry in stretch.entries if entry.kind != COMMENT_DELETED])
+
+
+class Forgetful(Tail):
+    """It claims to reach back one record further than it does."""
+
+    def _drop_oldest(self) -> None:
+        after = self.after
+        super()._drop_oldest()
+        self.after = after
+
+
+PLANTS: Final = {
+    "a heartbeat past a hole": Parts(viewer=PastAHole),
+    "a hand-over off by one": Parts(viewer=OffByOne),
+    "a block taken twice": Parts(viewer=Again),
+    "a viewer that sleeps on": Parts(viewer=Deaf),
+    "a skip on reassignment": Parts(channel=Skipping),
+    "a lost end unnoticed": Parts(channel=Blind),
+    "an id sent ahead": Parts(channel=Ahead),
+    "deleted texts kept": Parts(channel=Remembering),
+    "a delete missed in backfill": Parts(history=DeletesLost),
+    "a tail that forgets without a word": Parts(tail=Forgetful),
+    "blocks without a bound": Parts(sizes=replace(SIZES, block_bytes=1 << 20, block_entries=50)),
+}

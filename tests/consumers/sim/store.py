@@ -1,0 +1,68 @@
+"""A store in memory: what of the log has been stored so far, as a writer of rows and watermarks would have left it."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
+from schemas.positions import BEFORE_EVERYTHING, position_at
+from tests.consumers.sim.log import SimLog
+from tests.consumers.sim.loop import clock, pass_time
+from tests.consumers.sim.truth import EPOCH, Accepted
+
+
+class SimStore:
+    """A `CommentStore` of which everything up to `stored` can be read; the watermark may be behind that."""
+
+    def __init__(self, log: SimLog, rng: random.Random, seen: Counter[str]) -> None:
+        self.stored = 0
+        """Offsets before this are stored."""
+        self.watermark_offset = 0
+        self.away_until = 0.0
+        self.seen = seen
+        self._log = log
+        self._rng = rng
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        raise NotImplementedError("an edge never writes")
+
+    async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
+        raise NotImplementedError("an edge never writes")
+
+    async def watermark(self, epoch: int, partition: int) -> int:
+        await self._work()
+        return position_at(EPOCH, self.watermark_offset) - 1 if self.watermark_offset else BEFORE_EVERYTHING
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        await self._work()
+        if after >= through or not limit:
+            return StoredSlice([], through + 1 if descending else after)
+        stored = position_at(EPOCH, self.stored)
+        life = self._log.life
+        entries = [entry for entry in life.between(video_id, after, through) if entry.position < stored]
+        if descending:
+            entries.reverse()
+        entries = entries[:limit]
+        examined = entries[-1].position if len(entries) == limit else after + 1 if descending else through
+        self.seen["store read"] += 1
+        return StoredSlice([self._row(video_id, entry) for entry in entries], examined)
+
+    async def read_one(self, video_id: str, position: int) -> Row | None:
+        raise NotImplementedError("an edge reads no single comments")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    def _row(self, video_id: str, entry: Accepted) -> Row:
+        delete = self._log.life.deleted[video_id].get(entry.position)
+        deleted = delete is not None and delete < position_at(EPOCH, self.stored)
+        value = b"" if deleted else entry.value
+        if deleted:
+            self.seen["deleted row read"] += 1
+        return Row(video_id, entry.position, entry.kind, "ana", value, 0, entry.target, deleted)
+
+    async def _work(self) -> None:
+        await pass_time(self._rng.uniform(0.0, 0.03))
+        if clock() < self.away_until:
+            self.seen["store away"] += 1
+            raise StoreUnavailable("away")

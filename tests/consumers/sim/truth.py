@@ -1,0 +1,104 @@
+"""What the log says: every record ever appended, judged from the first, and what a viewer of a video must get of it.
+
+A log that loses its end begins a new *life*: other records stand at the same positions from then on.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from schemas.events import COMMENT_CREATED, COMMENT_DELETED, Record
+from schemas.judge import Kind, judge
+from schemas.positions import comment_id, position_at
+from schemas.render import render_comment
+from schemas.window import Window
+
+EPOCH: Final = 1
+PARTITION: Final = 0
+WINDOW_RECORDS: Final = 6
+
+
+class Accepted(NamedTuple):
+    """An accepted record of a video."""
+
+    position: int
+    kind: bytes
+    value: bytes
+    target: int
+    appended_at: float
+
+    @property
+    def data(self) -> bytes:
+        """What an event of it carries."""
+        if self.kind == COMMENT_CREATED:
+            return render_comment(comment_id(self.position, PARTITION), self.value)
+        return self.value
+
+
+class Life:
+    """The log of one partition from its first record."""
+
+    def __init__(self) -> None:
+        self.records: list[Record | None] = []
+        """By offset. None is a hole: a marker of the log's own."""
+        self.times: list[float] = []
+        self.videos: defaultdict[str, list[Accepted]] = defaultdict(list)
+        self.deleted: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        """Of each video: the position of a deleted comment, and of its first delete."""
+        self._window = Window(EPOCH, PARTITION, 1, since=0, whole=True, size=WINDOW_RECORDS)
+
+    @property
+    def end(self) -> int:
+        """The next offset."""
+        return len(self.records)
+
+    def append(self, record: Record | None, now: float) -> None:
+        self.records.append(record)
+        self.times.append(now)
+        if record is None:
+            return
+        verdict = judge(record, self._window)
+        if verdict.kind is not Kind.ACCEPTED:
+            return
+        assert record.value is not None
+        kind, position = record.headers["type"], position_at(EPOCH, record.offset)
+        self.videos[verdict.video_id].append(Accepted(position, kind, record.value, verdict.target, now))
+        if kind == COMMENT_DELETED:
+            self.deleted[verdict.video_id].setdefault(verdict.target, position)
+
+    def cut(self, end: int) -> "Life":
+        """A new life that has lost everything from offset `end` on."""
+        life = Life()
+        for record, at in zip(self.records[:end], self.times, strict=False):
+            life.append(record, at)
+        return life
+
+    def find(self, video_id: str, position: int) -> Accepted | None:
+        entries = self.videos[video_id]
+        index = bisect_right(entries, position, key=_position) - 1
+        return entries[index] if index >= 0 and entries[index].position == position else None
+
+    def between(self, video_id: str, after: int, through: int) -> Iterator[Accepted]:
+        """The entries of a video with after < position ≤ through."""
+        entries = self.videos[video_id]
+        for index in range(bisect_right(entries, after, key=_position), len(entries)):
+            if entries[index].position > through:
+                return
+            yield entries[index]
+
+    def missing(self, video_id: str, after: int, through: int, *, deletes: bool = True) -> Accepted | None:
+        """The first entry in (after, through] that a viewer who was given none of it has missed.
+
+        A comment that was deleted need not be shown; its delete must be.
+        """
+        for entry in self.between(video_id, after, through):
+            if entry.kind == COMMENT_CREATED and entry.position not in self.deleted[video_id]:
+                return entry
+            if entry.kind == COMMENT_DELETED and deletes:
+                return entry
+        return None
+
+
+def _position(entry: Accepted) -> int:
+    return entry.position

@@ -1,0 +1,215 @@
+"""One seeded run: two edges, one log, one store, some clients, and a schedule of everything that may happen to them.
+
+When the schedule is over all faults are healed; then every client must come to have seen all there is.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Final
+
+from schemas.events import (
+    COMMENT_CREATED,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    Author,
+    NewRecord,
+    comment_created,
+    comment_deleted,
+    video_event,
+)
+from schemas.positions import comment_id
+from tests.consumers.sim.actions import choose
+from tests.consumers.sim.checker import Shown, Wrong
+from tests.consumers.sim.client import SimClient
+from tests.consumers.sim.edge import HEARTBEAT_S, Parts, SimEdge
+from tests.consumers.sim.log import SimLog
+from tests.consumers.sim.loop import clock, pass_time
+from tests.consumers.sim.sockets import SimTransport
+from tests.consumers.sim.store import SimStore
+from tests.consumers.sim.truth import PARTITION
+
+VIDEOS: Final = ("busy", "quiet", "third")
+_STEPS: Final = 40
+_SETTLE_S: Final = 30.0
+_AUTHOR: Final = Author("ana", "Ana")
+_QUICK_S: Final = 1.0
+"""With nothing wrong, from an append to a viewer who reads: lags, windows, reads and the client's own pace."""
+
+
+class World:
+    """Everything of one seed. `is_calm`: nothing goes wrong but viewers who come, go and dawdle."""
+
+    def __init__(self, seed: int, parts: Parts, seen: Counter[str]) -> None:
+        self.seed = seed
+        self.seen = seen
+        self.trace: list[tuple[float, str]] = []
+        self.rng = random.Random(seed)
+        self.is_calm = self.rng.random() < 0.2
+        self.loses_end = not self.is_calm and self.rng.random() < 0.1
+        self.log = SimLog(self.rng, seen)
+        self.store = SimStore(self.log, self.rng, seen)
+        self.edges = [SimEdge(self.log, self.store, parts, self.rng, seen, is_calm=self.is_calm) for _ in range(2)]
+        self.clients: list[SimClient] = []
+        self._all: list[SimClient] = []
+        self._running: dict[SimClient, asyncio.Task[None]] = {}
+        self._left: list[asyncio.Task[None]] = []
+        self.persist_stalled_until = 0.0
+        self.comments: list[tuple[str, int]] = []
+        self._names = 0
+
+    @property
+    def now(self) -> float:
+        return clock()
+
+    async def run(self) -> None:
+        """The schedule, and what must hold after it. Raises AssertionError."""
+        persisting = asyncio.create_task(self._persist())
+        self.append(self.rng.randint(0, 12))
+        for _ in range(2):
+            self.join()
+        for _ in range(_STEPS):
+            await pass_time(self.rng.choice((0.0, 0.01, 0.05, 0.2, 0.8)))
+            act = choose(self)
+            self._note(act.__name__)
+            await act(self)
+            self._raise_what_went_wrong()
+        self._heal()
+        await self._settle()
+        persisting.cancel()
+        for client in list(self.clients):
+            self.leave(client)
+        await pass_time(0.1)
+        for edge in self.edges:
+            edge.check_let_go()
+            await edge.kill()
+        self._raise_what_went_wrong()
+
+    @property
+    def newest(self) -> int:
+        """The position of the newest record."""
+        return self.log.position(self.log.end - 1)
+
+    def append(self, count: int) -> None:
+        """Append records of every kind."""
+        for _ in range(count):
+            if self.rng.random() < 0.03:
+                self.log.append(None)
+                continue
+            new = self._record()
+            offset = self.log.append(new)
+            if new.headers.get("type") == COMMENT_CREATED:
+                self.comments.append((new.key.decode(), offset))
+
+    def join(self) -> None:
+        """A new viewer."""
+        rng = self.rng
+        history = rng.choice((0, 0, 1, 5, 50))
+        shown = Shown(self.log, rng.choice((VIDEOS[0], *VIDEOS)), history, self.seen)
+        self._names += 1
+        client = SimClient(f"client {self._names}", shown, self._connect, rng, self.seen, history=history)
+        client.is_slow = rng.random() < 0.3
+        self.clients.append(client)
+        self._all.append(client)
+        self._running[client] = asyncio.create_task(client.run())
+
+    def leave(self, client: SimClient) -> None:
+        """A viewer leaves for good."""
+        self.clients.remove(client)
+        client.leave()
+        self._left.append(self._running.pop(client))
+
+    def _connect(self, client: SimClient) -> SimTransport:
+        rng, shown = self.rng, client.shown
+        query = f"history={client.history}" if client.history else ""
+        lines = ["Host: edge", "Accept: text/event-stream"]
+        if shown.last_event_id is not None:
+            lines.append(f"Last-Event-ID: {shown.last_event_id}")
+        if rng.random() < 0.5:
+            lines.append("Accept-Encoding: gzip, deflate")
+        if shown.position is not None and shown.position < self.log.position(self.log.end):
+            shown.knows_loss = True  # there is something at its position again, and nobody can tell that it is another
+        path = f"/comments/{shown.video_id}/stream{'?' if query else ''}{query}"
+        head = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode()
+        return rng.choice(self.edges).connect(head, through_door=rng.random() < 0.7)
+
+    def _record(self) -> NewRecord:
+        rng, offset = self.rng, self.log.end
+        video_id = rng.choice((VIDEOS[0], VIDEOS[0], *VIDEOS))
+        kind = rng.random()
+        if kind < 0.1 and self.comments:
+            of, target = rng.choice(self.comments[-8:])
+            return comment_deleted(of, comment_id(self.log.position(target), PARTITION), "ana")
+        if kind < 0.12 and offset:  # of anything, in any video
+            return comment_deleted(video_id, comment_id(self.log.position(rng.randrange(offset)), PARTITION), "ana")
+        if kind < 0.14:
+            return video_event(rng.choice((VIDEO_ENDED, VIDEO_STARTED, VIDEO_STARTED)), video_id, "ana")
+        if kind < 0.16:
+            return NewRecord(video_id.encode(), b"nonsense", {"type": rng.choice((b"comment.created", b"x"))})
+        text = f"comment {offset} " + "x" * rng.choice((0, 0, 0, 40, 300))
+        key = f"key{rng.randrange(3)}" if rng.random() < 0.15 else None
+        return comment_created(video_id, text, _AUTHOR, created_at_ms=1_795_348_800_000, key=key)
+
+    def _heal(self) -> None:
+        self._note("heal")
+        for edge in self.edges:
+            edge.view.away_until = edge.view.silent_until = edge.view.lag_s = 0.0
+        self.store.away_until = self.persist_stalled_until = 0.0
+        for client in self.clients:
+            client.is_stalled = client.is_slow = False
+            client.wake()
+
+    async def _settle(self) -> None:
+        """Everybody must come to see everything, and be told so by an id."""
+        until = self.now + _SETTLE_S
+        newest = self.newest
+        while waiting := [client for client in self.clients if self._is_waiting(client, newest)]:
+            self._raise_what_went_wrong()
+            if self.now > until:
+                client = waiting[0]
+                raise Wrong(
+                    f"{client.name} at {client.shown.last_event_id} has not seen {client.shown.missing(newest)}"
+                )
+            await pass_time(0.2)
+        for client in self.clients:
+            if not client.shown.knows_loss:
+                raise Wrong(f"{client.name} was not told that the log had lost what it had seen")
+
+    def _is_waiting(self, client: SimClient, newest: int) -> bool:
+        shown = client.shown
+        return shown.position is None or not client.is_live or shown.missing(newest) is not None
+
+    def _raise_what_went_wrong(self) -> None:
+        for edge in self.edges:
+            if edge.failures:
+                raise Wrong(edge.failures[0])
+        for task in [*self._running.values(), *self._left]:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        self._left = [task for task in self._left if not task.done()]
+        if self.is_calm:
+            for client in self.clients:
+                if client.shown.reasons:
+                    raise Wrong(f"{client.name} was told gaps with nothing wrong: {client.shown.reasons}")
+                if client.latest_s > _QUICK_S:
+                    raise Wrong(f"{client.name} was shown a comment after {client.latest_s:.3f} s")
+                if client.silence_s > HEARTBEAT_S + _QUICK_S:
+                    raise Wrong(f"{client.name} heard nothing for {client.silence_s:.3f} s")
+
+    async def _persist(self) -> None:
+        """What the stream job does: store, and now and then say how far."""
+        while True:
+            await pass_time(self.rng.choice((0.1, 0.5, 1.0)))
+            if self.now < self.persist_stalled_until:
+                continue
+            self.store.stored = self.rng.randint(self.store.stored, self.log.end)
+            if self.rng.random() < 0.7:
+                self.store.watermark_offset = self.store.stored
+
+    def all_traces(self) -> list[str]:
+        """Everything that happened, in the order of time."""
+        lines = [*self.trace, *(line for client in self._all for line in client.trace())]
+        return [f"{at:9.3f} {what}" for at, what in sorted(lines, key=lambda line: line[0])]
+
+    def _note(self, text: str) -> None:
+        self.trace.append((self.now, text))
