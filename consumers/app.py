@@ -19,6 +19,7 @@ from consumers.request import stream_request
 from consumers.transport_lane import TransportLane
 from consumers.wire import Form, accepts_gzip
 from livecomments.log.follower import PartitionUnavailable
+from livecomments.runtime.cors import NO_CORS, CorsRules
 from livecomments.runtime.door import Claim
 from schemas.errors import Rejected
 from schemas.partitions import parse_video_id, partition_of
@@ -54,7 +55,7 @@ def stream_route(hub: Hub) -> Route:
     return Route("/comments/{video_id}/stream", open_stream, methods=["GET"])
 
 
-def stream_claim(hub: Hub) -> Claim:
+def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
     """Takes stream requests that can be served at once into the transport lane; leaves all others to the route."""
 
     def claim(head: bytes) -> TransportLane | None:
@@ -74,7 +75,9 @@ def stream_claim(hub: Hub) -> Claim:
         _count(hub, want)
         gzip = accepts_gzip(request.headers.get(b"accept-encoding", b"").decode("latin-1"))
         form = Form.CHUNKED_GZIP if gzip else Form.CHUNKED
-        return TransportLane(hub, hub.channel(request.video_id, followed), want, form)
+        return TransportLane(
+            hub, hub.channel(request.video_id, followed), want, form, cors.headers(request.headers.get(b"origin"))
+        )
 
     return claim
 

@@ -6,7 +6,7 @@ simply stays where it is; when it takes bytes again it goes on from its position
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cache, partial
 from typing import Final, cast
 
 from consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
@@ -17,6 +17,7 @@ from consumers.hub import Hub
 from consumers.joining import Wanted, place, place_at_once
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import LAST_CHUNK, Form, formed, opening
+from livecomments.runtime.cors import Headers
 
 _STEPS_MAX: Final = 4
 """Blocks written to one viewer behind before others have their turn."""
@@ -26,12 +27,12 @@ _WRITE_BUFFER_BYTES: Final = 32_768
 _Reading = Callable[[], Awaitable[Write | Say | Close | None]]
 
 
-def _head(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in headers)]
+@cache
+def _head(form: Form, more: Headers) -> bytes:
+    """The answer's head; `more` is one of as many as there are allowed origins."""
+    headers = GZIP_HEADERS if form.is_gzip else STREAM_HEADERS
+    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in (*headers, *more))]
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
-
-
-_HEADS: Final = {Form.CHUNKED: _head(STREAM_HEADERS), Form.CHUNKED_GZIP: _head(GZIP_HEADERS)}
 
 
 class TransportLane(asyncio.Protocol):
@@ -46,6 +47,7 @@ class TransportLane(asyncio.Protocol):
         "_form",
         "_full_bytes",
         "_full_since",
+        "_head",
         "_hub",
         "_is_going_on",
         "_is_open",
@@ -56,12 +58,13 @@ class TransportLane(asyncio.Protocol):
         "viewer",
     )
 
-    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form) -> None:
+    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, more: Headers = ()) -> None:
         self.viewer = hub.make_viewer(channel)
         self._hub = hub
         self._channel = channel
         self._want: Wanted | None = want
         self._form = form
+        self._head = _head(form, more)
         self._is_open = False
         """Whether the next step may be taken: begun, no read under way, the transport takes bytes."""
         self._is_over = False
@@ -82,7 +85,7 @@ class TransportLane(asyncio.Protocol):
         hub.attach(self._channel, self)
         hub.metrics.opened("transport")
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-        self._transport.write(_HEADS[self._form] + opening(retry_line(hub.retry_ms()), self._form))
+        self._transport.write(self._head + opening(retry_line(hub.retry_ms()), self._form))
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
         else:

@@ -30,7 +30,6 @@ from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
 from livecomments.log.topics import comments_topic, compare, create_missing, load_topics
-from livecomments.runtime.cors import same_origin_only
 from livecomments.runtime.door import Claim, claim_nothing
 from livecomments.runtime.health import health_routes
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
@@ -105,8 +104,7 @@ async def serve_edge(settings: Settings, listening: socket.socket, started: Call
         work = [follower.run(), hub.run(), store.run()]
         cors = cors_rules(settings)
         app = ClosingAnswers(make_app([stream_route(hub)], cors))
-        claim = same_origin_only(stream_claim(hub), cors)
-        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=claim)
+        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=stream_claim(hub, cors))
 
 
 async def run_stream(

@@ -28,7 +28,6 @@ from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.log.follower import Follower
 from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
-from livecomments.runtime.cors import same_origin_only
 from livecomments.runtime.door import Claim
 from livecomments.runtime.durable import DurableFile
 from livecomments.runtime.health import health_routes
@@ -101,7 +100,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
             works = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
             tasks = [running.create_task(work) for work in works]
             try:
-                yield Embedded(app, hub, follower, posting, same_origin_only(stream_claim(hub), cors))
+                yield Embedded(app, hub, follower, posting, stream_claim(hub, cors))
             finally:
                 for task in tasks:
                     task.cancel()

@@ -25,13 +25,12 @@ from livecomments.log.interface import CommentLog
 from livecomments.log.partition import Judge
 from livecomments.log.revocations import Revocations
 from livecomments.log.tail import Tail, TailBounds
-from livecomments.runtime.cors import CorsAnswers, CorsRules, origins_of
+from livecomments.runtime.cors import NO_CORS, CorsAnswers, CorsRules, origins_of
 from livecomments.runtime.problems import HANDLERS
 from livecomments.runtime.settings import Settings, share_of
 from schemas.judge import judge
 
 DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
-NO_CORS: Final = CorsRules()
 _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
 

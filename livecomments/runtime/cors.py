@@ -4,14 +4,10 @@ Source: the Fetch standard, "CORS protocol". Tokens travel in `Authorization`, s
 of another site's visitor never speaks for them.
 """
 
-import asyncio
-import re
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from livecomments.runtime.door import Claim
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -20,7 +16,6 @@ _REQUEST_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Last-E
 _ANSWER_HEADERS: Final = b"ETag, RateLimit, RateLimit-Policy, Retry-After"
 _PREFLIGHT_S: Final = b"600"
 """A browser asks again after this long; Chromium takes no more than two hours."""
-_ORIGIN_HEADER: Final = re.compile(rb"\r\norigin[ \t]*:", re.IGNORECASE)
 
 
 def origins_of(text: str) -> frozenset[str]:
@@ -91,12 +86,4 @@ class CorsAnswers:
         await self._app(scope, receive, send_with)
 
 
-def same_origin_only(claim: Claim, rules: CorsRules) -> Claim:
-    """`claim` without the requests that a browser sends across origins: their answers need headers that it lacks."""
-    if not rules.is_open:
-        return claim
-
-    def claim_of_same_origin(head: bytes, *rest: Any) -> asyncio.BaseProtocol | None:
-        return None if _ORIGIN_HEADER.search(head) else claim(head, *rest)
-
-    return cast(Claim, claim_of_same_origin)
+NO_CORS: Final = CorsRules()

@@ -1,4 +1,4 @@
-"""Reading event streams in tests."""
+"""Reading event streams and the edge's metrics in tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from livecomments.cli.load.sse import SseBlocks, SseEvent, parse_block
+from livecomments.runtime.metrics import REGISTRY
 
 
 class Stream:
@@ -43,3 +44,8 @@ async def stream_of(
         assert answer.status == 200, await answer.text()
         assert answer.content_type == "text/event-stream"
         yield Stream(answer)
+
+
+def counted(name: str, **labels: str) -> float:
+    """A metric of this process, 0 if it was never told."""
+    return REGISTRY.get_sample_value(f"livecomments_edge_{name}", labels) or 0.0
