@@ -19,6 +19,7 @@ A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended`
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import orjson
@@ -132,8 +133,12 @@ def comment_digest(message: str, video_time_ms: int | None) -> bytes:
 
 def timestamp(unix_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
-    moment = datetime.fromtimestamp(unix_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+    return f"{_second(unix_ms // 1000)}.{unix_ms % 1000:03d}Z"
+
+
+@lru_cache(16)  # thousands of comments are of the same second
+def _second(unix_s: int) -> str:
+    return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _headers(kind: bytes, author: str, traceparent: str | None) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ cursor and an SSE `id:`; the same number is the store's clustering key and the t
 """
 
 import base64
+import itertools
 import re
 from typing import Final
 
@@ -26,6 +27,9 @@ BEFORE_EVERYTHING: Final = OFFSET_MAX
 """The position before the first record of the first epoch: the cursor of an empty page, a watermark not yet set."""
 
 _COMMENT_ID: Final = re.compile(r"[0-9a-v]{16}")
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS: Final = ["".join(pair) for pair in itertools.product(_DIGITS, repeat=2)]
+"""Two characters for each ten bits: `base64` takes five times as long, twice a comment."""
 
 
 class CursorRejected(Rejected):
@@ -56,7 +60,11 @@ def first_position(epoch: int) -> int:
 
 def comment_id(position: int, partition: int) -> str:
     """Sixteen characters, `0-9a-v`, ordered as positions are within one partition."""
-    return base64.b32hexencode((position << PARTITION_BITS | partition).to_bytes(10, "big")).decode("ascii").lower()
+    number, pairs = position << PARTITION_BITS | partition, _PAIRS
+    return (
+        f"{pairs[number >> 70]}{pairs[number >> 60 & 1023]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"
+        f"{pairs[number >> 30 & 1023]}{pairs[number >> 20 & 1023]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
+    )
 
 
 def parse_comment_id(text: str) -> tuple[int, int]:
