@@ -45,6 +45,9 @@ def stream_route(hub: Hub) -> Route:
                 refusal = _refusal(hub)  # others came while this one waited
             except PartitionUnavailable:
                 refusal = "not_ready"
+        if refusal is None and hub.is_over(followed, video_id, want.after):
+            hub.metrics.connected("ended")
+            return Response(status_code=204)
         if refusal is not None:
             hub.metrics.connected(refusal)
             return _stream_response(retry_line(hub.retry_ms()))
@@ -71,6 +74,8 @@ def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
             last_event_id = request.headers.get(b"last-event-id", b"").decode("ascii")
             want = wanted(last_event_id, request.query, partition)
         except (Rejected, UnicodeDecodeError):
+            return None
+        if hub.is_over(followed, request.video_id, want.after):
             return None
         _count(hub, want)
         gzip = accepts_gzip(request.headers.get(b"accept-encoding", b"").decode("latin-1"))

@@ -8,7 +8,7 @@ that holds a comment deleted since is forgotten, so its text leaves memory with 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -79,13 +79,17 @@ class Channel:
         *,
         stale_after_s: float,
         window_s: float,
+        retry_ms: Callable[[], int],
         sizes: Sizes = SIZES,
     ) -> None:
+        self.retry_ms = retry_ms
         self.video_id = video_id
         self.partition = followed.number
         self.head = self.newest = followed.judged_through
         self.resets = 0
         self.reset_at = 0
+        self.ended_at: int | None = None
+        """Set by the hub, which is told."""
         self.lanes: dict[Lane, None] = {}
         """In order of arrival."""
         self.flush_timer: asyncio.TimerHandle | None = None

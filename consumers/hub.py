@@ -18,9 +18,11 @@ from typing import Final
 from consumers.backfill import Backfill
 from consumers.block import Block
 from consumers.channel import SIZES, Channel, Lane, Sizes
+from consumers.endings import Endings
 from consumers.metrics import EdgeMetrics
 from consumers.viewer import Close, Say, State, Viewer, Write
 from livecomments.history.reading import History
+from livecomments.history.state import STATE_TYPES
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry
 
@@ -69,6 +71,7 @@ class Hub:
         self.settings = settings
         self.metrics = EdgeMetrics()
         self.backfill = Backfill(history, self.metrics, sizes)
+        self.endings = Endings(history)
         self.is_draining = False
         self.now = clock
         self._make_viewer = make_viewer
@@ -86,6 +89,11 @@ class Hub:
     def is_full(self) -> bool:
         return self.is_draining or self._count >= self.settings.viewers_max
 
+    def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
+        """Whether who has everything up to `after` has all there will ever be of the video."""
+        ended_at = self.endings.ended_at(followed, video_id)
+        return after is not None and ended_at is not None and ended_at <= after <= followed.judged_through
+
     def retry_ms(self) -> int:
         """A jittered time to come back after: a crowd that left together must not return together."""
         return self._rng.randint(1_000, 4_000)
@@ -98,6 +106,7 @@ class Hub:
             self.history.follower,
             stale_after_s=self.settings.stale_after_s,
             window_s=self.settings.window_min_s,
+            retry_ms=self.retry_ms,
             sizes=self._sizes,
         )
 
@@ -115,6 +124,7 @@ class Hub:
             known = self._channels.setdefault(channel.video_id, channel)
             assert known is channel, "somebody else made the channel meanwhile"
             self.history.follower.hold(channel.partition)
+            self._look_for_end(channel)
         channel.lanes[lane] = None
         self._count += 1
         self._empty.clear()
@@ -144,10 +154,12 @@ class Hub:
         return await self.backfill.fetch(channel, viewer, self.retry_ms())
 
     async def run(self) -> None:
-        """Tick until cancelled."""
-        while True:
-            await asyncio.sleep(_TICK_S)
-            await self.tick()
+        """Tick, and read what is to be known of videos, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.endings.run())
+            while True:
+                await asyncio.sleep(_TICK_S)
+                await self.tick()
 
     async def tick(self) -> None:
         """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
@@ -159,13 +171,14 @@ class Hub:
                     self._flush(channel)
                 else:
                     channel.flush()  # nothing is pending: only the head moves
-            is_silent = channel.silence_s() > 0
+            self._look_for_end(channel)
+            is_due = channel.silence_s() > 0 or channel.ended_at is not None
             for lane in list(channel.lanes):
                 seen += 1
                 if not seen % self._pass_slice:
                     await asyncio.sleep(0)
                 live += lane.viewer.state(channel) is State.LIVE
-                self._look_after(lane, is_silent)
+                self._look_after(lane, is_due)
         self.metrics.publish(self._count, live, len(self._channels))
 
     def begin_drain(self) -> None:
@@ -197,12 +210,22 @@ class Hub:
     def _on_entries(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         touched: dict[str, Channel] = {}
         for entry in entries:
+            if entry.kind in STATE_TYPES:
+                self.endings.hear(followed, entry)
             channel = self._channels.get(entry.video_id)
             if channel is not None:
                 channel.add(entry)
                 touched[entry.video_id] = channel
         for channel in touched.values():
+            self._look_for_end(channel)
             self._schedule(channel)
+
+    def _look_for_end(self, channel: Channel) -> None:
+        """What is known of whether the channel's video is over. An end in a log that is gone is none."""
+        followed = self.history.follower.followed.get(channel.partition)
+        channel.ended_at = (
+            self.endings.look(followed, channel.video_id) if followed and not channel.is_restarted else None
+        )
 
     def _schedule(self, channel: Channel) -> None:
         """See that what is pending is flushed: a window after the last flush, and after its pass."""
@@ -253,12 +276,12 @@ class Hub:
         except Exception:
             self.failed(lane)
 
-    def _look_after(self, lane: Lane, is_silent: bool) -> None:
+    def _look_after(self, lane: Lane, is_due: bool) -> None:
         viewer, now = lane.viewer, self.now()
         if viewer.expires_at < now:
             viewer.begin_bye("rotate", self.retry_ms())
             self._advance(lane, now)
-        elif is_silent or viewer.is_heartbeat_due(now):
+        elif is_due or viewer.is_heartbeat_due(now):
             self._advance(lane, now)
         lane.abort_if_stuck(now - self.settings.viewer_stuck_s)
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from consumers.block import Block
-from consumers.frames import bye_frame, gap_frame, stale_frame
+from consumers.frames import bye_frame, gap_frame, heartbeat_frame, stale_frame
 from livecomments.history.stretch import Stretch
 from schemas.positions import comment_id
 
@@ -54,6 +54,13 @@ class Feed(Protocol):
 
     def heartbeat(self, position: int) -> Block:
         """Says that everything up to `position` was delivered."""
+
+    @property
+    def ended_at(self) -> int | None:
+        """The position of the record that ended the video; None while it goes on, or nobody knows better."""
+
+    def retry_ms(self) -> int:
+        """A jittered time to come back after."""
 
     def silence_s(self) -> float:
         """How long the log has been silent beyond what is normal; 0 while all is well."""
@@ -128,6 +135,8 @@ class Viewer:
         if self.position < feed.head:
             block = feed.block_after(self.position)
             return Fetch(self.position) if block is None else Write(block)
+        if feed.ended_at is not None and self.position >= feed.ended_at:
+            return self._end(feed)
         silence_s = feed.silence_s()
         if silence_s:
             if now - self._stale_at >= STALE_INTERVAL_S:
@@ -168,6 +177,11 @@ class Viewer:
         """End the stream at the next step."""
         if self._bye is None:
             self._bye = Close(bye_frame(reason, retry_ms), reason)
+
+    def _end(self, feed: Feed) -> Close:
+        """The video is over, and the viewer has all of it; the id says so, or it would be let in again."""
+        all_of_it = heartbeat_frame(comment_id(self.position, feed.partition))
+        return Close(all_of_it + bye_frame("ended", feed.retry_ms()), "ended")
 
     def _reset(self, feed: Feed) -> Say:
         """The log went back: what the viewer has may not be what stands there now. It is told."""

@@ -31,6 +31,8 @@ class Shown:
         """Of the last id."""
         self.knows_loss = True
         """It was told that the log had lost what it has seen, or the log has lost nothing of it."""
+        self.is_over = False
+        """It was told not to come back."""
         self.reasons: set[str] = set()
         """Of the gaps it was told."""
         self.appended_at = 0.0
@@ -66,9 +68,18 @@ class Shown:
             if event.id is not None:
                 raise Wrong(f"{event.kind.decode()} has an id")
             if event.kind == b"bye":
-                self._seen[f"bye {orjson.loads(event.data or b'')['reason']}"] += 1
+                reason = orjson.loads(event.data or b"")["reason"]
+                self._seen[f"bye {reason}"] += 1
+                if reason == "ended":
+                    self.see_end(known)
         else:
             raise Wrong(f"unknown event {event.kind!r}")
+
+    def see_end(self, known: int) -> None:
+        """It was told that the video is over and that it has everything. Raises Wrong."""
+        position = self.position
+        if position is None or not any(life.is_over(self.video_id, position, known) for life in self._log.lives):
+            raise Wrong("it was told that the video is over")
 
     def missing(self, through: int) -> Accepted | None:
         """The first entry up to `through` that is still to come."""

@@ -61,7 +61,7 @@ class SimClient:
 
     async def run(self) -> None:
         """Connect again and again until it leaves. Raises Wrong."""
-        while not self.is_leaving:
+        while not self.is_leaving and not self.shown.is_over:
             self.shown.begin()
             self._transport = transport = self._connect(self)
             transport.on_bytes = self.wake
@@ -137,7 +137,7 @@ class _Reading:
     def feed(self, piece: Piece) -> None:
         data, known = piece
         if self._headers is None:
-            data = self._take_head(data)
+            data = self._take_head(data, known)
             if self._headers is None:
                 return
         if self._headers.get(b"transfer-encoding") == b"chunked":
@@ -158,15 +158,21 @@ class _Reading:
                 self._said_bye = event.kind == b"bye"
                 self._client.see(event, known)
 
-    def _take_head(self, data: bytes) -> bytes:
+    def _take_head(self, data: bytes, known: int) -> bytes:
         head, end, body = (self._head + data).partition(b"\r\n\r\n")
         if not end:
             self._head += data
             return b""
         status, *lines = head.split(b"\r\n")
-        if status != b"HTTP/1.1 200 OK":
-            raise Wrong(f"the answer is {status!r}")
         self._headers = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines)}
+        if status.split()[1] == b"204":
+            shown = self._client.shown
+            shown.see_end(known)
+            shown.is_over = True
+            self._seen["stays away"] += 1
+            return b""
+        if status.split()[1] != b"200":
+            raise Wrong(f"the answer is {status!r}")
         if self._headers[b"content-type"] != b"text/event-stream; charset=utf-8":
             raise Wrong("no event stream")
         return body

@@ -10,6 +10,7 @@ from typing import Any, Final
 from consumers.app import stream_claim, stream_route
 from consumers.block import Block
 from consumers.channel import Channel, Lane, Sizes
+from consumers.endings import Endings
 from consumers.hub import Hub, HubSettings
 from consumers.viewer import Viewer
 from livecomments.history.detour import Detour
@@ -69,6 +70,7 @@ class Parts:
     channel: type[CountingChannel] = CountingChannel
     history: type[History] = History
     tail: type[Tail] = Tail
+    endings: type[Endings] = Endings
     sizes: Sizes = field(default=SIZES)
 
 
@@ -137,6 +139,7 @@ class SimEdge:
             clock=clock,
             rng=rng,
         )
+        self.hub.endings = self._parts.endings(history)
         self.hub.failures = self.failures
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)

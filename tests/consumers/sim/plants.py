@@ -4,11 +4,14 @@ from dataclasses import replace
 from typing import Final
 
 from consumers.block import Block
-from consumers.viewer import Feed, Fetch, Step, Viewer, Write
+from consumers.endings import Endings
+from consumers.frames import bye_frame
+from consumers.viewer import Close, Feed, Fetch, Step, Viewer, Write
 from livecomments.history.reading import History
 from livecomments.history.stretch import Stretch
-from livecomments.log.tail import Tail
-from schemas.events import COMMENT_DELETED
+from livecomments.log.partition import FollowedPartition
+from livecomments.log.tail import Entry, Tail
+from schemas.events import COMMENT_DELETED, VIDEO_ENDED
 from tests.consumers.sim.edge import SIZES, CountingChannel, Parts
 
 
@@ -100,6 +103,39 @@ class Forgetful(Tail):
         self.after = after
 
 
+class Hasty(Viewer):
+    """It leaves as soon as it hears of the end."""
+
+    __slots__ = ()
+
+    def step(self, feed: Feed, now: float) -> Step:
+        return self._end(feed) if feed.ended_at is not None else super().step(feed, now)
+
+
+class Silent(Viewer):
+    """It says no id when the video ends, so that it never has all of it."""
+
+    __slots__ = ()
+
+    def _end(self, feed: Feed) -> Close:
+        return Close(bye_frame("ended", feed.retry_ms()), "ended")
+
+
+class Forever(Endings):
+    """What is over is never taken up again."""
+
+    def hear(self, followed: FollowedPartition, entry: Entry) -> None:
+        if entry.kind == VIDEO_ENDED:
+            super().hear(followed, entry)
+
+
+class DeafEndings(Endings):
+    """It does not read what was said before it listened."""
+
+    def look(self, followed: FollowedPartition, video_id: str) -> int | None:
+        return self.ended_at(followed, video_id)
+
+
 PLANTS: Final = {
     "a heartbeat past a hole": Parts(viewer=PastAHole),
     "a hand-over off by one": Parts(viewer=OffByOne),
@@ -111,5 +147,9 @@ PLANTS: Final = {
     "deleted texts kept": Parts(channel=Remembering),
     "a delete missed in backfill": Parts(history=DeletesLost),
     "a tail that forgets without a word": Parts(tail=Forgetful),
+    "an end before the rest": Parts(viewer=Hasty),
+    "an end without an id": Parts(viewer=Silent),
+    "an end for ever": Parts(endings=Forever),
+    "an end of before unknown": Parts(endings=DeafEndings),
     "blocks without a bound": Parts(sizes=replace(SIZES, block_bytes=1 << 20, block_entries=50)),
 }

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
+from schemas.events import FACT_TYPES
 from schemas.positions import BEFORE_EVERYTHING, position_at
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.loop import clock, pass_time
@@ -39,12 +40,17 @@ class SimStore:
             return StoredSlice([], through + 1 if descending else after)
         stored = position_at(EPOCH, self.stored)
         life = self._log.life
-        entries = [entry for entry in life.between(video_id, after, through) if entry.position < stored]
+        of, _, facts = video_id.partition("/")
+        entries = [
+            entry
+            for entry in life.between(of, after, through)
+            if entry.position < stored and (not facts or entry.kind in FACT_TYPES)
+        ]
         if descending:
             entries.reverse()
         entries = entries[:limit]
         examined = entries[-1].position if len(entries) == limit else after + 1 if descending else through
-        self.seen["store read"] += 1
+        self.seen["facts read" if facts else "store read"] += 1
         return StoredSlice([self._row(video_id, entry) for entry in entries], examined)
 
     async def read_one(self, video_id: str, position: int) -> Row | None:

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED, Record
+from livecomments.history.state import STATE_TYPES
+from schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_ENDED, Record
 from schemas.judge import Kind, judge
 from schemas.positions import comment_id, position_at
 from schemas.render import render_comment
@@ -86,6 +87,13 @@ class Life:
             if entries[index].position > through:
                 return
             yield entries[index]
+
+    def is_over(self, video_id: str, after: int, known: int) -> bool:
+        """Whether the video had ended by `after`, as far as one can tell who knows the log up to `known`."""
+        said = None
+        for entry in self.between(video_id, 0, max(after, known)):
+            said = entry if entry.kind in STATE_TYPES else said
+        return said is not None and said.kind == VIDEO_ENDED and said.position <= after
 
     def missing(self, video_id: str, after: int, through: int, *, deletes: bool = True) -> Accepted | None:
         """The first entry in (after, through] that a viewer who was given none of it has missed.

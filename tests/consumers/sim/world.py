@@ -74,6 +74,8 @@ class World:
             self._note(act.__name__)
             await act(self)
             self._raise_what_went_wrong()
+            for client in [client for client in self.clients if client.shown.is_over]:
+                self.leave(client)
         self._heal()
         await self._settle()
         persisting.cancel()
@@ -172,11 +174,13 @@ class World:
                 )
             await pass_time(0.2)
         for client in self.clients:
-            if not client.shown.knows_loss:
+            if not client.shown.knows_loss and not client.shown.is_over:
                 raise Wrong(f"{client.name} was not told that the log had lost what it had seen")
 
     def _is_waiting(self, client: SimClient, newest: int) -> bool:
         shown = client.shown
+        if shown.is_over or self.log.life.is_over(shown.video_id, newest, newest):
+            return not shown.is_over
         return shown.position is None or not client.is_live or shown.missing(newest) is not None
 
     def _raise_what_went_wrong(self) -> None:
