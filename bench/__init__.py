@@ -3,7 +3,8 @@
 - `persist`: rows a second of one stream job, beside bare loops.
 - `history`: pages at any depth of a large video and of sparse ones, and bucket sizes compared.
 - `history_chart`: the chart of `history`, as SVG.
-- `persist_stack`: servers, topics and keyspaces of both.
+- `post`: acknowledged POSTs a second of one gateway, beside `bare_route`, loaded by `post_load.c`.
+- `persist_stack`: servers, topics and keyspaces of them.
 
 Deliberately not here: checks of what must be right (`tests/`, `livecomments load`).
 """

@@ -182,8 +182,8 @@ class Parameter(Generic[T]):
     @overload
     def of(self, values: Mapping[str, str]) -> T | None: ...
     def of(self, values: Mapping[str, str], default: T | None = None) -> T | None:
-        """The value among `values` (a request's query or headers), or the default. Raises `rejected`."""
-        text = values.get(self.name)
+        """The value among `values` (a request's query, or `headers_of` it), or the default. Raises `rejected`."""
+        text = values.get(self.name if self.where == "query" else self.name.lower())
         if text is None:
             return default
         try:

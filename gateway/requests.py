@@ -1,18 +1,17 @@
-"""What a request may hold: bounded in bytes and time before anything is parsed."""
+"""What a request may hold: bounded in bytes before anything is parsed."""
 
-import asyncio
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from gateway.facts import EVERYONE, MEMBERS, MODERATORS
 from gateway.kinds import BodyRejected, Choice, Member, Parameter, Pattern, Text, Whole
 from schemas.errors import Rejected
 from schemas.limits import (
     BODY_BYTES_MAX,
-    BODY_TIMEOUT_S,
     DISPLAY_NAME_BYTES_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     MESSAGE_BYTES_MAX,
@@ -27,12 +26,6 @@ class BodyTooLargeRejected(Rejected):
     """More bytes than any valid body has."""
 
     code = "body_too_large"
-
-
-class BodyTimeoutRejected(Rejected):
-    """The body did not arrive in time."""
-
-    code = "body_timeout"
 
 
 class MediaTypeRejected(Rejected):
@@ -121,26 +114,30 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16
 """Source: https://www.w3.org/TR/trace-context/#traceparent-header, version 00."""
 
 
-def traceparent(request: Request) -> str | None:
+def headers_of(request: Request) -> dict[str, str]:
+    """The request's headers by lower-case name, the first of each: Starlette's own decode all of them at each look."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
+
+
+def traceparent(headers: Mapping[str, str]) -> str | None:
     """The caller's trace, if it names one; anything else is as if it named none."""
-    text = request.headers.get("traceparent", "")
-    return text if _TRACEPARENT.fullmatch(text) else None
+    text = headers.get("traceparent")
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
-async def json_body(request: Request) -> dict[str, Any]:
-    """The body as a JSON object, at most BODY_BYTES_MAX long and BODY_TIMEOUT_S late.
+async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The body as a JSON object, at most BODY_BYTES_MAX long. How late it may be is for the server (`bounded_http`).
 
     Raises:
-        MediaTypeRejected, BodyTooLargeRejected, BodyTimeoutRejected, BodyRejected
+        MediaTypeRejected, BodyTooLargeRejected, BodyRejected
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeRejected("Send Content-Type: application/json.")
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            raw = await _body(request)
-    except TimeoutError as error:
-        raise BodyTimeoutRejected(f"Send the whole body within {BODY_TIMEOUT_S:.0f} seconds.") from error
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
+        raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
+    raw = await _body(request)
     try:
         parsed = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -151,15 +148,13 @@ async def json_body(request: Request) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > BODY_BYTES_MAX:
-        raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
-    except ClientDisconnect as error:
-        raise BodyRejected("The connection was closed before the body was complete.") from error
-    return bytes(body)
+    body, is_whole = b"", False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BodyRejected("The connection was closed before the body was complete.")
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
+        is_whole = not message.get("more_body", False)
+    return body

@@ -16,6 +16,7 @@ from gateway.requests import (
     STATE,
     TITLE,
     WHO_MAY_COMMENT,
+    headers_of,
     json_body,
 )
 from schemas.partitions import parse_video_id
@@ -25,11 +26,11 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Requ
     """An endpoint for each call about videos."""
 
     def asked(request: Request) -> tuple[str, Identity]:
-        return _video_id(request), tokens.identify(request.headers.get("authorization"))
+        return _video_id(request), tokens.identify(headers_of(request).get("authorization"))
 
     async def put_video(request: Request) -> Response:
         video_id, identity = asked(request)
-        body = await json_body(request)
+        body = await json_body(request, headers_of(request))
         default = VideoSettings()
         settings = VideoSettings(
             TITLE.of(body) or default.title,

@@ -25,8 +25,8 @@ class HttpLimits(NamedTuple):
     headers_max: int = 100
     head_timeout_s: float = 5.0
     """From the first byte of a head (of a first request: from the connection) to its end."""
-    body_timeout_s: float = BODY_TIMEOUT_S + 1.0
-    """From a head to the end of its body, read or not; a second more than what answers 408."""
+    body_timeout_s: float = BODY_TIMEOUT_S
+    """From a head to the end of its body, read or not."""
 
 
 class _Part(Enum):
@@ -114,6 +114,11 @@ class BoundedHttp(HttpToolsProtocol):
     def _end(self) -> None:
         if self.flow.read_paused:  # we do not read, so it cannot come
             self._time(self._part)
+            return
+        is_next = self.cycle is not None and not self.cycle.response_started and not self.pipeline
+        if self._timed is _Part.BODY and is_next:
+            self.transport.write(_raw(problem("body_timeout", "Send the whole body at once.")))
+            self.transport.close()  # which tells whoever waits for the body
         else:
             self.transport.abort()
 

@@ -21,7 +21,10 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers without reading the body."""
+    """Answers without reading the body, unless it is asked for at `/body`."""
+    if scope["path"] == "/body":
+        while (message := await receive())["type"] != "http.disconnect" and message["more_body"]:
+            pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -114,6 +117,19 @@ async def test_a_body_that_nobody_reads_must_still_come_to_an_end() -> None:
         writer.write(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc")
         assert (await answered(reader)).startswith(OK)
         assert await ended(reader) == b""
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_body_that_somebody_waits_for_is_answered_when_it_is_late(is_first: bool) -> None:
+    async with serving(LIMITS) as connect:
+        reader, writer = await connect()
+        if not is_first:
+            writer.write(GOOD)
+            await answered(reader)
+        writer.write(b"POST /body HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc")
+        said = await ended(reader)
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"body_timeout"' in said
 
 
 async def test_requests_behind_each_other_are_answered_in_their_order_and_stay_in_bounds() -> None:

@@ -1,0 +1,234 @@
+"""`python -m bench.post`: acknowledged POSTs a second of one gateway process, on a real Kafka and with JWTs checked.
+
+Beside it, in the same run and by the same client, a bare route that only parses the same JSON. One hot video, then a
+thousand; each comment has a key and a token of one of a thousand people. At last many posts under one video, to see
+whether memory stays flat. What counts are the ratios; the load average stands beside them.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import jwt
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from bench.persist_stack import load_average, new_keyspace, new_topic, servers
+from infra.local.ports import claim_ports
+
+PARTITIONS: Final = 64
+VIDEOS: Final = 1_000
+PEOPLE: Final = 1_000
+CONNECTIONS: Final = 64
+MEASURED_S: Final = 10.0
+WARM_UP_S: Final = 5.0
+RSS_SAMPLES: Final = 20
+_MESSAGE: Final = "what a goal, unbelievable! " * 4
+_KEY_MARK: Final = "@" * 16
+"""The client puts a number here that no other request has."""
+_SECRET: Final = "bench" * 13
+_CLAIMS: Final = {"iss": "https://issuer.example", "aud": "livecomments", "exp": 4_102_444_800}
+_HERE: Final = Path(__file__).parent
+_START_S: Final = 60.0
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE_MB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class Result(NamedTuple):
+    """What one server made of one workload."""
+
+    server: str
+    posts_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us_per_post: float
+    """Of the server's process."""
+    core: float
+    """Of it, on average."""
+    client_core: float
+    """What the client took; near 1, it was the limit."""
+    refused: int
+
+
+def requests(videos: int) -> bytes:
+    """The prepared requests, as post_load.c reads them."""
+    packed = bytearray()
+    for number in range(max(videos, PEOPLE)):
+        claims = {**_CLAIMS, "sub": f"user-{number % PEOPLE}", "name": "Ana Lyst"}
+        body = orjson.dumps({"message": _MESSAGE, "videoTimeMs": 61_500})
+        lines = [
+            f"POST /comments/video-{number % videos} HTTP/1.1",
+            "Host: 127.0.0.1",
+            f"Authorization: Bearer {jwt.encode(claims, _SECRET, 'HS256')}",
+            f"Idempotency-Key: {_KEY_MARK}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+        request = "\r\n".join([*lines, "", ""]).encode() + body
+        packed += len(request).to_bytes(4, "little") + request
+    return bytes(packed)
+
+
+class Server:
+    """A process under load."""
+
+    def __init__(self, name: str, port: int, process: subprocess.Popen[bytes], client: Path) -> None:
+        self.name = name
+        self.process = process
+        self._port = port
+        self._client = client
+
+    def load(self, workload: Path, seconds: float, count: int = 10**9) -> Result:
+        """Load it for a time, or with so many posts; blocking."""
+        command = [str(self._client), str(self._port), str(CONNECTIONS), str(seconds), str(count), str(workload)]
+        cpu = self.cpu_s()
+        told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        cpu, took = self.cpu_s() - cpu, told["seconds"]
+        return Result(
+            self.name,
+            told["done"] / took,
+            told["p50_us"] / 1_000,
+            told["p99_us"] / 1_000,
+            cpu / max(1, told["done"]) * 1e6,
+            cpu / took,
+            told["cpu_s"] / took,
+            told["refused"],
+        )
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU so far."""
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / _TICKS
+
+    def rss_mb(self) -> float:
+        """Memory now."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * _PAGE_MB
+
+
+@contextmanager
+def serving(
+    name: str, command: list[str], environ: dict[str, str], port: int, ready: str, room: Path
+) -> Iterator[Server]:
+    """A server as a process of its own, from when the URL `ready` answers."""
+    with (room / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", *command], env=environ, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + _START_S
+        while not _answers(ready):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((room / f"{name}.log").read_text()[-2_000:])
+            time.sleep(0.1)
+        yield Server(name, port, process, room / "post_load")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except urllib.error.HTTPError as error:
+        return bool(error.code == 404)  # the bare route knows no other path
+    except OSError:
+        return False
+
+
+def environment(kafka: str, cql: str, epoch: int, internal_port: int, room: Path) -> dict[str, str]:
+    """The gateway's: its defaults, but for addresses."""
+    own = {
+        "KAFKA": kafka,
+        "CQL": cql,
+        "CQL_KEYSPACE": new_keyspace(cql),
+        "REPLICAS": "1",
+        "EPOCH": str(epoch),
+        "INTERNAL_PORT": str(internal_port),
+        "DATA_DIR": str(room),
+        "JWT_SECRET": _SECRET,
+        "JWT_ISSUER": _CLAIMS["iss"],
+        "JWT_AUDIENCE": _CLAIMS["aud"],
+    }
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LIVECOMMENTS_")}
+    return environ | {f"LIVECOMMENTS_{name}": str(value) for name, value in own.items()}
+
+
+def memory(gateway: Server, workload: Path, posts: int) -> list[tuple[int, float]]:
+    """`(posts, MB)` as the posts go on."""
+    curve = [(0, gateway.rss_mb())]
+    for number in range(1, RSS_SAMPLES + 1):
+        gateway.load(workload, 3_600, posts // RSS_SAMPLES)
+        curve.append((number * posts // RSS_SAMPLES, gateway.rss_mb()))
+    return curve
+
+
+def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[str, Any]:
+    """Both workloads on both servers in turn, then the curve of memory."""
+    source, client = _HERE / "post_load.c", room / "post_load"
+    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)
+    epoch = asyncio.run(new_topic(kafka, PARTITIONS))
+    ports = claim_ports(room, {"gateway": None, "internal": None, "bare": None})
+    environ = environment(kafka, cql, epoch, ports["internal"], room)
+    report: dict[str, Any] = {"loadAverage": [load_average()]}
+    urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
+    bare_command = ["uvicorn", "bench.bare_route:app", "--no-access-log", "--log-level=warning"]
+    bare_command += ["--loop=uvloop", f"--port={ports['bare']}"]
+    command = ["livecomments.cli", "gateway", f"--port={ports['gateway']}"]
+    ready = urls["internal"] + "healthz/ready"
+    with (
+        serving("bare", bare_command, environ, ports["bare"], urls["bare"], room) as bare,
+        serving("gateway", command, environ, ports["gateway"], ready, room) as gateway,
+    ):
+        for title, videos in (("one hot video", 1), (f"{VIDEOS:,} videos", VIDEOS)):
+            workload = room / f"{videos}.requests"
+            workload.write_bytes(requests(videos))
+            for server in (bare, gateway):
+                server.load(workload, 3_600, 2 * VIDEOS)  # until each video is known
+                server.load(workload, WARM_UP_S)
+            results = [server.load(workload, MEASURED_S) for server in (bare, gateway)]
+            report[title] = [result._asdict() for result in results]
+            report["loadAverage"].append(load_average())
+            console.print(_table(title, results), f"load average {load_average()} on {os.cpu_count()} cores\n")
+        curve = memory(gateway, room / "1.requests", posts)
+        report["memory"] = curve
+        console.print(f"memory over {posts:,} posts under one video, MB: " + " ".join(f"{mb:.0f}" for _, mb in curve))
+    return report
+
+
+def _table(workload: str, results: list[Result]) -> Table:
+    table = Table(title=workload, title_justify="left")
+    for head in ("server", "posts/s", "p50 ms", "p99 ms", "CPU µs a post", "× bare", "core", "client core", "refused"):
+        table.add_column(head, justify="left" if head == "server" else "right")
+    for one in results:
+        ratio = one.cpu_us_per_post / results[0].cpu_us_per_post
+        shown = [f"{one.posts_per_s:,.0f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.cpu_us_per_post:,.0f}"]
+        table.add_row(one.server, *shown, f"{ratio:.2f}", f"{one.core:.2f}", f"{one.client_core:.2f}", f"{one.refused}")
+    return table
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.post", description=__doc__)
+    parser.add_argument("--posts", type=int, default=100_000, help="for the curve of memory")
+    parser.add_argument("--kafka", help="bootstrap servers; one is started by default")
+    parser.add_argument("--cql", help="contact points; one is started by default")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    given = parser.parse_args()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    with servers(given.kafka, given.cql) as (kafka, cql, directory):
+        report = run(kafka, cql, directory, given.posts, console)
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

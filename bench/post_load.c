@@ -1,0 +1,128 @@
+/* A load client that is not the limit: posts prepared requests over kept-alive connections, one at a time on each.
+ *
+ * post_load PORT CONNECTIONS SECONDS COUNT FILE: until SECONDS have passed or COUNT requests are answered. FILE holds
+ * the requests, each behind its length (4 bytes, little endian); a run of 16 '@' in one becomes a number that no other
+ * request has. Prints one JSON object: what was answered 201 and otherwise, and latencies in microseconds. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MARK "@@@@@@@@@@@@@@@@"
+#define ANSWER_MAX 16384
+#define STEP_US 20
+#define STEPS 500000 /* 10 s */
+
+struct connection { int fd, got; double asked_at; char answer[ANSWER_MAX + 1]; };
+
+static struct { char *bytes; uint32_t size; char *mark; } *requests;
+static uint32_t steps[STEPS];
+static long request_count, asked, done, refused, wanted;
+static unsigned long long first_number;
+
+static void fail(const char *why) { perror(why); exit(1); }
+
+static double now(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return at.tv_sec + at.tv_nsec / 1e9;
+}
+
+static void load(const char *path) {
+    FILE *file = fopen(path, "rb");
+    uint32_t size;
+    if (!file) fail(path);
+    while (fread(&size, sizeof size, 1, file) == 1) {
+        if (!(requests = realloc(requests, (request_count + 1) * sizeof *requests))) fail("memory");
+        char *bytes = malloc(size + 1);
+        if (!bytes || fread(bytes, 1, size, file) != size) fail(path);
+        bytes[size] = 0;
+        requests[request_count].bytes = bytes;
+        requests[request_count].size = size;
+        requests[request_count++].mark = strstr(bytes, MARK);
+    }
+    fclose(file);
+}
+
+static void ask(struct connection *one) {
+    long which = asked % request_count;
+    if (requests[which].mark) {
+        char number[sizeof MARK];
+        snprintf(number, sizeof number, "%016llx", first_number + asked);
+        memcpy(requests[which].mark, number, 16);
+    }
+    asked++;
+    one->got = 0;
+    one->asked_at = now();
+    if (write(one->fd, requests[which].bytes, requests[which].size) != (ssize_t)requests[which].size) fail("write");
+}
+
+/* Whether the answer is whole; notes it if so. */
+static int answered(struct connection *one) {
+    one->answer[one->got] = 0;
+    char *end = strstr(one->answer, "\r\n\r\n"), *length = strcasestr(one->answer, "\r\ncontent-length:");
+    if (!end || !length || length > end || one->got < end + 4 - one->answer + atol(length + 17)) return 0;
+    if (!strncmp(one->answer + 9, "201", 3)) {
+        long step = (now() - one->asked_at) * 1e6 / STEP_US;
+        steps[step < STEPS ? step : STEPS - 1]++;
+        done++;
+    } else if (!refused++) {
+        fprintf(stderr, "%s\n", one->answer);
+    }
+    return 1;
+}
+
+static long percentile(double share) {
+    double upto = done * share;
+    long step = 0;
+    for (long seen = steps[0]; seen < upto && step < STEPS - 1;) seen += steps[++step];
+    return (step + 1) * STEP_US;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 6) return 2;
+    int count = atoi(argv[2]), poll = epoll_create1(0), on = 1;
+    struct connection *all = calloc(count, sizeof *all);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1]))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    wanted = atol(argv[4]);
+    first_number = (unsigned long long)time(NULL) << 32;
+    load(argv[5]);
+    double began = now(), until = began + atof(argv[3]);
+    for (int n = 0; n < count; n++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[n]};
+        all[n].fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(all[n].fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
+        setsockopt(all[n].fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        epoll_ctl(poll, EPOLL_CTL_ADD, all[n].fd, &event);
+        ask(&all[n]);
+    }
+    for (long open = count; open;) {
+        struct epoll_event events[256];
+        int ready = epoll_wait(poll, events, 256, 20000);
+        if (ready == 0) fail("no answer for 20 s");
+        for (int n = 0; n < ready; n++) {
+            struct connection *one = events[n].data.ptr;
+            ssize_t got = read(one->fd, one->answer + one->got, ANSWER_MAX - one->got);
+            if (got <= 0) fail("closed");
+            one->got += got;
+            if (!answered(one)) continue;
+            if (now() < until && asked < wanted) ask(one);
+            else open--, close(one->fd);
+        }
+    }
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    double cpu = used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+    printf("{\"done\":%ld,\"refused\":%ld,\"seconds\":%.3f,\"p50_us\":%ld,\"p99_us\":%ld,\"cpu_s\":%.3f}\n", done,
+           refused, now() - began, percentile(0.5), percentile(0.99), cpu);
+    return 0;
+}
