@@ -159,15 +159,17 @@ class KafkaWriter:
         ):  # it starts in the loop's next tick and takes all that came until then
             queue.work = asyncio.create_task(producer.work(partition, queue))
             queue.work.add_done_callback(lambda work: self._after(producer, work))
+        deadline = loop.call_later(self._append_timeout_s, _expire, append.offset)  # cheaper than `asyncio.timeout`
         try:
-            async with asyncio.timeout(self._append_timeout_s):
-                return await append.offset
+            return await append.offset
         except TimeoutError as error:
             if not append.is_handed_over:
                 raise AppendUnavailable("Kafka did not take the record in time; it was not sent.") from error
             queue.late_since = queue.late_since or loop.time()
             _refuse(queue.waiting, AppendUnavailable, "Kafka does not confirm appends just now.")
             raise AppendUnknown("Kafka did not confirm the record in time.") from error
+        finally:
+            deadline.cancel()
 
     async def aclose(self) -> None:
         """Give appends under way their time, then let go. May be called twice."""
@@ -250,6 +252,11 @@ def _refuse(appends: Iterable[_Append], kind: type[Exception], text: str) -> Non
     for append in appends:
         if not append.offset.done():
             append.offset.set_exception(kind(text))
+
+
+def _expire(offset: asyncio.Future[int]) -> None:
+    if not offset.done():
+        offset.set_exception(TimeoutError())
 
 
 def _size(record: NewRecord) -> int:

@@ -37,8 +37,12 @@ async def read_on(log: CommentLog, partition: int, start: int, end: int) -> Slic
 class FollowedPartition:
     """State of one partition. Changed only by the follower; read by everybody in the same loop."""
 
-    def __init__(self, epoch: int, window: Window, tail: Tail, next_offset: int, judge: Judge = judge) -> None:
+    def __init__(
+        self, epoch: int, window: Window, tail: Tail, next_offset: int, judge: Judge = judge, *, resets: int = 0
+    ) -> None:
         self.epoch = epoch
+        self.resets = resets
+        """How often the follower had seen the log go back when it took this on."""
         self.number = window.partition
         self.window = window
         self.tail = tail
@@ -99,12 +103,15 @@ class FollowedPartition:
             if offset < max(self._verdicts_from, self.next_offset - self.window.size):
                 raise TimeoutError
             return self._refused.get(offset, ACCEPTED)
-        waiter: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Verdict] = loop.create_future()
         self._waiting.setdefault(offset, []).append(waiter)
+        deadline = loop.call_later(timeout_s, _expire, waiter)  # a third of what `asyncio.timeout` costs each POST
         try:
-            return await asyncio.wait_for(waiter, timeout_s)
+            return await waiter
         finally:
-            if waiter.cancelled() and offset in self._waiting:
+            deadline.cancel()
+            if offset in self._waiting:  # not judged: too late, or nobody waits any more
                 self._waiting[offset].remove(waiter)
                 if not self._waiting[offset]:
                     del self._waiting[offset]
@@ -125,3 +132,8 @@ class FollowedPartition:
         oldest = next(iter(self._refused))
         if oldest < offset - self.window.size:  # as many leave as come: bounded by the window
             del self._refused[oldest]
+
+
+def _expire(waiter: asyncio.Future[Verdict]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
