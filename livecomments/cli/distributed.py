@@ -80,7 +80,7 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         posting = make_posting(history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
-        routes = [*page_routes(), *gateway_routes(history, posting, tokens)]
+        routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first
         app = make_app(routes, cors_rules(settings))
         work = [follower.run(), store.run(), revocations.run(), *([jwks.run()] if jwks else [])]
         checks = {"sessions": lambda: revocations.is_ready, "keys": lambda: jwks is None or jwks.is_ready}
