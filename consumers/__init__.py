@@ -7,6 +7,7 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `app`: the stream's route, and its claim at the door.
 - `request`: a stream request's head, read without a framework.
 - `joining`: from a request's position to a viewer's first one.
+- `sessions`: whose stream it is, so that it ends with the session.
 - `hub`: the channels, their windows and passes, the tick, admission, drain.
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.

@@ -16,6 +16,7 @@ from consumers.frames import retry_line
 from consumers.hub import Hub
 from consumers.joining import Wanted, wanted
 from consumers.request import stream_request
+from consumers.sessions import SessionEndedRejected
 from consumers.transport_lane import TransportLane
 from consumers.wire import Form, accepts_gzip
 from livecomments.log.follower import PartitionUnavailable
@@ -35,7 +36,10 @@ def stream_route(hub: Hub) -> Route:
         video_id = parse_video_id(request.path_params["video_id"])
         follower = hub.history.follower
         partition = partition_of(video_id, follower.log.partition_count)
-        want = wanted(request.headers.get("last-event-id"), request.query_params, partition)
+        want = wanted(request.headers, request.query_params, partition)
+        if hub.sessions.is_revoked(want.session):
+            hub.metrics.connected("revoked")
+            raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
         if request.method == "HEAD":
             return _stream_response(b"")
         refusal = _refusal(hub)
@@ -45,7 +49,7 @@ def stream_route(hub: Hub) -> Route:
                 refusal = _refusal(hub)  # others came while this one waited
             except PartitionUnavailable:
                 refusal = "not_ready"
-        if refusal is None and hub.is_over(followed, video_id, want.after):
+        if refusal is None and hub.endings.is_over(followed, video_id, want.after):
             hub.metrics.connected("ended")
             return Response(status_code=204)
         if refusal is not None:
@@ -71,17 +75,20 @@ def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
         if followed is None:
             return None
         try:
-            last_event_id = request.headers.get(b"last-event-id", b"").decode("ascii")
-            want = wanted(last_event_id, request.query, partition)
-        except (Rejected, UnicodeDecodeError):
+            want = wanted(request.headers, request.query, partition)
+        except Rejected:
             return None
-        if hub.is_over(followed, request.video_id, want.after):
+        if hub.endings.is_over(followed, request.video_id, want.after) or hub.sessions.is_revoked(want.session):
             return None
         _count(hub, want)
-        gzip = accepts_gzip(request.headers.get(b"accept-encoding", b"").decode("latin-1"))
+        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         form = Form.CHUNKED_GZIP if gzip else Form.CHUNKED
         return TransportLane(
-            hub, hub.channel(request.video_id, followed), want, form, cors.headers(request.headers.get(b"origin"))
+            hub,
+            hub.channel(request.video_id, followed),
+            want,
+            form,
+            cors.headers(request.headers.get("origin", "").encode("latin-1")),
         )
 
     return claim

@@ -40,7 +40,7 @@ class AsgiStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub = self._hub
         channel = hub.channel(self._video_id, self._followed)
-        lane = AsgiLane(hub, channel, self._form, send)
+        lane = AsgiLane(hub, channel, self._form, send, self._want.session)
         hub.attach(channel, lane)
         hub.metrics.opened("asgi")
         try:
@@ -54,8 +54,9 @@ class AsgiStream:
 class AsgiLane:
     """A `Lane` over one ASGI call."""
 
-    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send) -> None:
+    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send, session: bytes) -> None:
         self.viewer = hub.make_viewer(channel)
+        self.session = session
         self.ended = "client"
         """Why the stream ended, a fixed word."""
         self._hub = hub

@@ -48,6 +48,9 @@ class Lane(Protocol):
 
     @property
     def viewer(self) -> Viewer: ...
+    @property
+    def session(self) -> bytes:
+        """The digest of the token it came with; empty without one."""
 
     def take(self, block: Block, now: float) -> None:
         """A new block was flushed. Writes it if the viewer stands right before it and takes bytes; never waits."""

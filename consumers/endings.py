@@ -44,6 +44,11 @@ class Endings:
             return None
         return known.state.position
 
+    def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
+        """Whether who has everything up to `after` has all there will ever be of the video."""
+        ended_at = self.ended_at(followed, video_id)
+        return after is not None and ended_at is not None and ended_at <= after <= followed.judged_through
+
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:
         """As `ended_at`; what is not known is read soon."""
         known = self._known.get(video_id)

@@ -20,10 +20,12 @@ from consumers.block import Block
 from consumers.channel import SIZES, Channel, Lane, Sizes
 from consumers.endings import Endings
 from consumers.metrics import EdgeMetrics
+from consumers.sessions import Sessions
 from consumers.viewer import Close, Say, State, Viewer, Write
 from livecomments.history.reading import History
 from livecomments.history.state import STATE_TYPES
 from livecomments.log.partition import FollowedPartition
+from livecomments.log.revocations import Revocations
 from livecomments.log.tail import Entry
 
 _TICK_S: Final = 0.5
@@ -60,6 +62,7 @@ class Hub:
         history: History,
         settings: HubSettings,
         *,
+        revocations: Revocations | None = None,
         make_viewer: Callable[[int, float, float], Viewer] = Viewer,
         make_channel: type[Channel] = Channel,
         sizes: Sizes = SIZES,
@@ -72,6 +75,7 @@ class Hub:
         self.metrics = EdgeMetrics()
         self.backfill = Backfill(history, self.metrics, sizes)
         self.endings = Endings(history)
+        self.sessions = Sessions(revocations, self._end_session)
         self.is_draining = False
         self.now = clock
         self._make_viewer = make_viewer
@@ -88,11 +92,6 @@ class Hub:
     @property
     def is_full(self) -> bool:
         return self.is_draining or self._count >= self.settings.viewers_max
-
-    def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
-        """Whether who has everything up to `after` has all there will ever be of the video."""
-        ended_at = self.endings.ended_at(followed, video_id)
-        return after is not None and ended_at is not None and ended_at <= after <= followed.judged_through
 
     def retry_ms(self) -> int:
         """A jittered time to come back after: a crowd that left together must not return together."""
@@ -126,6 +125,7 @@ class Hub:
             self.history.follower.hold(channel.partition)
             self._look_for_end(channel)
         channel.lanes[lane] = None
+        self.sessions.add(lane)
         self._count += 1
         self._empty.clear()
 
@@ -134,6 +134,7 @@ class Hub:
         if lane not in channel.lanes:
             return
         del channel.lanes[lane]
+        self.sessions.remove(lane)
         self.metrics.disconnected(reason)
         self._count -= 1
         if not self._count:
@@ -269,6 +270,11 @@ class Hub:
                 lane.take(block, now)
             except Exception:
                 self.failed(lane)
+
+    def _end_session(self, lane: Lane) -> None:
+        lane.viewer.begin_bye("revoked", self.retry_ms())
+        self._advance(lane, self.now())
+        asyncio.get_running_loop().call_later(_BYE_TIMEOUT_S, lane.abort, "revoked")  # it may take no bytes
 
     def _advance(self, lane: Lane, now: float) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from consumers.channel import Channel
 from consumers.frames import bye_frame
 from consumers.hub import Hub
+from consumers.sessions import check_names, session_of
 from consumers.viewer import UNKNOWN_POSITION, Close, Say, Viewer, Write
 from livecomments.history.pages import newest_first
 from livecomments.history.stretch import Source, Stretch
@@ -34,22 +35,26 @@ class Wanted(NamedTuple):
     """Everything after this position."""
     history: int
     """The newest so many comments first, then live."""
+    session: bytes = b""
+    """The digest of the token that came along; empty without one."""
 
 
-def wanted(last_event_id: str | None, query: Mapping[str, str], partition: int) -> Wanted:
-    """What the request of a stream in `partition` asks for.
+def wanted(headers: Mapping[str, str], query: Mapping[str, str], partition: int) -> Wanted:
+    """What the request of a stream in `partition` asks for; header names in lower case.
 
     Raises:
-        CursorRejected, HistoryRejected: final; another try with the same request is refused again.
+        CursorRejected, HistoryRejected, TokenInUrlRejected: final; another try with the same request is refused again.
     """
-    cursor, history = last_event_id or query.get("after"), query.get("history")
+    check_names(query)
+    session = session_of(headers.get("authorization", ""), headers.get("cookie", ""))
+    cursor, history = headers.get("last-event-id") or query.get("after"), query.get("history")
     if cursor:
-        return Wanted(parse_cursor(cursor, partition), 0)
+        return Wanted(parse_cursor(cursor, partition), 0, session)
     if history is None:
-        return Wanted(None, 0)
+        return Wanted(None, 0, session)
     if not (history.isascii() and history.isdigit() and len(history) <= 4 and int(history) <= HISTORY_ON_JOIN_MAX):
         raise HistoryRejected(f"history is a number from 0 to {HISTORY_ON_JOIN_MAX}.")
-    return Wanted(None, int(history))
+    return Wanted(None, int(history), session)
 
 
 def place_at_once(channel: Channel, viewer: Viewer, want: Wanted) -> bool:

@@ -55,11 +55,13 @@ class TransportLane(asyncio.Protocol):
         "_reading",
         "_transport",
         "_want",
+        "session",
         "viewer",
     )
 
     def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, more: Headers = ()) -> None:
         self.viewer = hub.make_viewer(channel)
+        self.session = want.session
         self._hub = hub
         self._channel = channel
         self._want: Wanted | None = want

@@ -13,14 +13,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final, NamedTuple, Protocol
 
 import jwt
 import orjson
 
 from gateway.keys import KeySource
-from livecomments.log.revocations import DIGEST_BYTES
+from livecomments.log.revocations import token_digest
 from livecomments.runtime.metrics import Counter
 from schemas.errors import Rejected
 from schemas.events import Author
@@ -142,7 +141,7 @@ class Tokens:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token or len(authorization) > TOKEN_BYTES_MAX:
             raise _refused("malformed", "Send Authorization: Bearer <token>.")
-        digest = sha256(token.encode("utf-8", "surrogateescape")).digest()[:DIGEST_BYTES]
+        digest = token_digest(token)
         identity = self._verified.get(digest)
         if identity is None:
             identity = self._of_session(token, digest) if token.startswith(_PREFIX) else self._of_jwt(token, digest)

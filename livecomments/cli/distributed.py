@@ -91,20 +91,23 @@ async def serve_edge(settings: Settings, listening: socket.socket, started: Call
     """Serve streams until SIGTERM, then drain."""
     async with (
         kafka_log(settings, comments_topic(settings.epoch)) as log,
+        kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
         seams = Seams()
         follower = make_follower(log, settings, seams)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
-        hub = Hub(history, hub_settings(settings))
+        revocations = Revocations(revocations_log)
+        hub = Hub(history, hub_settings(settings), revocations=revocations)
 
         async def drain() -> None:
             await hub.drain(settings.drain_s)
 
-        work = [follower.run(), hub.run(), store.run()]
+        work = [follower.run(), hub.run(), store.run(), revocations.run()]
         cors = cors_rules(settings)
         app = ClosingAnswers(make_app([stream_route(hub)], cors))
-        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=stream_claim(hub, cors))
+        claim, checks = stream_claim(hub, cors), {"sessions": lambda: revocations.is_ready}
+        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=claim, checks=checks)
 
 
 async def run_stream(

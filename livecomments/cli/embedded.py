@@ -71,9 +71,9 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         dead_letters = DeadLetters(dead_letter_log, topic)
         follower = make_follower(log, settings, seams)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
-        hub = Hub(history, hub_settings(settings), make_viewer=seams.viewer)
-        posting = make_posting(history, settings)
         revocations = Revocations(revocations_log)
+        hub = Hub(history, hub_settings(settings), revocations=revocations, make_viewer=seams.viewer)
+        posting = make_posting(history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         job = PersistLoop(

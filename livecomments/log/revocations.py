@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from heapq import heappop, heappush
 from typing import Final
 
@@ -30,6 +31,11 @@ _log = logging.getLogger("livecomments.log")
 
 Listener = Callable[[bytes], None]
 """Called with the digest of a token that was just revoked; must not wait and must not raise."""
+
+
+def token_digest(token: str) -> bytes:
+    """What names a token without telling it."""
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()[:DIGEST_BYTES]
 
 
 class RevocationsUnavailable(Unavailable):

@@ -20,6 +20,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_page_size": (400, "Page size out of range"),
     "invalid_sort": (400, "Unknown sort order"),
     "invalid_history": (400, "History out of range"),
+    "token_in_url": (400, "A token in the address"),
     "invalid_json": (400, "Body is not the JSON asked for"),
     "invalid_idempotency_key": (400, "Not an idempotency key"),
     "text_not_unicode": (400, "Not Unicode text"),

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from livecomments.log.revocations import token_digest
 from tests.consumers.sim.loop import pass_time
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ async def drain(world: "World") -> None:
     edge.start()
 
 
+async def revoke(world: "World") -> None:
+    """Somebody's session ends, on all edges at once."""
+    if world.clients:
+        world.revocations.revoke(token_digest(world.rng.choice(world.clients).name))
+
+
 async def quiet(world: "World") -> None:
     await pass_time(world.rng.uniform(1.0, 7.0))
 
@@ -149,4 +156,5 @@ _ACTIONS: Final = [
     (lose_end, 3),
     (restart, 2),
     (drain, 1),
+    (revoke, 2),
 ]

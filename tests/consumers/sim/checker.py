@@ -6,6 +6,7 @@ that. So an id is held to be a promise that nothing before it is still to come.
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -33,6 +34,8 @@ class Shown:
         """It was told that the log had lost what it has seen, or the log has lost nothing of it."""
         self.is_over = False
         """It was told not to come back."""
+        self.is_revoked: Callable[[], bool] = lambda: False
+        """Whether its session has ended."""
         self.reasons: set[str] = set()
         """Of the gaps it was told."""
         self.appended_at = 0.0
@@ -70,6 +73,8 @@ class Shown:
             if event.kind == b"bye":
                 reason = orjson.loads(event.data or b"")["reason"]
                 self._seen[f"bye {reason}"] += 1
+                if reason == "revoked" and not self.is_revoked():
+                    raise Wrong("its session goes on")
                 if reason == "ended":
                     self.see_end(known)
         else:

@@ -171,6 +171,10 @@ class _Reading:
             shown.is_over = True
             self._seen["stays away"] += 1
             return b""
+        if status.split()[1] == b"401" and self._client.shown.is_revoked():
+            self._client.shown.is_over = True
+            self._seen["refused"] += 1
+            return b""
         if status.split()[1] != b"200":
             raise Wrong(f"the answer is {status!r}")
         if self._headers[b"content-type"] != b"text/event-stream; charset=utf-8":

@@ -5,17 +5,19 @@ import random
 import sys
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from consumers.app import stream_claim, stream_route
 from consumers.block import Block
 from consumers.channel import Channel, Lane, Sizes
 from consumers.endings import Endings
 from consumers.hub import Hub, HubSettings
+from consumers.sessions import SessionEndedRejected, Sessions
 from consumers.viewer import Viewer
 from livecomments.history.detour import Detour
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
+from livecomments.log.revocations import Listener, Revocations
 from livecomments.log.tail import Tail, TailBounds
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import clock, pass_time
@@ -28,6 +30,7 @@ HEARTBEAT_S: Final = 2.0
 STUCK_S: Final = 4.0
 _BUFFERED_MAX: Final = HIGH_BYTES + SIZES.block_bytes + 600
 """A block may come while there is less than the limit; its last comment may not fit, and its frames are estimated."""
+REVOKED_S: Final = 5.0
 _KNOWN_AFTER_S: Final = 2.0
 """For reads under way to end: what was judged so long ago, nobody may be ignorant of."""
 
@@ -71,7 +74,24 @@ class Parts:
     history: type[History] = History
     tail: type[Tail] = Tail
     endings: type[Endings] = Endings
+    sessions: type[Sessions] = Sessions
     sizes: Sizes = field(default=SIZES)
+
+
+class SimRevocations:
+    """Which tokens were revoked, and when; every edge is told at once."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.revoked: dict[bytes, float] = {}
+
+    def is_revoked(self, digest: bytes) -> bool:
+        return digest in self.revoked
+
+    def revoke(self, digest: bytes) -> None:
+        self.revoked[digest] = clock()
+        for listener in list(self.listeners):
+            listener(digest)
 
 
 class SimEdge:
@@ -86,12 +106,14 @@ class SimEdge:
         seen: Counter[str],
         *,
         is_calm: bool,
+        revocations: SimRevocations,
     ) -> None:
         self.view = LogView(log)
         self.failures: list[str] = []
         """Exceptions in the service of a stream."""
         self._is_calm = is_calm
         self._store = store
+        self._revocations = revocations
         self._parts = parts
         self._rng = rng
         self._seen = seen
@@ -140,6 +162,7 @@ class SimEdge:
             rng=rng,
         )
         self.hub.endings = self._parts.endings(history)
+        self.hub.sessions = self._parts.sessions(cast(Revocations, self._revocations), self.hub._end_session)
         self.hub.failures = self.failures
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)
@@ -175,6 +198,12 @@ class SimEdge:
         self._responses = [other for other in self._responses if not other.done()] + [task]
         return transport
 
+    def check_sessions(self) -> None:
+        """No stream outlives its session by much, whether it takes bytes or not."""
+        before = clock() - REVOKED_S
+        for digest in self.hub.sessions._lanes:
+            assert self._revocations.revoked.get(digest, before) >= before, "a stream outlives its session"
+
     def forget_middles(self) -> None:
         """What history has read of the log and keeps would outlive the records themselves."""
         history = self.hub.history
@@ -184,6 +213,7 @@ class SimEdge:
     def check_let_go(self) -> None:
         """Nothing is held for viewers that have left."""
         assert not self.hub._count, "viewers are counted that have left"
+        assert not self.hub.sessions._lanes, "sessions are kept that have no stream"
         assert not self.hub._channels, "channels are kept that nobody sees"
         assert not self.follower._holders, "a partition is held for nobody"
 
@@ -201,6 +231,10 @@ class SimEdge:
         _, found = self._route.matches(scope)
         try:
             await self._route.handle({**scope, **found}, connection.receive, connection.send)
+        except SessionEndedRejected:
+            headers = [(b"content-length", b"0")]
+            await connection.send({"type": "http.response.start", "status": 401, "headers": headers})
+            await connection.send({"type": "http.response.body"})
         finally:
             connection.close()  # an answer that was not finished ends its connection
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Final
 
 from consumers.block import Block
+from consumers.channel import Lane
 from consumers.endings import Endings
 from consumers.frames import bye_frame
+from consumers.sessions import Sessions
 from consumers.viewer import Close, Feed, Fetch, Step, Viewer, Write
 from livecomments.history.reading import History
 from livecomments.history.stretch import Stretch
@@ -136,6 +138,14 @@ class DeafEndings(Endings):
         return self.ended_at(followed, video_id)
 
 
+class Lasting(Sessions):
+    """Streams do not hear that their session has ended."""
+
+    def add(self, lane: Lane) -> None:
+        super().add(lane)
+        self._end = lambda _: None
+
+
 PLANTS: Final = {
     "a heartbeat past a hole": Parts(viewer=PastAHole),
     "a hand-over off by one": Parts(viewer=OffByOne),
@@ -151,5 +161,6 @@ PLANTS: Final = {
     "an end without an id": Parts(viewer=Silent),
     "an end for ever": Parts(endings=Forever),
     "an end of before unknown": Parts(endings=DeafEndings),
+    "a stream that outlives its session": Parts(sessions=Lasting),
     "blocks without a bound": Parts(sizes=replace(SIZES, block_bytes=1 << 20, block_entries=50)),
 }

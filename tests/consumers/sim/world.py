@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from typing import Final
 
+from livecomments.log.revocations import token_digest
 from schemas.events import (
     COMMENT_CREATED,
     VIDEO_ENDED,
@@ -22,7 +23,7 @@ from schemas.positions import comment_id
 from tests.consumers.sim.actions import choose
 from tests.consumers.sim.checker import Shown, Wrong
 from tests.consumers.sim.client import SimClient
-from tests.consumers.sim.edge import HEARTBEAT_S, Parts, SimEdge
+from tests.consumers.sim.edge import HEARTBEAT_S, Parts, SimEdge, SimRevocations
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import SimTransport
@@ -49,7 +50,11 @@ class World:
         self.loses_end = not self.is_calm and self.rng.random() < 0.1
         self.log = SimLog(self.rng, seen)
         self.store = SimStore(self.log, self.rng, seen)
-        self.edges = [SimEdge(self.log, self.store, parts, self.rng, seen, is_calm=self.is_calm) for _ in range(2)]
+        self.revocations = SimRevocations()
+        self.edges = [
+            SimEdge(self.log, self.store, parts, self.rng, seen, is_calm=self.is_calm, revocations=self.revocations)
+            for _ in range(2)
+        ]
         self.clients: list[SimClient] = []
         self._all: list[SimClient] = []
         self._running: dict[SimClient, asyncio.Task[None]] = {}
@@ -111,6 +116,7 @@ class World:
         self._names += 1
         client = SimClient(f"client {self._names}", shown, self._connect, rng, self.seen, history=history)
         client.is_slow = rng.random() < 0.3
+        shown.is_revoked = lambda: self.revocations.is_revoked(token_digest(client.name))
         self.clients.append(client)
         self._all.append(client)
         self._running[client] = asyncio.create_task(client.run())
@@ -127,6 +133,7 @@ class World:
         lines = ["Host: edge", "Accept: text/event-stream"]
         if shown.last_event_id is not None:
             lines.append(f"Last-Event-ID: {shown.last_event_id}")
+        lines.append(f"Authorization: Bearer {client.name}")
         if rng.random() < 0.5:
             lines.append("Accept-Encoding: gzip, deflate")
         if shown.position is not None and shown.position < self.log.position(self.log.end):
@@ -179,12 +186,13 @@ class World:
 
     def _is_waiting(self, client: SimClient, newest: int) -> bool:
         shown = client.shown
-        if shown.is_over or self.log.life.is_over(shown.video_id, newest, newest):
+        if shown.is_over or shown.is_revoked() or self.log.life.is_over(shown.video_id, newest, newest):
             return not shown.is_over
         return shown.position is None or not client.is_live or shown.missing(newest) is not None
 
     def _raise_what_went_wrong(self) -> None:
         for edge in self.edges:
+            edge.check_sessions()
             if edge.failures:
                 raise Wrong(edge.failures[0])
         for task in [*self._running.values(), *self._left]:
