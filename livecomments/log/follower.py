@@ -32,6 +32,7 @@ _RETRY_S: Final = 0.2
 
 _log = logging.getLogger("livecomments.log")
 _records = Counter("livecomments_log_records_total", "Records followed, accepted or not.", ["verdict"])
+_accepted, _other = _records.labels("accepted"), _records.labels("other")
 _silence = Gauge("livecomments_log_silence_seconds", "Since the log last answered.")
 _followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
@@ -177,8 +178,8 @@ class Follower:
             if followed is None:
                 continue  # let go while this batch was under way
             accepted = followed.apply(of_partition, now)
-            _records.labels("accepted").inc(len(accepted))
-            _records.labels("other").inc(len(of_partition) - len(accepted))
+            _accepted.inc(len(accepted))
+            _other.inc(len(of_partition) - len(accepted))
             for listener in self.listeners:
                 listener(followed, accepted)
 
