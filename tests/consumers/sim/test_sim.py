@@ -18,7 +18,8 @@ SOMETIMES: Final = (
     *("store read", "deleted row read", "store away", "log away", "overtaken", "offset unavailable"),
     *("partition read anew", "lost end", "log went back"),
     *("event comment", "event delete", "event heartbeat", "event stale", "event bye"),
-    *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "refused", "stays away", "facts read", "told to come back", "aborted"),
+    *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "told to come back", "aborted"),
+    *("stays away", "refused", "facts read"),
     *("gap history_behind", "gap store_unavailable", "gap history_unavailable", "gap unknown_position"),
 )
 """What must have happened among all seeds, so that none of it is only believed to be checked."""

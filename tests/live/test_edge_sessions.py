@@ -1,0 +1,86 @@
+"""A session that ends on a real Kafka ends its streams on edges that are processes of their own."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import orjson
+import pytest
+
+from infra.local.ports import HOST
+from livecomments.log.kafka import KafkaLog
+from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, token_digest
+from livecomments.log.topics import comments_topic
+from livecomments.runtime.settings import PREFIX
+from tests.consumers.streams import Stream
+from tests.live.stream import Worker, delete_topic, free_port, new_epoch, until
+
+EDGES: Final = 2
+BOUND_S: Final = 30.0
+
+
+@pytest.fixture
+async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[list[str]]:
+    """Addresses of edges that are ready. There is no store: nothing of it is needed."""
+    epoch = await new_epoch(kafka_address, 1)
+    workers, urls = [], []
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    for n in range(EDGES):
+        port = free_port()
+        own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "EPOCH": str(epoch), "REPLICAS": "1"}
+        own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port())}
+        environ = others | {PREFIX + name: value for name, value in own.items()}
+        workers.append(Worker([sys.executable, "-m", "livecomments.cli", "edge"], environ, tmp_path / f"edge-{n}"))
+        urls.append(f"http://{HOST}:{port}")
+    try:
+        for worker in workers:
+            await until(lambda worker=worker: is_ready(worker), "an edge that is ready")
+        yield urls
+    finally:
+        for worker in workers:
+            worker.kill()
+        await delete_topic(kafka_address, comments_topic(epoch))
+
+
+async def is_ready(worker: Worker) -> bool:
+    assert worker.process.poll() is None, worker.logged
+    try:
+        status, _ = await worker.readiness()
+    except aiohttp.ClientError:
+        return False
+    return status == 200
+
+
+async def test_a_revoked_sessions_streams_end_on_every_edge_and_are_not_let_in_again(
+    kafka_address: str, edges: list[str]
+) -> None:
+    token = f"lcs_{os.urandom(8).hex()}"
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        aiohttp.ClientSession() as client,
+        KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1, in_sync_replicas_min=1) as log,
+        asyncio.timeout(BOUND_S),
+    ):
+        revocations = Revocations(log)
+        reading = asyncio.create_task(revocations.run())
+        await revocations.ready(BOUND_S)
+        streams = [Stream(await client.get(f"{url}/comments/v/stream", headers=headers)) for url in edges]
+        for stream in streams:
+            await stream.next(b"heartbeat")
+        await revocations.revoke(token_digest(token), int(time.time()) + 600, "tests")
+        for stream in streams:
+            bye = await stream.next(b"bye")
+            assert orjson.loads(bye.data or b"") == {"reason": "revoked"}
+            with pytest.raises(EOFError):
+                await stream.next()
+        for url in edges:
+            async with client.get(f"{url}/comments/v/stream", headers=headers) as answer:
+                assert answer.status == 401
+            async with client.get(f"{url}/comments/v/stream") as answer:
+                await Stream(answer).next(b"heartbeat")
+        reading.cancel()
