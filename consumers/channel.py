@@ -207,11 +207,13 @@ class Channel:
     def _restart(self) -> None:
         """What lies between the head and where the follower began anew is in no block: all ask history.
 
-        If that is before the head, the log has lost records and goes on with others at their positions. Which, nobody
-        can tell, so all viewers are told that they may have missed something.
+        If the log was seen to go back, or that is before the head, it has lost records and goes on with others at their
+        positions. Which, nobody can tell, so all viewers are told that they may have missed something.
         """
-        followed = self._followed = self._follower.followed[self.partition]
-        if followed.judged_through < self.head or (self._pending and self._pending[0].position <= self.head):
+        before, followed = self._followed, self._follower.followed[self.partition]
+        self._followed = followed
+        has_gone_back = followed.resets != before.resets or followed.judged_through < self.head
+        if has_gone_back or (self._pending and self._pending[0].position <= self.head):
             self.resets += 1
             self.reset_at = self.head = followed.judged_through
         self.head = self.newest = max(self.head, followed.judged_through)

@@ -111,7 +111,9 @@ class Posting:
             VideoNotFoundRejected, LimitRejected leaves, ReviewRejected: nothing was written.
             AppendUnavailable, PartitionUnavailable, ReviewUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
+            LogWentBackUnavailable: nothing is written here any more.
         """
+        self._history.follower.continuity.check()
         followed = self._history.home(video_id)
         record = comment_created(
             video_id,
@@ -193,7 +195,10 @@ class Posting:
 
         Raises:
             AppendUnavailable: not written. AppendUnknown: maybe written.
+            LogWentBackUnavailable: the log would give ids again that it gave before; what is written there is lost.
         """
+        continuity, expected = self._history.follower.continuity, followed.next_offset
+        continuity.check()
         if self._in_flight >= self._in_flight_max:
             raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
         self._in_flight += 1
@@ -203,8 +208,15 @@ class Posting:
             offset = await self._log.append(followed.number, record)
             acked_at = self._clock()
             _append.observe(acked_at - began_at)
+            if offset < expected:
+                continuity.note("an append came before what was read", partition=followed.number, offset=offset)
+                continuity.check()
             verdict = await followed.verdict(offset, max(0.0, began_at + self._timeout_s - acked_at))
             _judged.observe(self._clock() - acked_at)
+            read = followed.tail.find(position_at(followed.epoch, offset))
+            if read is not None and read.value not in (record.value, b""):  # without its text it was deleted already
+                continuity.note("another record stands at an append's place", partition=followed.number, offset=offset)
+            continuity.check()
             return offset, verdict
         except TimeoutError as error:
             _comments.labels("unknown").inc()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.log.partition import Judge
 from livecomments.runtime.metrics import Counter, Gauge, Histogram
@@ -80,17 +81,6 @@ class Job:
                 await asyncio.sleep(_RETRY_S)
         return self._persisters[partition]
 
-    async def check(self) -> None:
-        """Refuse a log that ends before what the store has of it. Tries until both answer; raises LogWentBack."""
-        for partition in range(self._log.partition_count):
-            while True:
-                try:
-                    await Persister.check(self._log, self._store, partition)
-                    break
-                except Unavailable as error:
-                    _log.warning("log or store not ready, trying again", extra={"code": error.code})
-                    await asyncio.sleep(_RETRY_S)
-
     def give(self, partitions: Iterable[int]) -> None:
         """These partitions, and no others, are this process's from now on."""
         self.progress.give(partitions, self._clock())
@@ -143,7 +133,7 @@ class Job:
             bounds = await self._log.bounds(given)  # after what is stored, which is therefore not beyond it
             for partition in given:
                 if stored[partition] > bounds[partition].end:
-                    await Persister.check(self._log, self._store, partition)
+                    await stored_end(self._log, self._store, partition)
             ends = {partition: held.end for partition, held in bounds.items()}
             self.progress.observe(ends, stored, self._clock())
         except Unavailable as error:
@@ -175,7 +165,7 @@ class Job:
         if partition in self._persisters:
             return self._persisters[partition].next_offset
         if partition not in self._stored:
-            self._stored[partition] = (await Persister.check(self._log, self._store, partition))[1]
+            self._stored[partition] = (await stored_end(self._log, self._store, partition)).next_offset
         return self._stored[partition]
 
     async def _run_catching_up(self) -> None:

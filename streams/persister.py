@@ -12,15 +12,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments.log.partition import Judge, read_on
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
-from schemas.errors import StartRefused, Unavailable
+from schemas.errors import Unavailable
 from schemas.events import FACT_TYPES, Record, facts_of
 from schemas.judge import Kind, Verdict, judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
-from schemas.positions import first_position, offset_of, position_at
+from schemas.positions import first_position, position_at
 from schemas.window import Window
 from streams.dead_letters import DeadLetters
 
@@ -38,10 +39,6 @@ _stored = Histogram(
     "livecomments_stream_stored_seconds", "From a batch's oldest append until it was stored.", buckets=SECONDS_BUCKETS
 )
 _lost = Counter("livecomments_stream_lost_to_retention_total", "Records the log let go of before they were stored.")
-
-
-class LogWentBack(StartRefused):
-    """The log ends before what the store has of it: the topic was made anew. Its positions would collide."""
 
 
 class Persister:
@@ -87,7 +84,7 @@ class Persister:
             LogWentBack: do not go on with this topic; start a new epoch.
             LogUnavailable, StoreUnavailable: try again.
         """
-        watermark, next_offset, start = await cls.check(log, store, partition)
+        watermark, next_offset, start = await stored_end(log, store, partition)
         if next_offset < start:
             _count_lost(partition, next_offset, start)
             next_offset = start
@@ -98,24 +95,6 @@ class Persister:
             for record in records:
                 judge(record, window)
         return cls(log, store, dead_letters, window, watermark, next_offset, judge)
-
-    @staticmethod
-    async def check(log: CommentLog, store: CommentStore, partition: int) -> tuple[int, int, int]:
-        """`(watermark, next offset to store, first offset the log holds)` of a partition.
-
-        Raises:
-            LogWentBack: do not go on with this topic; start a new epoch.
-            LogUnavailable, StoreUnavailable: try again.
-        """
-        watermark = await store.watermark(log.epoch, partition)
-        start, end = (await log.bounds([partition]))[partition]
-        next_offset = offset_of(watermark) + 1 if watermark >= first_position(log.epoch) else start
-        if next_offset > end:
-            raise LogWentBack(
-                f"Partition {partition} of the log ends at {end}, but the store has it up to {next_offset}: the topic "
-                f"was made anew. Start a new epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
-            )
-        return watermark, next_offset, start
 
     async def persist(self, records: Sequence[Record]) -> None:
         """Store these records of the partition, ascending; returns when the store has acknowledged every one.

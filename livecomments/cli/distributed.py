@@ -24,8 +24,10 @@ from livecomments.cli.parts import (
     make_posting,
     make_tokens,
 )
+from livecomments.history.log_end import check_log
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
+from livecomments.log.interface import CommentLog
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
@@ -42,6 +44,8 @@ from streams.faust_runner import FaustRunner
 from streams.job import Job
 
 NO_CHECKS: Final[Mapping[str, Callable[[], bool]]] = {}
+_STORE_WAIT_S: Final = 3.0
+"""Before requests are taken, so that a log which is not the store's is refused first. A store that is away is not."""
 OpenStore = AbstractAsyncContextManager[CommentStore]
 
 
@@ -82,9 +86,13 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         tokens = make_tokens(settings, revocations, jwks)
         routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first
         app = make_app(routes, cors_rules(settings))
-        work = [follower.run(), store.run(), revocations.run(), *([jwks.run()] if jwks else [])]
-        checks = {"sessions": lambda: revocations.is_ready, "keys": lambda: jwks is None or jwks.is_ready}
-        await _serve(settings, listening, started, app, follower, work, checks=checks)
+        work = [follower.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+        checks = {
+            "sessions": lambda: revocations.is_ready,
+            "keys": lambda: jwks is None or jwks.is_ready,
+            "epoch": lambda: not follower.continuity.resets,
+        }
+        await _serve(settings, listening, started, app, follower, store, work, checks=checks)
 
 
 async def serve_edge(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
@@ -103,11 +111,11 @@ async def serve_edge(settings: Settings, listening: socket.socket, started: Call
         async def drain() -> None:
             await hub.drain(settings.drain_s)
 
-        work = [follower.run(), hub.run(), store.run(), revocations.run()]
+        work = [follower.run(), hub.run(), revocations.run()]
         cors = cors_rules(settings)
         app = ClosingAnswers(make_app([stream_route(hub)], cors))
         claim, checks = stream_claim(hub, cors), {"sessions": lambda: revocations.is_ready}
-        await _serve(settings, listening, started, app, follower, work, drain=drain, claim=claim, checks=checks)
+        await _serve(settings, listening, started, app, follower, store, work, drain=drain, claim=claim, checks=checks)
 
 
 async def run_stream(
@@ -127,7 +135,7 @@ async def run_stream(
         listening = listening_socket(settings.host, settings.internal_port)
         await store.run()
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
-        await job.check()
+        await check_log(log, store)
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
@@ -146,6 +154,12 @@ async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], 
     return created, await compare(connection, topics)
 
 
+async def _check_store(log: CommentLog, store: AwayStore) -> None:
+    """Open the store, and refuse a log that is not the one it was filled from."""
+    await store.run()
+    await check_log(log, store)
+
+
 async def _nothing() -> None:
     """Nothing to drain."""
 
@@ -156,6 +170,7 @@ async def _serve(
     started: Callable[[], None],
     app: ASGIApp,
     follower: Follower,
+    store: AwayStore,
     work: list[Coroutine[Any, Any, None]],
     *,
     drain: Callable[[], Awaitable[None]] = _nothing,
@@ -173,7 +188,9 @@ async def _serve(
     )
     async with asyncio.TaskGroup() as running:
         tasks = [running.create_task(one) for one in work]
+        tasks.append(known := running.create_task(_check_store(follower.log, store)))
         beside = running.create_task(internal.serve([listening_socket(settings.host, settings.internal_port)]))
+        await asyncio.wait([known], timeout=_STORE_WAIT_S)
         await server.serve([listening])
         internal.should_exit = True
         await beside

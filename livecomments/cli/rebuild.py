@@ -19,6 +19,7 @@ from rich.console import Console
 from livecomments.cli.bars import Advance, bar
 from livecomments.cli.opened import Opened
 from livecomments.cli.scan import patiently
+from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog
 from livecomments.log.partition import Judge
 from livecomments.store.interface import CommentStore, Row, StoredSlice
@@ -108,7 +109,7 @@ async def rebuild(
     bounds = await patiently(lambda: log.bounds(range(log.partition_count)))
     notes, whole, begun = [], True, {}
     for partition, (start, end) in bounds.items():
-        watermark, following, _ = await patiently(lambda: Persister.check(log, store, partition))  # noqa: B023 (awaited)
+        watermark, following, _ = await patiently(lambda: stored_end(log, store, partition))  # noqa: B023 (awaited)
         begun[partition] = max(following, start)
         if following < start:
             whole = False

@@ -92,6 +92,9 @@ class EmbeddedLog:
         self._check_open()
         return {partition: self._bounds[partition] for partition in partitions}
 
+    async def identity(self) -> str:
+        return self._topic
+
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         self._check_open()
         self._check_held(partition, start)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
 from livecomments.log.partition import FollowedPartition, Judge, read_on
 from livecomments.log.tail import Entry, Tail, TailBounds
@@ -66,6 +67,7 @@ class Follower:
         self.listeners: list[Listener] = []
         self.followed: dict[int, FollowedPartition] = {}
         """The partitions that are ready. Changed by the follower alone."""
+        self.continuity = Continuity(log)
         self._bounds = bounds
         self._idle_s = idle_s
         self._window_records = window_records
@@ -192,7 +194,8 @@ class Follower:
             try:
                 async with self._read_backs:
                     followed = await self._read_back(number)
-                break
+                if followed.resets == self.continuity.resets:
+                    break
             except Unavailable as error:
                 _log.warning("partition not readable, trying again", extra={"partition": number, "code": error.code})
                 await asyncio.sleep(_RETRY_S)
@@ -204,6 +207,8 @@ class Follower:
         _followed.set(len(self.followed))
 
     async def _read_back(self, number: int) -> FollowedPartition:
+        resets = self.continuity.resets
+        await self.continuity.begin()
         start, end = (await self.log.bounds([number]))[number]
         since = max(start, end - self._window_records - _TAIL_AT_START_RECORDS)
         whole = since == 0  # what retention took counts for those who have read it, so the tail begins a window later
@@ -211,7 +216,7 @@ class Follower:
         epoch = self.log.epoch
         window = Window(epoch, number, self.log.partition_count, since=since, whole=whole, size=self._window_records)
         tail = self._tail(self._bounds, position_at(epoch, 0) + tail_from - 1)
-        followed = FollowedPartition(epoch, window, tail, since, self._judge)
+        followed = FollowedPartition(epoch, window, tail, since, self._judge, resets=resets)
         while since < end:
             records, since = await read_on(self.log, number, since, end)
             followed.prime(records, tail_from, self._clock())
@@ -222,10 +227,19 @@ class Follower:
         """A partition does not hold our next offset: start over. Its viewers learn of the gap by the tail's start."""
         await asyncio.sleep(_RETRY_S)
         for number, (start, end) in (await self._bounds_of(list(self.followed))).items():
-            if not start <= self.followed[number].next_offset <= end:
+            following = self.followed[number].next_offset
+            if following > end:
+                self.continuity.note("its end was lost", partition=number, ends_at=end, read_to=following)
+            if not start <= following <= end:
                 _log.error("the log lost what was to be read next", extra={"partition": number})
                 self._forget(number)
                 self._take_on(number)
+        self._assign()
+
+    def _take_all_again(self) -> None:
+        for number in list(self.followed):
+            self._forget(number)
+            self._take_on(number)
         self._assign()
 
     async def _bounds_of(self, numbers: list[int]) -> dict[int, tuple[int, int]]:
@@ -265,6 +279,8 @@ class Follower:
                     self._answered_at = self._clock()
                 except LogUnavailable:
                     pass
+            if await self.continuity.is_broken():
+                self._take_all_again()
             _silence.set(self.silence_s)
             for followed in self.followed.values():
                 followed.tail.trim(self._clock())

@@ -31,6 +31,13 @@ class OffsetUnavailable(Unavailable):
     code = "offset_unavailable"
 
 
+class LogWentBackUnavailable(Unavailable):
+    """The log is not the one that was read: it was made anew, or its end was lost. For good, in this process."""
+
+    code = "log_went_back"
+    retry_after_s = 60
+
+
 class Bounds(NamedTuple):
     """What a partition holds: offsets from `start` (inclusive) to `end` (exclusive)."""
 
@@ -87,6 +94,13 @@ class CommentLog(Protocol):
 
         Raises:
             LogUnavailable: no answer within two seconds.
+        """
+
+    async def identity(self) -> str:
+        """Which log this is. Another answer than before: it was made anew, and offsets of the former mean nothing.
+
+        Raises:
+            LogUnavailable: no answer, or no such log just now.
         """
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:

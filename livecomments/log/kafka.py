@@ -18,7 +18,7 @@ from schemas.events import NewRecord
 _CONNECT_AGAIN_S: Final = 0.5
 _MISSING_S: Final = 2.0
 """A topic just created is not known to every broker at once; after this long it is missing."""
-_CREATE: Final = "run: livecomments topics"
+_COMPARE: Final = "run: livecomments topics"
 
 
 class KafkaLog:
@@ -78,6 +78,9 @@ class KafkaLog:
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
         return await self._ranges.bounds(partitions)
 
+    async def identity(self) -> str:
+        return await self._ranges.identity()
+
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         return await self._ranges.read(partition, start, end, limit)
 
@@ -116,7 +119,9 @@ class KafkaLog:
         deadline = asyncio.get_running_loop().time() + _MISSING_S
         while (found := (await find_topics(self._connection, [self._topic])).get(self._topic)) is None:
             if asyncio.get_running_loop().time() > deadline:
-                raise StartRefused(f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_CREATE}.")
+                raise StartRefused(
+                    f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_COMPARE} --create."
+                )
             await asyncio.sleep(_CONNECT_AGAIN_S)
         return found
 
@@ -125,11 +130,11 @@ class KafkaLog:
         if timestamps != "LogAppendTime":
             raise StartRefused(
                 f"Topic {self._topic} has message.timestamp.type={timestamps}; acknowledgements can only be told apart "
-                f"with LogAppendTime; {_CREATE}, which prints the command that sets it."
+                f"with LogAppendTime; {_COMPARE}, which prints the command that sets it."
             )
         in_sync = int(found.settings.get("min.insync.replicas", "1"))
         if in_sync < self._in_sync_replicas_min:
             raise StartRefused(
-                f"Topic {self._topic} has min.insync.replicas={in_sync}, less than {self._in_sync_replicas_min}: an "
-                f"acknowledged comment could be lost with one broker; {_CREATE}, which prints the command that sets it."
+                f"Topic {self._topic} has min.insync.replicas={in_sync}, less than {self._in_sync_replicas_min}: "
+                f"an acknowledged comment could be lost with one broker; {_COMPARE}, which prints what sets it."
             )

@@ -20,6 +20,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, stop
 from livecomments.log.kafka_decoding import end_batches_at_undecodable
+from livecomments.log.kafka_topic_id import topic_id
 from schemas.events import Record
 
 _POLL_WAIT_MS: Final = 500
@@ -208,6 +209,14 @@ class KafkaRanges:
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
         return {one.partition: Bounds(starts[one], ends[one]) for one in wanted}
+
+    async def identity(self) -> str:
+        """See `CommentLog.identity`: the topic's id, which is another when a topic of the same name is created."""
+        try:
+            async with asyncio.timeout(_BOUNDS_TIMEOUT_S):
+                return await topic_id(self._opened()._client, self._topic)
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         """See `CommentLog.read`."""

@@ -111,7 +111,7 @@ async def compare(connection: KafkaConnection, topics: Iterable[Topic]) -> list[
         if topic.name in found:
             sentences += differences(topic, found[topic.name], connection.addresses)
         else:
-            sentences.append(f"Topic {topic.name} does not exist. Create it: livecomments topics")
+            sentences.append(f"Topic {topic.name} does not exist. Create it: livecomments topics --create")
     return sentences
 
 

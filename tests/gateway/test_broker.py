@@ -34,7 +34,7 @@ from livecomments.runtime.settings import Settings
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
 from tests.gateway.test_answers import signed
-from tests.log.contract import new_topic
+from tests.log.contract import append_all, make_anew, new_topic
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]  # brokers start slowly on a busy machine
 
@@ -199,6 +199,49 @@ async def test_what_the_broker_refuses_as_too_large_is_never_answered_201(kafka_
         assert (status, problem["code"]) in {(503, "append_unknown"), (503, "overloaded")}
         await answered(partial(gateway.post, "small again", "k2"), 201)
         assert await gateway.messages() == ["small", "small again"]
+
+
+async def test_a_topic_made_anew_ends_writing_and_no_id_is_given_twice(kafka_address: str, tmp_path: Path) -> None:
+    topic = await new_topic(kafka_address, 1)
+    given: list[str] = []
+    enough, ended = asyncio.Event(), asyncio.Event()
+
+    async def write(gateway: Gateway) -> None:
+        while not ended.is_set():
+            status, said = await gateway.post("m")
+            if status == 201:
+                given.append(said["commentId"])
+                if len(given) > 50:
+                    enough.set()
+            else:
+                assert status == 503
+                if said["code"] == "log_went_back":
+                    ended.set()
+
+    async with serving(kafka_address, topic, tmp_path) as gateway, asyncio.timeout(RECOVERY_S):
+        async with asyncio.TaskGroup() as writing:
+            writers = [writing.create_task(write(gateway)) for _ in range(8)]
+            await enough.wait()
+            await make_anew(kafka_address, topic, 1)
+            await asyncio.wait(writers)
+        assert len(given) == len(set(given))
+        status, problem = await gateway.post("again", "k")
+        assert (status, problem["code"]) == (503, "log_went_back")
+        assert "LIVECOMMENTS_EPOCH=2" in problem["detail"]
+
+
+async def test_a_topic_made_anew_that_has_grown_on_is_known_by_its_id(kafka_address: str, tmp_path: Path) -> None:
+    topic = await new_topic(kafka_address, 1)
+    async with serving(kafka_address, topic, tmp_path) as gateway:
+        comment = (await gateway.post("first"))[1]
+        await make_anew(kafka_address, topic, 1)
+        async with KafkaLog(kafka_address, topic, 1) as another:
+            await append_all(another, 0, ["others'"] * 20)
+        async with asyncio.timeout(RECOVERY_S):
+            while (said := await gateway.post("next"))[0] == 201:
+                assert said[1]["commentId"] > comment["commentId"]
+                await asyncio.sleep(0.05)
+        assert said[1]["code"] == "log_went_back"
 
 
 async def test_with_too_few_replicas_in_sync_writing_stops_and_reading_goes_on(

@@ -1,13 +1,25 @@
 """Where the stream job must not go on it ends with exit code 2 and one sentence; and what it goes on from."""
 
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from livecomments.runtime.settings import PREFIX
 from schemas.positions import position_at
-from tests.live.stream import Deployment, comments, create_topic, delete_topic, deployment, until, videos_of
+from tests.live.stream import (
+    Deployment,
+    Worker,
+    comments,
+    create_topic,
+    delete_topic,
+    deployment,
+    free_port,
+    until,
+    videos_of,
+)
 from tests.store.examples import run_cql
 
 
@@ -48,6 +60,18 @@ async def test_a_topic_made_anew_is_refused_at_the_start(deployed: Deployment) -
     assert worker.said.startswith("livecomments: Partition 0 of the log ends at 5, but the store has it up to 50")
     assert worker.said.endswith(f"LIVECOMMENTS_EPOCH={deployed.epoch + 1}.")
     assert await deployed.watermarks() == {0: 50, 1: 50}
+
+
+@pytest.mark.parametrize("process", ["gateway", "edge"])
+async def test_a_topic_made_anew_is_refused_by_the_others_too(deployed: Deployment, process: str) -> None:
+    await deployed.store.advance_watermark(deployed.epoch, 1, position_at(deployed.epoch, 49))
+    own = {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port()), "SESSION_SECRET": "s" * 32}
+    environ = deployed.environ | {PREFIX + name: value for name, value in own.items()}
+    started = Worker([sys.executable, "-m", "livecomments.cli", process], environ, deployed.directory / process)
+    deployed.workers.append(started)
+    assert await started.ended() == 2, started.logged
+    assert started.said.startswith("livecomments: Partition 1 of the log ends at 0, but the store has it up to 50")
+    assert "Traceback" not in started.said
 
 
 async def test_a_topic_made_anew_under_a_running_worker_ends_it(deployed: Deployment) -> None:

@@ -16,7 +16,7 @@ from livecomments.log.embedded import TABLES, EmbeddedLog
 from livecomments.log.interface import CommentLog, LogReader
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import Topic, create_missing, load_topics
+from livecomments.log.topics import Topic, create_missing, find_topics, load_topics
 from livecomments.runtime.durable import DurableFile
 from schemas.events import NewRecord, Record
 
@@ -103,12 +103,29 @@ class KafkaMaker:
         return log
 
 
-async def new_topic(address: str, partition_count: int, **settings: str) -> str:
+async def make_anew(address: str, topic: str, partition_count: int) -> None:
+    """Delete a topic and create it again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    await admin.delete_topics([topic])
+    await admin.close()
+    async with asyncio.timeout(WAIT_S):
+        while not await is_gone(address, topic):  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.02)
+    await new_topic(address, partition_count, topic)
+
+
+async def is_gone(address: str, topic: str) -> bool:
+    """Whether the topic does not exist, or no more."""
+    return not await find_topics(KafkaConnection(address), [topic])
+
+
+async def new_topic(address: str, partition_count: int, name: str | None = None, **settings: str) -> str:
     """A comments topic under a name of its own, on one replica."""
     pattern = load_topics(3)[0].with_replicas(1)
     topic: Topic = dataclasses.replace(
         pattern,
-        name=f"test-{uuid.uuid4().hex}",
+        name=name or f"test-{uuid.uuid4().hex}",
         partitions=partition_count,
         settings={**pattern.settings, **{key.replace("_", "."): value for key, value in settings.items()}},
     )

@@ -20,6 +20,8 @@ class WatchedLog:
     def __init__(self, inner: CommentLog, around: Around = nothing) -> None:
         self.inner = inner
         self.around = around
+        self.generation = ""
+        """Changed, it says that the log was made anew."""
 
     @property
     def epoch(self) -> int:
@@ -40,6 +42,10 @@ class WatchedLog:
         bounds = await self.inner.bounds(partitions)
         await self.around("bounds:done")
         return bounds
+
+    async def identity(self) -> str:
+        await self.around("identity")
+        return await self.inner.identity() + self.generation
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         await self.around("read")

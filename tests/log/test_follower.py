@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from livecomments.log.follower import Follower, PartitionUnavailable
-from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, OffsetUnavailable
+from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, LogWentBackUnavailable, OffsetUnavailable
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry, TailBounds
 from schemas.events import NewRecord, Record
@@ -485,3 +485,18 @@ async def test_a_lagging_follower_says_only_what_it_has_judged(maker: EmbeddedMa
             await followed.verdict(3, 0)
         log.release(5)
         assert (await followed.verdict(4, WAIT_S)).kind is Kind.ACCEPTED
+
+
+async def test_a_log_made_anew_is_read_again_from_its_start_and_nothing_may_be_written(maker: EmbeddedMaker) -> None:
+    log = WatchedLog(await maker.open(1))
+    await append(log, *[comment(message=f"{number}") for number in range(3)])
+    async with following(log) as follower:
+        before = await ready(follower)
+        follower.continuity.check()
+        log.generation = "anew"
+        await until(lambda: bool(follower.continuity.resets))
+        after = await follower.ready_partition(0, WAIT_S)
+        assert (before.resets, after.resets) == (0, 1)
+        assert offsets(after) == [0, 1, 2]
+        with pytest.raises(LogWentBackUnavailable, match="LIVECOMMENTS_EPOCH=4"):
+            follower.continuity.check()

@@ -14,7 +14,7 @@ from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnav
 from livecomments.log.kafka import KafkaLog
 from schemas.errors import StartRefused
 from schemas.events import NewRecord
-from tests.log.contract import WAIT_S, append_all, new_record, new_topic, poll_until, read_all, texts_of
+from tests.log.contract import WAIT_S, append_all, make_anew, new_record, new_topic, poll_until, read_all, texts_of
 
 _RESTART_S = 60.0
 """A killed broker reads its log again; on a busy machine 20 s were seen."""
@@ -37,7 +37,7 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer
 
 
 async def test_a_missing_topic_is_refused_with_the_command_that_creates_it(kafka_address: str) -> None:
-    with pytest.raises(StartRefused, match=r"no topic no-such-topic; run: livecomments topics"):
+    with pytest.raises(StartRefused, match=r"no topic no-such-topic; run: livecomments topics --create"):
         await KafkaLog(kafka_address, "no-such-topic", 1).__aenter__()
 
 
@@ -58,6 +58,23 @@ async def test_a_kafka_that_stays_away_at_the_start_is_refused_after_the_bound()
     with pytest.raises(StartRefused, match=r"127\.0\.0\.1:1 did not answer for 1 s"):
         await KafkaLog("127.0.0.1:1", "comments-1", 1, connect_timeout_s=1.0).__aenter__()
     assert time.monotonic() - started < 5
+
+
+async def test_a_topic_made_anew_has_another_identity(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 2)
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        before = await log.identity()
+        assert before == await log.identity()
+        await make_anew(kafka_address, topic, 2)
+
+        async def is_another() -> bool:
+            return await log.identity() != before
+
+        async with asyncio.timeout(WAIT_S):
+            while not await is_another():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.02)
+    async with KafkaLog(kafka_address, await new_topic(kafka_address, 2), 1) as other:
+        assert await other.identity() != before
 
 
 async def test_a_record_too_large_is_refused_and_the_next_one_is_not(log: KafkaLog) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from livecomments.history.log_end import LogWentBack, check_log
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.runtime.durable import DurableFile
@@ -17,7 +18,6 @@ from schemas.events import Author, Record, comment_created
 from schemas.positions import first_position, offset_of, position_at
 from streams.dead_letters import DeadLetters
 from streams.job import Job
-from streams.persister import LogWentBack
 from tests.served import READY_TIMEOUT_S
 
 EPOCH, PARTITIONS = 4, 3
@@ -143,7 +143,7 @@ async def test_partitions_given_to_others_are_let_go_and_those_that_come_back_go
 async def test_a_log_made_anew_under_a_running_job_ends_it(parts: Parts) -> None:
     await parts.append(0, 5)
     job = parts.job()
-    await job.check()
+    await check_log(parts.log, parts.store)
     job.give([0])
     await parts.store.advance_watermark(EPOCH, 0, position_at(EPOCH, 99))
     async with asyncio.timeout(READY_TIMEOUT_S):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from livecomments.history.log_end import LogWentBack
 from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, OffsetUnavailable
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES, EmbeddedStore
@@ -14,7 +15,6 @@ from livecomments.store.interface import StoreUnavailable
 from schemas.positions import first_position
 from streams.dead_letters import DeadLetters
 from streams.loop import PersistLoop
-from streams.persister import LogWentBack
 from tests.history.faults import WatchedStore
 from tests.log.contract import WAIT_S, EmbeddedMaker, embedded_maker
 from tests.log.faults import WatchedLog

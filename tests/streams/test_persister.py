@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from livecomments.history.log_end import LogWentBack
 from livecomments.log.interface import LogUnavailable
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.interface import Row, StoreUnavailable
@@ -18,7 +19,7 @@ from schemas.events import COMMENT_CREATED, NewRecord, Record
 from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
 from schemas.window import Window
 from streams.dead_letters import DeadLetters
-from streams.persister import LogWentBack, Persister
+from streams.persister import Persister
 from tests.history.conftest import Ground
 from tests.history.test_properties import events, lists
 from tests.history.world import VIDEOS, Event, Sizes, World, open_world

@@ -109,6 +109,9 @@ class LogView:
             raise LogUnavailable("no answer")
         return {partition: Bounds(self._log.start, self._log.end) for partition in partitions}
 
+    async def identity(self) -> str:
+        return ""
+
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         await self._work()
         return self.slice(start, min(end, self._log.end), min(limit, self._log.rng.randint(1, 20)))
