@@ -20,6 +20,8 @@ from livecomments.log.interface import LogUnavailable
 from schemas.errors import Unavailable
 from schemas.positions import first_position
 
+_READS_AT_ONCE: Final = 64
+"""Each holds a block of 100 KB for as long as it takes; who comes later waits."""
 _TRIES: Final = 5
 _RETRY_S: Final = 0.5
 
@@ -32,6 +34,7 @@ class Backfill:
         self._metrics = metrics
         self._sizes = sizes
         self._stretches: dict[tuple[str, int], asyncio.Task[_Read]] = {}
+        self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._ends: defaultdict[int, _End] = defaultdict(_End)
 
     async def fetch(self, channel: Channel, viewer: Viewer, retry_ms: int) -> Write | Say | Close:
@@ -106,7 +109,8 @@ class Backfill:
 
     async def _forward(self, video_id: str, after: int) -> "_Read":
         limit = self._sizes.block_entries
-        return _Read(self.bounded(await self._history.forward(video_id, after, limit, around_store=True)))
+        async with self._reads:
+            return _Read(self.bounded(await self._history.forward(video_id, after, limit, around_store=True)))
 
 
 class _Read:

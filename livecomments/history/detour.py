@@ -14,7 +14,7 @@ from livecomments.history.stretch import HistoryBehind
 from livecomments.log.tail import Tail
 
 DETOURS_MAX: Final = 8
-"""Partitions at once, the ones used last: each may take as much memory as a middle."""
+"""Partitions at once, the ones used last."""
 
 
 class Detour:
@@ -34,11 +34,12 @@ class Detour:
         """
         since, middle = self._middles.get(partition) or (after, self._make(partition))
         if after < since:
+            middle.let_go()
             since, middle = after, self._make(partition)
         self._middles[partition] = since, middle
         self._middles.move_to_end(partition)
         while len(self._middles) > DETOURS_MAX:
-            self._middles.popitem(last=False)
+            self._middles.popitem(last=False)[1][1].let_go()
         try:
             return (await middle.cover(since, through)).tail
         except HistoryBehind:
@@ -48,4 +49,5 @@ class Detour:
 
     def let_go(self, partition: int) -> None:
         """Free the memory: the store answers."""
-        self._middles.pop(partition, None)
+        if partition in self._middles:
+            self._middles.pop(partition)[1].let_go()

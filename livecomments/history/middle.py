@@ -6,6 +6,7 @@ W records before, and all others share it; it is then only extended, and let go 
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ from schemas.positions import first_position, offset_of
 from schemas.window import Window
 
 _TOO_MUCH: Final = "The newest history is being stored; this part of it can be read in a moment."
+UNUSED_S: Final = 10.0
+"""A middle that nobody has asked for so long makes room for another."""
 _GONE: Final = "The log no longer holds what the store is missing."
 
 
@@ -30,23 +33,60 @@ class Covered(NamedTuple):
     await: others move it on."""
 
 
+class Budget:
+    """What all middles of a process may hold together, in bytes of their records.
+
+    Room is made of what nobody has used for a while. Not of more: two readers that took each other's room away would
+    read the log again and again.
+    """
+
+    def __init__(self, bytes_max: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.bytes_max = bytes_max
+        self._clock = clock
+        self._used_at: dict[Middle, float] = {}
+
+    def use(self, middle: "Middle") -> None:
+        """It is read, or read from."""
+        self._used_at[middle] = self._clock()
+
+    def has_room(self) -> bool:
+        """Whether what is held is within the bound, if need be after some of it was let go of."""
+        if sum(one.bytes for one in self._used_at) <= self.bytes_max:
+            return True
+        before = self._clock() - UNUSED_S
+        for other, used_at in list(self._used_at.items()):
+            if used_at <= before:
+                other.let_go()
+        return sum(one.bytes for one in self._used_at) <= self.bytes_max
+
+    def forget(self, middle: "Middle") -> None:
+        """It holds nothing any more."""
+        self._used_at.pop(middle, None)
+
+
 class Middle:
     """The middle of one partition."""
 
     def __init__(
-        self, log: CommentLog, partition: int, window_records: int, judge: Judge, *, records_max: int, bytes_max: int
+        self, log: CommentLog, partition: int, window_records: int, judge: Judge, *, records_max: int, budget: Budget
     ) -> None:
         self._log = log
         self._partition = partition
         self._window_records = window_records
         self._judge = judge
-        self._bounds = TailBounds(records_max, bytes_max, math.inf)
+        self._bounds = TailBounds(records_max, budget.bytes_max, math.inf)
+        self._budget = budget
         self._read: FollowedPartition | None = None
         self._watermark = 0
         """The newest one that anybody came with: what is up to it may have been let go of."""
         self._too_much_after = 0
         """From before this position on there were more bytes than the bound allows, and there still are."""
         self._flight = asyncio.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """What it holds."""
+        return self._read.tail.bytes if self._read is not None else 0
 
     async def cover(self, watermark: int, through: Callable[[], int]) -> Covered:
         """The partition's records later than `watermark`, as far as `through()` says when it is reached.
@@ -64,15 +104,16 @@ class Middle:
             try:
                 return Covered(watermark, await self._cover(watermark, through))
             except OffsetUnavailable as error:
-                self._read = None
+                self._drop()
                 raise HistoryBehind(_GONE) from error
 
     def let_go(self) -> None:
         """Free the memory: the store has caught up with the tail."""
         if not self._flight.locked():
-            self._read = None
+            self._drop()
 
     async def _cover(self, after: int, through: Callable[[], int]) -> Tail:
+        self._budget.use(self)
         followed = self._read
         if followed is None or not followed.tail.after <= after <= followed.judged_through + self._window_records:
             followed = self._read = await self._begin(after)
@@ -82,10 +123,16 @@ class Middle:
             followed.apply(records, 0.0)
             followed.next_offset = following
             if followed.tail.after > after:
-                self._read, self._too_much_after = None, followed.tail.after
+                self._too_much_after = followed.tail.after
+            if followed.tail.after > after or not self._budget.has_room():
+                self._drop()
                 raise HistoryBehind(_TOO_MUCH)
         followed.tail.forget(after)
         return followed.tail
+
+    def _drop(self) -> None:
+        self._read = None
+        self._budget.forget(self)
 
     async def _begin(self, after: int) -> FollowedPartition:
         """A reader that stands at `after`, its window filled from before."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from livecomments.history.detour import Detour
-from livecomments.history.middle import Middle
+from livecomments.history.middle import Budget, Middle
 from livecomments.history.stretch import HistoryBehind, Source, Stretch, entry_of_row, stretch
 from livecomments.log.follower import Follower, PartitionUnavailable
 from livecomments.log.partition import FollowedPartition, Judge
@@ -19,7 +19,8 @@ from schemas.positions import first_position
 
 _WATERMARK_AGE_MAX_S: Final = 0.25
 """A watermark is used this long: an older one is never wrong, it only leaves more to the log."""
-_MIDDLE_BYTES_MAX: Final = 64 * 2**20
+_MIDDLES_BYTES_MAX: Final = 128 * 2**20
+"""Of all partitions together, and of what is read around the store."""
 _AHEAD_TIMEOUT_S: Final = 2.0
 """For our follower to come to a record that another node has shown already: more than that is no lag but a fault."""
 
@@ -61,6 +62,7 @@ class History:
         self._window_records = window_records
         self._judge = judge
         self._clock = clock
+        self._budget = Budget(_MIDDLES_BYTES_MAX, clock)
         self._middles: dict[int, Middle] = {}
         self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
@@ -195,7 +197,7 @@ class History:
             self._window_records,
             self._judge,
             records_max=self._middle_records_max,
-            bytes_max=_MIDDLE_BYTES_MAX,
+            budget=self._budget,
         )
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from livecomments.history.middle import Covered, Middle
+from livecomments.history.middle import UNUSED_S, Budget, Covered, Middle
 from livecomments.history.stretch import HistoryBehind
 from livecomments.log.interface import LogUnavailable, Slice
 from livecomments.log.tail import Tail
@@ -45,7 +45,7 @@ class Reads:
 
 
 def middle(log: WatchedLog, *, records_max: int = 1_000, bytes_max: int = 1 << 30) -> Middle:
-    return Middle(log, 0, W, judge, records_max=records_max, bytes_max=bytes_max)
+    return Middle(log, 0, W, judge, records_max=records_max, budget=Budget(bytes_max))
 
 
 def held(covered: Covered, video_id: str = "quiet") -> list[int]:
@@ -207,3 +207,22 @@ async def test_it_frees_its_memory_when_nobody_needs_it_but_not_under_a_reader(w
     one.let_go()
     assert held(await one.cover(START + 9, lambda: START + 19)) == list(range(10, 20))
     assert reads.offsets == [*range(10 - W, 20), *range(10 - W, 20)]
+
+
+async def test_all_middles_together_hold_no_more_than_their_budget(world: World) -> None:
+    await world.append(*[Event("comment")] * 30)
+    now = 0.0
+    log = Reads().log(world)
+    whole = middle(log)
+    await whole.cover(START - 1, lambda: START + 29)
+    budget = Budget(whole.bytes * 3 // 2, lambda: now)
+    first, second = (Middle(log, 0, W, judge, records_max=1_000, budget=budget) for _ in range(2))
+    assert held(await first.cover(START - 1, lambda: START + 29)) == list(range(30))
+    with pytest.raises(HistoryBehind):  # the other one is in use
+        await second.cover(START - 1, lambda: START + 29)
+    assert (first.bytes, second.bytes) == (whole.bytes, 0)
+    now = UNUSED_S
+    assert held(await second.cover(START - 1, lambda: START + 29)) == list(range(30))
+    assert (first.bytes, second.bytes) == (0, whole.bytes)
+    now += 2 * UNUSED_S
+    assert held(await first.cover(START - 1, lambda: START + 29)) == list(range(30)), "and back again"
