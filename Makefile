@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs lock up down logs faults sim install clean
+.PHONY: help run test check format docs lock up down logs faults sim bench install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -13,7 +13,7 @@ run: ## Run livecomments, embedded, on http://127.0.0.1:8080 (ARGS="--port 8090"
 	@sh requirements/install.sh run && exec .venv/bin/livecomments run $(ARGS)
 
 test: install ## Run every test, starting the servers they need (ARGS="-k follower -x")
-	@$(PYTHON_IN) -m pytest $(ARGS)
+	@$(PYTHON_IN) -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: install ## Lint, look at the format, and type-check
 	$(PYTHON_IN) -m ruff check .
@@ -45,6 +45,9 @@ faults: install ## Kill every process of a deployment of its own in turn, under 
 
 sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")
 	@$(PYTHON_IN) -m tests.consumers.sim $(ARGS)
+
+bench: install ## Measure: fanout, latency, resume, slow, videos, post, persist or history (ARGS="fanout --viewers 1000")
+	@$(PYTHON_IN) -m bench.$(ARGS)
 
 install: ## Put the checkout and all its tools into .venv
 	@sh requirements/install.sh dev

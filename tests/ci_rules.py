@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 
 MARKERS: Final = ("live", "browser", "helm")
-NOT_RUN: Final = pytest.StashKey[list[tuple[str, str]]]()
-"""What was skipped of these, as (node id, reason)."""
+_NOT_RUN: Final = "not run"
+"""The property of a report that such a test was skipped: reports travel between processes, a stash does not."""
 
 
 def in_ci() -> bool:
@@ -28,7 +28,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     wanted = any(item.get_closest_marker(name) for name in MARKERS)
     if wanted and report.skipped and not hasattr(report, "wasxfail"):
-        _judge(report, item.config)
+        _judge(report)
+        report.user_properties.append((_NOT_RUN, True))
     return report
 
 
@@ -39,7 +40,7 @@ def pytest_make_collect_report(
     """The same for a module that skips itself as a whole: what it would have marked is not known."""
     report = yield
     if report.skipped:
-        _judge(report, collector.config)
+        _judge(report)
     return report
 
 
@@ -47,22 +48,21 @@ def pytest_make_collect_report(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
     """Last of all, after pytest's own summary, a paragraph for each reason why something did not run."""
     yield
-    by_reason = defaultdict(list)
-    for node_id, reason in terminalreporter.config.stash.get(NOT_RUN, []):
-        by_reason[reason].append(node_id)
+    by_reason = defaultdict(set)
+    for report in terminalreporter.getreports("skipped"):
+        if isinstance(report, pytest.CollectReport) or (_NOT_RUN, True) in report.user_properties:
+            by_reason[_reason(report.longrepr)].add(report.nodeid)
     for reason, node_ids in by_reason.items():
         terminalreporter.write_line(f"NOT RUN: {len(node_ids)}, because {reason}", red=True, bold=True)
-        for node_id in node_ids:
+        for node_id in sorted(node_ids):
             terminalreporter.write_line(f"    {node_id}", red=True)
 
 
-def _judge(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
-    reason = _reason(report.longrepr)
+def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
     if in_ci():
+        reason = _reason(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"NOT RUN: {report.nodeid} was skipped, which is a failure in CI: {reason}"
-    else:
-        config.stash.setdefault(NOT_RUN, []).append((report.nodeid, reason))
 
 
 def _reason(longrepr: Any) -> str:

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
 
 _SERVER_FIXTURES: Final = {"kafka_address", "cql_address"}
-_LIVE_TEST_TIMEOUT_S: Final = 120
+_LIVE_TEST_TIMEOUT_S: Final = 240
 """Of the test alone. Starting a server, which its own bounds hold, may take longer the first time."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test with a real server is a live test, whether it says so or not."""
+    """A test with a real server is a live test, whether it says so or not.
+
+    Where tests run in several processes, one of them has the servers: they start once.
+    """
     for item in items:
         if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.live)
+            item.add_marker(pytest.mark.xdist_group("servers"))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_LIVE_TEST_TIMEOUT_S, func_only=True))
 

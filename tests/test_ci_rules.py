@@ -20,12 +20,12 @@ WHOLE_MODULE = "import pytest\npytest.skip('no java found', allow_module_level=T
 OTHERWISE = "import pytest\ndef test_it():\n    pytest.skip('not on this platform')\ndef test_other(): ...\n"
 
 
-def run(directory: Path, test: str, *, ci: str) -> subprocess.CompletedProcess[str]:
+def run(directory: Path, test: str, *arguments: str, ci: str) -> subprocess.CompletedProcess[str]:
     """pytest on one test file, with the rules and nothing else of ours."""
     (directory / "test_planted.py").write_text(test)
     (directory / "pytest.ini").write_text("[pytest]\nmarkers =\n    live:\n    browser:\n")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-ra", "-p", "tests.ci_rules", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-ra", "-p", "tests.ci_rules", "-p", "no:cacheprovider", *arguments],
         env=os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)},
         cwd=directory,
         capture_output=True,
@@ -41,7 +41,7 @@ def run(directory: Path, test: str, *, ci: str) -> subprocess.CompletedProcess[s
     ids=["live", "browser", "fixture", "condition"],
 )
 def test_in_ci_a_skipped_live_test_fails_with_its_reason(tmp_path: Path, test: str) -> None:
-    done = run(tmp_path, test, ci="true")
+    done = run(tmp_path, test, "-n", "2", ci="true")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "which is a failure in CI: no java found" in done.stdout
 
@@ -52,10 +52,17 @@ def test_in_ci_a_module_that_skips_itself_fails(tmp_path: Path) -> None:
     assert "which is a failure in CI: no java found" in done.stdout
 
 
-def test_elsewhere_the_last_lines_name_what_did_not_run(tmp_path: Path) -> None:
-    done = run(tmp_path, NEEDS_A_SERVER.format(marker="live"), ci="")
+@pytest.mark.parametrize("processes", [(), ("-n", "2")], ids=["one process", "two processes"])
+@pytest.mark.parametrize("test", [NEEDS_A_SERVER.format(marker="live"), IN_A_FIXTURE], ids=["live", "fixture"])
+def test_elsewhere_the_last_lines_name_what_did_not_run(tmp_path: Path, test: str, processes: tuple[str, ...]) -> None:
+    done = run(tmp_path, test, *processes, ci="")
     assert done.returncode == pytest.ExitCode.OK
     assert done.stdout.splitlines()[-3:-1] == ["NOT RUN: 1, because no java found", "    test_planted.py::test_it"]
+
+
+def test_elsewhere_a_module_that_skips_itself_is_named_once(tmp_path: Path) -> None:
+    done = run(tmp_path, WHOLE_MODULE, "-n", "2", ci="")
+    assert done.stdout.splitlines()[-3:-1] == ["NOT RUN: 1, because no java found", "    test_planted.py"]
 
 
 def test_other_skips_stay_skips_in_ci(tmp_path: Path) -> None:
