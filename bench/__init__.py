@@ -2,9 +2,18 @@
 
 - `persist`: rows a second of one stream job, beside bare loops.
 - `history`: pages at any depth of a large video and of sparse ones, and bucket sizes compared.
-- `history_chart`: the chart of `history`, as SVG.
 - `post`: acknowledged POSTs a second of one gateway, beside `bare_route`, loaded by `post_load.c`.
 - `persist_stack`: servers, topics and keyspaces of them.
+- `fanout`: CPU of an edge a delivered comment, beside a bare loop of `send()`; memory of an idle viewer.
+- `latency`: from a POST to the sockets of the viewers, beside the broker's acknowledgement.
+- `resume`: a crowd comes back at once; what those who stayed notice.
+- `slow`: viewers that never read; what the others notice, and what they cost.
+- `videos`: many videos with a few viewers each, beside one.
+- `stand`: what these five stand on: Kafka, an edge, a feed of comments.
+- `crowd`: their viewers, and the bare loop, in C (`crowd.c`).
+- `command`: their command line; tables, JSON and chart.
+- `chart`: bars as SVG.
 
+How to run and to read them: docs/BENCHMARKS.md.
 Deliberately not here: checks of what must be right (`tests/`, `livecomments load`).
 """

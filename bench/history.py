@@ -13,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.history_chart import chart
+from bench.chart import Bar, chart
 from bench.persist_stack import DATACENTER, load_average, new_keyspace, servers
 from livecomments.store.cql import CqlStore
 from livecomments.store.interface import Row
@@ -176,6 +176,15 @@ def _table(results: list[Result]) -> Table:
     return table
 
 
+def drawn(results: Iterable[Result]) -> str:
+    """The chart."""
+    bars = [
+        Bar(one.kind, f"{one.bits} bucket bits", one.p50_ms, one.p99_ms, f"{one.p50_ms:.1f} / {one.p99_ms:.1f} ms")
+        for one in results
+    ]
+    return chart("One page at the store: bar p50, line to p99.", bars)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.history", description=__doc__)
@@ -193,7 +202,7 @@ def main() -> None:
         report = asyncio.run(run(cql, plan, Console(highlight=False, width=None if sys.stdout.isatty() else 120)))
     if given.out:
         given.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-        given.out.with_suffix(".svg").write_text(chart([Result(**page) for page in report["pages"]]))
+        given.out.with_suffix(".svg").write_text(drawn([Result(**page) for page in report["pages"]]))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 import random
 from xml.etree import ElementTree
 
-from bench.history import START, Plan, Result, kinds, row
-from bench.history_chart import chart
+from bench.history import START, Plan, Result, drawn, kinds, row
 from schemas.positions import BEFORE_EVERYTHING
 
 PLAN = Plan(comments=1_000, sparse_videos=5, sparse_comments=3, span=10_000, pages=10, page_size=10)
@@ -26,9 +25,9 @@ def test_a_row_is_a_comment_of_some_hundred_bytes() -> None:
 
 def test_the_chart_draws_a_bar_for_each_result_on_one_scale() -> None:
     results = [Result("a <b>", 18, 2.0, 8.0, 2.0), Result("a <b>", 20, 4.0, 5.0, 2.0)]
-    drawn = ElementTree.fromstring(chart(results))
+    root = ElementTree.fromstring(drawn(results))
     svg = "{http://www.w3.org/2000/svg}"
-    bars = [float(bar.attrib["width"]) for bar in drawn.iter(f"{svg}rect") if bar.attrib["width"] != "100%"]
+    bars = [float(bar.attrib["width"]) for bar in root.iter(f"{svg}rect") if bar.attrib["width"] != "100%"]
     assert bars[1] == 2 * bars[0]
-    assert len(list(drawn.iter(f"{svg}line"))) == 2
-    assert "2.0 / 8.0 ms" in "".join(drawn.itertext())
+    assert len(list(root.iter(f"{svg}line"))) == 2
+    assert "2.0 / 8.0 ms" in "".join(root.itertext())
