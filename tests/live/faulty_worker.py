@@ -25,7 +25,7 @@ from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
 from schemas.partitions import partition_of
 from schemas.positions import epoch_of
 from streams.dead_letters import DeadLetters
-from streams.faust_runner import make_faust_app, raw_topic, record_of
+from streams.faust_runner import make_faust_app, raw_topic
 from streams.job import Job
 
 _POLL_S = 0.02
@@ -105,7 +105,7 @@ async def run_stock_body(settings: Settings, store: FaultyStore) -> None:
 
         async def persist(stream: Any) -> None:
             async for events in stream.take_events(100, within=0.05):
-                await job.take([record_of(event.message) for event in events])
+                await job.take([record for event in events for record in event.message.records])
 
         app.agent(raw_topic(app, topic), name="persist")(persist)
         await app.start()
