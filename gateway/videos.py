@@ -26,7 +26,9 @@ FACTS_MAX: Final = 10_000
 """Of one video, newest first: whoever was banned before ten thousand others is let in again."""
 _READ_ROWS: Final = 1_000
 _UNREAD_S: Final = 2.0
-"""After a read that failed, what could not be read counts as not said for this long."""
+"""After a read that failed or is late, what could not be read counts as not said for this long."""
+_WAIT_S: Final = 1.0
+"""For a read: a store that hangs must not use up the deadline of a POST. The read goes on."""
 
 _unread = Counter("livecomments_gateway_videos_unread_total", "Videos taken as open since their facts were away.")
 
@@ -47,11 +49,23 @@ class _Known:
 class Videos:
     """The videos of one gateway."""
 
-    def __init__(self, history: History, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        wait_s: float = _WAIT_S,
+        videos_max: int = VIDEOS_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._history = history
+        self._wait_s = wait_s
+        self._videos_max = videos_max
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         history.follower.listeners.append(self._hear)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     async def facts(self, video_id: str) -> VideoFacts:
         """The facts of a video. Raises PartitionUnavailable."""
@@ -59,13 +73,23 @@ class Videos:
         known = self._known.get(video_id)
         if known is None or known.followed is not followed:
             known = self._known[video_id] = _Known(followed)
-            if len(self._known) > VIDEOS_MAX:
+            if len(self._known) > self._videos_max:
                 self._known.popitem(last=False)
         if known.again_at is not None and self._clock() >= known.again_at:
-            if known.loading is None:  # one read for all who wait for it
-                known.loading = asyncio.create_task(self._load(video_id, known))
-            await asyncio.shield(known.loading)
+            await self._await_facts(video_id, known)
         return known.facts
+
+    async def _await_facts(self, video_id: str, known: _Known) -> None:
+        """Wait for the read of a video's facts, but not for long."""
+        if known.loading is None:  # one read for all who wait for it
+            known.loading = asyncio.create_task(self._load(video_id, known))
+        loading = known.loading
+        await asyncio.wait([loading], timeout=self._wait_s)  # one who leaves does not end it for the others
+        if loading.done():
+            loading.result()
+        elif known.again_at is not None and self._clock() >= known.again_at:  # the first of those who waited
+            _unread.inc()
+            known.again_at = self._clock() + _UNREAD_S
 
     def _hear(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -1,7 +1,8 @@
 """Videos: what owners set and moderators forbid holds everywhere, in the log's order, and after restarts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -133,16 +134,23 @@ async def test_where_videos_must_be_set_others_take_no_comments(tmp_path: Path) 
 
 
 @asynccontextmanager
-async def gateway(log: CommentLog, store: CommentStore) -> AsyncIterator[Posting]:
-    """The writes of one gateway of several on a log."""
-    follower = Follower(log, range(log.partition_count), TailBounds(10_000, 2**24, 900.0))
-    following = asyncio.create_task(follower.run())
+async def following(log: CommentLog, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Follower]:
+    """A follower of all of a log."""
+    follower = Follower(log, range(log.partition_count), TailBounds(10_000, 2**24, 900.0), clock=clock)
+    running = asyncio.create_task(follower.run())
     try:
         for partition in range(log.partition_count):
             await follower.ready_partition(partition, TIMEOUT_S)
-        yield Posting(History(follower, store), timeout_s=TIMEOUT_S, in_flight_max=1_000)
+        yield follower
     finally:
-        following.cancel()
+        running.cancel()
+
+
+@asynccontextmanager
+async def gateway(log: CommentLog, store: CommentStore) -> AsyncIterator[Posting]:
+    """The writes of one gateway of several on a log."""
+    async with following(log) as follower:
+        yield Posting(History(follower, store), timeout_s=TIMEOUT_S, in_flight_max=1_000)
 
 
 async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_path: Path) -> None:

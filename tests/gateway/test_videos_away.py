@@ -1,0 +1,93 @@
+"""A store that is away or hangs holds up nobody: what it would say of a video counts as not said, and is counted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from gateway.videos import Videos
+from livecomments.history.reading import History
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.interface import CommentLog
+from livecomments.runtime.durable import DurableFile
+from livecomments.runtime.metrics import REGISTRY
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
+from schemas.events import USER_BANNED, facts_of, user_event
+from schemas.positions import position_at
+from tests.gateway.test_sessions import Clock
+from tests.gateway.test_videos import following
+
+TIMEOUT_S: Final = 20.0
+
+
+class HangingStore(EmbeddedStore):
+    """Answers no read until it is let go; then it may be broken."""
+
+    def __init__(self, file: DurableFile) -> None:
+        super().__init__(file)
+        self.goes_on = asyncio.Event()
+        self.is_broken = False
+
+    async def __aenter__(self) -> "HangingStore":
+        await super().__aenter__()
+        return self
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        await self.goes_on.wait()
+        if self.is_broken:
+            raise StoreUnavailable("broken")
+        return await super().read(video_id, after, through, limit, descending=descending)
+
+
+@asynccontextmanager
+async def banned_in_store(directory: Path) -> AsyncIterator[tuple[CommentLog, HangingStore]]:
+    """A log and a store that says of `rude` what the log's tail does not."""
+    async with (
+        DurableFile(directory, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        HangingStore(file) as store,
+    ):
+        ban = user_event(USER_BANNED, "v", "rude", "mod")
+        position = position_at(1, await log.append(0, ban))
+        await store.write([Row(video, position, USER_BANNED, "mod", ban.value, 0) for video in ("v", facts_of("v"))])
+        await store.advance_watermark(1, 0, position)
+        yield log, store
+
+
+def unread() -> float:
+    return REGISTRY.get_sample_value("livecomments_gateway_videos_unread_total") or 0.0
+
+
+async def test_a_store_that_hangs_or_is_away_is_taken_as_open_and_counted_until_it_is_read(tmp_path: Path) -> None:
+    clock = Clock()
+    async with banned_in_store(tmp_path) as (log, store), following(log) as follower:
+        followed = follower.followed[0]
+        followed.tail.forget(followed.judged_through)  # what retention and bounds leave to the store
+        videos, before = Videos(History(follower, store), wait_s=0.01, clock=clock), unread()
+        async with asyncio.timeout(TIMEOUT_S):
+            facts = await asyncio.gather(*(videos.facts("v") for _ in range(10)))
+            assert not any(each.is_banned("rude") for each in facts)
+            assert unread() == before + 1
+            store.is_broken = True
+            store.goes_on.set()
+            clock.now += 10
+            assert not (await videos.facts("v")).is_banned("rude")
+            assert unread() > before + 1
+            store.is_broken = False
+            assert not (await videos.facts("v")).is_banned("rude")  # it is not tried again at once
+            while not (await videos.facts("v")).is_banned("rude"):
+                clock.now += 10
+
+
+async def test_no_more_videos_are_kept_than_may_be(tmp_path: Path) -> None:
+    async with banned_in_store(tmp_path) as (log, store), following(log) as follower:
+        store.goes_on.set()
+        videos = Videos(History(follower, store), videos_max=10)
+        for n in range(50):
+            await videos.facts(f"v{n}")
+        assert len(videos) == 10
+        assert (await videos.facts("v")).is_banned("rude")
