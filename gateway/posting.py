@@ -16,11 +16,11 @@ from gateway.identity import Identity
 from gateway.review import Message, Review
 from gateway.videos import Videos
 from livecomments.history.reading import History
-from livecomments.log.interface import AppendUnavailable, AppendUnknown, OffsetUnavailable
+from livecomments.log.interface import AppendUnavailable, AppendUnknown
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
-from schemas.errors import Rejected
+from schemas.errors import Rejected, Unavailable
 from schemas.events import NewRecord, comment_created, comment_deleted
 from schemas.judge import Kind, Verdict
 from schemas.positions import COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
@@ -235,8 +235,7 @@ class Posting:
         if not followed.window.is_sure(before.survivor) and await self._is_preceded(followed, record, before.survivor):
             raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
         position = position_at(followed.epoch, before.survivor)
-        in_tail = followed.tail.find(position)
-        value = in_tail.value if in_tail is not None else await self._value_at(followed.number, before.survivor)
+        value = await self._value_at(video_id, position)
         if not value:
             raise CommentDeletedRejected("The comment that was posted with this key has been deleted since.")
         _comments.labels("repeated").inc()
@@ -253,14 +252,17 @@ class Posting:
                     return True
         return False
 
-    async def _value_at(self, partition: int, offset: int) -> bytes:
+    async def _value_at(self, video_id: str, position: int) -> bytes:
+        """The value of a comment that is known to stand there, as it is now: empty once it is deleted."""
         try:
-            records, _ = await self._log.read(partition, offset, offset + 1, 1)
-        except OffsetUnavailable as error:
-            raise AppendUnknown("The first comment with this key is too old to be found. It is written.") from error
-        assert records
-        assert records[0].value is not None
-        return records[0].value
+            found = await self._history.forward(video_id, position - 1, 1, around_store=True)
+        except Unavailable as error:
+            raise AppendUnknown(
+                f"The first comment with this key is written, but cannot be read now. {error}"
+            ) from error
+        if not found.entries or found.entries[0].position != position:
+            raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
+        return found.entries[0].value
 
 
 _ENDED: Final = "The video has ended; comments are closed."

@@ -72,6 +72,25 @@ async def test_a_retry_with_its_key_is_the_same_comment_and_another_body_is_a_co
     assert len((await running.page("v"))["comments"]) == 1
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_retry_of_what_has_left_memory_is_answered_as_it_is_now(tmp_path: Path, is_deleted: bool) -> None:
+    async with served(tmp_path, tail_records_max=1) as running:
+        token = await running.token()
+        first = await running.post("v", "secret", token, key="k")
+        if is_deleted:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with running.client.delete(f"/comments/v/{first[1]['commentId']}", headers=headers) as answer:
+                assert answer.status == 204
+        for n in range(5):
+            assert (await running.post("v", f"{n}", token))[0] == 201
+        status, again = await running.post("v", "secret", token, key="k")
+        if is_deleted:
+            assert (status, again["code"]) == (410, "comment_deleted")
+            assert "secret" not in str(again)
+        else:
+            assert (status, again) == first
+
+
 async def test_a_key_belongs_to_its_author(running: Served) -> None:
     one, other = await running.token("One"), await running.token("Other")
     assert (await running.post("v", "hi", one, key="k"))[0] == 201
