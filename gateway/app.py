@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import orjson
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -52,6 +53,21 @@ from schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
 from schemas.text import clean_message
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class _Anything(Convertor[str]):
+    """The rest of a path: Starlette's own `path` stops at a line break, which an issuer's user ids may hold."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
 
 _PAGE: Final = Path(__file__).parent / "page"
 _PAGE_POLICY: Final = (
@@ -154,7 +170,7 @@ def session_endpoints(tokens: Tokens) -> dict[Call, Endpoint]:
 def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
     """A route for each call of the table; `endpoints` has one for each of them."""
     assert endpoints.keys() == set(CALLS)
-    names = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id:path}"}
+    names = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id:anything}"}
     routes = []
     for call, endpoint in endpoints.items():
         path = call.path

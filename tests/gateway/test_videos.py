@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,14 @@ async def test_a_banned_person_is_silent_under_that_video_alone_and_their_last_c
         assert (await running.post("v", "again", rude))[1]["code"] == "banned"
         assert await call(running, "DELETE", path, ROLES["moderator"]) == (204, None)
         assert (await running.post("v", "sorry", rude))[0] == 201
+
+
+@pytest.mark.parametrize("user_id", ["a\nb", "a\n", "\r\n", "a/b", "%", "ü", "?#"])
+async def test_whatever_an_issuer_calls_a_person_they_can_be_banned(running: Served, user_id: str) -> None:
+    token, path = signed(sub=user_id), f"/videos/v/bans/{quote(user_id, safe='')}"
+    assert (await running.post("v", "hi", token))[0] == 201
+    assert await call(running, "PUT", path, ROLES["moderator"]) == (204, None)
+    assert (await running.post("v", "again", token))[1]["code"] == "banned"
 
 
 async def test_where_videos_must_be_set_others_take_no_comments(tmp_path: Path) -> None:
