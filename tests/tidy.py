@@ -66,6 +66,7 @@ DOORS: Final[dict[str, tuple[str, ...]]] = {
 
 IMPORTED_AS: Final = {
     "faust-streaming": ("faust", "mode"),
+    "httpx-sse": ("httpx_sse",),
     "prometheus-client": ("prometheus_client",),
     "pyjwt": ("jwt",),
     "pytest": ("pytest", "_pytest"),

@@ -367,7 +367,7 @@ class Load:
 @contextlib.asynccontextmanager
 async def deployment(kafka: str, cql: str, directory: Path, partition_count: int = 2) -> AsyncIterator[Deployment]:
     """A topic, a keyspace and a group of their own; workers still running are killed when it is left."""
-    epoch = await _new_epoch(kafka, partition_count)
+    epoch = await new_epoch(kafka, partition_count)
     keyspace = new_keyspace()
     await asyncio.to_thread(migrate, cql, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
     own = {
@@ -398,6 +398,15 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
     finally:
         await delete_topic(kafka, topic)
         await asyncio.to_thread(drop_keyspace, cql, keyspace)
+
+
+async def new_epoch(kafka: str, partition_count: int) -> int:
+    """An epoch that nobody uses yet, with its topics."""
+    while True:
+        epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
+        if not await find_topics(KafkaConnection(kafka), [comments_topic(epoch)]):
+            await create_topic(kafka, epoch, partition_count)
+            return epoch
 
 
 async def create_topic(kafka: str, epoch: int, partition_count: int) -> None:
@@ -451,11 +460,3 @@ def videos_of(partition_count: int, count: int = 8) -> list[str]:
 
 def _key(of: str, number: int) -> str | None:
     return f"{of}-{number}" if number % 3 == 0 else None
-
-
-async def _new_epoch(kafka: str, partition_count: int) -> int:
-    while True:
-        epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
-        if not await find_topics(KafkaConnection(kafka), [comments_topic(epoch)]):
-            await create_topic(kafka, epoch, partition_count)
-            return epoch
