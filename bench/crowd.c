@@ -123,7 +123,7 @@ static void take_frame(struct viewer *v, const char *frame, size_t size, int64_t
       g->ages_ms[g->ages++] = (at_us - zero_us) / 1000.0 - strtoll(stamp + 14, NULL, 10);
   } else if (size > 10 && !memcmp(frame, "event: gap", 10)) g->gaps++;
   else if (size > 16 && !memcmp(frame, "event: heartbeat", 16)) g->heartbeats++;
-  else if (size < 6 || memcmp(frame, "retry:", 6)) g->others++;
+  else if (size < 2 || memcmp(frame, ":\n", 2)) g->others++;
 }
 static void take_text(struct viewer *v, const char *data, size_t count, int64_t at_us) {
   struct reader *r = v->reader;

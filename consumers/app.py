@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from consumers.asgi_lane import STREAM_HEADERS, AsgiStream
-from consumers.frames import retry_line
+from consumers.frames import retry_answer
 from consumers.hub import Hub
 from consumers.joining import Wanted, wanted
 from consumers.request import stream_request
@@ -54,7 +54,7 @@ def stream_route(hub: Hub) -> Route:
             return Response(status_code=204)
         if refusal is not None:
             hub.metrics.connected(refusal)
-            return _stream_response(retry_line(hub.retry_ms()))
+            return _stream_response(retry_answer(hub.retry_ms()))
         _count(hub, want)
         gzip = accepts_gzip(",".join(request.headers.getlist("accept-encoding")))
         return AsgiStream(hub, video_id, followed, want, Form.GZIP if gzip else Form.PLAIN)

@@ -11,9 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from consumers.block import Block
 from consumers.channel import Channel
-from consumers.frames import retry_line
 from consumers.hub import Hub
-from consumers.joining import Wanted, place
+from consumers.joining import Wanted, beginning, place
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import Form, formed, opening
 from livecomments.log.partition import FollowedPartition
@@ -98,7 +97,7 @@ class AsgiLane:
     async def _take_steps(self, want: Wanted) -> str:
         """Take steps until the server ends the stream; returns why it did."""
         hub, viewer, channel = self._hub, self.viewer, self._channel
-        await self._write(opening(retry_line(hub.retry_ms()), self._form))
+        await self._write(opening(beginning(hub, channel, want), self._form))
         step = await place(hub, channel, viewer, want)
         if not isinstance(step, Close):
             if step is not None:

@@ -46,10 +46,24 @@ def bye_frame(reason: str, retry_ms: int) -> bytes:
     return b"event: bye\nretry: %d\ndata: " % retry_ms + orjson.dumps({"reason": reason}) + b"\n\n"
 
 
-def retry_line(retry_ms: int) -> bytes:
-    """How long to wait before a reconnect; never 0, which some browsers take for as fast as they can."""
+def begin_frame(after_id: str, retry_ms: int) -> bytes:
+    """The beginning of a stream after `after_id` ("": of none): no event, but when to come back and where it begins.
+
+    WebKit keeps what it has of an event in which the connection is cut, and takes the next stream for its rest: half a
+    comment and half a line of ours, with an id that was never delivered. So the first line may end a line, `begin` is
+    an event that nobody listens to, and the id is again what was asked for. All others see no data, and so no event.
+    """
+    assert retry_ms > 0, "0 is as fast as they can, for some browsers"
+    return b":\nevent: begin\nid: %b\nretry: %d\n\n" % (after_id.encode(), retry_ms)
+
+
+def retry_answer(retry_ms: int) -> bytes:
+    """The whole of an answer that only says when to come back.
+
+    No blank line ends it: for WebKit that would end a cut event, as above; the response's own end makes it forget it.
+    """
     assert retry_ms > 0
-    return b"retry: %d\n\n" % retry_ms
+    return b":\nretry: %d\n" % retry_ms
 
 
 def _delete_value(delete: Entry) -> bytes:

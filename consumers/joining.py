@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from consumers.channel import Channel
-from consumers.frames import bye_frame
+from consumers.frames import begin_frame, bye_frame
 from consumers.hub import Hub
 from consumers.sessions import check_names, session_of
 from consumers.viewer import UNKNOWN_POSITION, Close, Say, Viewer, Write
@@ -17,7 +17,7 @@ from livecomments.history.stretch import Source, Stretch
 from livecomments.log.interface import LogUnavailable
 from schemas.errors import Rejected, Unavailable
 from schemas.limits import HISTORY_ON_JOIN_MAX
-from schemas.positions import BEFORE_EVERYTHING, parse_cursor
+from schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
 
 HISTORY_UNAVAILABLE: Final = "history_unavailable"
 
@@ -55,6 +55,12 @@ def wanted(headers: Mapping[str, str], query: Mapping[str, str], partition: int)
     if not (history.isascii() and history.isdigit() and len(history) <= 4 and int(history) <= HISTORY_ON_JOIN_MAX):
         raise HistoryRejected(f"history is a number from 0 to {HISTORY_ON_JOIN_MAX}.")
     return Wanted(None, int(history), session)
+
+
+def beginning(hub: Hub, channel: Channel, want: Wanted) -> bytes:
+    """The first frame of a stream."""
+    after_id = "" if want.after is None else comment_id(want.after, channel.partition)
+    return begin_frame(after_id, hub.retry_ms())
 
 
 def place_at_once(channel: Channel, viewer: Viewer, want: Wanted) -> bool:

@@ -12,9 +12,8 @@ from typing import Final, cast
 from consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from consumers.block import Block
 from consumers.channel import Channel
-from consumers.frames import retry_line
 from consumers.hub import Hub
-from consumers.joining import Wanted, place, place_at_once
+from consumers.joining import Wanted, beginning, place, place_at_once
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import LAST_CHUNK, Form, formed, opening
 from livecomments.runtime.cors import Headers
@@ -87,7 +86,7 @@ class TransportLane(asyncio.Protocol):
         hub.attach(self._channel, self)
         hub.metrics.opened("transport")
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-        self._transport.write(self._head + opening(retry_line(hub.retry_ms()), self._form))
+        self._transport.write(self._head + opening(beginning(hub, self._channel, want), self._form))
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
         else:

@@ -129,8 +129,8 @@ async def test_a_full_edge_tells_a_viewer_to_come_back_and_not_that_it_failed(tm
             assert answer.status == 200
             assert answer.content_type == "text/event-stream"
             line = (await answer.read()).decode()
-            assert line.startswith("retry: ")
-            assert 1_000 <= int(line.split()[1]) <= 5_000
+            assert line.startswith(":\nretry: ")
+            assert 1_000 <= int(line.split()[2]) <= 5_000
 
 
 async def test_a_drain_says_bye_and_ends_every_stream(tmp_path: Path) -> None:

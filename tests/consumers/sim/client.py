@@ -67,6 +67,7 @@ class SimClient:
             transport.on_bytes = self.wake
             reading = _Reading(self, self._seen)
             await self._read(transport, reading)
+            reading.end()
             transport.cut()
             self.is_live, self.quick_since = False, None
             self._note(f"ended{' mid-event' if reading.is_mid_event else ''}, retry {reading.retry_ms}")
@@ -125,10 +126,8 @@ class _Reading:
         self._gunzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
         self._blocks = SseBlocks()
         self._said_bye = False
-
-    @property
-    def is_mid_event(self) -> bool:
-        return self._blocks.is_mid_event()
+        self.is_mid_event = False
+        """Once it has ended: whether that was in an event."""
 
     @property
     def is_mid_chunk(self) -> bool:
@@ -147,16 +146,25 @@ class _Reading:
             self._seen["gzip"] += 1
         for block in self._blocks.feed(data):
             event = parse_block(block)
-            if event.retry_ms is not None:
-                if event.retry_ms <= 0:
-                    raise Wrong("retry at once")
-                self.retry_ms = event.retry_ms
-                self._seen["told to come back"] += b"content-length" in self._headers
+            self._take_retry(event.retry_ms)
             if event.data is not None:
                 if self._said_bye:
                     raise Wrong("something after bye")
                 self._said_bye = event.kind == b"bye"
                 self._client.see(event, known)
+
+    def end(self) -> None:
+        """The response is over: what is unfinished is discarded, but a whole `retry:` line in it counts."""
+        self.is_mid_event = self._blocks.is_mid_event()
+        retry_ms = self._blocks.feed_eof()
+        self._take_retry(retry_ms)
+        self._seen["told to come back"] += retry_ms is not None and b"content-length" in (self._headers or {})
+
+    def _take_retry(self, retry_ms: int | None) -> None:
+        if retry_ms is not None:
+            if retry_ms <= 0:
+                raise Wrong("retry at once")
+            self.retry_ms = retry_ms
 
     def _take_head(self, data: bytes, known: int) -> bytes:
         head, end, body = (self._head + data).partition(b"\r\n\r\n")
