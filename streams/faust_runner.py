@@ -26,6 +26,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from livecomments.log.kafka_decoding import end_batches_at_undecodable
 from livecomments.runtime.metrics import Gauge
 from schemas.errors import StartRefused
 from schemas.events import Record
@@ -160,6 +161,11 @@ class WholePolls:
 
 class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
     """Faust's thread for the consumer, with a wait of ours, which is no setting of Faust's."""
+
+    async def on_start(self) -> None:
+        """Start the consumer; a batch that aiokafka cannot decode must not end all it consumes."""
+        await super().on_start()
+        end_batches_at_undecodable(self._consumer)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -8,6 +8,7 @@ import pytest
 from schemas.events import NewRecord
 from schemas.partitions import partition_of
 from tests.live.stream import Deployment, comments, deployment, until, videos_of
+from tests.log.contract import append_undecodable
 
 VIDEO, ELSEWHERE = (video for _, video in sorted((partition_of(one, 2), one) for one in videos_of(2, 2)))
 GOOD: NewRecord = comments([VIDEO], 1, "good")[0]
@@ -61,6 +62,16 @@ async def test_every_poison_is_set_aside_with_its_reason_and_origin_and_holds_no
         if len(value or b"") < MEGABYTE
         for _, _, letter in [letters[origin]]
     )
+    assert await worker.stop() == 0, worker.logged
+
+
+async def test_a_header_name_that_is_no_text_ends_its_batch_and_holds_nothing_up(deployed: Deployment) -> None:
+    worker = await deployed.start().started()
+    await deployed.append(comments([VIDEO], 5, "before"))
+    await append_undecodable(deployed.kafka, deployed.topic, partition_of(VIDEO, 2), comments([VIDEO], 3, "batch"), 1)
+    await deployed.append(comments([VIDEO, ELSEWHERE], 10, "behind"))
+    await deployed.complete()
+    assert worker.has_logged("rest of a batch skipped: a header's name is not UTF-8")
     assert await worker.stop() == 0, worker.logged
 
 

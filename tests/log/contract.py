@@ -5,12 +5,13 @@ import contextlib
 import dataclasses
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.record.util import calc_crc32c
 
 from livecomments.log.embedded import TABLES, EmbeddedLog
 from livecomments.log.interface import CommentLog, LogReader
@@ -101,6 +102,25 @@ class KafkaMaker:
         await admin.delete_records({TopicPartition(self._topics[id(log)], partition): RecordsToDelete(offset)})
         await admin.close()
         return log
+
+
+async def append_undecodable(address: str, topic: str, partition: int, records: Sequence[NewRecord], bad: int) -> None:
+    """Append a batch in which the record at index `bad` has a header whose name is not UTF-8."""
+    async with AIOKafkaProducer(bootstrap_servers=address) as producer:
+        batch = producer.create_batch()
+        for number, (key, value, headers) in enumerate(records):
+            more = [("bad", b"")] if number == bad else []
+            batch.append(key=key, value=value, timestamp=None, headers=[*headers.items(), *more])
+        batch._buffer = _with_header_name(bytes(batch._build()), b"bad", b"\xff\xfe\xfd")
+        await (await producer.send_batch(batch, topic, partition=partition))
+
+
+def _with_header_name(batch: bytes, name: bytes, other: bytes) -> bytes:
+    """The encoded batch with the last occurrence of `name`, a header's, replaced, and its checksum made right."""
+    at = batch.rindex(b"\x06" + name) + 1  # behind its length, a zigzag varint
+    rest = batch[21:at] + other + batch[at + len(name) :]
+    checksum: int = calc_crc32c(rest)
+    return batch[:17] + checksum.to_bytes(4, "big") + rest
 
 
 async def make_anew(address: str, topic: str, partition_count: int) -> None:

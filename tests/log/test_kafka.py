@@ -6,15 +6,23 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.record.util import calc_crc32c
 
 from infra.local.servers import KafkaServer, running, why_unavailable
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnavailable
 from livecomments.log.kafka import KafkaLog
 from schemas.errors import StartRefused
 from schemas.events import NewRecord
-from tests.log.contract import WAIT_S, append_all, make_anew, new_record, new_topic, poll_until, read_all, texts_of
+from tests.log.contract import (
+    WAIT_S,
+    append_all,
+    append_undecodable,
+    make_anew,
+    new_record,
+    new_topic,
+    poll_until,
+    read_all,
+    texts_of,
+)
 
 _RESTART_S = 60.0
 """A killed broker reads its log again; on a busy machine 20 s were seen."""
@@ -115,14 +123,7 @@ async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log
     await append_all(log, 0, ["a"])
     reader = log.follow()
     reader.assign({0: 0, 1: 0})
-    async with AIOKafkaProducer(bootstrap_servers=kafka_address) as producer:
-        batch = producer.create_batch()
-        for text in ("b", "bad", "behind bad"):
-            batch.append(
-                key=b"k", value=text.encode(), timestamp=None, headers=[("bad" if text == "bad" else "h", b"")]
-            )
-        batch._buffer = with_header_name(bytes(batch._build()), b"bad", b"\xff\xfe\xfd")
-        await (await producer.send_batch(batch, log._topic, partition=0))
+    await append_undecodable(kafka_address, log._topic, 0, [new_record(text) for text in ("b", "bad", "behind bad")], 1)
     await append_all(log, 0, ["c"])
     await append_all(log, 1, ["d"])
     followed = await poll_until(reader, 4)
@@ -130,14 +131,6 @@ async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log
     assert texts_of([record for record in followed if record.partition == 1]) == ["d"]
     for start, texts in ((0, ["a", "b", "c"]), (2, ["c"]), (3, ["c"])):
         assert texts_of(await read_all(log, 0, start, 5)) == texts
-
-
-def with_header_name(batch: bytes, name: bytes, other: bytes) -> bytes:
-    """The encoded batch with the last occurrence of `name`, a header's, replaced, and its checksum made right."""
-    at = batch.rindex(b"\x06" + name) + 1  # behind its length, a zigzag varint
-    rest = batch[21:at] + other + batch[at + len(name) :]
-    checksum: int = calc_crc32c(rest)
-    return batch[:17] + checksum.to_bytes(4, "big") + rest
 
 
 async def test_closing_waits_for_appends_under_way(kafka_address: str) -> None:
