@@ -41,7 +41,6 @@ class AsgiStream:
         channel = hub.channel(self._video_id, self._followed)
         lane = AsgiLane(hub, channel, self._form, send, self._want.session)
         hub.attach(channel, lane)
-        hub.metrics.opened("asgi")
         try:
             headers = GZIP_HEADERS if self._form.is_gzip else STREAM_HEADERS
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -52,6 +51,8 @@ class AsgiStream:
 
 class AsgiLane:
     """A `Lane` over one ASGI call."""
+
+    kind = "asgi"
 
     def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send, session: bytes) -> None:
         self.viewer = hub.make_viewer(channel)
@@ -115,7 +116,7 @@ class AsgiLane:
             self._woken.clear()
             step = self.viewer.step(self._channel, self._hub.now())
             if isinstance(step, Fetch):
-                return await self._hub.fetch(self._channel, self.viewer)
+                return await self._hub.backfill.fetch(self._channel, self.viewer)
             if not isinstance(step, Wait):
                 return step
             await self._woken.wait()

@@ -37,7 +37,7 @@ class Backfill:
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._ends: defaultdict[int, _End] = defaultdict(_End)
 
-    async def fetch(self, channel: Channel, viewer: Viewer, retry_ms: int) -> Write | Say | Close:
+    async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
         """What a viewer is to be written next: a stretch of history; a gap; or, without the log, that it comes back."""
         resets = channel.resets
         for _ in range(_TRIES):
@@ -59,7 +59,7 @@ class Backfill:
                     read.write = viewer.fetched(read.stretch)
                 return read.write
         if isinstance(failure, PartitionUnavailable | LogUnavailable):
-            return Close(bye_frame("error", retry_ms), "error")  # nothing would come live either
+            return Close(bye_frame("error", channel.retry_ms()), "error")  # nothing would come live either
         return self._missed(channel, viewer, failure.code)
 
     async def newest(self, partition: int) -> int:

@@ -47,6 +47,10 @@ class Lane(Protocol):
     """How bytes reach one viewer."""
 
     @property
+    def kind(self) -> str:
+        """What it is called in metrics."""
+
+    @property
     def viewer(self) -> Viewer: ...
     @property
     def session(self) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from consumers.channel import SIZES, Channel, Lane, Sizes
 from consumers.endings import Endings
 from consumers.metrics import EdgeMetrics
 from consumers.sessions import Sessions
-from consumers.viewer import Close, Say, State, Viewer, Write
+from consumers.viewer import State, Viewer
 from livecomments.history.reading import History
 from livecomments.history.state import STATE_TYPES
 from livecomments.log.partition import FollowedPartition
@@ -35,6 +36,7 @@ _PASS_SHARE: Final = 4
 _PASS_SLICE: Final = 500
 """Viewers written to before the loop is given away: some 5 ms."""
 _DRAIN_STEPS: Final = 50
+"""So many viewers, or fewer, go at once."""
 _BYE_TIMEOUT_S: Final = 1.0
 """For the last byes to leave; who has not taken one by then is cut off, and comes back all the same."""
 
@@ -126,6 +128,7 @@ class Hub:
             self._look_for_end(channel)
         channel.lanes[lane] = None
         self.sessions.add(lane)
+        self.metrics.opened(lane.kind)
         self._count += 1
         self._empty.clear()
 
@@ -150,10 +153,6 @@ class Hub:
         _log.exception("a stream failed")
         lane.abort("error")
 
-    async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
-        """What a viewer whose position the tail has left is to be written."""
-        return await self.backfill.fetch(channel, viewer, self.retry_ms())
-
     async def run(self) -> None:
         """Tick, and read what is to be known of videos, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -164,7 +163,8 @@ class Hub:
 
     async def tick(self) -> None:
         """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
-        live = seen = 0
+        counts: Counter[tuple[State, str]] = Counter()
+        seen, window_s = 0, 0.0
         for channel in list(self._channels.values()):
             channel.look(self.now())
             if channel.is_idle:
@@ -173,14 +173,15 @@ class Hub:
                 else:
                     channel.flush()  # nothing is pending: only the head moves
             self._look_for_end(channel)
+            window_s = max(window_s, channel.window_s)
             is_due = channel.silence_s() > 0 or channel.ended_at is not None
             for lane in list(channel.lanes):
                 seen += 1
                 if not seen % self._pass_slice:
                     await asyncio.sleep(0)
-                live += lane.viewer.state(channel) is State.LIVE
+                counts[lane.viewer.state(channel), lane.kind] += 1
                 self._look_after(lane, is_due)
-        self.metrics.publish(self._count, live, len(self._channels))
+        self.metrics.publish(counts, len(self._channels), window_s)
 
     def begin_drain(self) -> None:
         """Take no new viewer. Does not wait."""
@@ -191,9 +192,8 @@ class Hub:
         self.begin_drain()
         lanes = [lane for channel in self._channels.values() for lane in channel.lanes]
         self._rng.shuffle(lanes)
-        size = max(1, -(-len(lanes) // _DRAIN_STEPS))
-        for start in range(0, len(lanes), size):
-            for lane in lanes[start : start + size]:
+        for step in range(_DRAIN_STEPS):
+            for lane in lanes[step::_DRAIN_STEPS]:
                 lane.viewer.begin_bye("drain", self.retry_ms())
                 self._advance(lane, self.now())
             if len(lanes) > _DRAIN_STEPS:

@@ -1,12 +1,15 @@
 """What the edge tells of itself. Counts of the hot path are plain integers, published once a tick."""
 
 import time
+from collections.abc import Mapping
 
+from consumers.viewer import State
 from livecomments.history.stretch import Source
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 
-_viewers = Gauge("livecomments_edge_viewers", "Open streams, by how they are served.", ["state"])
+_viewers = Gauge("livecomments_edge_viewers", "Open streams: in the pass or behind, by lane.", ["state", "lane"])
 _channels = Gauge("livecomments_edge_videos", "Videos with viewers.")
+_window = Gauge("livecomments_edge_window_seconds", "The longest time that comments of a video are joined for now.")
 _connections = Counter("livecomments_edge_connections_total", "Stream requests, by what became of them.", ["result"])
 _lanes = Counter("livecomments_edge_lanes_total", "Streams opened, by the way their bytes take.", ["lane"])
 _disconnects = Counter("livecomments_edge_disconnects_total", "Streams ended, by reason.", ["reason"])
@@ -14,7 +17,7 @@ _delivered = Counter("livecomments_edge_delivered_total", "Comments written to v
 _bytes = Counter("livecomments_edge_written_bytes_total", "Bytes of events written to viewers, as they were sent.")
 _gaps = Counter("livecomments_edge_gaps_total", "Gaps told to viewers, by reason.", ["reason"])
 _backfills = Counter("livecomments_edge_backfills_total", "Reads for viewers behind, by source.", ["source"])
-_pass = Histogram("livecomments_edge_pass_seconds", "Writing a block to all its viewers.", buckets=SECONDS_BUCKETS)
+_pass = Histogram("livecomments_edge_pass_seconds", "Writing a window's block to its viewers.", buckets=SECONDS_BUCKETS)
 _delivery = Histogram(
     "livecomments_edge_delivery_seconds",
     "From the append of a block's newest comment until all viewers who take bytes were written to.",
@@ -29,17 +32,19 @@ class EdgeMetrics:
         self.delivered = 0
         self.bytes = 0
 
-    def publish(self, viewers: int, live: int, channels: int) -> None:
-        """Make the plain counts visible."""
-        _viewers.labels("live").set(live)
-        _viewers.labels("behind").set(viewers - live)
+    def publish(self, viewers: Mapping[tuple[State, str], int], channels: int, window_s: float) -> None:
+        """Make the plain counts visible; `viewers` by state and lane."""
+        for state in State:
+            for lane in ("transport", "asgi"):
+                _viewers.labels(state.value, lane).set(viewers.get((state, lane), 0))
         _channels.set(channels)
+        _window.set(window_s)
         _delivered.inc(self.delivered)
         _bytes.inc(self.bytes)
         self.delivered = self.bytes = 0
 
     def connected(self, result: str) -> None:
-        """A stream request was answered: joined, resumed, full, draining, not_ready."""
+        """A stream request was answered: joined, resumed, full, draining, not_ready, ended, revoked."""
         _connections.labels(result).inc()
 
     def opened(self, lane: str) -> None:
@@ -47,7 +52,7 @@ class EdgeMetrics:
         _lanes.labels(lane).inc()
 
     def disconnected(self, reason: str) -> None:
-        """A stream ended: client, stuck, drain, rotate, error."""
+        """A stream ended: client, stuck, drain, rotate, ended, revoked, error."""
         _disconnects.labels(reason).inc()
 
     def gap(self, reason: str) -> None:

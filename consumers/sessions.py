@@ -63,9 +63,11 @@ class Sessions:
             return False
 
     def add(self, lane: Lane) -> None:
-        """A stream that has begun."""
+        """A stream that begins."""
         if lane.session:
             self._lanes[lane.session].add(lane)
+            if self.is_revoked(lane.session):  # while it waited to begin
+                self._end(lane)
 
     def remove(self, lane: Lane) -> None:
         """A stream that has ended."""

@@ -58,6 +58,8 @@ class TransportLane(asyncio.Protocol):
         "viewer",
     )
 
+    kind = "transport"
+
     def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, more: Headers = ()) -> None:
         self.viewer = hub.make_viewer(channel)
         self.session = want.session
@@ -84,7 +86,6 @@ class TransportLane(asyncio.Protocol):
         hub, want, self._want = self._hub, self._want, None
         assert want is not None
         hub.attach(self._channel, self)
-        hub.metrics.opened("transport")
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         self._transport.write(self._head + opening(beginning(hub, self._channel, want), self._form))
         if place_at_once(self._channel, self.viewer, want):
@@ -107,7 +108,7 @@ class TransportLane(asyncio.Protocol):
             if isinstance(step, Wait):
                 return
             if isinstance(step, Fetch):
-                self._read(partial(self._hub.fetch, self._channel, self.viewer), self._go_on)
+                self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
             else:
                 self._do(step, now)
         if self._is_open and not self._is_going_on:

@@ -35,6 +35,7 @@ _log = logging.getLogger("livecomments.log")
 _records = Counter("livecomments_log_records_total", "Records followed, accepted or not.", ["verdict"])
 _accepted, _other = _records.labels("accepted"), _records.labels("other")
 _silence = Gauge("livecomments_log_silence_seconds", "Since the log last answered.")
+_tail_bytes = Gauge("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
 _followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
 Listener = Callable[[FollowedPartition, Sequence[Entry]], None]
@@ -284,3 +285,4 @@ class Follower:
             _silence.set(self.silence_s)
             for followed in self.followed.values():
                 followed.tail.trim(self._clock())
+            _tail_bytes.set(sum(followed.tail.bytes for followed in self.followed.values()))

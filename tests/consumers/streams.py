@@ -1,6 +1,8 @@
 """Reading event streams and the edge's metrics in tests."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -49,3 +51,12 @@ async def stream_of(
 def counted(name: str, **labels: str) -> float:
     """A metric of this process, 0 if it was never told."""
     return REGISTRY.get_sample_value(f"livecomments_edge_{name}", labels) or 0.0
+
+
+async def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait for a condition. Raises TimeoutError."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        await asyncio.sleep(0.01)

@@ -1,0 +1,110 @@
+"""An edge in virtual time: the real follower, hub and lanes on a log, a store and transports in memory."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from consumers.app import stream_claim, stream_route
+from consumers.hub import Hub, HubSettings
+from livecomments.history.reading import History
+from livecomments.log.follower import Follower
+from livecomments.log.tail import TailBounds
+from schemas.events import Author, comment_created
+from tests.consumers.sim.log import LogView, SimLog
+from tests.consumers.sim.loop import VirtualLoop, clock, pass_time
+from tests.consumers.sim.sockets import AsgiConnection, SimTransport
+from tests.consumers.sim.store import SimStore
+
+IDLE_S: Final = 60.0
+"""Until a partition that is not assigned is let go."""
+_BUFFERED_MAX: Final = 1 << 20
+
+
+def virtually(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a test in which waiting takes no time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())
+
+
+class VirtualEdge:
+    """See the module."""
+
+    def __init__(self, settings: HubSettings, assigned: Collection[int]) -> None:
+        self.log = SimLog(random.Random(1), Counter())
+        self.view = LogView(self.log)
+        store = SimStore(self.log, random.Random(1), Counter())
+        self.follower = Follower(self.view, assigned, TailBounds(1_000, 1 << 20, 1e9), idle_s=IDLE_S, clock=clock)
+        history = History(self.follower, store, clock=clock)
+        self.hub = Hub(history, settings, clock=clock, rng=random.Random(1))
+        self._claim = stream_claim(self.hub)
+        self._route = stream_route(self.hub)
+
+    def append(self, count: int, video_id: str = "v", text: str = "hi") -> None:
+        """So many comments."""
+        for _ in range(count):
+            self.log.append(comment_created(video_id, text, Author("a", "A"), created_at_ms=0))
+
+    def connect(self, video_id: str = "v", query: str = "", *lines: str) -> "Reader | None":
+        """A stream of the fast lane, or None if that leaves the request to the route."""
+        head = "\r\n".join([f"GET /comments/{video_id}/stream{query} HTTP/1.1", "host: h", *lines, "", ""])
+        protocol = self._claim(head.encode())
+        if protocol is None:
+            return None
+        reader = Reader()
+        reader.transport.set_protocol(protocol)
+        protocol.connection_made(reader.transport)
+        return reader
+
+    async def respond(self, video_id: str = "v") -> "Reader":
+        """A stream of the ASGI lane, or a refusal, once its head is written."""
+        reader = Reader()
+        connection = AsgiConnection(reader.transport)
+        reader.transport.set_protocol(connection)
+        scope = {"type": "http", "method": "GET", "path": f"/comments/{video_id}/stream", "query_string": b""}
+        scope |= {"headers": [(b"host", b"h")]}
+        _, found = self._route.matches(scope)
+        reader.serving = asyncio.create_task(
+            self._route.handle({**scope, **found}, connection.receive, connection.send)
+        )
+        while not reader.said:
+            await pass_time(0.001)
+        return reader
+
+
+class Reader:
+    """A client that notes when it got what, unless it is stalled."""
+
+    def __init__(self) -> None:
+        self.transport = SimTransport(Counter(), _BUFFERED_MAX, lambda: 0)
+        self.transport.on_bytes = self._read_soon
+        self.said = b""
+        self.is_stalled = False
+        self.ended_at: float | None = None
+        self.serving: asyncio.Task[None] | None = None
+
+    def _read_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._read)
+
+    def _read(self) -> None:
+        while not self.is_stalled and self.transport.has_bytes:
+            self.said += b"".join(data for data, _ in self.transport.take(1 << 20))
+        if self.transport.is_ended and self.ended_at is None:
+            self.ended_at = clock()
+
+
+@asynccontextmanager
+async def virtual_edge(settings: HubSettings, assigned: Collection[int] = (0,)) -> AsyncIterator[VirtualEdge]:
+    """An edge that runs and has read its partitions."""
+    edge = VirtualEdge(settings, assigned)
+    tasks = [asyncio.create_task(work) for work in (edge.follower.run(), edge.hub.run())]
+    for partition in assigned:
+        await edge.follower.ready_partition(partition, 10.0)
+    try:
+        yield edge
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
