@@ -168,7 +168,11 @@ class Persister:
 
 def rows_of(record: Record, verdict: Verdict, epoch: int) -> list[Row]:
     """The rows of an accepted record: its own, and of a fact one more in the video's log of facts."""
-    row = row_of(record, verdict, epoch)
+    return rows_of_row(row_of(record, verdict, epoch))
+
+
+def rows_of_row(row: Row) -> list[Row]:
+    """A row, and where it is a fact the same once more, where facts are looked for."""
     return [row, row._replace(video_id=facts_of(row.video_id))] if row.kind in FACT_TYPES else [row]
 
 

@@ -1,5 +1,7 @@
 """`livecomments export`: the comments of the log, as they are through one stated position of each partition.
 
+Beside them stands what was said of the videos, for `rebuild`.
+
 Duplicates, voids and deleted comments are not in it: first the deletes of a partition are read, then its comments,
 both through the same position, whatever is appended meanwhile. Files are partitioned by the day of the append (UTC).
 `export.json` says what was exported and how far it is; an export that was stopped, run again, goes on with its next
@@ -14,16 +16,17 @@ import orjson
 from rich.console import Console
 
 from livecomments.cli.bars import bar
-from livecomments.cli.export_files import FORMATS, Digest, PartFile, exported, pyarrow
+from livecomments.cli.export_files import FORMATS, Digest, PartFile, exported, exported_fact, pyarrow
 from livecomments.cli.opened import Opened
 from livecomments.cli.rebuild import write_atomically
-from livecomments.cli.scan import Judged, deletes_of, patiently, scan
+from livecomments.cli.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments.log.interface import OffsetUnavailable
 from schemas.errors import StartRefused
-from schemas.events import COMMENT_CREATED, timestamp
+from schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
 from schemas.judge import Kind
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, first_position, offset_of, parse_comment_id, position_at
+from streams.persister import row_of
 
 PART_COMMENTS_MAX: Final = 500_000
 """Of one file: what is done again after a stop."""
@@ -56,6 +59,7 @@ class Manifest:
         try:
             content = orjson.loads(file.read_bytes())
             assert content["version"] == 1
+            content.setdefault("facts", [])
         except (orjson.JSONDecodeError, KeyError, TypeError, AssertionError) as error:
             raise StartRefused(f"{file} is not of an export that this livecomments understands.") from error
         return cls(directory, content)
@@ -76,8 +80,13 @@ class Manifest:
         return sum(file["comments"] for file in self.content["files"])
 
     @property
+    def facts(self) -> int:
+        """In all files so far."""
+        return sum(file["facts"] for file in self.content["facts"])
+
+    @property
     def digest(self) -> str:
-        """Of all files so far."""
+        """Of all comments in files so far."""
         whole = Digest()
         for file in self.content["files"]:
             whole.merge(Digest.parse(file["digest"]))
@@ -93,9 +102,9 @@ class Manifest:
         """Everything before this offset is in files."""
         self.content["partitions"][str(partition)]["done"] = _id_before(self.content["epoch"], partition, following)
 
-    def files(self) -> Iterator[tuple[int, Path]]:
-        """`(partition, path)` of every file, ascending within a partition."""
-        for file in self.content["files"]:
+    def files(self, of: str = "files") -> Iterator[tuple[int, Path]]:
+        """`(partition, path)` of every file, ascending within a partition; of comments, or `of` "facts"."""
+        for file in self.content[of]:
             yield file["partition"], self.directory / file["path"]
 
 
@@ -112,7 +121,7 @@ async def export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest
         pyarrow()
     manifest = Manifest.load(plan.directory) or await _begin(opened, plan)
     _refuse_other(manifest, opened, plan)
-    for leftover in plan.directory.glob("day=*/.*.new"):
+    for leftover in plan.directory.glob("*/.*.new"):
         leftover.unlink()
     ranges = {int(partition): manifest.range_of(int(partition)) for partition in manifest.content["partitions"]}
     total = sum(end - first + end - following for first, following, end in ranges.values() if following < end)
@@ -152,6 +161,7 @@ async def _begin(opened: Opened, plan: ExportPlan) -> Manifest:
         "finished": False,
         "partitions": places,
         "files": [],
+        "facts": [],
     }
     manifest = Manifest(plan.directory, content)
     manifest.save()
@@ -167,55 +177,83 @@ def _refuse_other(manifest: Manifest, opened: Opened, plan: ExportPlan) -> None:
             )
 
 
+class _Segment:
+    """The files being made of one partition: what is done again after a stop, and named by where it begins."""
+
+    def __init__(self, plan: ExportPlan, manifest: Manifest, partition: int) -> None:
+        self._plan = plan
+        self._manifest = manifest
+        self._partition = partition
+        self._parts: dict[str, PartFile] = {}
+        self._day = ""
+
+    def write(self, day: str, run: list[Judged], deleted: Deletes) -> None:
+        """Add what is exported of records of one day."""
+        if "files" in self._parts and (
+            day != self._day or self._parts["files"].comments >= self._plan.part_comments_max
+        ):
+            self.finish(run[0].record.offset)
+        epoch, comments, facts = self._manifest.content["epoch"], [], []
+        for record, verdict in run:
+            if verdict.kind is not Kind.ACCEPTED or self._plan.video_id not in (None, verdict.video_id):
+                continue
+            position = position_at(epoch, record.offset)
+            if record.headers["type"] in FACT_TYPES:
+                row = row_of(record, verdict, epoch)
+                facts.append(exported_fact(comment_id(position, self._partition), row))
+            elif record.headers["type"] == COMMENT_CREATED and not deleted.covers(verdict.video_id, position):
+                assert record.value is not None
+                comments.append(exported(comment_id(position, self._partition), record.value, record.appended_at_ms))
+        if comments:
+            self._day = day
+            self._part("files", f"day={day}", self._plan.form).write(comments)
+        if facts:
+            self._part("facts", "facts", "jsonl").write(facts)
+
+    def finish(self, following: int) -> None:
+        """Make them visible, and everything before `following` done."""
+        for of, part in self._parts.items():
+            part.finish()
+            file = {
+                "path": part.path.relative_to(self._manifest.directory).as_posix(),
+                "partition": self._partition,
+                "comments" if of == "files" else "facts": part.comments,
+                "digest": str(part.digest),
+            }
+            self._manifest.content[of].append(file)
+        self._parts.clear()
+        self._manifest.set_done(self._partition, following)
+        self._manifest.save()
+
+    def abandon(self) -> None:
+        """Remove what is not finished."""
+        for part in self._parts.values():
+            part.abandon()
+
+    def _part(self, of: str, folder: str, form: str) -> PartFile:
+        """Begun again after a stop, wherever it then ends, a file takes its own place."""
+        if of not in self._parts:
+            offset = self._manifest.range_of(self._partition)[1]
+            name = f"{self._manifest.content['topic']}-{self._partition:04d}-{offset:012d}.{form}"
+            self._parts[of] = PartFile(self._plan.directory / folder / name, form)
+        return self._parts[of]
+
+
 async def _export_partition(
     opened: Opened, plan: ExportPlan, manifest: Manifest, partition: int, advance: Callable[[int], None]
 ) -> None:
     log = opened.log
     first, following, end = manifest.range_of(partition)
     deleted = await deletes_of(log, partition, first, end, advance)
-    part: PartFile | None = None
-    part_day = ""
+    segment = _Segment(plan, manifest, partition)
     try:
         async for chunk in scan(log, partition, following, end):
             advance(len(chunk))
             for day, run in _days(chunk):
-                if part is not None and (day != part_day or part.comments >= plan.part_comments_max):
-                    _finish(manifest, partition, part, run[0].record.offset)
-                    part = None
-                comments = []
-                for record, verdict in run:
-                    position = position_at(log.epoch, record.offset)
-                    if (
-                        verdict.kind is Kind.ACCEPTED
-                        and record.headers["type"] == COMMENT_CREATED
-                        and plan.video_id in (None, verdict.video_id)
-                        and not deleted.covers(verdict.video_id, position)
-                    ):
-                        assert record.value is not None
-                        comments.append(exported(comment_id(position, partition), record.value, record.appended_at_ms))
-                if comments:
-                    part = part or PartFile(_path(plan, manifest, partition, day), plan.form)
-                    part_day = day
-                    part.write(comments)
-        _finish(manifest, partition, part, end)
-        part = None
+                segment.write(day, run, deleted)
+        segment.finish(end)
     finally:
-        if part is not None:
-            part.abandon()
-
-
-def _finish(manifest: Manifest, partition: int, part: PartFile | None, following: int) -> None:
-    if part is not None:
-        part.finish()
-        file = {
-            "path": part.path.relative_to(manifest.directory).as_posix(),
-            "partition": partition,
-            "comments": part.comments,
-            "digest": str(part.digest),
-        }
-        manifest.content["files"].append(file)
-    manifest.set_done(partition, following)
-    manifest.save()
+        segment.abandon()
 
 
 def _days(chunk: list[Judged]) -> Iterator[tuple[str, list[Judged]]]:
@@ -231,13 +269,6 @@ def _days(chunk: list[Judged]) -> Iterator[tuple[str, list[Judged]]]:
         run.append(one)
     if run:
         yield run_day, run
-
-
-def _path(plan: ExportPlan, manifest: Manifest, partition: int, day: str) -> Path:
-    """Named by where it begins: begun again after a stop, wherever it then ends, a file takes its own place."""
-    offset = manifest.range_of(partition)[1]
-    name = f"{manifest.content['topic']}-{partition:04d}-{offset:012d}.{plan.form}"
-    return plan.directory / f"day={day}" / name
 
 
 def _id_before(epoch: int, partition: int, offset: int) -> str:

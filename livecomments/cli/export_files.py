@@ -1,6 +1,7 @@
 """The files of an export: comments as JSON lines, CSV or Parquet, each file whole or not there at all.
 
-A line of the JSON form, and the column `json` of the Parquet form, are the bytes that pages and streams show.
+A line of the JSON form, and the column `json` of the Parquet form, are the bytes that pages and streams show. What was
+said of a video (title, end, bans) stands beside the comments, always as JSON lines.
 """
 
 import csv
@@ -16,7 +17,7 @@ import orjson
 
 from livecomments.store.interface import Row
 from schemas.errors import StartRefused
-from schemas.events import COMMENT_CREATED, timestamp
+from schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
 from schemas.positions import COMMENT_ID_CHARS, parse_comment_id
 from schemas.render import render_comment
 
@@ -25,6 +26,7 @@ _READ_BYTES: Final = 1 << 20
 _READ_LINES: Final = 2_000
 _HEAD: Final = len(b'{"commentId":"')
 _DIGEST_MODULUS: Final = 1 << 256
+_VALUE: Final = b',"value":'
 _COLUMNS: Final = (
     *("comment_id", "video_id", "author_id", "author_name", "message", "created_at", "appended_at", "video_time_ms"),
 )
@@ -196,6 +198,28 @@ def row_of_line(line: bytes) -> Row:
     return Row(
         comment["videoId"], position, COMMENT_CREATED, comment["author"]["id"], value, _unix_ms(comment["createdAt"])
     )
+
+
+def exported_fact(position_id: str, row: Row) -> Exported:
+    """A fact's row as a line, which ends with the record's value, byte for byte."""
+    head = {
+        "position": position_id,
+        "type": row.kind.decode(),
+        "videoId": row.video_id,
+        "authorId": row.author_id,
+        "appendedAtMs": row.appended_at_ms,
+    }
+    return Exported(orjson.dumps(head)[:-1] + _VALUE + row.value + b"}", row.appended_at_ms)
+
+
+def row_of_fact(line: bytes) -> Row:
+    """The row of an exported fact."""
+    head, _, value = line.partition(_VALUE)  # quotes within a string are escaped, so this is the first
+    fact = orjson.loads(head + b"}")
+    position, _ = parse_comment_id(fact["position"])
+    if (kind := fact["type"].encode()) not in FACT_TYPES:
+        raise ValueError(fact["type"])
+    return Row(fact["videoId"], position, kind, fact["authorId"], value[:-1], fact["appendedAtMs"])
 
 
 def _unix_ms(text: str) -> int:

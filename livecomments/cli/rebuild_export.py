@@ -1,9 +1,9 @@
 """What the log no longer holds, out of an export: filling the store from it, and comparing the store with it.
 
-An export holds comments and no deletes: what the log still holds is taken from there, and of the export only what lies
-before. A comment that was deleted before the export was made is then unknown to the store, instead of known as deleted.
-The first records of a log that has lost its beginning may be duplicates of what it lost; there the export, which knows,
-says which comments count.
+An export holds comments and facts, and no deletes: what the log still holds is taken from there, and of the export only
+what lies before. A comment that was deleted before the export was made is then unknown to the store, instead of known
+as deleted. The first records of a log that has lost its beginning may be duplicates of what it lost; there the export,
+which knows, says which comments count.
 """
 
 from array import array
@@ -15,12 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import orjson
 from rich.console import Console
 
 from livecomments.cli.bars import bar
 from livecomments.cli.export import MANIFEST, Manifest
-from livecomments.cli.export_files import Digest, read_lines, row_of_line
+from livecomments.cli.export_files import Digest, read_lines, row_of_fact, row_of_line
 from livecomments.cli.opened import Opened
 from livecomments.cli.rebuild import TAKE_RECORDS, offset_behind
 from livecomments.cli.scan import patiently
@@ -28,13 +27,16 @@ from livecomments.cli.verify import NOT_IN_LOG, Chosen, Difference, Findings, co
 from livecomments.log.partition import Judge
 from livecomments.store.interface import Row
 from schemas.errors import Corrupt, Rejected, StartRefused
-from schemas.events import COMMENT_CREATED, Record
+from schemas.events import COMMENT_CREATED, FACT_TYPES, Record
 from schemas.judge import Kind, Verdict, judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.positions import first_position, offset_of, position_at
 from schemas.window import Window
+from streams.persister import rows_of_row
 
 NOT_IN_EXPORT: Final = "stored, and not in the export"
+_CONTENT: Final = (("files", frozenset((COMMENT_CREATED,)), row_of_line), ("facts", FACT_TYPES, row_of_fact))
+"""Of an export: where its files are named, of which types they are, and how a line is read."""
 
 
 class ExportedJudge:
@@ -82,7 +84,7 @@ async def store_export(opened: Opened, console: Console, directory: Path) -> tup
     """
     manifest = _whole(directory, opened)
     with bar(console, "Checking the export", manifest.comments) as advance:
-        for file in manifest.content["files"]:
+        for file in (*manifest.content["files"], *manifest.content["facts"]):
             _check_file(manifest.directory / file["path"], file["digest"], advance)
     starts = await _starts(opened, manifest)
     whole = manifest.content["videoId"] is None and manifest.content["epoch"] == opened.log.epoch
@@ -96,6 +98,11 @@ async def store_export(opened: Opened, console: Console, directory: Path) -> tup
                 for row in rows:
                     rest.note(partition, offset_of(row.position))
                 await patiently(partial(opened.store.write, [row for row in rows if row.position < before]))
+    for partition, path in manifest.files("facts"):
+        before = position_at(manifest.content["epoch"], starts[partition])
+        for rows in _takes(path, row_of_fact):
+            lost = [one for row in rows if row.position < before for one in rows_of_row(row)]
+            await patiently(partial(opened.store.write, lost))
     if manifest.content["videoId"] is not None:
         said = f"The export is of the video {manifest.content['videoId']} alone: the watermarks stay where they are."
         return [said], judge
@@ -112,21 +119,24 @@ async def verify_export(
         StoreUnavailable: run it again.
     """
     manifest, findings, deleted = _whole(directory, opened), Findings(), 0
-    after: dict[int, int] = {}
-    with bar(console, "Comparing with the export", manifest.comments) as advance:
-        for partition, path in manifest.files():
-            for rows in _takes(path):
+    with bar(console, "Comparing with the export", manifest.comments + manifest.facts) as advance:
+        for of, kinds, row_of in _CONTENT:
+            after: dict[int, int] = {}
+            for partition, rows in (
+                (partition, rows) for partition, path in manifest.files(of) for rows in _takes(path, row_of)
+            ):
                 advance(len(rows))
                 since, after[partition] = after.get(partition, rows[0].position - 1), rows[-1].position
                 by_video: defaultdict[str, list[Row]] = defaultdict(list)
                 for row in rows:
                     if video_id in (None, row.video_id) and chosen(row.video_id):
-                        by_video[row.video_id].append(row)
+                        for one in rows_of_row(row):
+                            by_video[one.video_id].append(one)
                 for of_video, expected in by_video.items():
                     found = {
                         row.position: row
                         async for row in stored_rows(opened.store, of_video, since, after[partition])
-                        if row.kind == COMMENT_CREATED
+                        if row.kind in kinds
                     }
                     gone = {position for position, row in found.items() if row.deleted}
                     deleted += len(gone)
@@ -172,13 +182,13 @@ def _check_file(path: Path, digest: str, advance: Callable[[int], None]) -> None
         raise StartRefused(f"{path} is not what {MANIFEST} says: it was changed or cut. Nothing was stored.")
 
 
-def _takes(path: Path) -> Iterator[list[Row]]:
+def _takes(path: Path, row_of: Callable[[bytes], Row] = row_of_line) -> Iterator[list[Row]]:
     lines = read_lines(path)
     while take := list(islice(lines, TAKE_RECORDS)):
         try:
-            yield [row_of_line(line) for line in take]
-        except (orjson.JSONDecodeError, KeyError, TypeError, Rejected, Corrupt) as error:
-            raise StartRefused(f"{path} holds a line that is no comment of ours.") from error
+            yield [row_of(line) for line in take]
+        except (KeyError, TypeError, AttributeError, ValueError, Rejected, Corrupt) as error:
+            raise StartRefused(f"{path} holds a line that is none of ours.") from error
 
 
 async def _starts(opened: Opened, manifest: Manifest) -> dict[int, int]:

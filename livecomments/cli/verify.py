@@ -19,6 +19,7 @@ from livecomments.cli.rebuild import offset_behind
 from livecomments.cli.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments.log.interface import Bounds
 from livecomments.store.interface import CommentStore, Row
+from schemas.events import facts_of
 from schemas.judge import Kind
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
@@ -183,7 +184,7 @@ def _expected(
     """The rows of a chunk of the log, as they must be stored, by video."""
     by_video: defaultdict[str, list[Row]] = defaultdict(list)
     if video_id is not None:
-        by_video[video_id] = []  # looked for in every stretch, so that a row too many is seen
+        by_video |= {video_id: [], facts_of(video_id): []}  # looked for in every stretch, so that one too many is seen
     for record, verdict in chunk:
         if verdict.kind is Kind.ACCEPTED and (verdict.video_id == video_id if video_id else chosen(verdict.video_id)):
             for row in rows_of(record, verdict, epoch):

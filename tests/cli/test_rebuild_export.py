@@ -17,11 +17,27 @@ from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES, EmbeddedStore
 from livecomments.store.interface import CommentStore, Row
 from schemas.errors import StartRefused
+from schemas.events import (
+    USER_BANNED,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    facts_of,
+    user_event,
+    video_changed,
+    video_event,
+)
 from schemas.positions import BEFORE_EVERYTHING, first_position
 from tests.cli.installation import append, comment, deletion, installation, make_file, run
 from tests.cli.test_rebuild import VIDEOS, fill
 
 QUIET = Console(quiet=True)
+SAID = {"title": 'a, "value":', "slowModeS": 0, "maxCommentsPerS": 9, "whoMayComment": "everyone"}
+FACTS = [
+    video_changed(VIDEOS[1], SAID, 'o,"value":'),
+    user_event(USER_BANNED, VIDEOS[0], "troll", "mod"),
+    video_event(VIDEO_ENDED, VIDEOS[0], "owner"),
+    video_event(VIDEO_STARTED, VIDEOS[0], "owner"),
+]
 
 
 class Retained:
@@ -59,12 +75,25 @@ async def shown(store: CommentStore) -> list[tuple[int, bytes]]:
     return [(row.position, row.value) for row in rows if row.is_shown]
 
 
+async def facts(store: CommentStore) -> list[Row]:
+    """What is known of the videos."""
+    return [
+        row
+        for video in VIDEOS
+        for row in (
+            await store.read(facts_of(video), BEFORE_EVERYTHING, first_position(2), 10_000, descending=False)
+        ).rows
+    ]
+
+
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 async def test_what_the_log_lost_comes_from_the_export(tmp_path: Path, form: str) -> None:
     settings = installation(tmp_path / "data")
     await make_file(settings)
     async with opened(settings) as found:
-        await fill(found)
+        await fill(found, 60)
+        await append(found, FACTS)
+        await fill(found, 540, since=60)
         directory = tmp_path / "export"
         await export(found, QUIET, ExportPlan(directory, form, part_comments_max=100))
         await fill(found, 100, since=10_000)
@@ -77,6 +106,8 @@ async def test_what_the_log_lost_comes_from_the_export(tmp_path: Path, form: str
             assert done.whole
             assert done.notes == []
             assert await shown(left.store) == await shown(found.store)
+            assert len(await facts(left.store)) == len(FACTS)
+            assert await facts(left.store) == await facts(found.store)
             assert (await verify_export(left, QUIET, directory)).ok
             assert (await verify_export(found, QUIET, directory)).ok
             findings = await verify(left, QUIET)
@@ -110,18 +141,26 @@ async def test_an_export_that_was_touched_is_refused_before_anything_is_stored(t
     settings = installation(tmp_path / "data")
     await make_file(settings)
     async with opened(settings) as found:
-        await append(found, [comment(VIDEOS[0], number) for number in range(20)])
+        await append(found, [*FACTS, *(comment(VIDEOS[0], number) for number in range(20))])
         directory = tmp_path / "export"
         manifest = await export(found, QUIET, ExportPlan(directory, "jsonl"))
         (_, path), *_ = manifest.files()
-        content = path.read_bytes()
-        for changed in (content.replace(b"number 3", b"number 4"), content[:-40], b"", content + content):
-            path.write_bytes(changed)
+        (_, of_facts), *_ = manifest.files("facts")
+        whole = {file: file.read_bytes() for file in (path, of_facts)}
+        content = whole[path]
+        for file, changed in (
+            (path, content.replace(b"number 3", b"number 4")),
+            (path, content[:-40]),
+            (path, b""),
+            (path, content + content),
+            (of_facts, whole[of_facts].replace(b'":', b'" :', 1)),
+        ):
+            file.write_bytes(changed)
             async with retained(found, tmp_path / "new", 10) as left:
                 with pytest.raises(StartRefused, match="changed or cut"):
                     await store_export(left, QUIET, directory)
                 assert await shown(left.store) == []
-        path.write_bytes(content)
+            file.write_bytes(whole[file])
         manifest.content["finished"] = False
         manifest.save()
         with pytest.raises(StartRefused, match="no whole export"):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from livecomments.cli.parts import DEAD_LETTER_TOPIC
 from livecomments.log.kafka import KafkaLog
@@ -35,7 +35,7 @@ from schemas.judge import Kind, judge
 from schemas.partitions import partition_of
 from schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, first_position, offset_of
 from schemas.window import Window
-from streams.persister import row_of
+from streams.persister import rows_of
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
 START_S = 60.0
@@ -182,6 +182,16 @@ class Deployment:
             placed = await (await producer.send_batch(batch, self.topic, partition=partition))
         return int(placed.offset)
 
+    async def forget_before(self, offsets: Mapping[int, int]) -> None:
+        """Let Kafka delete what lies before these offsets, as retention does."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            before = {TopicPartition(self.topic, number): RecordsToDelete(at) for number, at in offsets.items()}
+            await admin.delete_records(before)
+        finally:
+            await admin.close()
+
     async def committed(self) -> dict[int, int]:
         """What the group has committed, by partition."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
@@ -234,13 +244,13 @@ class Deployment:
                     self._expect(record, window, rows)
         return rows
 
-    async def stored(self) -> dict[tuple[str, int], Row]:
-        """Every row of the keyspace, by video and position."""
+    async def stored(self, keyspace: str | None = None) -> dict[tuple[str, int], Row]:
+        """Every row, by video and position; of another keyspace if it is given."""
         rows = await asyncio.to_thread(
             run_cql,
             self.cql,
             "SELECT video_id, position, kind, author_id, value, appended_at_ms, target, deleted "
-            f"FROM {self.keyspace}.records_by_video",
+            f"FROM {keyspace or self.keyspace}.records_by_video",
         )
         return {
             (video_id, position): Row(
@@ -301,11 +311,11 @@ class Deployment:
         verdict = judge(record, window)
         if verdict.kind is not Kind.ACCEPTED:
             return
-        row = row_of(record, verdict, self.epoch)
-        rows[row.video_id, row.position] = row
-        target = rows.get((row.video_id, row.target))
-        if target is not None:
-            rows[row.video_id, row.target] = target._replace(value=b"", deleted=True)
+        for row in rows_of(record, verdict, self.epoch):
+            rows[row.video_id, row.position] = row
+            target = rows.get((row.video_id, row.target))
+            if target is not None:
+                rows[row.video_id, row.target] = target._replace(value=b"", deleted=True)
 
 
 class Watermarks:

@@ -13,16 +13,28 @@ from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.topics import find_topics
 from livecomments.runtime.settings import PREFIX
 from livecomments.store.migrations import migrate
-from schemas.events import comment_deleted
+from schemas.events import (
+    COMMENT_DELETED,
+    USER_BANNED,
+    USER_UNBANNED,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    comment_deleted,
+    facts_of,
+    user_event,
+    video_changed,
+    video_event,
+)
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, position_at
-from tests.live.stream import Deployment, comments, deployment, videos_of
+from tests.live.stream import Deployment, comments, deployment, until, videos_of
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
 pytestmark = pytest.mark.timeout(300)
 COMMAND_S = 120.0
 PARTITIONS = 2
 VIDEOS = videos_of(PARTITIONS, 6)
+SAID = {"title": 'a, "value":', "slowModeS": 0, "maxCommentsPerS": 9, "whoMayComment": "everyone"}
 
 
 @pytest.fixture
@@ -90,6 +102,45 @@ async def test_an_export_is_the_same_again_and_agrees_with_the_store(running: De
     assert len(digests) == 1
     said = await asyncio.to_thread(command, running, "verify", "--export", str(tmp_path / "jsonl"))
     assert "no difference" in said
+
+
+async def test_comments_and_facts_that_the_log_let_go_of_come_from_the_export(
+    running: Deployment, cql_address: str, tmp_path: Path
+) -> None:
+    video, directory = VIDEOS[0], str(tmp_path / "export")
+    facts = [
+        video_changed(video, SAID, "owner"),
+        user_event(USER_BANNED, video, "troll", "mod"),
+        video_event(VIDEO_ENDED, video, "owner"),
+    ]
+    await running.append([*facts, *comments([video], 3, "void"), video_event(VIDEO_STARTED, video, "owner")])
+    await asyncio.to_thread(command, running, "export", directory)
+    await running.forget_before({number: end - 1 for number, end in (await running.ends()).items()})
+    await running.append([*comments(VIDEOS, 100, "later"), user_event(USER_UNBANNED, video, "troll", "mod")])
+    await until(running.is_complete, "the rest stored")
+    keyspace = new_keyspace()
+    await asyncio.to_thread(migrate, cql_address, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
+    try:
+        rebuild = ("rebuild", "--from-export", directory)
+        await asyncio.to_thread(command, running, *rebuild, cql_keyspace=keyspace)
+        before, after = await running.stored(), await running.stored(keyspace)
+        gone = {at for at, row in before.items() if row.deleted or row.kind == COMMENT_DELETED}
+        kept = {at: row for at, row in before.items() if at not in gone}
+        assert {at: row._replace(appended_at_ms=0) for at, row in after.items()} == {
+            at: row._replace(appended_at_ms=0) for at, row in kept.items()
+        }
+        assert len([at for at in after if at[0] == facts_of(video)]) == 5
+        for options in ((), ("--export", directory)):
+            assert "no difference" in await asyncio.to_thread(
+                command, running, "verify", *options, cql_keyspace=keyspace
+            )
+        where = f"video_id = '{facts_of(video)}' AND bucket = {running.epoch << 20}"
+        lost = f"DELETE FROM {keyspace}.records_by_video WHERE {where}"
+        await asyncio.to_thread(run_cql, cql_address, lost)
+        verify = ("verify", "--export", directory, "--video", video)
+        assert "4 not stored" in await asyncio.to_thread(command, running, *verify, code=1, cql_keyspace=keyspace)
+    finally:
+        await asyncio.to_thread(drop_keyspace, cql_address, keyspace)
 
 
 async def test_a_dead_letter_is_replayed_into_its_partition(running: Deployment) -> None:
