@@ -90,6 +90,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
                         "keys": jwks is None or jwks.is_ready,
                         "sessions": revocations.is_ready,
                         "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
+                        "storage": not file.is_full,
                         "taking": not hub.is_draining,
                     }
                 ),

@@ -18,11 +18,12 @@ from livecomments.log.interface import (
     AppendUnavailable,
     AppendUnknown,
     Bounds,
+    LogFull,
     LogUnavailable,
     OffsetUnavailable,
     Slice,
 )
-from livecomments.runtime.durable import CommitUnknown, DurableFile, FileUnavailable
+from livecomments.runtime.durable import CommitUnknown, DurableFile, FileFull, FileUnavailable
 from schemas.events import NewRecord, Record
 
 TABLES: Final = rows.TABLES
@@ -129,7 +130,7 @@ class EmbeddedLog:
         except CommitUnknown as error:
             _refuse(batch, AppendUnknown, f"{error} Retry with the same Idempotency-Key.")
         except FileUnavailable as error:
-            _refuse(batch, AppendUnavailable, str(error))
+            _refuse(batch, LogFull if isinstance(error, FileFull) else AppendUnavailable, str(error))
         except Exception as error:
             _refuse(batch, RuntimeError, f"The append failed: {error!r}.")
         else:

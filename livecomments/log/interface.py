@@ -13,6 +13,13 @@ class AppendUnavailable(Unavailable):
     code = "overloaded"
 
 
+class LogFull(AppendUnavailable):
+    """There is no room for the record."""
+
+    code = "storage_full"
+    retry_after_s = 10
+
+
 class AppendUnknown(Unavailable):
     """The log did not answer in time: the record may be written now, later or never. Retry with the same key."""
 

@@ -6,12 +6,14 @@ beside it (WAL).
 """
 
 import asyncio
+import errno
 import fcntl
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -26,6 +28,10 @@ _PRIMARY_CODE: Final = 0xFF
 _GROUP_MAX: Final = 512
 """Writes joined in one commit: bounds what one caller waits for the others' work."""
 
+_PROBE_INTERVAL_S: Final = 1.0
+_PROBE: Final = ("CREATE TABLE IF NOT EXISTS probe AS SELECT zeroblob(65536) AS room", "DROP TABLE IF EXISTS probe")
+"""Commits more than any comment takes, and gives it free again."""
+
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
@@ -34,6 +40,13 @@ class FileUnavailable(Unavailable):
     """The file could not be written or read (disk full, I/O error). What was to be written is not in it."""
 
     code = "storage_unavailable"
+
+
+class FileFull(FileUnavailable):
+    """No room for what was to be written; it is not in the file. It goes on by itself when there is."""
+
+    code = "storage_full"
+    retry_after_s = 10
 
 
 class CommitUnknown(FileUnavailable):
@@ -52,6 +65,8 @@ class DurableFile:
         self._directory = directory
         self._tables = tables
         self._commit = commit
+        self.is_full = False
+        """The last write found no room. Tried anew every second, so that it need not wait for somebody to write."""
         self._queue: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="livecomments-read")
         self._writer: threading.Thread | None = None
@@ -103,7 +118,7 @@ class DurableFile:
 
         Raises:
             CommitUnknown: it may be written.
-            FileUnavailable: nothing of it was written.
+            FileUnavailable, FileFull: nothing of it was written.
         """
         if self._writer is None:
             raise FileUnavailable("The embedded file is closed.")
@@ -166,7 +181,12 @@ class DurableFile:
     def _write_all(self) -> None:
         going_on = True
         while going_on:
-            group = [self._queue.get()]
+            try:
+                group = [self._queue.get(timeout=_PROBE_INTERVAL_S if self.is_full else None)]
+            except queue.Empty:
+                for statement in _PROBE:
+                    self._write_group([(partial(_execute, statement), asyncio.Future(loop=self._loop))])
+                continue
             while len(group) < _GROUP_MAX and not self._queue.empty():
                 group.append(self._queue.get())
             going_on = None not in group
@@ -200,16 +220,31 @@ class DurableFile:
             if connection.in_transaction:
                 connection.rollback()
             failed = _translated(error)
-            return [(done, None, failed) for _, done in works]
+            outcome = [(done, None, failed) for _, done in works]
+        self.is_full = any(isinstance(error, FileFull) for _, _, error in outcome)
         return outcome
 
 
+def _execute(statement: str, connection: sqlite3.Connection) -> None:
+    connection.execute(statement)
+
+
 def _translated(error: Exception) -> Exception:
+    if _is_full(error):
+        return FileFull("The disk is full: nothing was written. It goes on by itself as soon as there is room.")
     if isinstance(error, sqlite3.Error | OSError):
         return FileUnavailable(f"The embedded file could not be written: {error}.")
     if isinstance(error, StopIteration):
         return RuntimeError("StopIteration in a work")  # no future takes it, and those after it would wait
     return error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether this, or what it was raised over, says so: SQLite may undo all when one write finds no room."""
+    if error is None:
+        return False
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC or _is_full(error.__context__)
 
 
 def _resolve(outcome: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:

@@ -61,6 +61,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "log_unavailable": (503, "The log is away"),
     "offset_unavailable": (503, "No longer in the log"),
     "store_unavailable": (503, "The store is away"),
+    "storage_full": (503, "The disk is full"),
     "storage_unavailable": (503, "The storage is away"),
     "history_behind": (503, "History is catching up"),
     "internal": (500, "Our fault"),

@@ -1,6 +1,7 @@
 """One file, one writer: committed before answered, and what fails alone fails alone."""
 
 import asyncio
+import errno
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from livecomments.runtime.durable import FILE_NAME, FILE_VERSION, DurableFile, FileUnavailable
+from livecomments.runtime.durable import FILE_NAME, FILE_VERSION, DurableFile, FileFull, FileUnavailable
 from schemas.errors import StartRefused, Unavailable
 
 TABLES = "CREATE TABLE IF NOT EXISTS notes (text TEXT NOT NULL) STRICT"
@@ -271,3 +272,40 @@ async def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path, bel
     (tmp_path / "file").write_text("a regular file, so that even root cannot make a folder of it")
     with pytest.raises(StartRefused, match=r"Cannot write to .*Choose another --data-dir"):
         await DurableFile(tmp_path / below, TABLES).__aenter__()
+
+
+def pages_max(count: int) -> Callable[[sqlite3.Connection], None]:
+    """Bounds the file as a full disk would."""
+    return lambda connection: connection.execute(f"PRAGMA max_page_count={count}").close()
+
+
+async def test_a_full_disk_is_told_apart_and_it_goes_on_by_itself(tmp_path: Path) -> None:
+    async with DurableFile(tmp_path, TABLES) as file:
+        assert await file.write(note("before")) == "before"
+        await file.write(pages_max(1))
+        with pytest.raises(FileFull, match="full"):
+            await file.write(note("x" * 100_000))
+        assert file.is_full
+        assert await file.read(notes) == ["before"]
+        await file.write(pages_max(1_000_000))
+        assert await file.write(note("after")) == "after"
+        assert not file.is_full
+        assert await file.read(notes) == ["before", "after"]
+
+
+def has_room(file: DurableFile) -> bool:
+    return not file.is_full
+
+
+async def test_room_is_noticed_though_nobody_writes(tmp_path: Path) -> None:
+    disk = Disk()
+    async with DurableFile(tmp_path, TABLES, commit=disk.commit) as file:
+        disk.failure = OSError(errno.ENOSPC, "No space left on device")
+        with pytest.raises(FileFull):
+            await file.write(note("lost"))
+        assert file.is_full
+        disk.failure = None
+        async with asyncio.timeout(WAIT_S):
+            while not has_room(file):  # noqa: ASYNC110 - the writer's thread has no event for it
+                await asyncio.sleep(0.02)
+        assert await file.read(notes) == []
