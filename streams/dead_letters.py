@@ -11,18 +11,22 @@ from schemas.events import NewRecord, Record
 
 _RETRY_S: Final = 1.0
 _KEY_BYTES_MAX: Final = 1_024
+_HEADER_BYTES_MAX: Final = 8 * 1_024
 _VALUE_BYTES_MAX: Final = 64 * 1_024
 """A foreign record may be larger than our own writer takes; a letter that is refused for ever would stall the job."""
+RECORD_HEADER: Final = "record."
+"""Before the name of each of the record's own headers."""
 
 _log = logging.getLogger("livecomments.stream")
 _letters = Counter("livecomments_stream_dead_letters_total", "Records set aside.", ["reason"])
 
 
 class DeadLetters:
-    """The dead-letter topic. A letter's key and value are the record's own; its headers say where it stood and why.
+    """The dead-letter topic. A letter's key and value are the record's own; its headers say where it stood and why, and
+    hold the record's own behind `record.`.
 
-    What is too large is cut, and the header `cut` says so: all of it stands where `origin` says. A record may be set
-    aside twice (after a crash between letter and watermark): `origin` tells.
+    What is too large is cut, or its headers are left out, and the header `cut` says so: all of it stands where `origin`
+    says. A record may be set aside twice (after a crash between letter and watermark): `origin` tells.
     """
 
     def __init__(self, log: CommentLog, origin_topic: str) -> None:
@@ -38,8 +42,11 @@ class DeadLetters:
         if record.value is None:
             headers["value"] = b"null"
         key, value = record.key or b"", record.value or b""
-        if len(key) > _KEY_BYTES_MAX or len(value) > _VALUE_BYTES_MAX:
-            headers["cut"] = f"key of {len(key)} bytes, value of {len(value)} bytes".encode()
+        size = sum(len(name.encode()) + len(said) for name, said in record.headers.items())
+        if size <= _HEADER_BYTES_MAX:
+            headers |= {RECORD_HEADER + name: said for name, said in record.headers.items()}
+        if len(key) > _KEY_BYTES_MAX or len(value) > _VALUE_BYTES_MAX or size > _HEADER_BYTES_MAX:
+            headers["cut"] = f"key of {len(key)} bytes, value of {len(value)} bytes, headers of {size} bytes".encode()
         letter = NewRecord(key[:_KEY_BYTES_MAX], value[:_VALUE_BYTES_MAX], headers)
         while True:
             try:

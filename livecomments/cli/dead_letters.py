@@ -1,13 +1,13 @@
 """`livecomments dead-letters`: lists, shows and replays records that the stream job set aside.
 
-A letter is known by its number, its offset in the dead-letter topic. Replaying appends the record anew, whole, as it
-stands where it came from, at the partition of its video; what is still invalid there is not appended. A mark in the
-dead-letter topic says what was replayed. If it is missing after a crash, a comment replayed again is a duplicate of the
-first: it is given an idempotency key where it has none.
+A letter is known by its number, its offset in the dead-letter topic. Replaying appends the record anew, whole, with its
+own headers, at the partition of its video: as it stands where it came from or, once that is gone, in the letter. What is
+still invalid there is not appended. A mark in the dead-letter topic says what was replayed. If it is missing after a
+crash, a comment replayed again is a duplicate of the first: it is given an idempotency key where it has none.
 """
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final, NamedTuple
 
 import orjson
@@ -22,6 +22,7 @@ from schemas.judge import Kind, judge
 from schemas.partitions import VideoIdRejected, parse_video_id, partition_of
 from schemas.positions import comment_id, position_at
 from schemas.window import Window
+from streams.dead_letters import RECORD_HEADER
 
 _REPLAYED: Final = b"replayed"
 """The reason of a mark."""
@@ -40,6 +41,8 @@ class Letter(NamedTuple):
     key: bytes
     value: bytes | None
     cut: str
+    headers: Mapping[str, bytes]
+    """The record's own."""
     set_aside_at_ms: int
     replayed: bool = False
 
@@ -54,6 +57,7 @@ class Letter(NamedTuple):
             "cut": self.cut or None,
             "key": _text(self.key),
             "value": None if self.value is None else _text(self.value),
+            "headers": {_text(name.encode()): _text(value) for name, value in self.headers.items()},
         }
 
 
@@ -161,11 +165,13 @@ async def _original(opened: Opened, letter: Letter) -> Record:
     at = int(offset)
     try:
         records, _ = await patiently(lambda: opened.log.read(int(partition), at, at + 1, 1))
-    except OffsetUnavailable as error:
-        raise NotReplayed("the log no longer holds it") from error
-    if not records:
-        raise NotReplayed("the log no longer holds it")
-    return records[0]
+    except OffsetUnavailable:
+        records = []
+    if records:
+        return records[0]
+    if letter.cut or not letter.headers:
+        raise NotReplayed("the log no longer holds it, and the letter not all of it")
+    return Record(int(partition), at, letter.key, letter.value, letter.headers, letter.set_aside_at_ms)
 
 
 async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
@@ -184,6 +190,11 @@ async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
                 record.key or b"",
                 value,
                 _text(headers.get("cut", b"")),
+                {
+                    name.removeprefix(RECORD_HEADER): it
+                    for name, it in headers.items()
+                    if name.startswith(RECORD_HEADER)
+                },
                 record.appended_at_ms,
             )
 

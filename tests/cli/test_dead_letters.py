@@ -1,6 +1,7 @@
 """Dead letters: listed, shown, and replayed at most once, when they can be read by now."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from livecomments.cli.dead_letters import read_letters, replay_letters
@@ -10,6 +11,7 @@ from schemas.events import NewRecord
 from schemas.judge import Kind
 from schemas.partitions import partition_of
 from tests.cli.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
+from tests.cli.test_rebuild_export import Retained
 
 VIDEO = "video"
 HOME = partition_of(VIDEO, PARTITIONS)
@@ -72,6 +74,26 @@ async def test_what_can_be_read_by_now_is_appended_once(tmp_path: Path) -> None:
     assert "yes" in run(settings, ["dead-letters", "list"])
     run(settings, ["dead-letters", "replay", "--all"], code=1)
     run(settings, ["dead-letters", "replay"], code=2)
+
+
+async def test_a_letter_that_outlives_its_record_is_replayed_out_of_itself(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        whole = comment(VIDEO, 1, key="once")
+        whole = whole._replace(headers={**whole.headers, "traceparent": b"\xff\x00", "x": b""})
+        large = whole._replace(headers={**whole.headers, "y": b"y" * 10_000})
+        for broken in (whole, large):
+            await found.log.append(ELSEWHERE, broken)
+        await persist(found)
+        left = replace(found, log=Retained(found, 2))  # type: ignore[arg-type]  # it delegates the rest
+        kept, cut = await replayed(left, None)
+        assert "replayed as" in kept
+        assert "not replayed: the log no longer holds it, and the letter not all of it" in cut
+        (end,) = [held.end for held in (await found.log.bounds([HOME])).values()]
+        (record,) = (await found.log.read(HOME, end - 1, end, 1)).records
+        assert (record.key, record.value, record.headers) == (whole.key, whole.value, whole.headers)
+    assert json.loads(run(settings, ["dead-letters", "show", "0"]))["headers"]["traceparent"] == "\\xff\\x00"
 
 
 async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> None:

@@ -143,6 +143,24 @@ async def test_comments_and_facts_that_the_log_let_go_of_come_from_the_export(
         await asyncio.to_thread(drop_keyspace, cql_address, keyspace)
 
 
+async def test_a_dead_letter_gives_its_record_back_byte_for_byte_when_the_log_has_let_go_of_it(
+    running: Deployment,
+) -> None:
+    (record,) = comments(VIDEOS, 1, "foreign")
+    record = record._replace(headers={**record.headers, "traceparent": b"00-1", "theirs": b"\xff\x00", "empty": b""})
+    home = partition_of(VIDEOS[0], PARTITIONS)
+    offset = await running.append_foreign(1 - home, record.key, record.value, record.headers)
+    await running.complete()
+    await running.forget_before({1 - home: offset + 1})
+    listed = await asyncio.to_thread(command, running, "dead-letters", "list", "--limit", "1000")
+    origin = f"{running.topic}/{1 - home}/{offset}"
+    (number,) = (line.replace("│", " ").split()[0] for line in listed.splitlines() if f"{origin} " in line)
+    assert "replayed as" in await asyncio.to_thread(command, running, "dead-letters", "replay", number)
+    end = (await running.ends())[home]
+    (again,) = (await running.log.read(home, end - 1, end, 1)).records
+    assert (again.key, again.value, again.headers) == (record.key, record.value, record.headers)
+
+
 async def test_a_dead_letter_is_replayed_into_its_partition(running: Deployment) -> None:
     (record,) = comments(VIDEOS, 1, "foreign")
     elsewhere = (partition_of(VIDEOS[0], PARTITIONS) + 1) % PARTITIONS
