@@ -31,6 +31,7 @@ NO_LIMITS: Final = AdmissionLimits()
 NO_REVIEW: Final = Review(())
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
+_created = _comments.labels("created")
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
 _append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
 _judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
@@ -138,7 +139,7 @@ class Posting:
         if verdict.kind is Kind.VOID:
             raise VideoEndedRejected(_ENDED)
         assert verdict.kind is Kind.ACCEPTED, verdict.reason
-        _comments.labels("created").inc()
+        _created.inc()
         return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
 
     async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
