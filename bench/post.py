@@ -1,8 +1,9 @@
 """`python -m bench.post`: acknowledged POSTs a second of one gateway process, on a real Kafka and with JWTs checked.
 
 Beside it, in the same run and by the same client, a bare route that only parses the same JSON. One hot video, then a
-thousand; each comment has a key and a token of one of a thousand people. At last many posts under one video, to see
-whether memory stays flat. What counts are the ratios; the load average stands beside them.
+thousand; each comment has a key and a token of one of a thousand people. Then a few well-behaved clients alone, and
+while others send the corpus of bad input. At last many posts under one video, to see whether memory stays flat. What
+counts are the ratios; the load average stands beside them.
 """
 
 import argparse
@@ -23,21 +24,23 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from bench.bad_input import play
 from bench.persist_stack import load_average, new_keyspace, new_topic, servers
 from infra.local.ports import claim_ports
+from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
 
 PARTITIONS: Final = 64
 VIDEOS: Final = 1_000
 PEOPLE: Final = 1_000
 CONNECTIONS: Final = 64
+FEW_CONNECTIONS: Final = 4
 MEASURED_S: Final = 10.0
 WARM_UP_S: Final = 5.0
 RSS_SAMPLES: Final = 20
 _MESSAGE: Final = "what a goal, unbelievable! " * 4
 _KEY_MARK: Final = "@" * 16
 """The client puts a number here that no other request has."""
-_SECRET: Final = "bench" * 13
-_CLAIMS: Final = {"iss": "https://issuer.example", "aud": "livecomments", "exp": 4_102_444_800}
+_CLAIMS: Final = {"iss": ISSUER, "aud": AUDIENCE, "exp": 4_102_444_800}
 _HERE: Final = Path(__file__).parent
 _START_S: Final = 60.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -69,7 +72,7 @@ def requests(videos: int) -> bytes:
         lines = [
             f"POST /comments/video-{number % videos} HTTP/1.1",
             "Host: 127.0.0.1",
-            f"Authorization: Bearer {jwt.encode(claims, _SECRET, 'HS256')}",
+            f"Authorization: Bearer {jwt.encode(claims, SECRET, 'HS256')}",
             f"Idempotency-Key: {_KEY_MARK}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
@@ -85,12 +88,12 @@ class Server:
     def __init__(self, name: str, port: int, process: subprocess.Popen[bytes], client: Path) -> None:
         self.name = name
         self.process = process
-        self._port = port
+        self.port = port
         self._client = client
 
-    def load(self, workload: Path, seconds: float, count: int = 10**9) -> Result:
+    def load(self, workload: Path, seconds: float, *, count: int = 10**9, connections: int = CONNECTIONS) -> Result:
         """Load it for a time, or with so many posts; blocking."""
-        command = [str(self._client), str(self._port), str(CONNECTIONS), str(seconds), str(count), str(workload)]
+        command = [str(self._client), str(self.port), str(connections), str(seconds), str(count), str(workload)]
         cpu = self.cpu_s()
         told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         cpu, took = self.cpu_s() - cpu, told["seconds"]
@@ -154,7 +157,7 @@ def environment(kafka: str, cql: str, epoch: int, internal_port: int, room: Path
         "EPOCH": str(epoch),
         "INTERNAL_PORT": str(internal_port),
         "DATA_DIR": str(room),
-        "JWT_SECRET": _SECRET,
+        "JWT_SECRET": SECRET,
         "JWT_ISSUER": _CLAIMS["iss"],
         "JWT_AUDIENCE": _CLAIMS["aud"],
     }
@@ -166,9 +169,21 @@ def memory(gateway: Server, workload: Path, posts: int) -> list[tuple[int, float
     """`(posts, MB)` as the posts go on."""
     curve = [(0, gateway.rss_mb())]
     for number in range(1, RSS_SAMPLES + 1):
-        gateway.load(workload, 3_600, posts // RSS_SAMPLES)
+        gateway.load(workload, 3_600, count=posts // RSS_SAMPLES)
         curve.append((number * posts // RSS_SAMPLES, gateway.rss_mb()))
     return curve
+
+
+async def beside_bad_input(gateway: Server, workload: Path) -> dict[str, Any]:
+    """p99 of a few well-behaved clients, alone and while the corpus is played; how often it was answered what."""
+
+    def load() -> Result:
+        return gateway.load(workload, MEASURED_S, connections=FEW_CONNECTIONS)
+
+    alone = await asyncio.to_thread(load)
+    session = jwt.encode({**_CLAIMS, "sub": "corpus"}, SECRET, "HS256")
+    statuses, beside = await asyncio.gather(play(gateway.port, session, MEASURED_S), asyncio.to_thread(load))
+    return {"alone": alone.p99_ms, "beside": beside.p99_ms, "refused": beside.refused, "statuses": dict(statuses)}
 
 
 def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[str, Any]:
@@ -192,12 +207,18 @@ def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[
             workload = room / f"{videos}.requests"
             workload.write_bytes(requests(videos))
             for server in (bare, gateway):
-                server.load(workload, 3_600, 2 * VIDEOS)  # until each video is known
+                server.load(workload, 3_600, count=2 * VIDEOS)  # until each video is known
                 server.load(workload, WARM_UP_S)
             results = [server.load(workload, MEASURED_S) for server in (bare, gateway)]
             report[title] = [result._asdict() for result in results]
             report["loadAverage"].append(load_average())
             console.print(_table(title, results), f"load average {load_average()} on {os.cpu_count()} cores\n")
+        report["badInput"] = found = asyncio.run(beside_bad_input(gateway, room / "1.requests"))
+        alone, beside, statuses = found["alone"], found["beside"], found["statuses"]
+        console.print(
+            f"{FEW_CONNECTIONS} well-behaved clients: p99 {alone:.1f} ms alone, {beside:.1f} ms ({beside / alone:.2f} ×) "
+            f"beside {sum(statuses.values()):,} requests of the corpus, answered {statuses}\n"
+        )
         curve = memory(gateway, room / "1.requests", posts)
         report["memory"] = curve
         console.print(f"memory over {posts:,} posts under one video, MB: " + " ".join(f"{mb:.0f}" for _, mb in curve))
