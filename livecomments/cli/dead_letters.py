@@ -1,9 +1,9 @@
 """`livecomments dead-letters`: lists, shows and replays records that the stream job set aside.
 
 A letter is known by its number, its offset in the dead-letter topic. Replaying appends the record anew, whole, with its
-own headers, at the partition of its video: as it stands where it came from or, once that is gone, in the letter. What is
-still invalid there is not appended. A mark in the dead-letter topic says what was replayed. If it is missing after a
-crash, a comment replayed again is a duplicate of the first: it is given an idempotency key where it has none.
+own headers, at the partition of its video: as it stands where it came from or, once that is gone, in the letter; not
+what is still invalid. A mark in the dead-letter topic says what was replayed. If it is missing after a crash, a comment
+replayed again is a duplicate of the first: it is given an idempotency key where it has none.
 """
 
 from collections import Counter, deque
