@@ -38,6 +38,9 @@ _log = logging.getLogger("livecomments.stream")
 _given = Gauge("livecomments_stream_partitions", "Partitions this process was given.")
 _lag_records = Gauge("livecomments_stream_lag_records", "Records of these partitions not stored.")
 _lag_seconds = Gauge("livecomments_stream_lag_seconds", "How long the oldest of them is in the log.")
+_watermark_age = Gauge(
+    "livecomments_stream_watermark_age_seconds", "How long the oldest watermark has been behind what is stored."
+)
 _take_records = Histogram("livecomments_stream_take_records", "Records of one delivery.", buckets=_TAKE_BUCKETS)
 _undelivered = Counter("livecomments_stream_undelivered_total", "Records read from the log that the group withheld.")
 
@@ -66,6 +69,8 @@ class Job:
         self._clock = clock
         self._persisters: dict[int, Persister] = {}
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._marked_at: dict[int, float] = {}
+        """When each persister's watermark last said all that was stored."""
         self._stored: dict[int, int] = {}
         """Of given partitions without a persister: the first offset that is not in the store."""
 
@@ -120,6 +125,12 @@ class Job:
     async def advance_watermarks(self) -> None:
         """Write the watermarks that have moved, once. A failure is left for the next time."""
         await asyncio.gather(*(persister.advance_watermark() for persister in list(self._persisters.values())))
+        now, marked = self._clock(), self._marked_at
+        self._marked_at = {
+            number: now if persister.is_marked else marked.get(number, now)
+            for number, persister in self._persisters.items()
+        }
+        _watermark_age.set(now - min(self._marked_at.values(), default=now))
 
     async def observe(self) -> None:
         """Look once where the partitions end, and tell the lag. A failure is left for the next time.

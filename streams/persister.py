@@ -33,7 +33,11 @@ T = TypeVar("T")
 
 _log = logging.getLogger("livecomments.stream")
 _records = Counter("livecomments_stream_records_total", "Records taken, by verdict.", ["verdict"])
-_retries = Counter("livecomments_stream_write_retries_total", "Writes of the store that had to be repeated.")
+_retries = Counter(
+    "livecomments_stream_write_retries_total",
+    "Writes of the store, and reads of what is missing, repeated.",
+    ["reason"],
+)
 _write = Histogram("livecomments_stream_write_seconds", "A write, retries included.", buckets=SECONDS_BUCKETS)
 _stored = Histogram(
     "livecomments_stream_stored_seconds", "From a batch's oldest append until it was stored.", buckets=SECONDS_BUCKETS
@@ -113,14 +117,23 @@ class Persister:
 
     async def advance_watermark(self) -> None:
         """Write the watermark, if it has moved. A failure is left for the next time."""
-        through = position_at(self._log.epoch, 0) + self.next_offset - 1
-        if through == self.watermark or through < first_position(self._log.epoch):
+        if self.is_marked:
             return
+        through = self._through
         try:
             await self._store.advance_watermark(self._log.epoch, self.partition, through)
             self.watermark = through
         except StoreUnavailable as error:
             _log.warning("watermark not written", extra={"partition": self.partition, "code": error.code})
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the watermark says all that is stored."""
+        return self._through == self.watermark or self._through < first_position(self._log.epoch)
+
+    @property
+    def _through(self) -> int:
+        return first_position(self._log.epoch) + self.next_offset - 1
 
     async def _catch_up(self, end: int) -> None:
         records, following = await self._with_retries(lambda: self._read_missing(end))
@@ -160,7 +173,7 @@ class Persister:
             try:
                 return await call()
             except Unavailable as error:
-                _retries.inc()
+                _retries.labels(error.code).inc()
                 _log.warning("trying again", extra={"partition": self.partition, "code": error.code})
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
                 delay_s = min(delay_s * 2, _RETRY_MAX_S)

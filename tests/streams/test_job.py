@@ -12,12 +12,15 @@ from livecomments.history.log_end import LogWentBack, check_log
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.runtime.durable import DurableFile
+from livecomments.runtime.metrics import REGISTRY
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import StoreUnavailable
 from schemas.events import Author, Record, comment_created
 from schemas.positions import first_position, offset_of, position_at
 from streams.dead_letters import DeadLetters
 from streams.job import Job
+from tests.history.faults import WatchedStore
 from tests.served import READY_TIMEOUT_S
 
 EPOCH, PARTITIONS = 4, 3
@@ -78,6 +81,74 @@ async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
+
+
+def value(name: str, **labels: str) -> float:
+    """Of a metric of this process."""
+    return REGISTRY.get_sample_value(f"livecomments_stream_{name}", labels) or 0.0
+
+
+async def test_every_metric_says_what_happens(parts: Parts) -> None:
+    """Rows by verdict, lag, watermark, sizes, latencies, retries and dead letters."""
+    counters = {
+        "accepted": ("records_total", {"verdict": "accepted"}, 4.0),
+        "duplicates": ("records_total", {"verdict": "duplicate"}, 1.0),
+        "invalid": ("records_total", {"verdict": "invalid"}, 1.0),
+        "letters": ("dead_letters_total", {"reason": "not_one_json_line"}, 1.0),
+        "retries": ("write_retries_total", {"reason": "store_unavailable"}, 2.0),
+        "takes": ("take_records_count", {}, 1.0),
+        "taken": ("take_records_sum", {}, 6.0),
+        "writes": ("write_seconds_count", {}, 1.0),
+        "stored": ("stored_seconds_count", {}, 1.0),
+    }
+    before = {of: value(name, **labels) for of, (name, labels, _) in counters.items()}
+    twice = comment_created(VIDEOS[0], "twice", Author("a", "A"), created_at_ms=1, key="once")
+    for record in (twice, twice, twice._replace(value=b"")):
+        await parts.log.append(0, record)
+    await parts.append(0, 3)
+    records = (await parts.log.read(0, 0, 6, 6)).records
+    failures = {"write": 2, "advance_watermark": 1}
+
+    async def around(name: str) -> None:
+        if failures.get(name):
+            failures[name] -= 1
+            raise StoreUnavailable("away")
+
+    now = 100.0
+    store = WatchedStore(parts.store, around)
+    job = Job(parts.log, store, DeadLetters(parts.letters, "comments-4"), clock=lambda: now)
+    job.give([0])
+    await job.observe()
+    now = 107.0
+    await job.observe()
+    assert (value("partitions"), value("lag_records"), value("lag_seconds")) == (1.0, 6.0, 7.0)
+    await job.take(records)
+    await job.observe()
+    assert (value("lag_records"), value("lag_seconds")) == (0.0, 0.0)
+    await job.advance_watermarks()  # which fails
+    assert await parts.store.watermark(EPOCH, 0) < first_position(EPOCH)
+    job.revoke()
+    assert value("partitions") == 0.0
+    assert {of: value(name, **labels) - before[of] for of, (name, labels, _) in counters.items()} == {
+        of: grown for of, (_, _, grown) in counters.items()
+    }
+
+
+async def test_the_age_of_a_watermark_that_cannot_be_written_grows_until_it_is(parts: Parts) -> None:
+    now, is_away = 100.0, True
+
+    async def around(name: str) -> None:
+        if is_away and name == "advance_watermark":
+            raise StoreUnavailable("away")
+
+    job = Job(parts.log, WatchedStore(parts.store, around), DeadLetters(parts.letters, "comments-4"), clock=lambda: now)
+    await job.take(await parts.append(0, 3))
+    ages = []
+    for moment in (100.0, 101.0, 105.0, 106.0, 107.0):
+        now, is_away = moment, moment < 106.0
+        await job.advance_watermarks()
+        ages.append(value("watermark_age_seconds"))
+    assert ages == [0.0, 1.0, 5.0, 0.0, 0.0]
 
 
 async def test_records_of_several_partitions_are_stored_in_one_take(parts: Parts) -> None:
