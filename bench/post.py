@@ -216,8 +216,8 @@ def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[
         report["badInput"] = found = asyncio.run(beside_bad_input(gateway, room / "1.requests"))
         alone, beside, statuses = found["alone"], found["beside"], found["statuses"]
         console.print(
-            f"{FEW_CONNECTIONS} well-behaved clients: p99 {alone:.1f} ms alone, {beside:.1f} ms ({beside / alone:.2f} ×) "
-            f"beside {sum(statuses.values()):,} requests of the corpus, answered {statuses}\n"
+            f"{FEW_CONNECTIONS} well-behaved clients: p99 {alone:.1f} ms alone, {beside:.1f} ms "
+            f"({beside / alone:.2f} ×) beside {sum(statuses.values()):,} requests of the corpus, answered {statuses}\n"
         )
         curve = memory(gateway, room / "1.requests", posts)
         report["memory"] = curve

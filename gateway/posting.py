@@ -83,6 +83,7 @@ class Posting:
     ) -> None:
         self.videos = Videos(history)
         self._admission = Admission(limits)
+        self._counted: dict[int, FollowedPartition] = {}
         history.follower.listeners.append(self._count)
         self._history = history
         self._review = review
@@ -151,16 +152,23 @@ class Posting:
             raise VideoNotFoundRejected("There is no such video here.")
         facts.check_writer(identity)
         if MODERATE not in identity.roles:
+            if self._counted.get(followed.number) is not followed:
+                self._count(followed, ())
             self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
             await self._review.check(Message(video_id, identity.author.id, message))
 
     def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
-        """Hear what was written, here or through another gateway."""
-        needs_text = self._admission.limits.duplicate_text_s > 0
+        """Hear what was written, here or through another gateway; first, what was before we followed the partition."""
+        needs_text, is_new = self._admission.limits.duplicate_text_s > 0, True
+        if self._counted.get(followed.number) is not followed:
+            self._counted[followed.number] = followed
+            entries, is_new = list(followed.tail), False
+        now, now_ms = self._clock(), time.time_ns() // 1_000_000
         for entry in entries:
             if entry.is_shown:
                 text = orjson.loads(entry.value)["message"] if needs_text else ""
-                self._admission.hear(entry.video_id, entry.author_id, text, entry.read_at)
+                at = entry.read_at if is_new else now - max(0, now_ms - entry.appended_at_ms) / 1_000
+                self._admission.hear(entry.video_id, entry.author_id, text, at)
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
         """A comment's public JSON and its author's id.

@@ -136,6 +136,9 @@ class Tail:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
     def append(self, entry: Entry, now: float) -> None:
         """Add the newest accepted record; a delete takes the text of its target; what exceeds the bounds leaves."""
         video = self._videos.get(entry.video_id)

@@ -2,10 +2,10 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.admission import (
@@ -26,6 +26,7 @@ from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
 from schemas.events import Author, video_changed
 from tests.gateway.test_answers import JWT, signed
+from tests.gateway.test_sessions import Clock
 from tests.gateway.test_videos import gateway
 from tests.served import served
 
@@ -126,3 +127,95 @@ async def test_a_limit_says_when_to_come_back_and_does_not_hold_for_moderators(t
             assert answer.headers["RateLimit"].startswith('"user";r=0;t=')
         more = await asyncio.gather(*(running.post("v", f"x{n}", moderator) for n in range(5)))
         assert [status for status, _ in more] == [201] * 5
+
+
+async def test_a_gateway_that_starts_counts_what_was_written_before(tmp_path: Path) -> None:
+    identity = Identity(Author("ana", "Ana"), frozenset())
+    limits = AdmissionLimits(user_comments_max=2, user_window_s=600.0)
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+    ):
+        async with gateway(log, store, limits) as one:
+            for n in range(2):
+                await one.post("v", identity, f"m{n}", None, None)
+        async with gateway(log, store, limits) as restarted:
+            with pytest.raises(UserLimitRejected) as refused:
+                await restarted.post("v", identity, "third", None, None)
+            assert wait_s(refused) <= 600
+            await restarted.post("w", identity, "elsewhere", None, None)
+
+
+class Written(NamedTuple):
+    """A comment that somebody tries to write through one of the gateways, some time after the one before."""
+
+    gateway: int
+    author: str
+    video: str
+    text: str
+    after_s: float
+
+
+WRITTEN: Final = st.builds(
+    Written,
+    st.integers(0, 2),
+    st.sampled_from("ab"),
+    st.sampled_from("vw"),
+    st.sampled_from("xyz"),
+    st.integers(0, 32).map(lambda n: n / 8),
+)
+SLOW_S, PER_S, PERSON_MAX, PERSON_S, SAME_S = 3, 2, 3, 9.0, 5.0
+"""The limits of the next test; slow mode under `w` alone."""
+
+
+def allowed(before: list[tuple[float, Written]], now: float, one: Written) -> bool:
+    """What one gateway, which has seen all, allows: said anew, plainly."""
+    mine = [(at, each) for at, each in before if (each.video, each.author) == (one.video, one.author)]
+    return (
+        (one.video == "v" or all(now - at >= SLOW_S for at, _ in mine[-1:]))
+        and (one.video == "w" or sum(now - at < 1 for at, each in before if each.video == "v") < PER_S)
+        and sum(now - at < PERSON_S for at, _ in mine) < PERSON_MAX
+        and all(now - at >= SAME_S or each.text != one.text for at, each in mine[-1:])
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tries=st.lists(WRITTEN, max_size=25))
+def test_whatever_is_tried_where_three_gateways_allow_what_one_does(
+    tmp_path_factory: pytest.TempPathFactory, tries: list[Written]
+) -> None:
+    asyncio.run(_tried(tmp_path_factory.mktemp("log"), tries))
+
+
+async def _tried(directory: Path, tries: list[Written]) -> None:
+    clock, limits = Clock(), AdmissionLimits(PERSON_MAX, PERSON_S, SAME_S)
+    async with (
+        DurableFile(directory, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+        gateway(log, store, limits, clock) as first,
+        gateway(log, store, limits, clock) as second,
+        gateway(log, store, limits, clock) as third,
+    ):
+        gateways, before = (first, second, third), list[tuple[float, Written]]()
+
+        async def read_back(offset: int) -> None:
+            for each in gateways:
+                await each._history.home("v").verdict(offset, 10)
+
+        for video, set_ in (("v", VideoSettings(max_comments_per_s=PER_S)), ("w", VideoSettings(slow_mode_s=SLOW_S))):
+            offset, _ = await first.append(first._history.home(video), video_changed(video, set_.said(), "own"))
+        await read_back(offset)
+        for one in tries:
+            clock.now += one.after_s
+            identity = Identity(Author(one.author, one.author), frozenset())
+            try:
+                await gateways[one.gateway].post(one.video, identity, one.text, None, None)
+            except LimitRejected:
+                assert not allowed(before, clock.now, one)
+                continue
+            assert allowed(before, clock.now, one)
+            before.append((clock.now, one))
+            offset += 1
+            await read_back(offset)

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.admission import AdmissionLimits
 from gateway.facts import VideoFacts, VideoSettings
 from gateway.identity import Identity
-from gateway.posting import Posting, VideoEndedRejected
+from gateway.posting import NO_LIMITS, Posting, VideoEndedRejected
 from livecomments.history.reading import History
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
@@ -156,10 +157,17 @@ async def following(log: CommentLog, clock: Callable[[], float] = time.monotonic
 
 
 @asynccontextmanager
-async def gateway(log: CommentLog, store: CommentStore) -> AsyncIterator[Posting]:
+async def gateway(
+    log: CommentLog,
+    store: CommentStore,
+    limits: AdmissionLimits = NO_LIMITS,
+    clock: Callable[[], float] = time.monotonic,
+    in_flight_max: int = 1_000,
+) -> AsyncIterator[Posting]:
     """The writes of one gateway of several on a log."""
-    async with following(log) as follower:
-        yield Posting(History(follower, store), timeout_s=TIMEOUT_S, in_flight_max=1_000)
+    async with following(log, clock) as follower:
+        history = History(follower, store)
+        yield Posting(history, timeout_s=TIMEOUT_S, in_flight_max=in_flight_max, limits=limits, clock=clock)
 
 
 async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Too many appends under way: what comes on top is refused at once, and said not to be written."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.identity import Identity
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.interface import AppendUnavailable
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from schemas.events import Author, NewRecord
+from tests.gateway.test_videos import gateway
+
+TIMEOUT_S: Final = 20.0
+AT_ONCE: Final = 5
+
+
+class SlowLog(EmbeddedLog):
+    """Takes records, and appends them when it is let go."""
+
+    def __init__(self, file: DurableFile) -> None:
+        super().__init__(file, "comments-1", 1, 1)
+        self.taken = asyncio.Semaphore(0)
+        self.goes_on = asyncio.Event()
+
+    async def __aenter__(self) -> "SlowLog":
+        await super().__aenter__()
+        return self
+
+    async def append(self, partition: int, record: NewRecord) -> int:
+        self.taken.release()
+        await self.goes_on.wait()
+        return await super().append(partition, record)
+
+
+async def test_what_is_too_much_at_once_is_refused_at_once_and_the_rest_is_written(tmp_path: Path) -> None:
+    identity = Identity(Author("ana", "Ana"), frozenset())
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        SlowLog(file) as log,
+        EmbeddedStore(file) as store,
+        gateway(log, store, in_flight_max=AT_ONCE) as posting,
+        asyncio.timeout(TIMEOUT_S),
+    ):
+        posts = [asyncio.create_task(posting.post("v", identity, f"m{n}", None, None)) for n in range(AT_ONCE)]
+        for _ in posts:
+            await log.taken.acquire()
+        with pytest.raises(AppendUnavailable) as refused:
+            await posting.post("v", identity, "too much", None, None)
+        assert refused.value.code == "overloaded"
+        log.goes_on.set()
+        assert len(set(await asyncio.gather(*posts))) == AT_ONCE
+        await posting.post("v", identity, "later", None, None)
+        (bounds,) = (await log.bounds([0])).values()
+        assert bounds.end == AT_ONCE + 1
