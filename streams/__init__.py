@@ -7,7 +7,8 @@ them, writes their rows, sets aside what nobody can read, and advances the water
 - `job`: the persisters of one process; what every runner drives.
 - `progress`: the job's lag, and whether its group still delivers.
 - `dead_letters`: records set aside with their reason, in a topic of their own.
-- `faust_runner`: takes records in a consumer group; the only module that knows Faust.
+- `faust_runner`: takes records in a consumer group.
+- `faust_polls`: what Faust hands over at once: a whole poll. Nothing but these two knows Faust.
 - `loop`: the plain runner, which follows all partitions: for the embedded form.
 
 Deliberately not here: serving anybody. Whoever reads history reads the store.

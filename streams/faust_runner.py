@@ -4,8 +4,6 @@ Faust's stock patterns lose acknowledged records: `take` acks a batch when its b
 cancellation, and a decoding error kills its drainer in silence. So nothing is decoded here, the body acks by itself and
 lets nothing out, and where it cannot go on the process dies before it acks; what was not acked is delivered again.
 
-Faust spends a tenth of a millisecond on each message, so here a message is all that one poll fetched.
-
 Faust can also stop by itself (a commit that fails for good marks the whole app as crashed) and stay in the group,
 holding its partitions. The runner watches for that, and for a group that delivers nothing, and dies of it too.
 """
@@ -16,35 +14,24 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
-from mode.utils.futures import notify
 
-from livecomments.log.kafka_decoding import end_batches_at_undecodable
 from livecomments.runtime.metrics import Gauge
 from schemas.errors import StartRefused
-from schemas.events import Record
+from streams.faust_polls import PollConsumer, WholePolls
 from streams.job import Job
 
 _TAKE_MAX: Final = 2_000
 """Records of one poll, and so of one take. More join more rows of a video to one write, and are more to judge in one
 go, some 20 ms, and to do again after a crash. There are three polls at a time: one is stored, one queues, one waits to
 queue; of the largest records our writers make, 16 KiB, these are 96 MiB."""
-_TAKE_WORTHWHILE: Final = 200
-_GATHER_S: Final = 0.05
-"""After a poll that brought less, the next one waits for more to come. Nobody waits for the store: what is not in it is
-read from the log."""
 _FETCH_BYTES: Final = 512 * 1_024
 """Of a partition at once: with 64 partitions 32 MiB fetched ahead."""
-_FETCH_WAIT_MS: Final = 100
-"""How long a broker may hold a fetch that finds nothing. aiokafka has one fetch a broker under way: while it waits for
-the quiet partitions, nothing comes of the busy one. Faust's own 1.5 s held a hot video to a record a millisecond."""
 _SESSION_TIMEOUT_S: Final = 10.0
 """After a worker was killed its partitions go on elsewhere this much later. Faust's own default is a minute."""
 _STOP_TIMEOUT_S: Final = 8.0
@@ -137,87 +124,6 @@ class FaustRunner:
                 die(EXIT_TRY_AGAIN, "The consumer group delivers nothing, though the log goes on.")
 
 
-class Poll(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
-    """All that was fetched at once, as one message. To Faust it stands where its first partition's part ends."""
-
-    __slots__ = ("lasts", "records")
-
-    def __init__(self, fetched: Mapping[TP, Sequence[Any]], generation: int) -> None:
-        self.records = [record_of(found) for of_partition in fetched.values() for found in of_partition]
-        self.lasts = {TP(*tp): of_partition[-1].offset for tp, of_partition in fetched.items()}
-        tp, last = next(iter(self.lasts.items()))
-        super().__init__(*tp, last, 0.0, 0, None, None, None, None, tp=tp, generation_id=generation)
-
-
-class WholePolls:
-    """The order of what was fetched: all of it at once."""
-
-    def iterate(self, fetched: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Mapping[TP, Sequence[Any]]]]:
-        """What was fetched, by the first of its partitions."""
-        found = {tp: records for tp, records in fetched.items() if records}
-        if found:
-            yield next(iter(found)), found
-
-
-class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
-    """Faust's thread for the consumer, with a wait of ours, which is no setting of Faust's."""
-
-    async def on_start(self) -> None:
-        """Start the consumer; a batch that aiokafka cannot decode must not end all it consumes."""
-        await super().on_start()
-        end_batches_at_undecodable(self._consumer)
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
-        return consumer
-
-
-class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
-    """Faust's consumer, for messages that are whole polls. There is one agent, which acks them in their order."""
-
-    _pause_s = 0.0
-
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Poll]]:
-        """One poll, after a pause if the last one was hardly worth a take."""
-        await self.sleep(self._pause_s)
-        async for found in super().getmany(timeout):
-            yield found
-
-    def _new_consumer_thread(self) -> ImpatientThread:
-        return ImpatientThread(self, loop=self.loop, beacon=self.beacon)
-
-    def _to_message(self, tp: TP, fetched: Mapping[TP, Sequence[Any]]) -> Poll:
-        poll = Poll(fetched, self.app.consumer_generation_id)
-        self._pause_s = 0.0 if len(poll.records) >= _TAKE_WORTHWHILE else _GATHER_S
-        return poll
-
-    def ack(self, message: Poll) -> bool:
-        """Note that all of a poll is stored."""
-        if message.acked:
-            return False
-        message.acked = True
-        self._unacked_messages.discard(message)
-        for tp, last in message.lasts.items():
-            self._acked[tp] = [last]
-        notify(self._waiting_for_ack)
-        return True
-
-    def _new_offset(self, tp: TP) -> int | None:
-        """Behind the last that was acked: a persister leaves no gap before what it has stored, and asks no group."""
-        acked = self._acked.pop(tp, None)
-        return acked[0] + 1 if acked else None
-
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Between the offsets of two polls there is no gap."""
-
-    def on_buffer_full(self, tp: TP) -> None:
-        """A poll waits until the one before it is taken; no partition is to blame."""
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """`Progress` sees what is not delivered."""
-
-
 def make_faust_app(addresses: str, group: str, data_dir: Path) -> faust.App:
     """A Faust app without agents, which will run in the running event loop. Every setting is there for a reason."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -249,12 +155,6 @@ def make_faust_app(addresses: str, group: str, data_dir: Path) -> faust.App:
 def raw_topic(app: faust.App, topic: str) -> Any:
     """The topic, of which nothing is decoded: what Faust cannot decode would end its consumption in silence."""
     return app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
-
-def record_of(found: Any) -> Record:
-    """What aiokafka fetched as a record. Of a header that stands twice the last counts, as in `KafkaLog`."""
-    headers = {name: value for name, value in found.headers if value is not None}
-    return Record(found.partition, found.offset, found.key, found.value, headers, found.timestamp)
 
 
 def die(code: int, sentence: str) -> NoReturn:
