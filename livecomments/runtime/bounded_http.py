@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with the bounds it lacks: how large a head is, and how slowly a request may come.
 
 The door reads only a connection's first head; this holds every later one of a kept-alive connection to the same.
-Touches of uvicorn: the parser's callbacks, `send_400_response`, and that a callback that raises makes the parser refuse
-the request (held by tests/runtime/test_door.py).
+Touches of uvicorn: the parser's callbacks, `send_400_response`, how a response under way learns that its connection is
+gone, and that a callback that raises makes the parser refuse the request (held by tests/runtime/test_door.py).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from livecomments.runtime.problems import problem
 from schemas.limits import BODY_TIMEOUT_S
@@ -51,6 +51,8 @@ class BoundedHttp(HttpToolsProtocol):
     _begun = 0
     """Heads begun in one piece of data."""
     _is_too_large = False
+    _under_way: RequestResponseCycle | None = None
+    """Whose answer is being written; requests behind it wait."""
 
     def data_received(self, data: bytes) -> None:
         began_with, self._begun = self._part, 0
@@ -84,13 +86,20 @@ class BoundedHttp(HttpToolsProtocol):
             raise HeadTooLarge
         self._part = _Part.BODY
         super().on_headers_complete()
+        if self._under_way is None:
+            self._under_way = self.cycle
 
     def on_message_complete(self) -> None:
         self._part = _Part.NONE
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        self._under_way = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._time(_Part.NONE)
+        self._tell_under_way()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -100,7 +109,16 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(too_large() if self._is_too_large else invalid_request())
+        else:
+            self._tell_under_way()  # a write to what is closed would raise
         self.transport.close()
+
+    def _tell_under_way(self) -> None:
+        """Tell the response under way that its connection is gone. uvicorn tells the newest request's, which may only
+        wait behind it: whoever sent a second request behind a stream would have stayed for ever."""
+        if self._under_way is not None:
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
 
     def _time(self, part: _Part) -> None:
         if self._deadline is not None:
