@@ -14,13 +14,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import faust
 from faust.types import TP
 
+from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.runtime.metrics import Gauge
 from schemas.errors import StartRefused
 from streams.faust_polls import PollConsumer, WholePolls
@@ -56,14 +57,14 @@ class FaustRunner:
     """Drives `job` with the records of `topic` in the consumer group `group`. Made inside a running event loop.
 
     Args:
-        addresses: Kafka bootstrap servers, comma-separated.
+        connection: where Kafka is, and how it is spoken to.
         data_dir: Faust wants a directory; nothing is kept there.
     """
 
-    def __init__(self, addresses: str, group: str, topic: str, job: Job, data_dir: Path) -> None:
+    def __init__(self, connection: KafkaConnection, group: str, topic: str, job: Job, data_dir: Path) -> None:
         self._job = job
         self._topic = topic
-        self._app = make_faust_app(addresses, group, data_dir)
+        self._app = make_faust_app(connection, group, data_dir)
         self._app.agent(raw_topic(self._app, topic), name="persist")(self._persist)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         self._app.on_partitions_revoked.connect(self._on_revoked)
@@ -124,12 +125,13 @@ class FaustRunner:
                 die(EXIT_TRY_AGAIN, "The consumer group delivers nothing, though the log goes on.")
 
 
-def make_faust_app(addresses: str, group: str, data_dir: Path) -> faust.App:
+def make_faust_app(connection: KafkaConnection, group: str, data_dir: Path) -> faust.App:
     """A Faust app without agents, which will run in the running event loop. Every setting is there for a reason."""
     data_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         group,
-        broker=[f"kafka://{address.strip()}" for address in addresses.split(",")],
+        broker=[f"kafka://{address.strip()}" for address in connection.addresses.split(",")],
+        broker_credentials=_credentials(connection.security),
         loop=asyncio.get_running_loop(),
         datadir=str(data_dir),
         web_enabled=False,
@@ -150,6 +152,17 @@ def make_faust_app(addresses: str, group: str, data_dir: Path) -> faust.App:
     )
     app.transport.Consumer = PollConsumer
     return app
+
+
+def _credentials(security: Mapping[str, Any]) -> faust.auth.Credentials | None:
+    """What Faust calls the security of a connection."""
+    tls = security.get("ssl_context")
+    if "sasl_mechanism" in security:
+        user, password = security["sasl_plain_username"], security["sasl_plain_password"]
+        return faust.SASLCredentials(
+            username=user, password=password, mechanism=security["sasl_mechanism"], ssl_context=tls
+        )
+    return faust.SSLCredentials(tls) if tls is not None else None
 
 
 def raw_topic(app: faust.App, topic: str) -> Any:

@@ -119,6 +119,7 @@ def topics(
 @app.command()
 def migrate() -> None:
     """Bring the store's schema up to date. Safe to run twice, and from two places at once."""
+    from livecomments.cli.distributed import cql_access
     from livecomments.store.migrations import migrate as bring_up_to_date
 
     settings = _distributed()
@@ -127,6 +128,7 @@ def migrate() -> None:
         keyspace=settings.cql_keyspace,
         datacenter=settings.cql_datacenter,
         replication_factor=settings.replicas,
+        access=cql_access(settings),
     )
     _say(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
 

@@ -29,15 +29,17 @@ from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
 from livecomments.log.kafka import KafkaLog
-from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.kafka_connection import KafkaConnection, security_of
 from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
 from livecomments.log.topics import comments_topic, compare, create_missing, load_topics
 from livecomments.runtime.door import Claim, claim_nothing
 from livecomments.runtime.health import health_routes
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
 from livecomments.runtime.settings import Settings
+from livecomments.runtime.tls import client_context
 from livecomments.store.away import AwayStore
 from livecomments.store.cql import CqlStore
+from livecomments.store.cql_session import CqlAccess
 from livecomments.store.interface import CommentStore, Lifetime
 from streams.dead_letters import DeadLetters
 from streams.faust_runner import FaustRunner
@@ -49,6 +51,26 @@ _STORE_WAIT_S: Final = 3.0
 OpenStore = AbstractAsyncContextManager[CommentStore]
 
 
+def kafka_connection(settings: Settings) -> KafkaConnection:
+    """The configured Kafka. Raises StartRefused: its CA certificates cannot be read."""
+    security = security_of(
+        settings.kafka_security,
+        mechanism=settings.kafka_mechanism,
+        user=settings.kafka_user,
+        password=settings.kafka_password,
+        ca_file=settings.kafka_ca,
+    )
+    return KafkaConnection(settings.kafka, security)
+
+
+def cql_access(settings: Settings) -> CqlAccess:
+    """How the configured store is spoken to. Raises StartRefused: its CA certificates cannot be read."""
+    tls = None
+    if settings.cql_tls:
+        tls = client_context("LIVECOMMENTS_CQL_CA", settings.cql_ca, check_hostname=settings.cql_check_hostname)
+    return CqlAccess(settings.cql_user, settings.cql_password, tls)
+
+
 def kafka_log(settings: Settings, topic: str) -> KafkaLog:
     """A topic of the configured Kafka."""
     return KafkaLog(
@@ -57,6 +79,7 @@ def kafka_log(settings: Settings, topic: str) -> KafkaLog:
         settings.epoch,
         append_timeout_s=settings.append_timeout_s,
         in_sync_replicas_min=settings.replicas // 2 + 1,
+        security=kafka_connection(settings).security,
     )
 
 
@@ -67,6 +90,7 @@ def cql_store(settings: Settings) -> CqlStore:
         keyspace=settings.cql_keyspace,
         datacenter=settings.cql_datacenter,
         lifetime=Lifetime(settings.store_ttl_s),
+        access=cql_access(settings),
     )
 
 
@@ -139,7 +163,7 @@ async def run_stream(
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-        runner = FaustRunner(settings.kafka, settings.group, topic, job, settings.data_dir / "faust")
+        runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
         internal = _internal_server(
             lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
         )
@@ -148,7 +172,7 @@ async def run_stream(
 
 async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], list[str]]:
     """`(created, differences)` of the topics. Raises LogUnavailable."""
-    connection = KafkaConnection(settings.kafka, {})
+    connection = kafka_connection(settings)
     topics = [topic.with_replicas(settings.replicas) for topic in load_topics(settings.epoch)]
     created = await create_missing(connection, topics) if create else []
     return created, await compare(connection, topics)

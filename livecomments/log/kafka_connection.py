@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from livecomments.runtime.tls import client_context
+
 REQUEST_TIMEOUT_S: Final = 5.0
 """Until a request without an answer is given up; the default of 40 s is longer than any of our callers waits."""
 _METADATA_AGE_S: Final = 20.0
@@ -29,6 +31,20 @@ class KafkaConnection:
             "metadata_max_age_ms": int(_METADATA_AGE_S * 1_000),
             **self.security,
         }
+
+
+def security_of(protocol: str, *, mechanism: str, user: str, password: str, ca_file: str) -> dict[str, Any]:
+    """`KafkaConnection.security` for a listener of this `protocol`; what it does not use is left out.
+
+    Raises:
+        StartRefused: the file with CA certificates cannot be read.
+    """
+    security: dict[str, Any] = {"security_protocol": protocol}
+    if protocol.endswith("SSL"):
+        security["ssl_context"] = client_context("LIVECOMMENTS_KAFKA_CA", ca_file)
+    if protocol.startswith("SASL_"):
+        security |= {"sasl_mechanism": mechanism, "sasl_plain_username": user, "sasl_plain_password": password}
+    return security
 
 
 async def stop(owner: Any, client: Any) -> None:

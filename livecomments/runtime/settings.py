@@ -1,16 +1,18 @@
 """The configuration of a process: one frozen dataclass, read from the environment once.
 
-Every field is `LIVECOMMENTS_` and its name in capitals. All problems are reported at once; an unknown name under our
-prefix is one of them, since a misspelt bound is a bound that does not hold.
+Every field is `LIVECOMMENTS_` and its name in capitals; a secret may be in a file instead, named by the same and
+`_FILE`. All problems are reported at once; an unknown name under our prefix is one of them, since a misspelt bound is a
+bound that does not hold.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from livecomments.runtime.values import parsed, secret_in
 from schemas.errors import StartRefused
 from schemas.positions import EPOCH_MAX
 
@@ -37,9 +39,21 @@ class Settings:
     # A Path is immutable, so sharing the default is safe.
     data_dir: Path = _setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
     kafka: str = _setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
+    kafka_security: str = _setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_SSL or SASL_PLAINTEXT, as the brokers' listener.")
+    kafka_ca: str = _setting("", "File with the CA certificates (PEM) of the brokers. Empty: the system's.")
+    kafka_mechanism: str = _setting("SCRAM-SHA-512", "With SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_user: str = _setting("", "With SASL: who we are.")
+    kafka_password: str = _setting("", "With SASL: the password.", secret=True)
     cql: str = _setting("", "CQL contact points (host:port, comma-separated). Empty: the embedded store.")
     cql_keyspace: str = _setting("livecomments", "Keyspace of the store.")
     cql_datacenter: str = _setting("datacenter1", "Local datacenter of the CQL driver's load balancing.")
+    cql_user: str = _setting("", "Who we are to the store. Empty: it asks nobody.")
+    cql_password: str = _setting("", "The password of that user.", secret=True)
+    cql_tls: bool = _setting(False, "Whether the store is spoken to over TLS.")
+    cql_ca: str = _setting("", "File with the CA certificates (PEM) of the store. Empty: the system's.")
+    cql_check_hostname: bool = _setting(
+        True, "Nodes' certificates must name their address; nodes are met by IP address."
+    )
     store_ttl_s: int = _setting(0, "Life of a stored comment from its append on, seconds; 0: for ever.")
     replicas: int = _setting(3, "Replicas of topics and keyspace: a 201 is on a majority of them.")
     epoch: int = _setting(1, "Generation of the comments topic: its name is comments-<epoch>.")
@@ -92,14 +106,22 @@ class Settings:
         values: dict[str, Any] = {}
         problems = []
         for key in sorted(name for name in environ if name.startswith(PREFIX)):
-            if key not in fields:
+            name = key if key in fields else key.removesuffix(_FILE)
+            field = fields.get(name)
+            if field is None or (name != key and not field.metadata["secret"]):
                 problems.append(f"{key} is no setting.")  # without its value, which may be a misspelt secret
-                continue
-            field = fields[key]
-            try:
-                values[field.name] = _parse(field.type, environ[key])
-            except ValueError as error:
-                problems.append(f"{_named(field, environ[key])} {error}.")
+            elif name == key:
+                try:
+                    values[field.name] = parsed(field.type, environ[key])
+                except ValueError as error:
+                    problems.append(f"{_named(field, environ[key])} {error}.")
+            elif name in environ:
+                problems.append(f"{name} and {key} must not both be set.")
+            else:
+                try:
+                    values[field.name] = secret_in(environ[key])
+                except ValueError as error:
+                    problems.append(f"{key}={environ[key]!r} {error}.")
         values.update({name: value for name, value in overrides.items() if value is not None})
         settings = cls(**values)
         problems += settings.problems()
@@ -149,6 +171,7 @@ class Settings:
                 "must be less than two heartbeats, or a frozen video looks alive",
             ),
             ("kafka", bool(self.kafka) == bool(self.cql), "and LIVECOMMENTS_CQL must be set together, or neither"),
+            *self._access_rules(),
         ]
         weak = f"must have at least {JWT_SECRET_BYTES_MIN} bytes"
         rules += [(name, _is_strong(getattr(self, name)), weak) for name in ("jwt_secret", "session_secret")]
@@ -156,6 +179,30 @@ class Settings:
         rules += [(name, getattr(self, name) >= 0, "must not be negative") for name in _NOT_NEGATIVE]
         fields = {field.name: field for field in dataclasses.fields(self)}
         return [f"{_named(fields[name], getattr(self, name))} {rule}." for name, holds, rule in rules if not holds]
+
+    def _access_rules(self) -> list[tuple[str, bool, str]]:
+        has_sasl = self.kafka_security.startswith("SASL_")
+        named = bool(self.kafka_user), bool(self.kafka_password)
+        return [
+            ("kafka_security", self.kafka_security in _SECURITY, f"must be one of {', '.join(_SECURITY)}"),
+            ("kafka_mechanism", self.kafka_mechanism in _MECHANISMS, f"must be one of {', '.join(_MECHANISMS)}"),
+            (
+                "kafka_user",
+                named == (has_sasl, has_sasl),
+                "and LIVECOMMENTS_KAFKA_PASSWORD must be set with LIVECOMMENTS_KAFKA_SECURITY=SASL_…, and only then",
+            ),
+            (
+                "kafka_ca",
+                not self.kafka_ca or self.kafka_security.endswith("SSL"),
+                "must not be set without TLS: LIVECOMMENTS_KAFKA_SECURITY=SSL or SASL_SSL",
+            ),
+            ("cql_ca", not self.cql_ca or self.cql_tls, "must not be set without LIVECOMMENTS_CQL_TLS"),
+            (
+                "cql_user",
+                bool(self.cql_user) == bool(self.cql_password),
+                "and LIVECOMMENTS_CQL_PASSWORD must be set together, or neither",
+            ),
+        ]
 
     def shown(self) -> dict[str, object]:
         """All values, secrets masked, for the line that is printed at start."""
@@ -186,6 +233,10 @@ def share_of(follow: str, partition_count: int) -> frozenset[int]:
     return partitions
 
 
+_FILE: Final = "_FILE"
+"""Behind the name of a secret: the name of a file that holds it."""
+_SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _FOLLOW: Final = re.compile(r"all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
 _POSITIVE: Final = (
     "append_timeout_s",
@@ -205,9 +256,6 @@ _POSITIVE: Final = (
 )
 _NOT_NEGATIVE: Final = ("drain_s", "duplicate_text_s", "persist_delay_s", "user_comments_max")
 _JWKS_URL: Final = re.compile(r"https://[^\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/\S*)?")
-_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
-_TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 def _named(field: dataclasses.Field[Any], value: object) -> str:
@@ -221,26 +269,3 @@ def _are_origins(text: str) -> bool:
 
 def _is_strong(secret: str) -> bool:
     return not secret or len(secret.encode(errors="surrogateescape")) >= JWT_SECRET_BYTES_MIN
-
-
-def _whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text):
-        raise ValueError("must be a whole number")
-    return int(text)
-
-
-def _decimal(text: str) -> float:
-    if not _DECIMAL.fullmatch(text):  # float() would also take nan and inf, which no bound is
-        raise ValueError("must be a number")
-    return float(text)
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in _TRUTH:
-        raise ValueError("must be true or false")
-    return _TRUTH[text.lower()]
-
-
-def _parse(kind: Any, text: str) -> Any:
-    parsers: dict[Any, Callable[[str], Any]] = {int: _whole, float: _decimal, bool: _flag, Path: Path, str: str}
-    return parsers[kind](text)

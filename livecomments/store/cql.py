@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from livecomments.store.cql_session import REQUEST_TIMEOUT_S, UNSET, Bound, CqlSession, checked_keyspace, open_session
+from livecomments.store.cql_session import (
+    OPEN,
+    REQUEST_TIMEOUT_S,
+    UNSET,
+    Bound,
+    CqlAccess,
+    CqlSession,
+    checked_keyspace,
+    open_session,
+)
 from livecomments.store.interface import BUCKET_BITS, Lifetime, Row, StoredSlice
 from livecomments.store.migrations import refuse_other_schema
 from livecomments.store.waves import read_in_waves
@@ -88,6 +97,7 @@ class CqlStore:
         bucket_bits: as given to `migrate`.
         request_timeout_s: after which a request counts as lost; its outcome is then unknown, and repeating it is safe.
         lifetime: how long rows are kept; the index of buckets is kept for ever.
+        access: how the cluster is spoken to.
     """
 
     def __init__(
@@ -99,12 +109,14 @@ class CqlStore:
         bucket_bits: int = BUCKET_BITS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         lifetime: Lifetime | None = None,
+        access: CqlAccess = OPEN,
     ) -> None:
         self._contact_points = contact_points
         self._keyspace = checked_keyspace(keyspace)
         self._datacenter = datacenter
         self._bits = bucket_bits
         self._request_timeout_s = request_timeout_s
+        self._access = access
         self._lifetime = lifetime or Lifetime()
         self._session: CqlSession | None = None
         self._reading = asyncio.Semaphore(CONCURRENT_MAX)
@@ -118,7 +130,9 @@ class CqlStore:
             StartRefused: the schema is missing, older, or laid out with other bucket bits.
             StoreUnavailable: no contact point answered.
         """
-        session = await open_session(self._contact_points, self._datacenter, request_timeout_s=self._request_timeout_s)
+        session = await open_session(
+            self._contact_points, self._datacenter, request_timeout_s=self._request_timeout_s, access=self._access
+        )
         try:
             await refuse_other_schema(session, self._keyspace, self._bits)
             self._statements = _Statements(

@@ -7,12 +7,15 @@ the driver raises is our bug.
 
 import asyncio
 import re
+import ssl
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from cassandra import ConsistencyLevel, DependencyException, OperationTimedOut, RequestExecutionException, protocol
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import (
@@ -61,6 +64,20 @@ _AWAY: Final = (
 """`cassandra.protocol` has exceptions of its own: an overloaded node's answer, unlike its timeouts, is one of those."""
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:\s]+)(?::(\d{1,5}))?")
+
+
+class CqlAccess(NamedTuple):
+    """How a cluster is spoken to: without a `user` to one that asks nobody, without `tls` in clear text."""
+
+    user: str = ""
+    password: str = ""
+    tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return "CqlAccess(…)"  # the password is in no log
+
+
+OPEN: Final = CqlAccess()
 
 
 class Bound(NamedTuple):
@@ -156,17 +173,27 @@ class CqlSession:
                 answer.set_exception(error)
 
 
-async def open_session(contact_points: str, datacenter: str, *, request_timeout_s: float) -> CqlSession:
+async def open_session(
+    contact_points: str, datacenter: str, *, request_timeout_s: float, access: CqlAccess = OPEN
+) -> CqlSession:
     """Connect, in a thread. For the rest see `connect`.
 
     Raises:
         StoreUnavailable, StartRefused
     """
     loop = asyncio.get_running_loop()
-    return CqlSession(await loop.run_in_executor(None, connect, contact_points, datacenter, request_timeout_s))
+    connecting = partial(connect, contact_points, datacenter, request_timeout_s, access=access)
+    return CqlSession(await loop.run_in_executor(None, connecting))
 
 
-def connect(contact_points: str, datacenter: str, request_timeout_s: float, *, to_migrate: bool = False) -> Session:
+def connect(
+    contact_points: str,
+    datacenter: str,
+    request_timeout_s: float,
+    *,
+    to_migrate: bool = False,
+    access: CqlAccess = OPEN,
+) -> Session:
     """Connect, blocking. The session's `cluster.shutdown()` closes it.
 
     Args:
@@ -175,6 +202,7 @@ def connect(contact_points: str, datacenter: str, request_timeout_s: float, *, t
         request_timeout_s: of each request.
         to_migrate: wait for all nodes, and not only for the first that answers; rows are named tuples, without which
             the driver's `wait_for_schema_agreement` never sees agreement (3.29).
+        access: how it is spoken to.
 
     Raises:
         StoreUnavailable: no contact point answered.
@@ -192,6 +220,8 @@ def connect(contact_points: str, datacenter: str, request_timeout_s: float, *, t
     cluster = Cluster(
         contact_points=hosts,
         port=port,
+        auth_provider=PlainTextAuthProvider(access.user, access.password) if access.user else None,
+        ssl_context=access.tls,
         connection_class=libev_connection(),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=_PROTOCOL_VERSION,

@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
-from livecomments.store.cql_session import CqlSession, checked_keyspace, connect, translated
+from livecomments.store.cql_session import OPEN, CqlAccess, CqlSession, checked_keyspace, connect, translated
 from livecomments.store.interface import BUCKET_BITS, StoreUnavailable
 from schemas.errors import StartRefused
 
@@ -33,6 +33,7 @@ def migrate(
     datacenter: str,
     replication_factor: int,
     bucket_bits: int = BUCKET_BITS,
+    access: CqlAccess = OPEN,
 ) -> list[str]:
     """Bring the schema up to date, blocking; returns the names of the migrations that this call applied.
 
@@ -45,7 +46,7 @@ def migrate(
     checked_keyspace(keyspace)
     if replication_factor < 1:
         raise StartRefused("The replication factor must be at least 1.")
-    session = connect(contact_points, datacenter, _SCHEMA_TIMEOUT_S, to_migrate=True)
+    session = connect(contact_points, datacenter, _SCHEMA_TIMEOUT_S, to_migrate=True, access=access)
     try:
         with translated():
             _change(session, _GROUND, keyspace, replication_factor)

@@ -17,6 +17,7 @@ from faust.agents import current_agent
 
 from livecomments.cli.distributed import cql_store, kafka_log, run_stream
 from livecomments.cli.parts import DEAD_LETTER_TOPIC
+from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.topics import comments_topic
 from livecomments.runtime import logs
 from livecomments.runtime.settings import Settings
@@ -101,7 +102,7 @@ async def run_stock_body(settings: Settings, store: FaultyStore) -> None:
     topic = comments_topic(settings.epoch)
     async with kafka_log(settings, topic) as log, kafka_log(settings, DEAD_LETTER_TOPIC) as letters, store:
         job = Job(log, store, DeadLetters(letters, topic))
-        app = make_faust_app(settings.kafka, settings.group, settings.data_dir / "faust")
+        app = make_faust_app(KafkaConnection(settings.kafka), settings.group, settings.data_dir / "faust")
 
         async def persist(stream: Any) -> None:
             async for events in stream.take_events(100, within=0.05):

@@ -1,6 +1,7 @@
 """The configuration: read once, all problems at once, secrets never shown."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_secrets_are_masked_wherever_settings_are_shown() -> None:
 
 
 def test_every_secret_is_marked_as_one() -> None:
-    named = {field.name for field in dataclasses.fields(Settings) if "secret" in field.name}
+    named = {field.name for field in dataclasses.fields(Settings) if re.search("secret|password", field.name)}
     assert {field.name for field in dataclasses.fields(Settings) if field.metadata["secret"]} == named
 
 
@@ -228,3 +229,53 @@ def test_the_shares_of_n_edges_cover_every_partition_once(edges: int, count: int
 def test_a_share_that_does_not_exist_is_refused(follow: str) -> None:
     with pytest.raises(StartRefused, match=f"LIVECOMMENTS_FOLLOW={follow}: "):
         share_of(follow, 8)
+
+
+SASL = {
+    "KAFKA": "k:9093",
+    "CQL": "c:9042",
+    "KAFKA_SECURITY": "SASL_SSL",
+    "KAFKA_USER": "u",
+    "KAFKA_PASSWORD": "hunter2",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"KAFKA_SECURITY": "TLS"}, "KAFKA_SECURITY='TLS'"),
+        ({"KAFKA_MECHANISM": "GSSAPI"}, "KAFKA_MECHANISM='GSSAPI'"),
+        ({"KAFKA_USER": ""}, "KAFKA_USER=''"),
+        ({"KAFKA_PASSWORD": ""}, "KAFKA_USER='u'"),
+        ({"KAFKA_SECURITY": "SSL"}, "KAFKA_USER='u'"),
+        ({"KAFKA_SECURITY": "SASL_PLAINTEXT", "KAFKA_CA": "ca.pem"}, "KAFKA_CA='ca.pem'"),
+        ({"CQL_CA": "ca.pem"}, "CQL_CA='ca.pem'"),
+        ({"CQL_USER": "u"}, "CQL_USER='u'"),
+        ({"CQL_PASSWORD": "hunter2"}, "CQL_USER=''"),
+    ],
+)
+def test_access_to_the_servers_that_does_not_fit_together_is_refused(changed: dict[str, str], named: str) -> None:
+    problems = problems_of({PREFIX + name: value for name, value in (SASL | changed).items()})
+    assert problems[0].startswith(PREFIX + named)
+    assert "hunter2" not in str(problems)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2\n")
+    environ = {PREFIX + name: value for name, value in SASL.items()}
+    del environ[PREFIX + "KAFKA_PASSWORD"]
+    environ[PREFIX + "KAFKA_PASSWORD_FILE"] = str(tmp_path / "password")
+    settings = Settings.load(environ)
+    assert settings.kafka_password == "hunter2"
+    assert "hunter2" not in f"{settings} {settings.shown()}"
+    for content in (b"", b"\n", b"\xff", b"x" * 5_000):
+        (tmp_path / "password").write_bytes(content)
+        assert problems_of(environ)[0].startswith("LIVECOMMENTS_KAFKA_PASSWORD_FILE=")
+    (tmp_path / "password").unlink()
+    assert "cannot be read: No such file" in problems_of(environ)[0]
+
+
+def test_a_secret_has_one_place_and_what_is_none_has_no_file(tmp_path: Path) -> None:
+    both = {PREFIX + "JWT_SECRET": STRONG, PREFIX + "JWT_SECRET_FILE": "x"}
+    assert "LIVECOMMENTS_JWT_SECRET and LIVECOMMENTS_JWT_SECRET_FILE must not both be set." in problems_of(both)
+    assert problems_of({PREFIX + "PORT_FILE": "x"}) == ["LIVECOMMENTS_PORT_FILE is no setting."]

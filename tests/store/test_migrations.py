@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,9 @@ from tests.store.examples import DATACENTER, END, START, comment, run_cql
 RUN_S = 60.0
 
 
-def migrated(address: str, keyspace: str, **others: int) -> list[str]:
-    return migrate(address, keyspace=keyspace, datacenter=DATACENTER, **{"replication_factor": 1} | others)
+def migrated(address: str, keyspace: str, **others: Any) -> list[str]:
+    wanted: dict[str, Any] = {"replication_factor": 1} | others
+    return migrate(address, keyspace=keyspace, datacenter=DATACENTER, **wanted)
 
 
 def opened(address: str, keyspace: str) -> CqlStore:

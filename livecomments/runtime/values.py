@@ -1,0 +1,49 @@
+"""A setting's value, out of the text that the environment or a file holds."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+_SECRET_BYTES_MAX: Final = 4_096
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+
+
+def secret_in(file_name: str) -> str:
+    """What the file of a secret holds, without the end of its line. Raises ValueError: what is wrong with it."""
+    try:
+        with Path(file_name).open("rb") as file:
+            text = file.read(_SECRET_BYTES_MAX + 1).decode().rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ValueError("must hold UTF-8") from None
+    if not 0 < len(text.encode()) <= _SECRET_BYTES_MAX:
+        raise ValueError(f"must hold 1 to {_SECRET_BYTES_MAX} bytes")
+    return text
+
+
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _decimal(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):  # float() would also take nan and inf, which no bound is
+        raise ValueError("must be a number")
+    return float(text)
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in _TRUTH:
+        raise ValueError("must be true or false")
+    return _TRUTH[text.lower()]
+
+
+def parsed(kind: Any, text: str) -> Any:
+    """The text as a value of this type. Raises ValueError: what it must be."""
+    parsers: dict[Any, Callable[[str], Any]] = {int: _whole, float: _decimal, bool: _flag, Path: Path, str: str}
+    return parsers[kind](text)
