@@ -26,9 +26,6 @@ from schemas.events import Record
 _POLL_WAIT_MS: Final = 500
 _POLL_RECORDS: Final = 2_000
 """About 10 ms of decoding before the caller's loop gets to breathe."""
-_BUSY_INTERVAL_S: Final = 0.002
-"""Rest after a small poll: a fetch of 64 partitions costs aiokafka about 0.6 ms of CPU, be it one record or ten. With
-1,000 records a second over all of them it costs 3 ms of latency and saves a fifth of a core (measured)."""
 _SMALL_RECORDS: Final = 100
 _LONG_POLL_MS: Final = 100
 """How long a seek may wait for the consumer's own long poll. Live records end a long poll at once."""
@@ -77,8 +74,9 @@ def _record(found: Any) -> Record:
 class KafkaReader:
     """See `LogReader`. Connects at its first poll, and again when its consumer broke."""
 
-    def __init__(self, connection: KafkaConnection, topic: str, partition_count: int) -> None:
+    def __init__(self, connection: KafkaConnection, topic: str, partition_count: int, rest_s: float) -> None:
         self._connection = connection
+        self._rest_s = rest_s
         self._partitions = [TopicPartition(topic, number) for number in range(partition_count)]
         self._next: dict[int, int] = {}
         self._assigned = asyncio.Event()
@@ -149,7 +147,7 @@ class KafkaReader:
                 self._next[topic_partition.partition] = taken[-1].offset + 1
                 records += taken
         if 0 < len(records) < _SMALL_RECORDS:
-            self._rest_until = asyncio.get_running_loop().time() + _BUSY_INTERVAL_S
+            self._rest_until = asyncio.get_running_loop().time() + self._rest_s
         return records
 
     def _out_of_range(self, error: Any) -> list[Record]:
