@@ -41,6 +41,7 @@ class Caught(NamedTuple):
 class Wire(NamedTuple):
     """Responses by (compressed, lane), and what they hold. `ahead`: to one who asked for what is not there yet."""
 
+    after: str
     caught: dict[tuple[str, str], Caught]
     ahead: Caught
     written: list[tuple[str, str, object]]
@@ -95,7 +96,7 @@ async def catch(folder: Path) -> Wire:
             deployment.server.should_exit = True
             assert [await curl.wait() for curl in curls] == [0] * len(curls)
     caught = [Caught((each / "head").read_text().lower(), (each / "body").read_bytes()) for each in folders]
-    return Wire(dict(zip(asked, caught, strict=False)), caught[-1], written)
+    return Wire(first, dict(zip(asked, caught, strict=False)), caught[-1], written)
 
 
 @contextlib.asynccontextmanager
@@ -154,6 +155,11 @@ def test_all_it_holds_are_fields_that_the_standard_names_in_whole_events(caught:
     text = caught.body.decode("utf-8", "strict")
     assert {line.partition(":")[0] for line in text.split("\n")} <= FIELDS
     assert "text/event-stream" in caught.head
+
+
+def test_it_begins_with_the_id_that_was_asked_for(caught: Caught, wire: Wire) -> None:
+    """See `consumers.frames.begin_frame`: WebKit would come back after what it never had."""
+    assert caught.body.startswith(b":\nevent: begin\nid: %b\nretry: " % wire.after.encode())
 
 
 def test_every_event_has_data_and_an_id_but_the_last_words(caught: Caught) -> None:
