@@ -79,11 +79,10 @@ _JSON_HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
-_SHARED_FOR_A_SECOND: Final = {
-    # A browser asks again each time, so that people see what they wrote; a cache before us may answer a crowd.
-    "Cache-Control": "public, max-age=0, s-maxage=1",
-    "X-Content-Type-Options": "nosniff",
-}
+_NEW_S: Final = 1
+_SETTLED_S: Final = 10
+"""For so long a cache before us may answer a crowd, with a page that grows or with one to which nothing is added any
+more; and for so long it may show what was deleted. A browser asks again each time: people see what they wrote."""
 
 _requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
 _seconds = Histogram(
@@ -102,7 +101,7 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
 
 def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
     """An endpoint for each call about comments."""
-    reads = SharedReads()
+    reads = SharedReads[tuple[bytes, bool]]()
 
     async def post_comment(request: Request) -> Response:
         video_id = _video_id(request)
@@ -124,9 +123,13 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         text = CURSOR.of(request.query_params)
         cursor = parse_cursor(text, partition) if text else None
         what = (video_id, cursor, limit, descending, history.home(video_id).judged_through)
-        body = await reads.read(what, lambda: _page(history, video_id, cursor, limit, descending))
+        body, is_settled = await reads.read(what, lambda: _page(history, video_id, cursor, limit, descending))
         etag = validator(body)
-        headers = {**_SHARED_FOR_A_SECOND, "ETag": etag}
+        headers = {
+            "Cache-Control": f"public, max-age=0, s-maxage={_SETTLED_S if is_settled else _NEW_S}",
+            "X-Content-Type-Options": "nosniff",
+            "ETag": etag,
+        }
         if is_unchanged(request.headers.get("if-none-match"), etag):
             return Response(status_code=304, headers=headers)
         return Response(body, 200, headers, "application/json")
@@ -240,17 +243,24 @@ def page_routes() -> list[Route]:
     ]
 
 
-async def _page(history: History, video_id: str, cursor: int | None, limit: int, descending: bool) -> bytes:
-    partition = history.home(video_id).number
+async def _page(
+    history: History, video_id: str, cursor: int | None, limit: int, descending: bool
+) -> tuple[bytes, bool]:
+    """A page, and whether nothing is added to it any more: all of it, and that more follows, is in the store."""
+    followed = history.home(video_id)
+    partition = followed.number
     if descending:
         page = await newest_first(history, video_id, cursor, limit)
+        is_settled = cursor is not None and cursor <= history.stored_through(followed)
     else:
         page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
+        is_settled = page.next_cursor is not None and page.next_cursor <= history.stored_through(followed)
     next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
     covered = _id(page.covered_through, partition)
     comments = b",".join(entry.rendered() for entry in page.comments)
     stream_url = b"/comments/%s/stream?after=%s" % (video_id.encode("ascii"), covered)
-    return b'{"comments":[%s],"nextCursor":%s,"streamUrl":"%s"}' % (comments, next_cursor, stream_url)
+    body = b'{"comments":[%s],"nextCursor":%s,"streamUrl":"%s"}' % (comments, next_cursor, stream_url)
+    return body, is_settled
 
 
 def _video_id(request: Request) -> str:

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from hashlib import blake2b
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class SharedReads:
+class SharedReads(Generic[T]):
     """Reads under way, by what they read. Bounded by the requests that wait for them."""
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, asyncio.Task[bytes]] = {}
+        self._under_way: dict[Hashable, asyncio.Task[T]] = {}
 
-    async def read(self, what: Hashable, read: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def read(self, what: Hashable, read: Callable[[], Awaitable[T]]) -> T:
         """What `read` gives, or what one already under way for the same `what` will give. Raises what it raises.
 
         `what` must name everything the answer depends on, so that nobody gets one from before their own question.
@@ -23,7 +26,7 @@ class SharedReads:
         return await asyncio.shield(task)  # one who leaves must not end it for the others
 
 
-async def _awaited(read: Callable[[], Awaitable[bytes]]) -> bytes:
+async def _awaited(read: Callable[[], Awaitable[T]]) -> T:
     return await read()
 
 

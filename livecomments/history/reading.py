@@ -1,5 +1,6 @@
 """`History`: reads of one video's comments that join store, log and tail."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
@@ -15,7 +16,7 @@ from schemas.events import COMMENT_CREATED
 from schemas.judge import judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
-from schemas.positions import first_position
+from schemas.positions import BEFORE_EVERYTHING, first_position
 
 _WATERMARK_AGE_MAX_S: Final = 0.25
 """A watermark is used this long: an older one is never wrong, it only leaves more to the log."""
@@ -66,6 +67,7 @@ class History:
         self._middles: dict[int, Middle] = {}
         self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
+        self._asked: dict[int, asyncio.Task[int]] = {}
 
     def home(self, video_id: str) -> FollowedPartition:
         """The partition of a video. Raises PartitionUnavailable while its window is being read."""
@@ -176,14 +178,30 @@ class History:
         if known is not None and now - known[0] <= _WATERMARK_AGE_MAX_S:
             return known[1]
         try:
-            watermark = await self.store.watermark(followed.epoch, followed.number)
+            return await asyncio.shield(self._asking(followed))  # a reader that leaves takes no answer from the others
         except StoreUnavailable:
             if known is None:
                 raise
             return known[1]
+
+    def _asking(self, followed: FollowedPartition) -> asyncio.Task[int]:
+        """The one question for the partition's watermark that is under way."""
+        asking = self._asked.get(followed.number)
+        if asking is None or asking.done():
+            asking = self._asked[followed.number] = asyncio.create_task(self._ask(followed))
+            asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # if nobody waits any more
+        return asking
+
+    async def _ask(self, followed: FollowedPartition) -> int:
+        now = self._clock()
+        watermark = await self.store.watermark(followed.epoch, followed.number)
         watermark = max(watermark, first_position(followed.epoch) - 1)  # an epoch begins when the one before is stored
         self._watermarks[followed.number] = now, watermark
         return watermark
+
+    def stored_through(self, followed: FollowedPartition) -> int:
+        """The watermark as it was last read, if ever: what lies up to it does not change any more, but for deletes."""
+        return self._watermarks.get(followed.number, (0.0, BEFORE_EVERYTHING))[1]
 
     def _middle(self, partition: int) -> Middle:
         if partition not in self._middles:

@@ -40,7 +40,7 @@ async def test_people_read_what_they_wrote_at_once_in_a_crowd_too(tmp_path: Path
 
 
 async def test_a_crowd_that_asks_the_same_costs_one_read_and_the_next_crowd_another() -> None:
-    reads, done, count = SharedReads(), asyncio.Event(), 0
+    reads, done, count = SharedReads[bytes](), asyncio.Event(), 0
 
     async def read() -> bytes:
         nonlocal count
@@ -61,7 +61,7 @@ async def test_a_crowd_that_asks_the_same_costs_one_read_and_the_next_crowd_anot
 
 
 async def test_a_read_that_fails_fails_for_all_who_wait_and_not_for_the_next() -> None:
-    reads = SharedReads()
+    reads = SharedReads[bytes]()
 
     async def fail() -> bytes:
         await asyncio.sleep(0)
@@ -73,6 +73,32 @@ async def test_a_read_that_fails_fails_for_all_who_wait_and_not_for_the_next() -
     results = await asyncio.gather(*(reads.read("same", fail) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [OSError] * 3
     assert await reads.read("same", work) == b"page"
+
+
+async def test_only_a_page_to_which_nothing_is_added_any_more_is_kept_longer(tmp_path: Path) -> None:
+    async with served(tmp_path, tail_records_max=2) as running:  # deep pages are read from the store
+        token = await running.token()
+        posted = [(await running.post("v", f"m{n}", token))[1]["commentId"] for n in range(10)]
+
+        async def kept_s(query: str) -> int:
+            async with running.client.get(f"/comments/v?pageSize=3&{query}") as answer:
+                return int(answer.headers["Cache-Control"].rpartition("=")[2])
+
+        deep = [f"cursor={posted[5]}", "sort=asc", f"sort=asc&cursor={posted[2]}"]
+        async with asyncio.timeout(20):
+            for query in deep:
+                while await kept_s(query) != 10:  # until it is stored
+                    pass
+        for query in ("", "sort=desc", f"sort=asc&cursor={posted[6]}", f"sort=asc&cursor={posted[8]}"):
+            assert await kept_s(query) == 1, query
+        async with running.client.get(f"/comments/v?pageSize=3&{deep[0]}") as answer:
+            known = {"If-None-Match": answer.headers["ETag"]}
+        authorization = {"Authorization": f"Bearer {token}"}
+        async with running.client.delete(f"/comments/v/{posted[4]}", headers=authorization) as answer:
+            assert answer.status == 204
+        async with running.client.get(f"/comments/v?pageSize=3&{deep[0]}", headers=known) as answer:
+            assert answer.status == 200
+            assert '"m4"' not in await answer.text()
 
 
 @pytest.mark.parametrize(
