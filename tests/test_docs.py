@@ -14,6 +14,7 @@ from tests.tidy import Tree
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {PREFIX + field.name.upper() for field in dataclasses.fields(Settings)}
+FILES = {PREFIX + field.name.upper() + "_FILE" for field in dataclasses.fields(Settings) if field.metadata["secret"]}
 COMMANDS = {
     name: [option for each in command.params if isinstance(each, TyperOption) for option in each.opts]
     for name, command in commands().items()
@@ -65,7 +66,7 @@ def test_pages_name_only_what_exists() -> None:
     checkout = Tree(ROOT)
     broken = [
         *links(checkout),
-        *settings_named(checkout, SETTINGS),
+        *settings_named(checkout, SETTINGS | FILES),
         *metrics_named(checkout, {metric.name for metric in declared_metrics(checkout)}),
         *commands_named(checkout, COMMANDS),
         *targets_named(checkout),

@@ -8,7 +8,18 @@ from typing import Any, Final
 from livecomments.runtime.settings import Settings
 
 GIVEN_OTHERWISE: Final = frozenset(
-    ("host", "port", "internal_port", "data_dir", "follow", "partitions", "jwt_secret", "session_secret")
+    (
+        "host",
+        "port",
+        "internal_port",
+        "data_dir",
+        "follow",
+        "partitions",
+        "jwt_secret",
+        "session_secret",
+        "kafka_password",
+        "cql_password",
+    )
 )
 """Settings that have values of their own in the chart, or no meaning there."""
 _TYPES: Final = {int: "integer", float: "number", bool: "boolean", str: "string"}

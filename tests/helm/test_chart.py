@@ -13,7 +13,7 @@ from gateway.app import gateway_routes
 from livecomments.runtime.health import health_routes
 from livecomments.runtime.settings import Settings, share_of
 from streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
-from tests.helm.chart import COMPONENTS, EXAMPLES, RELEASE, ROOT, Helm, Manifest, Rendered, example_values
+from tests.helm.chart import COMPONENTS, EXAMPLES, RELEASE, ROOT, ChartRefused, Helm, Manifest, Rendered, example_values
 
 PARTITIONS = tomllib.loads((ROOT / "livecomments/log/topics.toml").read_text())["topic"][0]["partitions"]
 JOBS = ("topics", "migrate")
@@ -121,7 +121,7 @@ def test_pods_are_restricted(helm: Helm, example: str) -> None:
         }
         assert pod["automountServiceAccountToken"] is False
         writable = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
-        assert writable == {"tmp", "data"}
+        assert writable == {"tmp", "data", "ca"}
         mounts = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in writable}
         assert mounts == {"/tmp", rendered.environment(component).get("LIVECOMMENTS_DATA_DIR", "/data")}
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
@@ -185,7 +185,8 @@ def test_the_jobs_run_before_all_else_and_need_nothing_of_it(helm: Helm) -> None
         assert pod["restartPolicy"] == "Never"
         container = rendered.container(name)
         assert "envFrom" not in container
-        assert all("valueFrom" not in variable for variable in container["env"])
+        referred = {one["valueFrom"]["secretKeyRef"]["name"] for one in container["env"] if "valueFrom" in one}
+        assert not referred & {one["metadata"]["name"] for one in rendered.manifests}
     assert weights == sorted(set(weights))
 
 
@@ -201,21 +202,38 @@ def test_jobs_can_be_left_out(helm: Helm) -> None:
     assert not helm.render(jobs={"topics": {"enabled": False}, "migrate": {"enabled": False}}).of("Job")
 
 
-def test_only_the_gateway_gets_secrets(helm: Helm) -> None:
+def test_only_the_gateway_gets_the_secrets_of_tokens_and_all_get_the_passwords(helm: Helm) -> None:
     rendered = helm.render("full")
     taken = {
         component: {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
         for component in ("gateway", "stream", *JOBS)
         if (container := rendered.container(component))
     }
-    assert taken.pop("gateway") == {
+    passwords = {
+        "LIVECOMMENTS_KAFKA_PASSWORD": {"name": "livecomments-kafka", "key": "kafka-password"},
+        "LIVECOMMENTS_CQL_PASSWORD": {"name": "livecomments-cql", "key": "password"},
+    }
+    assert taken.pop("gateway") == passwords | {
         "LIVECOMMENTS_SESSION_SECRET": {"name": "livecomments", "key": "session-secret"},
         "LIVECOMMENTS_JWT_SECRET": {"name": "livecomments-jwt", "key": "hs256"},
     }
-    assert not any(taken.values())
+    assert all(others == passwords for others in taken.values())
+    assert passwords.keys() <= rendered.environment("edge").keys()
     assert "SECRET" not in str(rendered.container("edge")["env"])
     assert not rendered.of("Secret")
     assert "LIVECOMMENTS_JWT_SECRET" not in helm.render().environment("gateway")
+
+
+def test_every_pod_has_the_ca_certificates_that_settings_name(helm: Helm) -> None:
+    for component, pod in (rendered := helm.render("full")).pods().items():
+        assert {"name": "ca", "configMap": {"name": "ca"}} in pod["volumes"]
+        assert {"name": "ca", "mountPath": "/ca", "readOnly": True} in rendered.container(component)["volumeMounts"]
+    assert "ca" not in {volume["name"] for pod in helm.render().pods().values() for volume in pod["volumes"]}
+
+
+def test_a_user_without_a_password_is_refused(helm: Helm) -> None:
+    with pytest.raises(ChartRefused, match=r"kafkaPassword\.existingSecret"):
+        helm.render(settings={"kafka_security": "SASL_SSL", "kafka_user": "u"})
 
 
 def test_a_secret_among_the_values_is_kept_in_one_of_ours(helm: Helm) -> None:
@@ -289,10 +307,10 @@ def test_streams_lead_to_the_edges_and_all_else_to_the_gateways(helm: Helm) -> N
 
 def test_a_file_of_the_user_s_can_be_mounted(helm: Helm) -> None:
     rendered = helm.render("full")
-    assert {volume["name"] for volume in rendered.pods()["gateway"]["volumes"]} == {"tmp", "data", "words"}
+    assert {volume["name"] for volume in rendered.pods()["gateway"]["volumes"]} == {"tmp", "data", "ca", "words"}
     mounts = {mount["name"]: mount["mountPath"] for mount in rendered.container("gateway")["volumeMounts"]}
-    assert mounts == {"tmp": "/tmp", "data": "/data", "words": "/words"}
-    assert {volume["name"] for volume in rendered.pods()["edge"]["volumes"]} == {"tmp", "data"}
+    assert mounts == {"tmp": "/tmp", "data": "/data", "ca": "/ca", "words": "/words"}
+    assert {volume["name"] for volume in rendered.pods()["edge"]["volumes"]} == {"tmp", "data", "ca"}
 
 
 def test_evictions_take_one_of_each_at_a_time(helm: Helm) -> None:

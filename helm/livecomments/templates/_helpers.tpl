@@ -93,6 +93,11 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- if not (or .Values.sessionSecret.existingSecret .Values.sessionSecret.value) }}
 {{- $problems = append $problems "sessionSecret.existingSecret: name a Secret with at least 32 random bytes; gateways must sign alike." }}
 {{- end }}
+{{- range $name := list "kafka" "cql" }}
+{{- if and (index $.Values.settings (printf "%s_user" $name)) (not (index $.Values (printf "%sPassword" $name)).existingSecret) }}
+{{- $problems = append $problems (printf "%sPassword.existingSecret: name a Secret with the password of settings.%s_user." $name $name) }}
+{{- end }}
+{{- end }}
 {{- $gateway := include "livecomments.merged" (dict "root" . "component" "gateway") | fromJson }}
 {{- if and (or .Values.jwtSecret.existingSecret .Values.jwtSecret.value $gateway.jwt_jwks_url) (not (and $gateway.jwt_issuer $gateway.jwt_audience)) }}
 {{- $problems = append $problems "settings.jwt_issuer and settings.jwt_audience: set both, as JWTs are accepted." }}

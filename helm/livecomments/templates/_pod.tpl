@@ -100,6 +100,10 @@ volumes:
     emptyDir: {sizeLimit: 64Mi}
   - name: data
     emptyDir: {sizeLimit: 64Mi}
+{{- with .root.Values.caConfigMap }}
+  - name: ca
+    configMap: {name: {{ . }}}
+{{- end }}
 {{- with .values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -117,6 +121,19 @@ securityContext:
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: data, mountPath: /data}
+{{- if .Values.caConfigMap }}
+  - {name: ca, mountPath: /ca, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* The passwords of Kafka and CQL, which every process needs. */}}
+{{- define "livecomments.passwords" -}}
+{{- range $name, $values := dict "KAFKA_PASSWORD" .Values.kafkaPassword "CQL_PASSWORD" .Values.cqlPassword }}
+{{- if $values.existingSecret }}
+- name: LIVECOMMENTS_{{ $name }}
+  {{- include "livecomments.secretRef" (dict "root" $ "values" $values) | nindent 2 }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The environment of a component beside the ConfigMap, over which it wins. */}}
@@ -130,6 +147,7 @@ volumeMounts:
 {{- range $name, $value := $values.settings }}
 - {name: LIVECOMMENTS_{{ upper $name }}, value: {{ include "livecomments.text" $value }}}
 {{- end }}
+{{- include "livecomments.passwords" $root }}
 {{- with .env }}
 {{ . }}
 {{- end }}
