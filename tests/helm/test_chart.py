@@ -121,7 +121,7 @@ def test_pods_are_restricted(helm: Helm, example: str) -> None:
         }
         assert pod["automountServiceAccountToken"] is False
         writable = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
-        assert writable == {"tmp", "data", "ca"}
+        assert writable == {"tmp", "data"}
         mounts = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in writable}
         assert mounts == {"/tmp", rendered.environment(component).get("LIVECOMMENTS_DATA_DIR", "/data")}
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
