@@ -12,6 +12,7 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
 - `endings`: which videos are over.
+- `addresses`: how many streams one address has open. Pure.
 - `backfill`: reads for viewers whose position the tail has left, shared by those who need the same.
 - `viewer`: one viewer's state machine. Pure.
 - `transport_lane`, `asgi_lane`: how bytes reach a viewer: written to its transport, or as a plain ASGI response.

@@ -42,11 +42,12 @@ def stream_route(hub: Hub) -> Route:
             raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
         if request.method == "HEAD":
             return _stream_response(b"")
-        refusal = _refusal(hub)
+        address = request.client.host if request.client is not None else ""
+        refusal = _refusal(hub, address)
         if refusal is None:
             try:
                 followed = await follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
-                refusal = _refusal(hub)  # others came while this one waited
+                refusal = _refusal(hub, address)  # others came while this one waited
             except PartitionUnavailable:
                 refusal = "not_ready"
         if refusal is None and hub.endings.is_over(followed, video_id, want.after):
@@ -57,7 +58,7 @@ def stream_route(hub: Hub) -> Route:
             return _stream_response(retry_answer(hub.retry_ms()))
         _count(hub, want)
         gzip = accepts_gzip(",".join(request.headers.getlist("accept-encoding")))
-        return AsgiStream(hub, video_id, followed, want, Form.GZIP if gzip else Form.PLAIN)
+        return AsgiStream(hub, video_id, followed, want, Form.GZIP if gzip else Form.PLAIN, address)
 
     return Route("/comments/{video_id}/stream", open_stream, methods=["GET"])
 
@@ -65,9 +66,9 @@ def stream_route(hub: Hub) -> Route:
 def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
     """Takes stream requests that can be served at once into the transport lane; leaves all others to the route."""
 
-    def claim(head: bytes) -> TransportLane | None:
+    def claim(head: bytes, address: str) -> TransportLane | None:
         request = stream_request(head)
-        if request is None or hub.is_full:
+        if request is None or _refusal(hub, address) is not None:
             return None
         follower = hub.history.follower
         partition = partition_of(request.video_id, follower.log.partition_count)
@@ -88,6 +89,7 @@ def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
             hub.channel(request.video_id, followed),
             want,
             form,
+            address,
             cors.headers(request.headers.get("origin", "").encode("latin-1")),
         )
 
@@ -98,11 +100,11 @@ def _count(hub: Hub, want: Wanted) -> None:
     hub.metrics.connected("resumed" if want.after is not None else "joined")
 
 
-def _refusal(hub: Hub) -> str | None:
+def _refusal(hub: Hub, address: str) -> str | None:
     """Why no viewer is taken now; None if one is."""
     if hub.is_full:
         return "draining" if hub.is_draining else "full"
-    return None
+    return "address_full" if hub.addresses.is_full(address) else None
 
 
 def _stream_response(content: bytes) -> Response:

@@ -29,17 +29,20 @@ GZIP_HEADERS: Final = (*STREAM_HEADERS, (b"content-encoding", b"gzip"))
 class AsgiStream:
     """The response to one stream request: an ASGI application for one call."""
 
-    def __init__(self, hub: Hub, video_id: str, followed: FollowedPartition, want: Wanted, form: Form) -> None:
+    def __init__(
+        self, hub: Hub, video_id: str, followed: FollowedPartition, want: Wanted, form: Form, address: str
+    ) -> None:
         self._hub = hub
         self._video_id = video_id
         self._followed = followed
         self._want = want
         self._form = form
+        self._address = address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         hub = self._hub
         channel = hub.channel(self._video_id, self._followed)
-        lane = AsgiLane(hub, channel, self._form, send, self._want.session)
+        lane = AsgiLane(hub, channel, self._form, send, self._want.session, self._address)
         hub.attach(channel, lane)
         try:
             headers = GZIP_HEADERS if self._form.is_gzip else STREAM_HEADERS
@@ -54,9 +57,10 @@ class AsgiLane:
 
     kind = "asgi"
 
-    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send, session: bytes) -> None:
+    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send, session: bytes, address: str) -> None:
         self.viewer = hub.make_viewer(channel)
         self.session = session
+        self.address = address
         self.ended = "client"
         """Why the stream ended, a fixed word."""
         self._hub = hub

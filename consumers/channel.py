@@ -52,6 +52,10 @@ class Lane(Protocol):
     @property
     def viewer(self) -> Viewer: ...
     @property
+    def address(self) -> str:
+        """Where its viewer connects from."""
+
+    @property
     def session(self) -> bytes:
         """The digest of the token it came with; empty without one."""
 

@@ -9,6 +9,7 @@ import weakref
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from consumers.channel import Channel
 from livecomments.history.reading import History
 from livecomments.history.state import VideoState, video_state
 from livecomments.log.partition import FollowedPartition
@@ -48,6 +49,14 @@ class Endings:
         """Whether who has everything up to `after` has all there will ever be of the video."""
         ended_at = self.ended_at(followed, video_id)
         return after is not None and ended_at is not None and ended_at <= after <= followed.judged_through
+
+    def tell(self, channel: Channel) -> None:
+        """Tell a channel what is known of its video. An end in a log that is gone is none."""
+        followed = self._history.follower.followed.get(channel.partition)
+        if followed is None or channel.is_restarted:
+            channel.ended_at = None
+        else:
+            channel.ended_at = self.look(followed, channel.video_id)
 
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:
         """As `ended_at`; what is not known is read soon."""

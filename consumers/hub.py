@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from consumers.addresses import Addresses
 from consumers.backfill import Backfill
 from consumers.block import Block
 from consumers.channel import SIZES, Channel, Lane, Sizes
@@ -54,6 +55,7 @@ class HubSettings:
     viewer_stuck_s: float = 20.0
     viewer_life_s: float = 1_200.0
     viewers_max: int = 20_000
+    viewers_per_address_max: int = 0
 
 
 class Hub:
@@ -77,6 +79,7 @@ class Hub:
         self.metrics = EdgeMetrics()
         self.backfill = Backfill(history, self.metrics, sizes)
         self.endings = Endings(history)
+        self.addresses = Addresses(settings.viewers_per_address_max)
         self.sessions = Sessions(revocations, self._end_session)
         self.is_draining = False
         self.now = clock
@@ -125,9 +128,10 @@ class Hub:
             known = self._channels.setdefault(channel.video_id, channel)
             assert known is channel, "somebody else made the channel meanwhile"
             self.history.follower.hold(channel.partition)
-            self._look_for_end(channel)
+            self.endings.tell(channel)
         channel.lanes[lane] = None
         self.sessions.add(lane)
+        self.addresses.enter(lane.address)
         self.metrics.opened(lane.kind)
         self._count += 1
         self._empty.clear()
@@ -138,6 +142,7 @@ class Hub:
             return
         del channel.lanes[lane]
         self.sessions.remove(lane)
+        self.addresses.leave(lane.address)
         self.metrics.disconnected(reason)
         self._count -= 1
         if not self._count:
@@ -172,7 +177,7 @@ class Hub:
                     self._flush(channel)
                 else:
                     channel.flush()  # nothing is pending: only the head moves
-            self._look_for_end(channel)
+            self.endings.tell(channel)
             window_s = max(window_s, channel.window_s)
             is_due = channel.silence_s() > 0 or channel.ended_at is not None
             for lane in list(channel.lanes):
@@ -218,15 +223,8 @@ class Hub:
                 channel.add(entry)
                 touched[entry.video_id] = channel
         for channel in touched.values():
-            self._look_for_end(channel)
+            self.endings.tell(channel)
             self._schedule(channel)
-
-    def _look_for_end(self, channel: Channel) -> None:
-        """What is known of whether the channel's video is over. An end in a log that is gone is none."""
-        followed = self.history.follower.followed.get(channel.partition)
-        channel.ended_at = (
-            self.endings.look(followed, channel.video_id) if followed and not channel.is_restarted else None
-        )
 
     def _schedule(self, channel: Channel) -> None:
         """See that what is pending is flushed: a window after the last flush, and after its pass."""

@@ -44,7 +44,7 @@ class EdgeMetrics:
         self.delivered = self.bytes = 0
 
     def connected(self, result: str) -> None:
-        """A stream request was answered: joined, resumed, full, draining, not_ready, ended, revoked."""
+        """A stream request was answered: joined, resumed, full, address_full, draining, not_ready, ended, revoked."""
         _connections.labels(result).inc()
 
     def opened(self, lane: str) -> None:

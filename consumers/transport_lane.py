@@ -54,15 +54,17 @@ class TransportLane(asyncio.Protocol):
         "_reading",
         "_transport",
         "_want",
+        "address",
         "session",
         "viewer",
     )
 
     kind = "transport"
 
-    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, more: Headers = ()) -> None:
+    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, address: str, more: Headers) -> None:
         self.viewer = hub.make_viewer(channel)
         self.session = want.session
+        self.address = address
         self._hub = hub
         self._channel = channel
         self._want: Wanted | None = want

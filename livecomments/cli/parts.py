@@ -66,6 +66,7 @@ def hub_settings(settings: Settings) -> HubSettings:
         viewer_stuck_s=settings.viewer_stuck_s,
         viewer_life_s=settings.viewer_life_s,
         viewers_max=settings.viewers_max,
+        viewers_per_address_max=settings.viewers_per_address_max,
     )
 
 

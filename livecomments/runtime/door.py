@@ -36,11 +36,12 @@ _OPTIONS: Final = [
     if hasattr(socket, name)  # macOS lacks the last two
 ]
 
-Claim = Callable[[bytes], asyncio.Protocol | None]
-"""Given a whole head: the protocol that serves it and has the connection from its `connection_made` on, or None."""
+Claim = Callable[[bytes, str], asyncio.Protocol | None]
+"""Given a whole head and the address it comes from: the protocol that serves it and has the connection from its
+`connection_made` on, or None."""
 
 
-def claim_nothing(head: bytes) -> None:
+def claim_nothing(head: bytes, address: str) -> None:
     """Leaves every request to uvicorn."""
 
 
@@ -79,7 +80,8 @@ class Door(asyncio.Protocol):
             self._transport.write(too_large())
             self._transport.close()
             return
-        claimed = self._claim(self._head[: end + len(_END)])
+        peer = self._transport.get_extra_info("peername")
+        claimed = self._claim(self._head[: end + len(_END)], peer[0] if peer else "")
         if claimed is not None:
             self._transport.set_protocol(claimed)  # before it writes: if that fills the transport, it is told
             claimed.connection_made(self._transport)

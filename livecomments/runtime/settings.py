@@ -86,6 +86,7 @@ class Settings:
     partition_idle_s: float = _setting(300.0, "A partition followed on demand is let go this long after its last use.")
     persist_delay_s: float = _setting(0.0, "Hold records back this long before storing them, for drills.")
 
+    viewers_per_address_max: int = _setting(0, "Streams of one address; 0: no bound, as behind a proxy it must be.")
     viewers_max: int = _setting(20_000, "Streams in one process; beyond it a new one is told to come back.")
     heartbeat_interval_s: float = _setting(15.0, "Between heartbeats on a silent stream.")
     viewer_life_s: float = _setting(1_200.0, "A stream is ended after about this long, and comes back elsewhere.")
@@ -254,7 +255,13 @@ _POSITIVE: Final = (
     "viewer_stuck_s",
     "viewers_max",
 )
-_NOT_NEGATIVE: Final = ("drain_s", "duplicate_text_s", "persist_delay_s", "user_comments_max")
+_NOT_NEGATIVE: Final = (
+    "drain_s",
+    "duplicate_text_s",
+    "persist_delay_s",
+    "user_comments_max",
+    "viewers_per_address_max",
+)
 _JWKS_URL: Final = re.compile(r"https://[^\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/\S*)?")
 
 

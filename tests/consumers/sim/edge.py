@@ -186,7 +186,7 @@ class SimEdge:
         """A connection that has sent this request."""
         transport = SimTransport(self._seen, _BUFFERED_MAX, self._known)
         self._transports = [other for other in self._transports if not other.is_ended] + [transport]
-        protocol = self._claim(head) if through_door else None
+        protocol = self._claim(head, "198.51.100.7") if through_door else None
         self._seen["lane: transport" if protocol is not None else "lane: asgi"] += 1
         if protocol is not None:
             transport.set_protocol(protocol)
