@@ -129,6 +129,34 @@ async def test_the_watermark_is_asked_for_once_in_a_while(world: World) -> None:
     assert world.calls.count("store watermark") == 2
 
 
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_readers_at_once_ask_for_the_watermark_once_and_one_that_leaves_takes_it_from_nobody(
+    world: World, is_away: bool
+) -> None:
+    await fill(world, 3, 0, 3)
+    may_answer, asked = asyncio.Event(), 0
+
+    async def around(name: str) -> None:
+        nonlocal asked
+        if name == "watermark":
+            asked += 1
+            await may_answer.wait()
+            if is_away:
+                raise StoreUnavailable("away")
+
+    world.store.around = around
+    readers = [asyncio.create_task(world.history.forward(QUIET, world.position(-1), 9)) for _ in range(20)]
+    await until(lambda: asked > 0)
+    readers.pop(0).cancel()
+    may_answer.set()
+    found = await asyncio.gather(*readers, return_exceptions=True)
+    assert asked == 1
+    if is_away:
+        assert {type(one) for one in found} == {StoreUnavailable}
+    else:
+        assert [one for one in found if isinstance(one, BaseException)] == []
+
+
 async def test_an_older_watermark_serves_while_the_store_is_away(world: World) -> None:
     await fill(world, 3, 3, 3)
     await world.history.forward(QUIET, world.position(-1), 9)
@@ -185,21 +213,15 @@ async def test_the_log_is_left_alone_once_the_store_has_caught_up(world: World) 
 async def test_a_reader_whose_watermark_came_late_uses_the_one_that_overtook_it(world: World) -> None:
     """Its own is older than what the others have let the log's part go of."""
     await fill(world, 2, 6, 2)
-    asked, may_answer = asyncio.Event(), asyncio.Event()
-
-    async def around(name: str) -> None:
-        if name == "watermark:done" and not asked.is_set():
-            asked.set()
-            await may_answer.wait()
-
-    world.store.around = around
-    late = asyncio.create_task(world.history.forward(QUIET, world.position(2), 9))
-    await asked.wait()
+    followed = world.history.home(QUIET)
+    await world.history.forward(QUIET, world.position(2), 9)
+    old = world.history._watermarks[followed.number]
     await world.persist(3)
     await world.advance()
+    world.now += 0.3
     early = await world.history.forward(QUIET, world.position(4), 9)
     assert (early.source, len(early.entries)) == (Source.LOG, 3)
-    may_answer.set()
-    found = await late
+    world.history._watermarks[followed.number] = world.now, old[1]  # as a reader has it that was slow to go on
+    found = await world.history.forward(QUIET, world.position(2), 9)
     assert [entry.position for entry in found.entries] == [world.position(3), world.position(4)]
     assert (found.source, found.through) == (Source.STORE, world.position(4))
