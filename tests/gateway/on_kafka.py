@@ -43,9 +43,15 @@ class Gateway:
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self._client = client
 
-    async def post(self, message: str, key: str | None = None) -> Answer:
+    async def call(self, method: str, path: str, token: str, body: Any = None) -> Answer:
+        """Status and body of any call."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self._client.request(method, path, json=body, headers=headers) as answer:
+            return answer.status, await answer.json() if answer.content_length else {}
+
+    async def post(self, message: str, key: str | None = None, token: str = TOKEN) -> Answer:
         """Status and body; how long it took is held to the bound."""
-        headers = {"Authorization": f"Bearer {TOKEN}"} | ({"Idempotency-Key": key} if key else {})
+        headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
         began_at = time.monotonic()
         async with self._client.post("/comments/v", json={"message": message}, headers=headers) as answer:
             said = answer.status, await answer.json()
@@ -72,8 +78,13 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(address: str, topic: str, directory: Path) -> AsyncIterator[Gateway]:
-    """One gateway on this topic; its store is its own and stays empty, so that all is read from the log."""
+async def serving(
+    address: str, topic: str, directory: Path, *, revoked_in: str | None = None
+) -> AsyncIterator[Gateway]:
+    """One gateway on this topic; its store is its own and stays empty, so that all is read from the log.
+
+    What was revoked is its own knowledge too, unless `revoked_in` names a topic for it.
+    """
     settings = Settings(
         data_dir=directory,
         append_timeout_s=DEADLINE_S,
@@ -83,7 +94,10 @@ async def serving(address: str, topic: str, directory: Path) -> AsyncIterator[Ga
     )
     async with AsyncExitStack() as stack:
         file = await stack.enter_async_context(DurableFile(directory, LOG_TABLES + STORE_TABLES))
-        revoked = await stack.enter_async_context(EmbeddedLog(file, REVOCATIONS_TOPIC, 1, 1))
+        revoked: KafkaLog | EmbeddedLog = (
+            KafkaLog(address, revoked_in, 1) if revoked_in else EmbeddedLog(file, REVOCATIONS_TOPIC, 1, 1)
+        )
+        await stack.enter_async_context(revoked)
         store = await stack.enter_async_context(EmbeddedStore(file))
         log = await stack.enter_async_context(KafkaLog(address, topic, 1, append_timeout_s=DEADLINE_S))
         follower = make_follower(log, settings, Seams())
