@@ -1,27 +1,27 @@
-"""The corpus of bad input, played over and over at a server that others use."""
+"""The corpus of bad input, played at a server that others use."""
 
 import asyncio
-import itertools
-import time
 from collections import Counter
 
-from tests.corpus.cases import all_cases
+from tests.corpus.cases import Case, all_cases
 
-_AT_ONCE = 16
 _ANSWER_S = 7.0
 """More than the 5 s a head may take: some cases are never a whole request."""
 
 
 async def play(port: int, session: str, seconds: float) -> Counter[str]:
-    """How often each status was answered ("" is none: the connection was closed). `session` is a good token."""
-    cases, until = itertools.cycle(all_cases(session)), time.monotonic() + seconds
+    """The whole corpus, evenly over a time: how often each status was answered ("": the connection was closed).
+
+    `session` is a good token.
+    """
     statuses: Counter[str] = Counter()
+    cases = all_cases(session)
 
-    async def play_on() -> None:
-        while time.monotonic() < until:
-            statuses[await _status(port, next(cases).raw)] += 1
+    async def play_one(number: int, case: Case) -> None:
+        await asyncio.sleep(number * seconds / len(cases))
+        statuses[await _status(port, case.raw)] += 1
 
-    await asyncio.gather(*(play_on() for _ in range(_AT_ONCE)))
+    await asyncio.gather(*(play_one(number, case) for number, case in enumerate(cases)))
     return statuses
 
 

@@ -32,7 +32,7 @@ from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
 PARTITIONS: Final = 64
 VIDEOS: Final = 1_000
 PEOPLE: Final = 1_000
-CONNECTIONS: Final = 64
+CONNECTIONS: Final = 128
 FEW_CONNECTIONS: Final = 4
 MEASURED_S: Final = 10.0
 WARM_UP_S: Final = 5.0
