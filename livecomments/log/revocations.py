@@ -108,7 +108,9 @@ class Revocations:
         start, end = (await self._log.bounds([0]))[0]
         if self._ready_at is None:
             self._ready_at = end
-        self._next = min(max(self._next, start), end)
+        if not start <= self._next <= end:
+            # A topic made anew is read whole. What was revoked before stays so.
+            self._next, self._ready_at = start, min(self._ready_at, end)
         reader.assign({0: self._next})
         while True:
             records = await reader.poll()

@@ -294,4 +294,6 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
-        raise StoreUnavailable(f"The store did not answer ({type(error).__name__}). Try again.") from error
+        of_nodes = error.errors.values() if isinstance(error, NoHostAvailable) else ()
+        reasons = sorted({type(one).__name__ for one in of_nodes or (error,)})
+        raise StoreUnavailable(f"The store did not answer ({', '.join(reasons)}). Try again.") from error

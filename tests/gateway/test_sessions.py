@@ -18,6 +18,7 @@ from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, Revocat
 from livecomments.log.topics import create_missing, load_topics
 from livecomments.runtime.durable import DurableFile
 from tests.gateway.test_answers import JWT, signed
+from tests.log.contract import WAIT_S, make_anew, new_topic
 from tests.served import Served, served
 
 DAY_S: Final = 86_400
@@ -181,3 +182,24 @@ async def test_with_kafka_every_gateway_knows_within_seconds(kafka_address: str)
         assert there.is_revoked(b"d" * 16)
         async with KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1) as third, reading(third) as later:
             assert later.is_revoked(b"d" * 16)
+
+
+@pytest.mark.live
+async def test_a_topic_of_revocations_that_is_made_anew_is_read_whole(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 1)
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        revocations = Revocations(log)
+        running = asyncio.create_task(revocations.run())
+        for name in (b"a", b"b", b"c"):
+            await revocations.revoke(name * 16, 4_102_444_800, "x")
+        running.cancel()  # it hears of the next one behind the end that it knew
+        await make_anew(kafka_address, topic, 1)
+        async with KafkaLog(kafka_address, topic, 1) as another, reading(another) as elsewhere:
+            await elsewhere.revoke(b"d" * 16, 4_102_444_800, "x")
+        told = asyncio.Event()
+        revocations.listeners.append(lambda digest: told.set())
+        running = asyncio.create_task(revocations.run())
+        async with asyncio.timeout(WAIT_S):
+            await told.wait()
+        running.cancel()
+        assert all(revocations.is_revoked(name * 16) for name in (b"a", b"b", b"c", b"d"))
