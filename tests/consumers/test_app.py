@@ -1,10 +1,13 @@
 """Which stream requests are served, refused, or sent away for a moment; and by which lane."""
 
+import socket
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from consumers.transport_lane import TransportLane
+from livecomments.runtime.bounded_http import BoundedHttp
 from livecomments.runtime.cors import NO_CORS, CorsRules
 from tests.consumers.streams import Stream, counted
 from tests.served import served
@@ -34,3 +37,22 @@ def test_an_origin_is_compared_whole() -> None:
     for other in (b"https://site.example.evil", b"HTTPS://site.example", b"null", b"", None):
         assert rules.headers(other) == ((b"vary", b"origin"),)
     assert NO_CORS.headers(SITE.encode()) == ()
+
+
+@pytest.mark.parametrize("lane", ["transport", "asgi"])
+async def test_what_a_viewers_connection_costs_the_kernel_and_how_long_a_dead_one_lasts_is_bounded(
+    tmp_path: Path, lane: str
+) -> None:
+    headers = [("X", n) for n in "12"] if lane == "asgi" else []
+    async with served(tmp_path) as running, running.client.get("/comments/v/stream", headers=headers) as answer:
+        await Stream(answer).next(b"heartbeat")
+        (viewer,) = running.service.hub._channels["v"].lanes
+        assert viewer.kind == lane
+        held = [one.transport for one in running.server.server_state.connections if isinstance(one, BoundedHttp)]
+        transport = viewer._transport if isinstance(viewer, TransportLane) else held[0]
+        accepted = transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * 65_536
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
