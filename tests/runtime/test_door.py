@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from livecomments.runtime.bounded_http import HttpLimits
+from livecomments.runtime.bounded_http import HttpLimits, WholeAnswers
 from livecomments.runtime.lifecycle import DrainingServer, listening_socket
 
 TIMEOUT_S: Final = 10.0
@@ -117,6 +117,36 @@ async def test_a_body_that_nobody_reads_must_still_come_to_an_end() -> None:
         writer.write(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nabc")
         assert (await answered(reader)).startswith(OK)
         assert await ended(reader) == b""
+
+
+class Written(asyncio.Transport):
+    """A transport that keeps what is written, a piece a write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def close(self) -> None:
+        self.pieces.append(b"closed")
+
+
+async def test_a_head_is_written_with_its_body_and_waits_for_nothing_that_comes_later() -> None:
+    written = Written()
+    whole = WholeAnswers(written)
+    whole.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    whole.write(b"body")
+    whole.write(b"more")
+    assert written.pieces == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
+    whole.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    await asyncio.sleep(0)
+    assert written.pieces[2:] == [b"HTTP/1.1 204 No Content\r\n\r\n"]
+    whole.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    whole.close()
+    await asyncio.sleep(0)
+    assert written.pieces[3:] == [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"closed"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
