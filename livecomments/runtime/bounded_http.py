@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with the bounds it lacks: how large a head is, and how slowly a request may come.
 
 The door reads only a connection's first head; this holds every later one of a kept-alive connection to the same.
-Touches of uvicorn: the parser's callbacks, `send_400_response`, that all is written by `transport.write`, how a response
+Touches of uvicorn: the parser's callbacks, `send_400_response`, that all is written by `transport.write`, how an answer
 under way learns that its connection is gone, and that a callback that raises makes the parser refuse the request (held
 by tests/runtime/test_door.py).
 """
