@@ -1,0 +1,158 @@
+"""One video's blocks: bounded, shared, and forgotten with what they hold."""
+
+import random
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from consumers.channel import Channel, Sizes
+from livecomments.log.follower import Follower
+from livecomments.log.partition import FollowedPartition
+from livecomments.log.tail import Tail, TailBounds
+from schemas.events import NewRecord
+from schemas.positions import position_at
+from tests.consumers.sim.log import LogView, SimLog
+from tests.schemas.records import EPOCH, VIDEO, at, comment, delete_of, fresh_window
+
+SIZES = Sizes(block_entries=10, block_bytes=2_000, flushed_kept=3, behind_kept=4, boundary=8)
+START = position_at(EPOCH, 0)
+
+
+class Video:
+    """A channel, and the partition that it is told of."""
+
+    def __init__(self) -> None:
+        view = LogView(SimLog(random.Random(0), Counter()))
+        self.follower = Follower(view, (), TailBounds(1, 1, 1), clock=lambda: 0.0)
+        tail = Tail(TailBounds(1_000, 1 << 30, 1e9), START - 1)
+        self.followed = FollowedPartition(EPOCH, fresh_window(), tail, 0)
+        self.follower.followed[0] = self.followed
+        self.channel = Channel(
+            VIDEO, self.followed, self.follower, stale_after_s=5.0, window_s=0.0, retry_ms=lambda: 1, sizes=SIZES
+        )
+
+    def append(self, *records: NewRecord) -> None:
+        for new in records:
+            for entry in self.followed.apply([at(self.followed.next_offset, new)], 0.0):
+                if entry.video_id == VIDEO:
+                    self.channel.add(entry)
+
+
+@pytest.fixture
+def video() -> Video:
+    return Video()
+
+
+def test_a_flush_gives_what_came_and_moves_the_head_past_others_records(video: Video) -> None:
+    video.append(comment(), comment("other"), comment())
+    video.append(comment("other"))
+    (block,) = video.channel.flush()
+    assert (block.after, block.first, block.through, block.comments) == (START - 1, START, START + 3, 2)
+    assert (video.channel.head, video.channel.newest) == (START + 3, START + 2)
+    assert video.channel.flush() == []
+
+
+@pytest.mark.parametrize(("count", "text", "blocks"), [(10, "x", 1), (11, "x", 2), (35, "x", 4), (4, "x" * 499, 2)])
+def test_blocks_are_bounded_in_entries_and_bytes_and_join_without_a_hole(
+    video: Video, count: int, text: str, blocks: int
+) -> None:
+    video.append(*[comment(message=text)] * count)
+    made = video.channel.flush()
+    assert len(made) == blocks
+    for one, following in pairwise(made):
+        assert one.through == following.after == following.first - 1
+    assert all(len(block.data) <= SIZES.block_bytes + 200 for block in made)
+    assert sum(block.comments for block in made) == count
+    assert len(video.channel._flushed) <= SIZES.flushed_kept
+
+
+def test_who_has_just_fallen_behind_gets_the_flushed_block_itself(video: Video) -> None:
+    video.append(comment())
+    (first,) = video.channel.flush()
+    video.append(comment(), comment())
+    (second,) = video.channel.flush()
+    assert video.channel.block_after(first.after) is first
+    assert video.channel.block_after(first.through) is second
+    own = video.channel.block_after(START + 1)
+    assert own is not None
+    assert (own.after, own.first, own.through, own.is_shared) == (START + 1, START + 2, second.through, False)
+
+
+def test_a_crowd_from_anywhere_meets_at_the_next_boundary_and_shares_from_there(video: Video) -> None:
+    video.append(*[comment()] * 60)
+    video.channel.flush()
+    video.channel._flushed.clear()
+    for offset in range(7):
+        block = video.channel.block_after(START + offset)
+        assert block is not None
+        assert (block.through, block.is_shared) == (START + 7, False)
+    shared = video.channel.block_after(START + 7)
+    assert shared is not None
+    assert shared.is_shared
+    assert shared is video.channel.block_after(START + 7)
+
+
+def test_blocks_for_who_is_behind_are_kept_while_they_are_used_and_no_more_than_some(video: Video) -> None:
+    video.append(*[comment()] * 200)
+    video.channel.flush()
+    video.channel._flushed.clear()
+    position = START - 1
+    while position < video.channel.head:
+        block = video.channel.block_after(position)
+        assert block is not None
+        position = block.through
+    assert len(video.channel._behind) == SIZES.behind_kept
+    for now in (5.0, 10.0):
+        video.channel.look(now)
+    assert not video.channel._behind
+    assert not video.channel._behind_unused
+
+
+def test_the_text_of_what_was_deleted_is_in_no_block(video: Video) -> None:
+    video.append(comment(message="keep"), comment(message="secret"))
+    video.channel.flush()
+    video.channel.block_after(START - 1)
+    video.append(comment(message="later"), delete_of(1))
+    made = video.channel.flush()
+    assert b"event: delete" in made[0].data
+    position, said = START - 1, b""
+    while position < video.channel.head:
+        block = video.channel.block_after(position)
+        assert block is not None
+        position, said = block.through, said + block.data
+    assert b"keep" in said
+    assert b"later" in said
+    assert b"secret" not in said
+
+
+def test_a_comment_that_is_deleted_before_it_was_flushed_is_never_shown(video: Video) -> None:
+    video.append(comment(message="secret"), delete_of(0))
+    (block,) = video.channel.flush()
+    assert b"secret" not in block.data
+    assert block.comments == 0
+
+
+def test_what_the_tail_has_let_go_is_asked_for(video: Video) -> None:
+    video.append(*[comment()] * 30)
+    video.channel.flush()
+    video.channel._flushed.clear()
+    video.followed.tail.forget(START + 20)
+    assert video.channel.block_after(START + 19) is None
+    assert video.channel.block_after(START + 20) is not None
+    assert video.channel.resumable_after() == START + 20
+
+
+def test_heartbeats_of_one_position_are_one_block(video: Video) -> None:
+    assert video.channel.heartbeat(START) is video.channel.heartbeat(START)
+    assert video.channel.heartbeat(START + 1).through == START + 1
+
+
+def test_a_partition_that_is_not_followed_any_more_is_silent(video: Video) -> None:
+    del video.follower.followed[0]
+    for now, said in ((100.0, 0.0), (105.0, 0.0), (105.5, 5.5)):
+        video.channel.look(now)
+        assert video.channel.silence_s() == said
+    video.follower.followed[0] = video.followed
+    video.channel.look(106.0)
+    assert video.channel.silence_s() == 0.0
