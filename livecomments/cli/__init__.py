@@ -10,7 +10,8 @@
 - `rebuild`, `verify`: fills the store from the log; compares the two.
 - `export`, `export_files`: the log's comments as files: what is exported, and in which form.
 - `rebuild_export`: the same two with an export, for what the log no longer holds.
-- `replay`, `replay_plan`: the topic's records again, as JSON lines; from where, and up to where.
+- `replay`, `replay_plan`: the topic's records again; from where, and up to where.
+- `replay_paced`, `replay_sinks`: how fast, and into what: JSON lines or another topic.
 - `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
 - `load`: plays a chat through any deployment and checks what comes out.
 

@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(data_commands.dead_letters, name="dead-letters")
 for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
+app.command("replay")(data_commands.replay_log)
 
 
 @app.callback()
@@ -174,33 +175,6 @@ def load(
     if json is not None:
         json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
     sys.exit(0 if report.ok else 1)
-
-
-@app.command()
-def replay(
-    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
-    from_time: Annotated[str | None, typer.Option(help="What was appended since, e.g. 2026-11-22T10:00:00Z.")] = None,
-    from_id: Annotated[str | None, typer.Option(help="This record and, elsewhere, what was appended since.")] = None,
-    from_offset: Annotated[list[str] | None, typer.Option(help="partition:offset, and no other partitions.")] = None,
-    until: Annotated[str, typer.Option(help="now; a time, not included; or an id, included.")] = "now",
-    out: Annotated[Path | None, typer.Option(help="A new file, instead of standard output.")] = None,
-) -> None:
-    """Write the topic's records again, each with its verdict, as JSON lines; partition by partition, from the first."""
-    from livecomments.cli.opened import opened
-    from livecomments.cli.replay import replay as write_records
-    from livecomments.cli.replay import written
-    from livecomments.cli.replay_plan import planned
-
-    plan = planned(video, from_time, from_id, from_offset or [], until)
-    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=out is None and sys.stdout.isatty())
-
-    async def run() -> None:
-        async with opened(Settings.load(os.environ), needs_store=False) as found:
-            with written(out) as write:
-                done = await write_records(found, console, plan, write)
-                console.print(f"{done.lines:,} records. To go on: {done.options()}", markup=False)
-
-    asyncio.run(run())
 
 
 _JSON: Final = "-H 'Content-Type: application/json'"

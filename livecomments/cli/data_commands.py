@@ -1,4 +1,4 @@
-"""The commands for people who look after records: `dead-letters`, `rebuild`, `verify`, `export`."""
+"""The commands for people who look after records: `dead-letters`, `rebuild`, `verify`, `export`, `replay`."""
 
 import asyncio
 import sys
@@ -164,6 +164,53 @@ def export(
 
     done = asyncio.run(run())
     _say(f"{done.comments:,} comments in {len(done.content['files'])} files, digest {done.digest}")
+
+
+def replay_log(
+    context: typer.Context,
+    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+    from_time: Annotated[str | None, typer.Option(help="What was appended since, e.g. 2026-11-22T10:00:00Z.")] = None,
+    from_id: Annotated[str | None, typer.Option(help="This record and, elsewhere, what was appended since.")] = None,
+    from_offset: Annotated[list[str] | None, typer.Option(help="partition:offset, and no other partitions.")] = None,
+    until: Annotated[str, typer.Option(help="now; a time, not included; or an id, included.")] = "now",
+    out: Annotated[Path | None, typer.Option(help="A new file, instead of standard output.")] = None,
+    to_topic: Annotated[
+        str | None, typer.Option(help="Another topic of the same Kafka, for the records themselves.")
+    ] = None,
+    pace: Annotated[
+        float | None, typer.Option(help="So many times as fast as it came; as fast as possible without.", min=0.001)
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Remembers how far it is, to go on if run again with the same options.")
+    ] = None,
+) -> None:
+    """Write the topic's records again, each with its verdict, as JSON lines; partition by partition, from the first."""
+    from livecomments.cli.opened import opened
+    from livecomments.cli.replay import replay as write_records
+    from livecomments.cli.replay_paced import Pace
+    from livecomments.cli.replay_plan import planned
+    from livecomments.cli.replay_sinks import Checkpoint, opened_sink
+
+    plan, settings = planned(video, from_time, from_id, from_offset or [], until), settings_of(context)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=out is None and sys.stdout.isatty())
+    said: dict[str, Any] = {
+        "epoch": settings.epoch,
+        "video": video,
+        "from": from_time or from_id or from_offset,
+        "until": until,
+    }
+    said |= {"out": out and str(out), "topic": to_topic}
+    known = None if checkpoint is None else Checkpoint(checkpoint, said)
+
+    async def run() -> None:
+        async with (
+            opened(settings, needs_store=False) as found,
+            opened_sink(settings, found, out, to_topic, known) as sink,
+        ):
+            done = await write_records(found, console, plan, sink, pace=Pace(pace) if pace else None, checkpoint=known)
+            console.print(f"{done.lines:,} records. To go on: {done.options()}", markup=False)
+
+    asyncio.run(run())
 
 
 def _say(*sentences: str) -> None:

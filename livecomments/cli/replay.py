@@ -1,33 +1,28 @@
 """`livecomments replay`: the topic again, from a time, an offset or an id, as JSON lines: every record and its verdict.
 
 What is replayed is fixed when it begins: each partition ends where it ended then. It joins no group, so that nobody's
-offsets move, and it keeps one chunk of records at a time. Partitions come one after the other, each in its order.
+offsets move, and it keeps one chunk of records at a time. Partitions come one after the other, each in its order; at
+a pace they come together, by the times of their appends. With a checkpoint it goes on where it was: a file holds every
+line once, standard output and a topic may get what was written since the last checkpoint again.
 """
 
-import base64
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
-import orjson
 from rich.console import Console
 
 from livecomments.cli.bars import bar
 from livecomments.cli.opened import Opened
+from livecomments.cli.replay_paced import Pace, paced
 from livecomments.cli.replay_plan import ReplayPlan, ranges_of
+from livecomments.cli.replay_sinks import Checkpoint, Sink
 from livecomments.cli.scan import Judged, scan
-from schemas.errors import StartRefused
-from schemas.events import timestamp
-from schemas.judge import Kind
-from schemas.positions import comment_id, position_at
+from livecomments.log.interface import Bounds, CommentLog
 
-_DIGEST: Final = "digest"
-
-Write = Callable[[bytes], object]
+_CHECKPOINT_S: Final = 1.0
+"""What is done again at most, after a kill, beside a chunk."""
 
 
 @dataclass(frozen=True)
@@ -42,94 +37,52 @@ class Replayed:
         return " ".join(f"--from-offset {partition}:{offset}" for partition, offset in self.next_offsets.items())
 
 
-async def replay(opened: Opened, console: Console, plan: ReplayPlan, write: Write) -> Replayed:
-    """Write a line for every record of the plan.
+async def replay(
+    opened: Opened,
+    console: Console,
+    plan: ReplayPlan,
+    sink: Sink,
+    *,
+    pace: Pace | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Replayed:
+    """Give every record of the plan to the sink; from the checkpoint on, if it has one.
 
     Raises:
         StartRefused: an id, offset or partition that is not in the log.
         OffsetUnavailable: the log lets go of records faster than they are read.
         LogUnavailable: for more than a minute.
+        AppendUnavailable, AppendUnknown: by the sink; with a checkpoint, run it again.
     """
     log = opened.log
+    if checkpoint is not None and checkpoint.next_offsets:
+        plan = replace(plan, from_time_ms=None, from_id=None, from_offsets=checkpoint.next_offsets)
     ranges = await ranges_of(log, plan)
     for partition, held in ranges.items():
         if plan.from_offsets.get(partition, held.start) < held.start:
             console.print(f"Partition {partition} begins at offset {held.start}; what lay before is gone.")
     key = None if plan.video_id is None else plan.video_id.encode()
-    lines = 0
-    with bar(console, "Replaying", sum(held.end - held.start for held in ranges.values())) as advance:
-        for partition, (first, end) in ranges.items():
-            if first == end:
-                continue  # and no window is read back for nothing
-            async for chunk in scan(log, partition, first, end):
-                wanted = [one for one in chunk if key is None or one.record.key == key]
-                write(b"".join(line_of(one, log.epoch) for one in wanted))
-                lines += len(wanted)
+    following = {partition: held.start for partition, held in ranges.items()}
+    lines, saved_at = 0, time.monotonic()
+    chunks = _one_after_the_other(log, ranges) if pace is None else paced(log, ranges, pace)
+    try:
+        with bar(console, "Replaying", sum(held.end - held.start for held in ranges.values())) as advance:
+            async for chunk in chunks:
+                lines += await sink.put([one for one in chunk if key is None or one.record.key == key])
+                following |= {one.record.partition: one.record.offset + 1 for one in chunk}
                 advance(len(chunk))
-    return Replayed(lines, {partition: held.end for partition, held in ranges.items()})
+                if checkpoint is not None and time.monotonic() - saved_at >= _CHECKPOINT_S:
+                    checkpoint.save(following, sink.flushed())
+                    saved_at = time.monotonic()
+        following = {partition: held.end for partition, held in ranges.items()}
+    finally:
+        if checkpoint is not None:
+            checkpoint.save(following, sink.flushed())
+    return Replayed(lines, following)
 
 
-def line_of(judged: Judged, epoch: int) -> bytes:
-    """A record as one line of JSON, with a newline. A key that is no text, or a value that is no JSON, is Base64."""
-    record, verdict = judged
-    position = position_at(epoch, record.offset)
-    line: dict[str, Any] = {
-        "partition": record.partition,
-        "offset": record.offset,
-        "position": position,
-        "commentId": comment_id(position, record.partition),
-        "type": _header("type", record.headers.get("type", b"")) or None,
-        "verdict": verdict.kind.value,
-    }
-    if verdict.kind is Kind.INVALID:
-        line["reason"] = verdict.reason
-    if verdict.survivor is not None:
-        line["survivor"] = comment_id(position_at(epoch, verdict.survivor.survivor), record.partition)
-    if verdict.target:
-        line["target"] = comment_id(verdict.target, record.partition)
-    _put(line, "key", record.key, _text)
-    line["headers"] = {name: _header(name, value) for name, value in record.headers.items()}
-    _put(line, "value", record.value, _json)
-    line["appendedAt"] = timestamp(record.appended_at_ms)
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-
-
-@contextmanager
-def written(file: Path | None) -> Iterator[Write]:
-    """Where the lines go: a new file, or standard output for as long as somebody reads it. Raises StartRefused."""
-    if file is None:
-        try:
-            yield sys.stdout.buffer.write
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # `| head`: enough was read. At its end the interpreter would flush into the pipe again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    try:
-        opened = file.open("xb")
-    except OSError as error:
-        raise StartRefused(f"--out {file}: {error.strerror}. Name a new file.") from error
-    with opened:
-        yield opened.write
-
-
-def _put(line: dict[str, Any], name: str, value: bytes | None, read: Callable[[bytes], object]) -> None:
-    """Add a member as `read` understands it; what it does not understand as Base64, under a name of its own."""
-    try:
-        line[name] = None if value is None else read(value)
-    except ValueError:
-        line[name] = None
-        line[f"{name}Base64"] = base64.b64encode(value or b"").decode()
-
-
-def _text(value: bytes) -> str:
-    return value.decode()
-
-
-def _json(value: bytes) -> object:
-    """The value's own bytes, where they are JSON on one line: what is replayed is what was written, byte for byte."""
-    parsed = orjson.loads(value)
-    return parsed if b"\n" in value or b"\r" in value else orjson.Fragment(value)
-
-
-def _header(name: str, value: bytes) -> str:
-    return value.hex() if name == _DIGEST else value.decode(errors="backslashreplace")
+async def _one_after_the_other(log: CommentLog, ranges: Mapping[int, Bounds]) -> AsyncIterator[list[Judged]]:
+    for partition, (first, end) in ranges.items():
+        if first < end:  # or a window would be read back for nothing
+            async for chunk in scan(log, partition, first, end):
+                yield chunk

@@ -79,7 +79,13 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def scan(
-    log: CommentLog, partition: int, first: int, end: int, *, window_records: int = DEDUPE_WINDOW_RECORDS
+    log: CommentLog,
+    partition: int,
+    first: int,
+    end: int,
+    *,
+    window_records: int = DEDUPE_WINDOW_RECORDS,
+    chunk_records: int = CHUNK_RECORDS,
 ) -> AsyncIterator[list[Judged]]:
     """All records with first ≤ offset < end, ascending, in chunks; a window before `first` is read back to judge them.
 
@@ -99,7 +105,7 @@ async def scan(
     )
     while following < end:
         at = following
-        records, following = await patiently(lambda: log.read(partition, at, end, CHUNK_RECORDS))  # noqa: B023 (awaited)
+        records, following = await patiently(lambda: log.read(partition, at, end, chunk_records))  # noqa: B023 (awaited)
         if following == at:
             raise OffsetUnavailable(f"Partition {partition} ends at {at}, not at {end}.")
         judged = [Judged(record, judge(record, window)) for record in records]

@@ -1,6 +1,7 @@
 """Replay: every record of the topic with its verdict, from where one asks, up to where the log ended when it began."""
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 from rich.console import Console
 
 from livecomments.cli.opened import Opened, opened
-from livecomments.cli.replay import line_of, replay
+from livecomments.cli.replay import replay
 from livecomments.cli.replay_plan import ReplayPlan, first_since, planned, ranges_of
+from livecomments.cli.replay_sinks import Lines, line_of
 from livecomments.cli.scan import Judged
 from livecomments.log.interface import Bounds, Slice
 from livecomments.runtime.settings import PREFIX, Settings
@@ -44,9 +46,9 @@ async def found(settings: Settings) -> AsyncIterator[Opened]:
 
 
 async def lines(found: Opened, plan: ReplayPlan) -> list[dict[str, Any]]:
-    written: list[bytes] = []
-    done = await replay(found, QUIET, plan, written.append)
-    replayed = [json.loads(line) for line in b"".join(written).splitlines()]
+    written = io.BytesIO()
+    done = await replay(found, QUIET, plan, Lines(written, found.log.epoch))
+    replayed = [json.loads(line) for line in written.getvalue().splitlines()]
     assert done.lines == len(replayed)
     return replayed
 
@@ -181,9 +183,8 @@ async def test_a_time_means_the_first_record_appended_since(found: Opened, time_
 
 async def test_it_ends_where_the_log_ended_when_it_began_and_says_where_to_go_on(found: Opened) -> None:
     await append(found, [comment("video-0", number) for number in range(5)])
-    written: list[bytes] = []
     await append(found, [comment("video-0", 5)])
-    done = await replay(found, QUIET, ReplayPlan(video_id="video-0"), written.append)
+    done = await replay(found, QUIET, ReplayPlan(video_id="video-0"), Lines(io.BytesIO(), 1))
     await append(found, [comment("video-0", 6)])
     assert done.options() == f"--from-offset {HOME}:6"
     (line,) = await lines(found, planned(None, None, None, done.options().split()[1:], "now"))

@@ -1,7 +1,10 @@
 """`livecomments replay` on a real Kafka: all of a topic, beside a running worker, in no group and in bounded memory."""
 
 import asyncio
+import dataclasses
 import json
+import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -10,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from livecomments.log.kafka_connection import KafkaConnection
+from livecomments.log.topics import create_missing, load_topics
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, position_at
-from tests.live.stream import Deployment, comments, deployment, videos_of
+from tests.live.stream import Deployment, comments, delete_topic, deployment, videos_of
 
 COUNT = 20_000
 GROWTH_MB_MAX = 60
@@ -49,6 +54,32 @@ async def test_a_topic_is_replayed_from_wherever_one_asks(deployed: Deployment) 
     assert await deployed.group_state() == "Dead"  # what Kafka says of a group that nobody ever joined
 
 
+async def test_another_topic_gets_the_records_at_their_pace_and_kcat_reads_them(deployed: Deployment) -> None:
+    if shutil.which("kcat") is None:
+        pytest.skip("kcat is not installed")
+    videos, other = videos_of(2), f"copy-{secrets.token_hex(6)}"
+    await deployed.append(comments(videos, 300, "early"))
+    await deployed.append_foreign(0, None, b"\xff", {"type": b"comment.created"})
+    (topic,) = [one for one in load_topics(deployed.epoch) if one.name == deployed.topic]
+    copy = dataclasses.replace(topic.with_replicas(1), name=other, partitions=2)
+    await create_missing(KafkaConnection(deployed.kafka), [copy])
+    try:
+        marks = str(deployed.directory / "checkpoint")
+        onward = ("--to-topic", other, "--pace", "50", "--checkpoint", marks)
+        await replay(deployed, *onward)
+        await deployed.append(comments(videos, 100, "late"))
+        await replay(deployed, *onward)
+        original = [line for line in await kcat(deployed, deployed.topic) if line["key"] is not None]
+        assert await kcat(deployed, other) == original
+        assert len(original) == 400
+        assert json.loads(original[0]["payload"])["message"].startswith("early")
+        assert await deployed.group_state() == "Dead"
+        refused = ["-m", "livecomments.cli", "replay", "--to-topic", deployed.topic]
+        assert b"Name another" in (await asyncio.to_thread(_run, deployed, refused, code=2)).stderr
+    finally:
+        await delete_topic(deployed.kafka, other)
+
+
 async def test_memory_does_not_grow_with_the_topic(deployed: Deployment) -> None:
     await deployed.append(comments(videos_of(2), COUNT))
     ends = await deployed.ends()
@@ -59,6 +90,16 @@ async def test_memory_does_not_grow_with_the_topic(deployed: Deployment) -> None
 async def replay(deployed: Deployment, *options: str) -> list[dict[str, Any]]:
     done = await asyncio.to_thread(_run, deployed, ["-m", "livecomments.cli", "replay", *options])
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+async def kcat(deployed: Deployment, topic: str) -> list[dict[str, Any]]:
+    """All records of a topic as kcat shows them, in their order, but for when they were appended."""
+    command = ["kcat", "-C", "-b", deployed.kafka, "-t", topic, "-J", "-e", "-q"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=True)
+    shown = done.stdout.decode("latin-1")  # headers that are no text stand in its JSON as they are
+    lines = [json.loads(line) for line in shown.split("\n") if line]
+    lines.sort(key=lambda line: (line["partition"], line["offset"]))
+    return [{name: line[name] for name in ("partition", "headers", "key", "payload")} for line in lines]
 
 
 async def peak_mb(deployed: Deployment, *options: str) -> float:
@@ -73,9 +114,9 @@ async def peak_mb(deployed: Deployment, *options: str) -> float:
     return int(done.stderr.split()[-1]) / 1_024
 
 
-def _run(deployed: Deployment, arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+def _run(deployed: Deployment, arguments: list[str], code: int = 0) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
         [sys.executable, *arguments], env=deployed.environ, capture_output=True, timeout=100, check=False
     )
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == code, done.stderr.decode()
     return done
