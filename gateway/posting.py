@@ -227,7 +227,7 @@ class Posting:
                 continuity.note("another record stands at an append's place", partition=followed.number, offset=offset)
             continuity.check()
             return offset, verdict
-        except TimeoutError as error:
+        except (TimeoutError, AppendUnknown) as error:
             _comments.labels("unknown").inc()
             raise AppendUnknown("The comment may be written or not. Retry with the same Idempotency-Key.") from error
         finally:

@@ -84,14 +84,14 @@ class _Producer:
         queue.waiting.clear()
 
     async def _append(self, partition: int, batch: Any, appends: list[_Append]) -> None:
+        for append in appends:  # before it waits, for a topic that is away: it may send long after a deadline
+            append.is_handed_over = True
         try:
             sent = await self.client.send_batch(batch, self._topic, partition=partition)
         except KafkaError as error:  # not even buffered
             self.error = error
             _refuse(appends, AppendUnavailable, f"Kafka does not take the record: {error!r}.")
             return
-        for append in appends:
-            append.is_handed_over = True
         try:
             placed = await sent
         except KafkaError as error:

@@ -24,12 +24,18 @@ from tests.log.contract import append_all, make_anew, new_topic
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]  # brokers start slowly on a busy machine
 
 
+def unknowns() -> float:
+    """Answers that a comment may be written or not, since the process began."""
+    return REGISTRY.get_sample_value("livecomments_gateway_comments_total", {"result": "unknown"}) or 0.0
+
+
 async def test_a_broker_that_is_stopped_makes_unknowns_that_a_retry_resolves(
     own_broker: KafkaServer, tmp_path: Path
 ) -> None:
     topic = await new_topic(own_broker.address, 1)
     async with serving(own_broker.address, topic, tmp_path) as gateway:
         assert (await gateway.post("before", "k0"))[0] == 201
+        counted = unknowns()
         assert own_broker.pid
         os.kill(own_broker.pid, signal.SIGSTOP)
         try:
@@ -37,6 +43,7 @@ async def test_a_broker_that_is_stopped_makes_unknowns_that_a_retry_resolves(
             assert {status for status, _ in answers} == {503}
             assert "append_unknown" in {problem["code"] for _, problem in answers}
             assert {problem["code"] for _, problem in answers} <= {"append_unknown", "overloaded"}
+            assert unknowns() - counted == [problem["code"] for _, problem in answers].count("append_unknown")
             assert await gateway.messages() == ["before"]
         finally:
             os.kill(own_broker.pid, signal.SIGCONT)

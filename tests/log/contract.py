@@ -125,6 +125,12 @@ def _with_header_name(batch: bytes, name: bytes, other: bytes) -> bytes:
 
 async def make_anew(address: str, topic: str, partition_count: int) -> None:
     """Delete a topic and create it again."""
+    await delete_topic(address, topic)
+    await new_topic(address, partition_count, topic)
+
+
+async def delete_topic(address: str, topic: str) -> None:
+    """Delete a topic, and wait until it is gone."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     await admin.delete_topics([topic])
@@ -132,7 +138,6 @@ async def make_anew(address: str, topic: str, partition_count: int) -> None:
     async with asyncio.timeout(WAIT_S):
         while not await is_gone(address, topic):  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.02)
-    await new_topic(address, partition_count, topic)
 
 
 async def is_gone(address: str, topic: str) -> bool:

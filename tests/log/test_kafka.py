@@ -16,6 +16,7 @@ from tests.log.contract import (
     WAIT_S,
     append_all,
     append_undecodable,
+    delete_topic,
     make_anew,
     new_record,
     new_topic,
@@ -83,6 +84,22 @@ async def test_a_topic_made_anew_has_another_identity(kafka_address: str) -> Non
                 await asyncio.sleep(0.02)
     async with KafkaLog(kafka_address, await new_topic(kafka_address, 2), 1) as other:
         assert await other.identity() != before
+
+
+async def test_what_is_refused_while_the_topic_is_away_is_not_written_when_it_is_back(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 2)
+    async with KafkaLog(kafka_address, topic, 1, append_timeout_s=1.0) as log:
+        assert await append_all(log, 1, ["a"]) == [0]
+        await delete_topic(kafka_address, topic)
+        with pytest.raises(AppendUnknown):
+            await log.append(0, new_record("b"))
+        with pytest.raises((AppendUnknown, AppendUnavailable)) as told:  # aiokafka waits for the topic by now
+            await log.append(1, new_record("c"))
+        await new_topic(kafka_address, 2, topic)
+        last = await append_when_it_is_back(log, "d", 1, other=AppendUnknown)
+        texts = texts_of(await read_all(log, 1, 0, last + 1))
+        assert texts[-1] == "d"
+        assert told.type is AppendUnknown or "c" not in texts
 
 
 async def test_a_record_too_large_is_refused_and_the_next_one_is_not(log: KafkaLog) -> None:
@@ -205,13 +222,16 @@ async def test_a_killed_broker_loses_nothing_acknowledged_and_the_log_recovers_a
             assert {offset: texts[offset] for offset in acked} == acked
 
 
-async def append_when_it_is_back(log: KafkaLog, text: str) -> int:
+async def append_when_it_is_back(
+    log: KafkaLog, text: str, partition: int = 0, *, other: type[Exception] = AppendUnavailable
+) -> int:
+    """The offset, after any number of refusals and `other` errors."""
     offset: int | None = None
 
     async def is_appended() -> bool:
         nonlocal offset
-        with contextlib.suppress(AppendUnavailable):
-            offset = await log.append(0, new_record(text))
+        with contextlib.suppress(AppendUnavailable, other):
+            offset = await log.append(partition, new_record(text))
         return offset is not None
 
     async with asyncio.timeout(WAIT_S):
