@@ -14,10 +14,13 @@ from infra.local.ports import HOST
 RESET: Final = "reset"
 END: Final = "end"
 """The connection ends without the response's last chunk."""
+BEGUN: Final = "begun"
+"""Likewise, right after the beginning of the stream that follows a reset: what was cut then is not to count now."""
 
 _STREAM: Final = re.compile(rb"GET /comments/[^/ ]+/stream\?\S*viewer=([\w-]+)")
 _LAST_EVENT_ID: Final = re.compile(rb"\r\nlast-event-id: *(\S+)", re.IGNORECASE)
 _ACCEPT_ENCODING: Final = re.compile(rb"\r\naccept-encoding:[^\r]*", re.IGNORECASE)
+_BEGINNING: Final = re.compile(rb"event: begin\n[^\n]*\n[^\n]*\n\n")
 _INSIDE: Final = b'"message":"'
 _PIECE_MIN: Final = 150
 """A compressed piece of at least so many bytes holds more than a heartbeat, so its middle is inside an event."""
@@ -58,7 +61,10 @@ class Opened:
                 self.head = head.decode("latin-1").lower()
 
     def cut_at(self, piece: bytes) -> int:
-        """How much of a piece to send before the cut; 0: it has no middle of an event that is known for sure."""
+        """How much of a piece to send before the cut; 0: it has no place for it that is known for sure."""
+        if self.cut_by == BEGUN:
+            beginning = _BEGINNING.search(piece)  # one viewer's own, so never compressed
+            return beginning.end() if beginning else 0
         if self.is_gzip:
             return len(piece) // 2 if len(piece) >= _PIECE_MIN else 0
         inside = piece.find(_INSIDE)
@@ -140,6 +146,8 @@ class Relay:
                 if asked := _STREAM.match(head):
                     seen = _LAST_EVENT_ID.search(head)
                     stream = Opened(asked[1].decode(), seen[1].decode() if seen else "")
+                    before = self.of(stream.viewer)
+                    stream.cut_by = BEGUN if before and RESET in before[-1].cuts else None
                     self.opened.append(stream)
                     self._open[writer] = stream
                 if self._is_plain:

@@ -1,7 +1,8 @@
 """What happens to all viewers at once, on one video that is written to all the time.
 
-They join; their streams are cut in the middle of an event, twice, each time in another way; one edge is told to go, and
-comes back; then the other one; the last one is killed, so that nobody is there; and both come back.
+They join; their streams are cut in the middle of an event, and again as soon as they are back; then once more, in
+another way. One edge is told to go, and comes back; then the other one; the last one is killed, so that nobody is
+there; and both come back.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.deployment import Deployment
 from tests.conformance.programs import install_packages, why_missing
-from tests.conformance.relay import END, RESET
+from tests.conformance.relay import BEGUN, END, RESET
 from tests.conformance.story import Story, tell
 from tests.conformance.viewers import Viewer, everybody
 
@@ -49,7 +49,7 @@ def test_everybody_joined_by_the_transport_lane(story: Story) -> None:
 
 def test_it_went_through_all_that_the_story_says(viewer: Viewer, story: Story) -> None:
     opened = story.opened[viewer.name]
-    assert {cut for stream in opened for cut in stream.cuts} == {RESET, END}
+    assert {cut for stream in opened for cut in stream.cuts} == {RESET, BEGUN, END}
     assert any(stream.is_own_page for stream in opened)
     assert "drain" in {orjson.loads(event.data)["reason"] for event in viewer.events if event.kind == "bye"}
     assert {stream.is_gzip for stream in opened if not stream.is_own_page} == {viewer.form != "plain"}
