@@ -26,6 +26,8 @@ from livecomments.store.interface import CommentStore, Row, StoredSlice
 from schemas.errors import StartRefused
 from schemas.events import Record
 from schemas.judge import judge
+from schemas.judge import judge as judge_alone
+from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
 from streams.dead_letters import DeadLetters
 from streams.persister import Persister
@@ -66,6 +68,10 @@ class CheckpointedStore:
         self._marks: dict[str, int] = {}
         if file is not None and file.exists():
             self._marks = _read_checkpoint(file, topic)
+
+    def begin(self, partition: int, position: int) -> None:
+        """Behind this, if no checkpoint says further."""
+        self._marks.setdefault(str(partition), position)
 
     async def watermark(self, epoch: int, partition: int) -> int:
         return self._marks.get(str(partition), BEFORE_EVERYTHING)
@@ -108,6 +114,8 @@ async def rebuild(
     store = CheckpointedStore(opened.store, checkpoint, opened.topic) if from_start else opened.store
     bounds = await patiently(lambda: log.bounds(range(log.partition_count)))
     notes, whole, begun = [], True, {}
+    if isinstance(store, CheckpointedStore) and judge is judge_alone:
+        notes += [await _leave_unsure(opened, store, number, start) for number, (start, _) in bounds.items() if start]
     for partition, (start, end) in bounds.items():
         watermark, following, _ = await patiently(lambda: stored_end(log, store, partition))  # noqa: B023 (awaited)
         begun[partition] = max(following, start)
@@ -124,6 +132,17 @@ async def rebuild(
             )
             await _store_all(log, persister, end, advance)
     return Rebuilt(total, letters.count, notes, whole)
+
+
+async def _leave_unsure(opened: Opened, store: CheckpointedStore, partition: int, start: int) -> str:
+    """Begin behind what is stored and cannot be judged again: a retry whose first copy the log let go of would come
+    back as a comment."""
+    epoch = opened.log.epoch
+    watermark = await patiently(lambda: opened.store.watermark(epoch, partition))
+    begin = min(start + DEDUPE_WINDOW_RECORDS, offset_behind(watermark, epoch))
+    if begin > start:
+        store.begin(partition, first_position(epoch) + begin - 1)
+    return f"Partition {partition}: offsets {start} to {begin - 1} are left as they are stored; an export tells more."
 
 
 async def _store_all(log: CommentLog, persister: Persister, end: int, advance: Advance) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,23 @@ async def test_what_the_log_lost_comes_from_the_export(tmp_path: Path, form: str
             assert any("the log begins at offset 40" in note for note in done.notes)
             findings = await verify_export(left, QUIET, directory)
             assert findings.counts["not stored"] > 50
+
+
+async def test_a_retry_whose_first_copy_is_gone_does_not_come_back_into_a_store_that_knew(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEOS[0], number, key=f"k{number % 10}") for number in range(20)])
+        await append(found, [video_event(VIDEO_ENDED, VIDEOS[0], "owner"), comment(VIDEOS[0], 99)])
+        await rebuild(found, QUIET)
+        before = await shown(found.store)
+        assert len(before) == 10
+        for start in (10, 21):
+            cut = replace(found, log=Retained(found, start))  # type: ignore[arg-type]  # it delegates the rest
+            done = await rebuild(cut, QUIET, from_start=True)
+            assert any(f"offsets {start} to 21 are left as they are stored" in note for note in done.notes)
+            assert await shown(found.store) == before
+            assert (await verify(cut, QUIET)).ok
 
 
 async def test_a_hole_between_export_and_log_is_said(tmp_path: Path) -> None:
