@@ -156,3 +156,15 @@ def test_a_partition_that_is_not_followed_any_more_is_silent(video: Video) -> No
     video.follower.followed[0] = video.followed
     video.channel.look(106.0)
     assert video.channel.silence_s() == 0.0
+
+
+@pytest.mark.parametrize("resets", [0, 1])
+def test_a_log_that_went_back_is_told_though_it_has_grown_beyond_the_head(video: Video, resets: int) -> None:
+    video.append(comment())
+    video.channel.flush()
+    again = FollowedPartition(EPOCH, fresh_window(), Tail(TailBounds(1_000, 1 << 30, 1e9), START - 1), 0, resets=resets)
+    again.apply([at(offset, comment()) for offset in range(5)], 0.0)
+    video.follower.followed[0] = again
+    assert video.channel.flush() == []
+    assert (video.channel.resets, video.channel.reset_at) == (resets, resets and START + 4)
+    assert video.channel.head == START + 4
