@@ -172,13 +172,15 @@ class Deployment:
         key: bytes | None,
         value: bytes | None,
         headers: Mapping[str, bytes],
+        *,
+        timestamp_ms: int | None = None,
     ) -> int:
         """Append what our own producers never would; returns the offset."""
         async with AIOKafkaProducer(
             bootstrap_servers=self.kafka, max_request_size=2**21, max_batch_size=2**21
         ) as producer:
             batch = producer.create_batch()  # unlike `send`, it takes a record with neither key nor value
-            assert batch.append(key=key, value=value, timestamp=None, headers=list(headers.items())) is not None
+            assert batch.append(key=key, value=value, timestamp=timestamp_ms, headers=list(headers.items()))
             placed = await (await producer.send_batch(batch, self.topic, partition=partition))
         return int(placed.offset)
 

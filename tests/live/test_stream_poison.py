@@ -1,12 +1,14 @@
 """Records that nobody can read go to the dead-letter topic with their reason and origin, and hold nothing up."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from schemas.events import NewRecord
+from schemas.events import NewRecord, comment_deleted
 from schemas.partitions import partition_of
+from schemas.positions import comment_id, position_at
 from tests.live.stream import Deployment, comments, deployment, until, videos_of
 from tests.log.contract import append_undecodable
 
@@ -73,6 +75,24 @@ async def test_a_header_name_that_is_no_text_ends_its_batch_and_holds_nothing_up
     await deployed.complete()
     assert worker.has_logged("rest of a batch skipped: a header's name is not UTF-8")
     assert await worker.stop() == 0, worker.logged
+
+
+async def test_times_of_others_and_deletes_of_what_never_was_are_harmless(deployed: Deployment) -> None:
+    home, epoch = partition_of(VIDEO, 2), deployed.epoch
+    good = comments([VIDEO], 2)[1]
+    for timestamp_ms in (0, 4_102_444_800_000):  # of 1970 and 2100; the log has a clock of its own
+        await deployed.append_foreign(home, good.key, good.value, good.headers, timestamp_ms=timestamp_ms)
+    for of_epoch in (epoch - 1, epoch, epoch + 1):
+        await deployed.append([comment_deleted(VIDEO, comment_id(position_at(of_epoch, 2), home), "mod")] * 2)
+    await deployed.append(comments([VIDEO, ELSEWHERE], 10))
+    await deployed.start().started()
+    await deployed.complete()
+    now_ms = time.time() * 1_000
+    assert all(abs(row.appended_at_ms - now_ms) < 3_600_000 for row in (await deployed.stored()).values())
+    letters = await deployed.dead_letters()
+    assert {origin: reason for origin, (reason, _, _) in letters.items()} == {
+        (home, offset): "target_not_earlier" for offset in (6, 7)
+    }
 
 
 async def test_a_type_of_tomorrow_is_skipped_and_no_dead_letter(deployed: Deployment) -> None:
