@@ -11,8 +11,8 @@ from typing import Final
 from consumers.channel import Lane
 from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
 from schemas.errors import Rejected
+from schemas.limits import SESSION_COOKIE
 
-SESSION_COOKIE: Final = "livecomments_session"
 _TOKEN_NAMES: Final = frozenset(("token", "access_token", "accesstoken", "sessiontoken", "authorization", "jwt"))
 
 

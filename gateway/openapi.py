@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any, Final
 
 from gateway.calls import Call
-from schemas.limits import HISTORY_ON_JOIN_MAX, VIDEO_ID_CHARS_MAX
+from schemas.limits import HISTORY_ON_JOIN_MAX, SESSION_COOKIE, VIDEO_ID_CHARS_MAX
 from schemas.positions import COMMENT_ID_CHARS
 
 _VERSION: Final = "1"
@@ -27,7 +27,8 @@ _STREAM: Final = {
     "operationId": "openStream",
     "summary": "Follow a video live",
     "description": "Server-Sent Events: comment, delete, gap, stale, heartbeat, bye. A client that reconnects with "
-    "Last-Event-ID misses nothing. What may pass is said as 200 with retry: and the end of the stream.",
+    "Last-Event-ID misses nothing. What may pass is said as 200 with retry: and the end of the stream. No token is "
+    "needed; one that comes, by Authorization or cookie, ends the stream with its session. In the URL it is refused.",
     "parameters": [
         {"name": "after", "in": "query", "description": "Go on behind this comment id.", "schema": {"type": "string"}},
         {
@@ -37,8 +38,14 @@ _STREAM: Final = {
             "schema": {"type": "integer", "minimum": 0, "maximum": HISTORY_ON_JOIN_MAX},
         },
         {"name": "Last-Event-ID", "in": "header", "description": "As after; wins.", "schema": {"type": "string"}},
+        {"name": SESSION_COOKIE, "in": "cookie", "description": "A token.", "schema": {"type": "string"}},
     ],
-    "responses": {"200": {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    "responses": {
+        "200": {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        "204": {"description": "The video is over, and you have all of it."},
+        "400": {"description": "A parameter or id that cannot be, or a token in the URL: a problem."},
+        "401": {"description": "The session of the token has ended: a problem."},
+    },
 }
 
 

@@ -9,8 +9,9 @@ import aiohttp
 import orjson
 import pytest
 
-from consumers.sessions import SESSION_COOKIE, TokenInUrlRejected, check_names, session_of
+from consumers.sessions import TokenInUrlRejected, check_names, session_of
 from livecomments.log.revocations import token_digest
+from schemas.limits import SESSION_COOKIE
 from tests.consumers.streams import Stream, counted, stream_of
 from tests.served import Served, served
 
