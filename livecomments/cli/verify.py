@@ -32,6 +32,9 @@ _SHOWN_MAX: Final = 20
 _UNSURE_MAX: Final = 100_000
 """Comments deleted since, checked at the end; more than that count as differences."""
 
+_VIDEOS_MAX: Final = 200_000
+"""Of a partition: of so many is remembered up to where they are compared, some 30 MB. When there are more, all are
+compared up to the same place, and forgotten."""
 _EXPIRING: Final = (None, *range(1, 60))
 """Seconds left of rows that are gone, or may be while they are compared."""
 
@@ -109,9 +112,7 @@ def compare(expected: Iterable[Row], stored: Iterable[Row]) -> Iterator[Differen
 async def verify(
     opened: Opened, console: Console, *, video_id: str | None = None, chosen: Chosen = lambda _: True
 ) -> Findings:
-    """Compare one video, those `chosen`, or all.
-
-    Only with `video_id` are rows found that stand where the log has nothing for a long stretch.
+    """Compare one video, those `chosen`, or all; also where the log has nothing of a video that it knows.
 
     Raises:
         LogUnavailable, StoreUnavailable, OffsetUnavailable: run it again.
@@ -154,24 +155,34 @@ async def _verify_partition(
     sure_from = position_at(log.epoch, held.start + (DEDUPE_WINDOW_RECORDS if held.start else 0))
     """What lies before may be a duplicate of what the log no longer holds."""
     unsure: list[Difference] = []
-    async for chunk in scan(log, partition, held.start, held.end):
-        advance(len(chunk))
-        through = position_at(log.epoch, chunk[-1].record.offset)
-        by_video = _expected(chunk, log.epoch, deleted, video_id, chosen)
+    compared: dict[str, int] = {}
+    """Up to where, of the videos met since `after`."""
+
+    async def compare_through(through: int, by_video: Mapping[str, list[Row]]) -> None:
         for of_video, rows in by_video.items():
             findings.rows += len(rows)
             expiring = {row.position for row in rows if opened.lifetime.left_s(row.appended_at_ms) in _EXPIRING}
+            since, compared[of_video] = compared.get(of_video, after), through
             stored = [
-                row async for row in stored_rows(opened.store, of_video, after, through) if row.position not in expiring
+                row async for row in stored_rows(opened.store, of_video, since, through) if row.position not in expiring
             ]
             rows = [row for row in rows if row.position not in expiring]
             found = [one for one in compare(rows, stored) if one.what != NOT_STORED or one.position >= sure_from]
-            unsure += [one for one in found if one.what == DELETED]
+            unsure.extend(one for one in found if one.what == DELETED)
             findings.add((one for one in found if one.what != DELETED), partition)
-        after = through
+
+    async for chunk in scan(log, partition, held.start, held.end):
+        advance(len(chunk))
+        through = position_at(log.epoch, chunk[-1].record.offset)
+        await compare_through(through, _expected(chunk, log.epoch, deleted, video_id, chosen))
+        if len(compared) > _VIDEOS_MAX:
+            await compare_through(through, {of_video: [] for of_video in compared})
+            compared.clear()
+            after = through
         if len(unsure) > _UNSURE_MAX:
             findings.add(unsure, partition)
             unsure.clear()
+    await compare_through(position_at(log.epoch, held.end) - 1, {of_video: [] for of_video in compared})
     if unsure:
         end = (await patiently(lambda: log.bounds([partition])))[partition].end
         since = await deletes_of(log, partition, held.end, end, lambda _: None)
@@ -184,7 +195,7 @@ def _expected(
     """The rows of a chunk of the log, as they must be stored, by video."""
     by_video: defaultdict[str, list[Row]] = defaultdict(list)
     if video_id is not None:
-        by_video |= {video_id: [], facts_of(video_id): []}  # looked for in every stretch, so that one too many is seen
+        by_video |= {video_id: [], facts_of(video_id): []}  # even if the log has nothing of it
     for record, verdict in chunk:
         if verdict.kind is Kind.ACCEPTED and (verdict.video_id == video_id if video_id else chosen(verdict.video_id)):
             for row in rows_of(record, verdict, epoch):

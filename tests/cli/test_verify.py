@@ -66,6 +66,18 @@ async def invented(found: Opened) -> None:
     await found.store.write([row._replace(position=first_position(1) + 2)])
 
 
+async def invented_in_silence(found: Opened) -> None:
+    """Rows of a video where the log has others alone: before its first record, and long after its last."""
+    row = await found.store.read_one(VIDEO, first_position(1))
+    assert row is not None
+    other = next(name for name in map(str, range(99)) if partition_of(name, PARTITIONS) == HOME)
+    await append(found, [comment(other, number) for number in range(7)])
+    await persist(found)
+    for at in (6, 12):
+        await found.store.write([row._replace(position=first_position(1) + at)])
+    await found.store.write([row._replace(video_id=other, position=first_position(1) + 1)])
+
+
 async def deleted_by_nobody(found: Opened) -> None:
     """A comment emptied without a delete in the log; the delete's own row is one too many as well."""
     position = first_position(1)
@@ -89,6 +101,7 @@ async def fact_forgotten(found: Opened) -> None:
 PLANTED: list[tuple[Callable[[Opened], Awaitable[None]], set[str]]] = [
     (lost, {NOT_STORED}),
     (invented, {OTHER}),
+    (invented_in_silence, {NOT_IN_LOG}),
     (deleted_by_nobody, {DELETED, OTHER}),
     (fact_forgotten, {NOT_STORED}),
 ]
