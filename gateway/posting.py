@@ -241,10 +241,17 @@ class Posting:
             raise KeyConflictRejected("This Idempotency-Key was used for another comment. Use a new key for a new one.")
         if before.void:
             raise VideoEndedRejected(_ENDED)
-        if not followed.window.is_sure(before.survivor) and await self._is_preceded(followed, record, before.survivor):
-            raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
         position = position_at(followed.epoch, before.survivor)
-        value = await self._value_at(video_id, position)
+        is_sure = followed.window.is_sure(before.survivor)
+        try:
+            is_first = is_sure or not await self._is_preceded(followed, record, before.survivor)
+            value = await self._value_at(video_id, position) if is_first else None
+        except Unavailable as error:
+            raise AppendUnknown(
+                f"The first comment with this key is written, but cannot be read now. {error}"
+            ) from error
+        if value is None:
+            raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
         if not value:
             raise CommentDeletedRejected("The comment that was posted with this key has been deleted since.")
         _comments.labels("repeated").inc()
@@ -261,17 +268,10 @@ class Posting:
                     return True
         return False
 
-    async def _value_at(self, video_id: str, position: int) -> bytes:
-        """The value of a comment that is known to stand there, as it is now: empty once it is deleted."""
-        try:
-            found = await self._history.forward(video_id, position - 1, 1, around_store=True)
-        except Unavailable as error:
-            raise AppendUnknown(
-                f"The first comment with this key is written, but cannot be read now. {error}"
-            ) from error
-        if not found.entries or found.entries[0].position != position:
-            raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
-        return found.entries[0].value
+    async def _value_at(self, video_id: str, position: int) -> bytes | None:
+        """The value of a comment that stood there, as it is now: empty once it is deleted, None if it is not kept."""
+        entries = (await self._history.forward(video_id, position - 1, 1, around_store=True)).entries
+        return entries[0].value if entries and entries[0].position == position else None
 
 
 _ENDED: Final = "The video has ended; comments are closed."

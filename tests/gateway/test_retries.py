@@ -1,0 +1,56 @@
+"""A retry whose first comment is written, and cannot be read: never another comment, never a refusal."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from gateway.identity import Identity
+from gateway.posting import Posting
+from livecomments.history.reading import History
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.follower import Follower
+from livecomments.log.interface import AppendUnknown, LogUnavailable
+from livecomments.log.tail import TailBounds
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from tests.log.contract import WAIT_S
+from tests.log.faults import WatchedLog
+from tests.schemas.records import ANA, comment
+
+WINDOW: Final = 2_000
+READ_BACK: Final = WINDOW + 1_024
+
+
+async def test_a_retry_while_the_log_cannot_be_read_is_unknown_and_then_the_first_comment(tmp_path: Path) -> None:
+    is_away = False
+
+    async def around(_: str) -> None:
+        if is_away:
+            raise LogUnavailable("away")
+
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-3", 3, 1) as embedded,
+        EmbeddedStore(file) as store,
+    ):
+        # The first one lies in the window, with less than a window before it that was read back.
+        news = [comment("v", "others'")] * READ_BACK + [comment("v", "mine", key="k")] + [comment("v")] * (WINDOW - 10)
+        await asyncio.gather(*(embedded.append(0, new) for new in news))
+        log = WatchedLog(embedded, around)
+        follower = Follower(log, [0], TailBounds(1, 10**6, 1e6), window_records=WINDOW)
+        posting = Posting(History(follower, store, window_records=WINDOW), timeout_s=WAIT_S, in_flight_max=10)
+        running = asyncio.create_task(follower.run())
+        await follower.ready_partition(0, WAIT_S)
+        identity = Identity(ANA, frozenset())
+        end = (await embedded.bounds([0]))[0].end
+        is_away = True
+        with pytest.raises(AppendUnknown, match="is written, but cannot be read now"):
+            await posting.post("v", identity, "mine", None, "k")
+        is_away = False
+        assert b'"mine"' in await posting.post("v", identity, "mine", None, "k")
+        assert (await embedded.bounds([0]))[0].end == end
+        running.cancel()
