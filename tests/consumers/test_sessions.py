@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import aiohttp
 import orjson
 import pytest
 
-from consumers.sessions import TokenInUrlRejected, check_names, session_of
-from livecomments.log.revocations import token_digest
+from consumers.channel import Lane
+from consumers.sessions import Sessions, TokenInUrlRejected, check_names, session_of
+from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
 from schemas.limits import SESSION_COOKIE
+from tests.consumers.edge import virtually
+from tests.consumers.sim.edge import SimRevocations
 from tests.consumers.streams import Stream, counted, stream_of
 from tests.served import Served, served
 
@@ -92,3 +95,44 @@ def test_other_parameters_are_no_tokens() -> None:
     check_names(["after", "history", "tokens", ""])
     with pytest.raises(TokenInUrlRejected):
         check_names(["after", "TOKEN"])
+
+
+class Seat:
+    """As much of a lane as a session needs."""
+
+    def __init__(self, session: bytes) -> None:
+        self.session = session
+
+
+def test_what_is_still_being_read_of_the_revocations_ends_streams_when_it_is() -> None:
+    class Unread(SimRevocations):
+        def is_revoked(self, digest: bytes) -> bool:
+            raise RevocationsUnavailable("still reading")
+
+    revocations = Unread()
+    ended: list[Lane] = []
+    sessions = Sessions(cast(Revocations, revocations), ended.append)
+    mine, other, anonymous = (cast(Lane, Seat(session)) for session in (b"mine", b"other", b""))
+    for lane in (mine, other, anonymous):
+        assert not sessions.is_revoked(lane.session)
+        sessions.add(lane)
+    for listener in revocations.listeners:
+        listener(b"mine")
+        listener(b"nobody's")
+        listener(b"")
+    assert ended == [mine]
+    for lane in (mine, other, anonymous):
+        sessions.remove(lane)
+    assert not sessions._lanes
+
+
+def test_a_session_that_ended_while_its_stream_waited_to_begin_takes_it_with_it() -> None:
+    async def run() -> None:
+        revocations = SimRevocations()
+        ended: list[Lane] = []
+        sessions = Sessions(cast(Revocations, revocations), ended.append)
+        revocations.revoke(b"mine")
+        sessions.add(lane := cast(Lane, Seat(b"mine")))
+        assert ended == [lane]
+
+    virtually(run)
