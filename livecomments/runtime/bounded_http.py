@@ -50,11 +50,11 @@ class WholeAnswers:
         self._transport = transport
         self._head = b""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write soon if it is a head, now if not."""
         if self._head:
             data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1.1 "):
+        elif data[:9] == b"HTTP/1.1 ":
             self._head = data
             asyncio.get_running_loop().call_soon(self._write_head)
             return

@@ -138,7 +138,7 @@ async def test_a_head_is_written_with_its_body_and_waits_for_nothing_that_comes_
     whole = WholeAnswers(written)
     whole.write(b"HTTP/1.1 200 OK\r\n\r\n")
     whole.write(b"body")
-    whole.write(b"more")
+    whole.write(memoryview(b"more"))
     assert written.pieces == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
     whole.write(b"HTTP/1.1 204 No Content\r\n\r\n")
     await asyncio.sleep(0)
