@@ -53,12 +53,14 @@ class WholeAnswers:
     def write(self, data: bytes | memoryview) -> None:
         """Write soon if it is a head, now if not."""
         if self._head:
-            data, self._head = self._head + data, b""
-        elif data[:9] == b"HTTP/1.1 ":
-            self._head = data
-            asyncio.get_running_loop().call_soon(self._write_head)
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
             return
-        self._transport.write(data)
+        if data[:9] == b"HTTP/1.1 ":
+            self._head = bytes(data)
+            asyncio.get_running_loop().call_soon(self._write_head)
+        else:
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close behind what was written."""
