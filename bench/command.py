@@ -39,6 +39,11 @@ def table(title: str, *heads: str) -> Table:
     return made
 
 
+def over(value: float, floor: float) -> float:
+    """Their ratio; 0 where there is nothing to compare with."""
+    return value / floor if floor else 0.0
+
+
 def command(name: str, doc: str | None, plan: P, measure: Measure[P], *, pinned: bool = True) -> None:
     """Measure as the command line says, print the tables, write JSON and chart."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=doc)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from rich.table import Table
 
 from bench.chart import Bar, chart
-from bench.command import Outcome, command, table
+from bench.command import Outcome, command, over, table
 from bench.crowd import Floor, floor
 from bench.stand import Stand, Text, real_chat, sized_chat, standing
 
@@ -134,7 +134,7 @@ async def _row(stand: Stand, groups: list[int], load: Load, plan: Plan, file: Pa
         delivered / wall,
         ns,
         floor_ns,
-        ns / floor_ns if floor_ns else 0.0,
+        over(ns, floor_ns),
         saw.read_bytes / max(1, saw.comments),
         saw.p50_ms,
         saw.p99_ms,

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from bench.chart import Bar, chart
-from bench.command import Outcome, command, table
+from bench.command import Outcome, command, over, table
 from bench.stand import Stand, Text, environment, real_chat, standing
 from infra.local.apps import App
 from infra.local.servers import running
@@ -136,7 +136,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
     )
     for row in rows:
         pairs = [f"{one.p50_ms:.1f} / {one.p99_ms:.1f}" for one in (row.ack, row.answer, row.socket)]
-        ratio = row.socket.p99_ms / row.ack.p99_ms
+        ratio = over(row.socket.p99_ms, row.ack.p99_ms)
         shown.add_row(f"{row.rate:g}", f"{row.posts_per_s:,.1f}", *pairs, f"{ratio:.1f}", f"{row.faults}")
     bars = [
         Bar(f"{row.rate:g} POSTs/s", name, times.p50_ms, times.p99_ms, f"{times.p50_ms:.1f} / {times.p99_ms:.1f} ms")

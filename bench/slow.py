@@ -5,13 +5,14 @@ with over without (medians over the pairs), and the memory of one that is stuck,
 """
 
 import asyncio
+import math
 import os
 import statistics
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.chart import Bar, chart
-from bench.command import Outcome, command, table
+from bench.command import Outcome, command, over, table
 from bench.crowd import Saw
 from bench.stand import Stand, real_chat, standing
 
@@ -41,7 +42,7 @@ class Pair(NamedTuple):
     with_p50_ms: float
     with_p99_ms: float
     stuck_bytes: float
-    """Memory of each that is stuck: the edge's own and the kernel's, for both ends of its connection."""
+    """Memory of each that is stuck: what the edge grew by, its tail included, and what the kernel had for them."""
     cut_off: int
     """Of those that are stuck, meanwhile."""
     faults: int
@@ -54,8 +55,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
     reading = plan.viewers - stuck
     async with standing(directory, kafka, pinned=pinned) as stand:
         group = await stand.crowd.open(reading, "v", every=max(1, reading // READERS))
-        lasts = plan.warm_up_s + plan.pairs * (2 * (plan.seconds + _SETTLED_S) + 10)
-        feeding = asyncio.create_task(stand.feed([VIDEO], plan.rate, lasts, real_chat()))
+        feeding = asyncio.create_task(stand.feed([VIDEO], plan.rate, math.inf, real_chat()))
         await asyncio.sleep(plan.warm_up_s)
         pairs = [await _pair(stand, group, stuck, plan.seconds) for _ in range(plan.pairs)]
         feeding.cancel()
@@ -72,11 +72,11 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
             f"{pair.without_p50_ms:.0f} / {pair.without_p99_ms:.0f}",
             f"{pair.with_p50_ms:.0f} / {pair.with_p99_ms:.0f}",
         ]
-        cells += [f"{pair.with_p99_ms / pair.without_p99_ms:.2f}", f"{pair.stuck_bytes / 1024:.0f}"]
+        cells += [f"{over(pair.with_p99_ms, pair.without_p99_ms):.2f}", f"{pair.stuck_bytes / 1024:.0f}"]
         shown.add_row(f"{at}", *cells, f"{pair.cut_off}", f"{pair.faults}")
     most = max(pair.stuck_bytes for pair in pairs)
     shown.add_row(
-        "medians", f"{without:.0f}", f"{beside:.0f}", f"{beside / without:.2f}", f"≤ {most / 1024:.0f}", "", ""
+        "medians", f"{without:.0f}", f"{beside:.0f}", f"{over(beside, without):.2f}", f"≤ {most / 1024:.0f}", "", ""
     )
     bars = [
         Bar(f"pair {at}", name, p50, p99, f"{p50:.0f} / {p99:.0f} ms")
@@ -88,7 +88,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
     ]
     numbers = {
         "pairs": [pair._asdict() for pair in pairs],
-        "ratioOfMedianP99": beside / without,
+        "ratioOfMedianP99": over(beside, without),
         "stuckBytesMax": most,
         "stuckBytesBound": MEMORY_BOUND,
     }
@@ -96,15 +96,15 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
 
 
 async def _pair(stand: Stand, group: int, stuck: int, seconds: float) -> Pair:
-    first = stand.rss_bytes() + kernel_bytes()
     without = await _span(stand, group, seconds)
-    before = stand.rss_bytes() + kernel_bytes()
+    before = stand.rss_bytes()
     away = await stand.crowd.open(stuck, "v", stalled=True)
     beside = await _span(stand, group, seconds)
-    after = stand.rss_bytes() + kernel_bytes()
-    each = (after - before - (before - first)) / stuck  # the tail grows all the time
     cut_off = (await stand.crowd.saw(away)).closed
+    edge, kernel = stand.rss_bytes() - before, kernel_bytes()
     await stand.crowd.away(away)
+    await asyncio.sleep(_SETTLED_S)
+    each = (edge + kernel - kernel_bytes()) / stuck
     faults = without.faults + beside.faults
     return Pair(without.p50_ms, without.p99_ms, beside.p50_ms, beside.p99_ms, each, cut_off, faults)
 

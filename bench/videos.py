@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.chart import Bar, chart
-from bench.command import Outcome, command, table
+from bench.command import Outcome, command, over, table
 from bench.stand import Stand, real_chat, standing
 
 _SETTLED_S: Final = 2.0
@@ -60,7 +60,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
         cells = [f"{row.viewers:,}", f"{row.core:.2f}", f"{row.us_per_comment:.0f}", f"{row.bytes_per_viewer:,.0f}"]
         cells += [f"{row.rss_mb:,.0f}", f"{row.deliveries_per_s:,.0f}", f"{row.p50_ms:.0f}", f"{row.p99_ms:.0f}"]
         shown.add_row(row.what, *cells, f"{row.undelivered}", f"{row.faults}")
-    ratio = rows[0].us_per_comment / rows[1].us_per_comment
+    ratio = over(rows[0].us_per_comment, rows[1].us_per_comment)
     shown.caption = f"CPU, spread out over not: {ratio:.2f}"
     bars = [
         Bar("CPU µs a comment", row.what, row.us_per_comment, row.us_per_comment, f"{row.us_per_comment:.0f}")
