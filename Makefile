@@ -13,7 +13,7 @@ run: ## Run livecomments, embedded, on http://127.0.0.1:8080 (ARGS="--port 8090"
 	@sh requirements/install.sh run && exec .venv/bin/livecomments run $(ARGS)
 
 test: install ## Run every test, starting the servers they need (ARGS="-k follower -x")
-	@$(PYTHON_IN) -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(PYTHON_IN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install ## Lint, look at the format, and type-check
 	$(PYTHON_IN) -m ruff check .

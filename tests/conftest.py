@@ -1,4 +1,5 @@
-"""What every test may use: the real servers, started once for the run, and the rules on tests that did not run."""
+"""What every test may use: the real servers, started once by each process of the run that needs them, and the rules on
+tests that did not run."""
 
 import os
 from collections.abc import Iterator
@@ -20,14 +21,10 @@ _LIVE_TEST_TIMEOUT_S: Final = 240
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test with a real server is a live test, whether it says so or not.
-
-    Where tests run in several processes, one of them has the servers: they start once.
-    """
+    """A test with a real server is a live test, whether it says so or not."""
     for item in items:
         if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.live)
-            item.add_marker(pytest.mark.xdist_group("servers"))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_LIVE_TEST_TIMEOUT_S, func_only=True))
 

@@ -24,9 +24,7 @@ from tests.log.contract import (
 )
 
 
-@pytest.fixture(
-    params=["embedded", pytest.param("kafka", marks=[pytest.mark.live, pytest.mark.xdist_group("servers")])]
-)
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.live)])
 async def maker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LogMaker]:
     if request.param == "embedded":
         async with embedded_maker(tmp_path) as embedded:
