@@ -32,6 +32,7 @@ def test_events_are_what_their_bytes_say() -> None:
     assert read(b"event: heartbeat\nid: %s\ndata:" % ID.encode()) == Event(Kind.MARK, ID)
     assert read(b"id: %s" % ID.encode()) == Event(Kind.MARK, ID)
     assert read(b'event: stale\ndata: {"behindMs":1}') is None
+    assert read(b":\nevent: begin\nid: \nretry: 2000") is None
 
 
 @pytest.mark.parametrize(

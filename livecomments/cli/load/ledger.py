@@ -220,13 +220,14 @@ def digest_of(data: bytes) -> int:
 
 
 def read_event(sse: SseEvent) -> Event | None:
-    """What an SSE event is to the checks; None for one without an id, which is no matter of order.
+    """What an SSE event is to the checks; None for one without an id, which is no matter of order, or at the beginning of
+    a stream after nothing.
 
     Raises:
         EventMalformed: a comment, delete or gap without an id or with other data than promised, or a malformed id.
     """
     kind = sse.kind.decode("ascii", "replace")
-    if sse.id is None:
+    if sse.id is None or (kind == "begin" and not sse.id):
         if kind in ("comment", "delete", "gap") and sse.data is not None:
             raise EventMalformed(f"{kind} event without an id")
         return None
