@@ -220,8 +220,8 @@ def digest_of(data: bytes) -> int:
 
 
 def read_event(sse: SseEvent) -> Event | None:
-    """What an SSE event is to the checks; None for one without an id, which is no matter of order, or at the beginning of
-    a stream after nothing.
+    """What an SSE event is to the checks; None for one without an id, which is no matter of order, or at the beginning
+    of a stream after nothing.
 
     Raises:
         EventMalformed: a comment, delete or gap without an id or with other data than promised, or a malformed id.
