@@ -24,7 +24,7 @@ from schemas.events import NewRecord
 
 _BATCH_BYTES: Final = 128 * 1_024
 """One batch of a partition is in flight: 16 KiB at a round trip of 5 ms would be 11,000 records a second."""
-_RECORD_BYTES_MAX: Final = 100 * 1_024
+RECORD_BYTES_MAX: Final = 100 * 1_024
 """Below the topics' max.message.bytes, overhead included: a refusal by the broker spoils the producer."""
 _STUCK_S: Final = 30.0
 """A producer with an append late for this long is replaced; what it still holds is dropped."""
@@ -149,8 +149,8 @@ class KafkaWriter:
         queue = producer.queues.get(partition) or producer.queues.setdefault(partition, _Queue())
         if queue.late_since is not None:
             self._refuse_behind(producer, queue.late_since)
-        if _size(record) > _RECORD_BYTES_MAX:
-            raise AppendUnavailable(f"The record is larger than {_RECORD_BYTES_MAX} bytes.")
+        if size_of(record) > RECORD_BYTES_MAX:
+            raise AppendUnavailable(f"The record is larger than {RECORD_BYTES_MAX} bytes.")
         loop = asyncio.get_running_loop()
         append = _Append(record, loop.create_future())
         queue.waiting.append(append)
@@ -259,5 +259,6 @@ def _expire(offset: asyncio.Future[int]) -> None:
         offset.set_exception(TimeoutError())
 
 
-def _size(record: NewRecord) -> int:
+def size_of(record: NewRecord) -> int:
+    """Bytes of a record, as RECORD_BYTES_MAX bounds them."""
     return len(record.key) + len(record.value) + sum(len(name) + len(value) for name, value in record.headers.items())

@@ -1,14 +1,18 @@
 """What a dead letter says, and that it never holds up what follows."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
+from livecomments.log.kafka_writer import RECORD_BYTES_MAX, size_of
 from schemas.events import Record
-from streams.dead_letters import DeadLetters
+from streams.dead_letters import DeadLetters, letter_of
 from tests.history.world import World
 from tests.log.faults import WatchedLog
 
 BROKEN = Record(3, 77, b"key", b"value", {"type": b"comment.created", "schema": b"9"}, 0)
+SHORT_NAMES = [chr(48 + number // 64) + chr(48 + number % 64) for number in range(4_096)]
 
 
 async def letters(world: World) -> list[Record]:
@@ -45,16 +49,31 @@ async def test_a_letter_that_would_be_too_large_is_cut_and_says_so(world: World)
     assert len(letter.key or b"") + len(letter.value or b"") < 100 * 1_024, "what a writer of Kafka takes"
     assert large.value is not None
     assert large.value.startswith(letter.value or b"-")
-    assert letter.headers["cut"] == b"key of 5000 bytes, value of 900000 bytes, headers of 26 bytes"
+    assert letter.headers["cut"] == b"key of 5000 bytes, value of 900000 bytes, headers of 52 bytes"
 
 
-@pytest.mark.parametrize(("size", "is_cut"), [(8 * 1_024 - 4, False), (8 * 1_024 - 3, True), (900_000, True)])
+@pytest.mark.parametrize(("size", "is_cut"), [(8 * 1_024 - 17, False), (8 * 1_024 - 16, True), (900_000, True)])
 async def test_headers_are_kept_up_to_a_bound_and_never_half(world: World, size: int, is_cut: bool) -> None:
     large = BROKEN._replace(headers={"type": b"x" * size})
     await DeadLetters(world.dead_letter_log, "comments-1").put(large, "too_long")
     (letter,) = await letters(world)
     assert ("cut" in letter.headers) is is_cut
     assert letter.headers.get("record.type") == (None if is_cut else b"x" * size)
+
+
+def test_thousands_of_headers_with_short_names_make_no_letter_that_is_refused() -> None:
+    foreign = BROKEN._replace(key=b"k" * 1_025, value=b"v" * 70_000, headers=dict.fromkeys(SHORT_NAMES[:4_065], b""))
+    letter = letter_of(foreign, "too_long", "comments-1")
+    assert size_of(letter) <= RECORD_BYTES_MAX
+    assert letter.headers["cut"] == b"key of 1025 bytes, value of 70000 bytes, headers of 60975 bytes"
+
+
+@given(value=st.sampled_from([0, 64, 70]), headers=st.integers(0, 4_096), said=st.sampled_from([0, 1, 300]))
+def test_no_record_makes_a_letter_that_is_refused(value: int, headers: int, said: int) -> None:
+    own = dict.fromkeys(SHORT_NAMES[:headers], b"h" * said)
+    foreign = BROKEN._replace(key=b"k" * 1_025, value=b"v" * value * 1_024, headers=own)
+    letter = letter_of(foreign, "too_long", "comments-1")
+    assert size_of(letter) + 6 * len(letter.headers) <= RECORD_BYTES_MAX, "with the lengths that Kafka adds"
 
 
 @pytest.mark.parametrize("error", [AppendUnavailable("away"), AppendUnknown("slow")])
