@@ -12,7 +12,6 @@ from rich.console import Console
 
 from livecomments.runtime.settings import Settings
 from schemas.errors import StartRefused
-from schemas.judge import judge
 
 dead_letters = typer.Typer(
     help="Records that the stream job set aside, since nobody can read them.", no_args_is_help=True
@@ -107,7 +106,7 @@ def rebuild(
     async def run() -> Rebuilt:
         async with opened(settings_of(context)) as found:
             progress = Console(stderr=True)
-            notes, by = await store_export(found, progress, from_export) if from_export else ([], judge)
+            notes, by = await store_export(found, progress, from_export) if from_export else ([], None)
             done = await fill(found, progress, from_start=from_start, checkpoint=checkpoint, judge=by)
             return done._replace(notes=[*notes, *done.notes])
 

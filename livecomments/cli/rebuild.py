@@ -8,7 +8,8 @@ its checkpoint instead. Nothing is set aside anew.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,14 +22,13 @@ from livecomments.cli.opened import Opened
 from livecomments.cli.scan import patiently
 from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog
-from livecomments.log.partition import Judge
 from livecomments.store.interface import CommentStore, Row, StoredSlice
 from schemas.errors import StartRefused
-from schemas.events import Record
-from schemas.judge import judge
-from schemas.judge import judge as judge_alone
+from schemas.events import COMMENT_CREATED, Record
+from schemas.judge import Kind, Verdict, judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
+from schemas.window import Window
 from streams.dead_letters import DeadLetters
 from streams.persister import Persister
 
@@ -58,6 +58,27 @@ class Uncollected(DeadLetters):
         self.count += 1
 
 
+class UnsureLeft:
+    """Judges, and leaves as it is stored what cannot be judged again: a comment that may be a retry of one the log let
+    go of, or that its video's end made void. No window decides on anything else."""
+
+    def __init__(self) -> None:
+        self.ends: Mapping[int, int] = {}
+        """Comments before these offsets are left, by partition."""
+        self.left: Counter[int] = Counter()
+
+    def __call__(self, record: Record, window: Window) -> Verdict:
+        verdict = judge(record, window)
+        if (
+            verdict.kind is not Kind.ACCEPTED
+            or record.headers["type"] != COMMENT_CREATED
+            or record.offset >= self.ends.get(record.partition, 0)
+        ):
+            return verdict
+        self.left[record.partition] += 1
+        return Verdict(Kind.DUPLICATE, verdict.video_id)
+
+
 class CheckpointedStore:
     """A store whose watermarks, as far as a rebuild from the start believes them, stand in a file."""
 
@@ -68,10 +89,6 @@ class CheckpointedStore:
         self._marks: dict[str, int] = {}
         if file is not None and file.exists():
             self._marks = _read_checkpoint(file, topic)
-
-    def begin(self, partition: int, position: int) -> None:
-        """Behind this, if no checkpoint says further."""
-        self._marks.setdefault(str(partition), position)
 
     async def watermark(self, epoch: int, partition: int) -> int:
         return self._marks.get(str(partition), BEFORE_EVERYTHING)
@@ -96,7 +113,12 @@ class CheckpointedStore:
 
 
 async def rebuild(
-    opened: Opened, console: Console, *, from_start: bool = False, checkpoint: Path | None = None, judge: Judge = judge
+    opened: Opened,
+    console: Console,
+    *,
+    from_start: bool = False,
+    checkpoint: Path | None = None,
+    judge: UnsureLeft | None = None,
 ) -> Rebuilt:
     """Store everything that the log holds now and the watermarks do not cover.
 
@@ -105,24 +127,25 @@ async def rebuild(
         console: where progress is shown.
         from_start: whatever the watermarks say, store all that the log holds.
         checkpoint: with `from_start`, where it is remembered how far it is.
-        judge: a seam for what comes from an export.
+        judge: one that knows an export.
 
     Raises:
         LogWentBack, LogUnavailable, StoreUnavailable, OffsetUnavailable: run it again.
     """
-    log, letters = opened.log, Uncollected()
+    log, letters, judge = opened.log, Uncollected(), judge or UnsureLeft()
     store = CheckpointedStore(opened.store, checkpoint, opened.topic) if from_start else opened.store
     bounds = await patiently(lambda: log.bounds(range(log.partition_count)))
+    judge.ends = {number: await _unsure_end(opened, number, start) for number, (start, _) in bounds.items() if start}
     notes, whole, begun = [], True, {}
-    if isinstance(store, CheckpointedStore) and judge is judge_alone:
-        notes += [await _leave_unsure(opened, store, number, start) for number, (start, _) in bounds.items() if start]
     for partition, (start, end) in bounds.items():
-        watermark, following, _ = await patiently(lambda: stored_end(log, store, partition))  # noqa: B023 (awaited)
+        _, following, _ = await patiently(lambda: stored_end(log, store, partition))  # noqa: B023 (awaited)
         begun[partition] = max(following, start)
-        if following < start:
+        unsure_end = judge.ends.get(partition, 0)
+        stored = min(following, unsure_end or following)
+        if stored < start:
             whole = False
-            notes.append(f"Partition {partition}: offsets {following} to {start - 1} are in neither log nor store.")
-        elif start and watermark < first_position(log.epoch) and begun[partition] < end:
+            notes.append(f"Partition {partition}: offsets {stored} to {start - 1} are in neither log nor store.")
+        elif start and not unsure_end and begun[partition] < end:
             notes.append(f"Partition {partition}: the log begins at offset {start}; what lay before needs an export.")
     total = sum(max(0, end - begun[partition]) for partition, (_, end) in bounds.items())
     with bar(console, "Storing", total) as advance:
@@ -131,18 +154,18 @@ async def rebuild(
                 lambda: Persister.open(log, store, letters, partition, judge=judge)  # noqa: B023 (awaited here)
             )
             await _store_all(log, persister, end, advance)
+    notes += [
+        f"Partition {partition}: {left:,} comments before offset {judge.ends[partition]} may be retries of what is "
+        "gone, and are left as they are stored; an export tells more."
+        for partition, left in judge.left.items()
+    ]
     return Rebuilt(total, letters.count, notes, whole)
 
 
-async def _leave_unsure(opened: Opened, store: CheckpointedStore, partition: int, start: int) -> str:
-    """Begin behind what is stored and cannot be judged again: a retry whose first copy the log let go of would come
-    back as a comment."""
-    epoch = opened.log.epoch
-    watermark = await patiently(lambda: opened.store.watermark(epoch, partition))
-    begin = min(start + DEDUPE_WINDOW_RECORDS, offset_behind(watermark, epoch))
-    if begin > start:
-        store.begin(partition, first_position(epoch) + begin - 1)
-    return f"Partition {partition}: offsets {start} to {begin - 1} are left as they are stored; an export tells more."
+async def _unsure_end(opened: Opened, partition: int, start: int) -> int:
+    """Before which offset the store may know better of a comment than the log; 0 if it knows of none."""
+    watermark = await patiently(lambda: opened.store.watermark(opened.log.epoch, partition))
+    return min(start + DEDUPE_WINDOW_RECORDS, offset_behind(watermark, opened.log.epoch))
 
 
 async def _store_all(log: CommentLog, persister: Persister, end: int, advance: Advance) -> None:

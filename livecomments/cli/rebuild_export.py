@@ -21,10 +21,9 @@ from livecomments.cli.bars import bar
 from livecomments.cli.export import MANIFEST, Manifest
 from livecomments.cli.export_files import Digest, read_lines, row_of_fact, row_of_line
 from livecomments.cli.opened import Opened
-from livecomments.cli.rebuild import TAKE_RECORDS, offset_behind
+from livecomments.cli.rebuild import TAKE_RECORDS, UnsureLeft, offset_behind
 from livecomments.cli.scan import patiently
 from livecomments.cli.verify import NOT_IN_LOG, Chosen, Difference, Findings, compare, stored_rows
-from livecomments.log.partition import Judge
 from livecomments.store.interface import Row
 from schemas.errors import Corrupt, Rejected, StartRefused
 from schemas.events import COMMENT_CREATED, FACT_TYPES, Record
@@ -39,29 +38,28 @@ _CONTENT: Final = (("files", frozenset((COMMENT_CREATED,)), row_of_line), ("fact
 """Of an export: where its files are named, of which types they are, and how a line is read."""
 
 
-class ExportedJudge:
+class ExportedJudge(UnsureLeft):
     """Judges the rest of the log as one who had read what it lost: by the export, as far as that reaches.
 
-    Remembers at most a window of positions a partition, 8 bytes each.
+    Leaves what is unsure behind that. Remembers at most a window of positions a partition, 8 bytes each.
     """
 
     def __init__(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        super().__init__()
         self._starts = starts
-        self._ends = {number: min(ends[number], start + DEDUPE_WINDOW_RECORDS) for number, start in starts.items()}
+        self._told = {number: min(ends[number], start + DEDUPE_WINDOW_RECORDS) for number, start in starts.items()}
         self._shown: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
 
     def note(self, partition: int, offset: int) -> None:
         """The export has a comment at this offset; offsets ascend."""
-        if self._starts[partition] <= offset < self._ends[partition]:
+        if self._starts[partition] <= offset < self._told[partition]:
             self._shown[partition].append(offset)
 
     def __call__(self, record: Record, window: Window) -> Verdict:
+        if record.offset >= self._told.get(record.partition, 0):
+            return super().__call__(record, window)
         verdict = judge(record, window)
-        if (
-            verdict.kind is not Kind.ACCEPTED
-            or record.headers["type"] != COMMENT_CREATED
-            or record.offset >= self._ends.get(record.partition, 0)
-        ):
+        if verdict.kind is not Kind.ACCEPTED or record.headers["type"] != COMMENT_CREATED:
             return verdict
         shown = self._shown[record.partition]
         at = bisect_left(shown, record.offset)
@@ -70,7 +68,7 @@ class ExportedJudge:
         )
 
 
-async def store_export(opened: Opened, console: Console, directory: Path) -> tuple[list[str], Judge]:
+async def store_export(opened: Opened, console: Console, directory: Path) -> tuple[list[str], UnsureLeft]:
     """Store the export's comments that lie before the log's beginning.
 
     Returns what the operator should know, and the judge of the rest of the log.
@@ -105,7 +103,7 @@ async def store_export(opened: Opened, console: Console, directory: Path) -> tup
             await patiently(partial(opened.store.write, lost))
     if manifest.content["videoId"] is not None:
         said = f"The export is of the video {manifest.content['videoId']} alone: the watermarks stay where they are."
-        return [said], judge
+        return [said], UnsureLeft()
     return await _advance_watermarks(opened, manifest, starts), rest
 
 

@@ -19,7 +19,7 @@ from livecomments.cli.rebuild import offset_behind
 from livecomments.cli.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments.log.interface import Bounds
 from livecomments.store.interface import CommentStore, Row
-from schemas.events import facts_of
+from schemas.events import COMMENT_CREATED, facts_of
 from schemas.judge import Kind
 from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
@@ -153,12 +153,14 @@ async def _verify_partition(
     deleted = await deletes_of(log, partition, held.start, held.end, advance)
     after = position_at(log.epoch, held.start) - 1
     sure_from = position_at(log.epoch, held.start + (DEDUPE_WINDOW_RECORDS if held.start else 0))
-    """What lies before may be a duplicate of what the log no longer holds."""
+    """A comment before may be a retry of what the log no longer holds."""
+    forgiven = 0
     unsure: list[Difference] = []
     compared: dict[str, int] = {}
     """Up to where, of the videos met since `after`."""
 
     async def compare_through(through: int, by_video: Mapping[str, list[Row]]) -> None:
+        nonlocal forgiven
         for of_video, rows in by_video.items():
             findings.rows += len(rows)
             expiring = {row.position for row in rows if opened.lifetime.left_s(row.appended_at_ms) in _EXPIRING}
@@ -167,7 +169,10 @@ async def _verify_partition(
                 row async for row in stored_rows(opened.store, of_video, since, through) if row.position not in expiring
             ]
             rows = [row for row in rows if row.position not in expiring]
-            found = [one for one in compare(rows, stored) if one.what != NOT_STORED or one.position >= sure_from]
+            maybe = {row.position for row in rows if row.position < sure_from and row.kind == COMMENT_CREATED}
+            differing = list(compare(rows, stored))
+            found = [one for one in differing if one.what != NOT_STORED or one.position not in maybe]
+            forgiven += len(differing) - len(found)
             unsure.extend(one for one in found if one.what == DELETED)
             findings.add((one for one in found if one.what != DELETED), partition)
 
@@ -183,6 +188,10 @@ async def _verify_partition(
             findings.add(unsure, partition)
             unsure.clear()
     await compare_through(position_at(log.epoch, held.end) - 1, {of_video: [] for of_video in compared})
+    if forgiven:
+        findings.notes.append(
+            f"Partition {partition}: {forgiven:,} comments that may be retries of what is gone are not stored."
+        )
     if unsure:
         end = (await patiently(lambda: log.bounds([partition])))[partition].end
         since = await deletes_of(log, partition, held.end, end, lambda _: None)

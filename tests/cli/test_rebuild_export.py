@@ -12,7 +12,7 @@ from livecomments.cli.export import ExportPlan, Manifest, export
 from livecomments.cli.opened import Opened, opened
 from livecomments.cli.rebuild import rebuild
 from livecomments.cli.rebuild_export import store_export, verify_export
-from livecomments.cli.verify import verify
+from livecomments.cli.verify import NOT_DELETED, NOT_STORED, verify
 from livecomments.log.interface import Bounds, OffsetUnavailable, Slice
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES, EmbeddedStore
@@ -27,6 +27,7 @@ from schemas.events import (
     video_changed,
     video_event,
 )
+from schemas.partitions import partition_of
 from schemas.positions import BEFORE_EVERYTHING, first_position
 from tests.cli.installation import append, comment, deletion, installation, make_file, run
 from tests.cli.test_rebuild import VIDEOS, fill
@@ -131,12 +132,70 @@ async def test_a_retry_whose_first_copy_is_gone_does_not_come_back_into_a_store_
         await rebuild(found, QUIET)
         before = await shown(found.store)
         assert len(before) == 10
-        for start in (10, 21):
+        for start, left in ((10, 10), (21, 1)):
             cut = replace(found, log=Retained(found, start))  # type: ignore[arg-type]  # it delegates the rest
             done = await rebuild(cut, QUIET, from_start=True)
-            assert any(f"offsets {start} to 21 are left as they are stored" in note for note in done.notes)
+            assert any(f"{left} comments before offset 22 may be retries" in note for note in done.notes)
             assert await shown(found.store) == before
             assert (await verify(cut, QUIET)).ok
+
+
+@pytest.mark.parametrize("exported", [5, 12])
+async def test_a_retry_does_not_come_back_behind_an_export_that_ends_before_it(tmp_path: Path, exported: int) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        for since, end in ((0, exported), (exported, 20)):
+            await append(found, [comment(VIDEOS[0], number, key=f"k{number % 10}") for number in range(since, end)])
+            if not since:
+                await export(found, QUIET, ExportPlan(tmp_path / "export", "jsonl"))
+        await rebuild(found, QUIET)
+        before = await shown(found.store)
+        assert len(before) == 10
+        cut = replace(found, log=Retained(found, 10))  # type: ignore[arg-type]  # it delegates the rest
+        _, judge = await store_export(cut, QUIET, tmp_path / "export")
+        done = await rebuild(cut, QUIET, from_start=True, judge=judge)
+        assert any(f"{20 - max(exported, 10)} comments before offset 20" in note for note in done.notes)
+        assert await shown(found.store) == before
+
+
+async def test_of_a_log_without_its_beginning_all_is_stored_again_but_what_may_be_a_retry(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEOS[0], number) for number in range(30)])
+        await rebuild(found, QUIET)
+        (offset, *_) = await append(found, [deletion(VIDEOS[0], 20), *FACTS[1:]])
+        home = partition_of(VIDEOS[0], 8)
+        watermark = first_position(1) + offset + 3
+        await found.store.advance_watermark(1, home, watermark)  # it lies: the delete and the facts are missing
+        cut = replace(found, log=Retained(found, 10))  # type: ignore[arg-type]  # it delegates the rest
+        assert (await verify(cut, QUIET)).counts == {NOT_DELETED: 1, NOT_STORED: 7}
+        done = await rebuild(cut, QUIET, from_start=True)
+        assert done.records == 24
+        assert done.notes == [
+            f"Partition {home}: 20 comments before offset 34 may be retries of what is gone, and are left as they are "
+            "stored; an export tells more."
+        ]
+        assert (await verify(cut, QUIET)).ok
+        assert len(await shown(found.store)) == 29
+        async with retained(found, tmp_path / "lost", 10) as left:  # all rows are
+            await left.store.advance_watermark(1, home, watermark)
+            assert (await verify(left, QUIET)).counts == {NOT_STORED: 7}
+            await rebuild(left, QUIET, from_start=True)
+            findings = await verify(left, QUIET)
+            assert findings.ok
+            assert any("20 comments that may be retries" in note for note in findings.notes)
+            assert len(await facts(left.store)) == 3
+        async with retained(found, tmp_path / "hole", 10) as left:
+            await left.store.advance_watermark(1, home, first_position(1) + 6)
+            done = await rebuild(left, QUIET, from_start=True)
+            assert not done.whole
+            assert done.notes == [f"Partition {home}: offsets 7 to 9 are in neither log nor store."]
+        async with retained(found, tmp_path / "empty", 10) as left:
+            done = await rebuild(left, QUIET, from_start=True)
+            assert done.notes == [f"Partition {home}: the log begins at offset 10; what lay before needs an export."]
+            assert len(await shown(left.store)) == 19
 
 
 async def test_a_hole_between_export_and_log_is_said(tmp_path: Path) -> None:
