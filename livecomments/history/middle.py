@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from livecomments.history.stretch import HistoryBehind
 from livecomments.log.interface import CommentLog, OffsetUnavailable
@@ -20,6 +21,8 @@ from schemas.window import Window
 _TOO_MUCH: Final = "The newest history is being stored; this part of it can be read in a moment."
 UNUSED_S: Final = 10.0
 """A middle that nobody has asked for so long makes room for another."""
+REFUSED_S: Final = 1.0
+"""After there was no room for a middle nobody reads it again for so long: of a crowd, the first one only."""
 _GONE: Final = "The log no longer holds what the store is missing."
 
 
@@ -42,18 +45,18 @@ class Budget:
 
     def __init__(self, bytes_max: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.bytes_max = bytes_max
-        self._clock = clock
-        self._used_at: dict[Middle, float] = {}
+        self.now = clock
+        self._used_at: WeakKeyDictionary[Middle, float] = WeakKeyDictionary()
 
     def use(self, middle: "Middle") -> None:
         """It is read, or read from."""
-        self._used_at[middle] = self._clock()
+        self._used_at[middle] = self.now()
 
-    def has_room(self) -> bool:
-        """Whether what is held is within the bound, if need be after some of it was let go of."""
+    def make_room(self) -> bool:
+        """Let go of what is unused if more is held than the bound allows; whether it is within the bound now."""
         if sum(one.bytes for one in self._used_at) <= self.bytes_max:
             return True
-        before = self._clock() - UNUSED_S
+        before = self.now() - UNUSED_S
         for other, used_at in list(self._used_at.items()):
             if used_at <= before:
                 other.let_go()
@@ -81,6 +84,8 @@ class Middle:
         """The newest one that anybody came with: what is up to it may have been let go of."""
         self._too_much_after = 0
         """From before this position on there were more bytes than the bound allows, and there still are."""
+        self._refused_until = 0.0
+        """By the budget's clock: until then there is no room for it."""
         self._flight = asyncio.Lock()
 
     @property
@@ -99,7 +104,8 @@ class Middle:
             watermark = self._watermark = max(watermark, self._watermark)
             if watermark >= through():
                 return Covered(watermark, None)
-            if through() - watermark > self._bounds.records_max or watermark < self._too_much_after:
+            is_too_much = through() - watermark > self._bounds.records_max or watermark < self._too_much_after
+            if is_too_much or self._budget.now() < self._refused_until:
                 raise HistoryBehind(_TOO_MUCH)
             try:
                 return Covered(watermark, await self._cover(watermark, through))
@@ -124,7 +130,10 @@ class Middle:
             followed.next_offset = following
             if followed.tail.after > after:
                 self._too_much_after = followed.tail.after
-            if followed.tail.after > after or not self._budget.has_room():
+            is_refused = not self._budget.make_room()
+            if is_refused:
+                self._refused_until = self._budget.now() + REFUSED_S
+            if is_refused or followed.tail.after > after:
                 self._drop()
                 raise HistoryBehind(_TOO_MUCH)
         followed.tail.forget(after)

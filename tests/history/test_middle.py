@@ -1,9 +1,13 @@
 """What the middle promises: everything between watermark and tail, read once for all, within its bounds."""
 
 import asyncio
+import gc
+from contextlib import suppress
+from weakref import WeakSet
 
 import pytest
 
+from livecomments.history.detour import Detour
 from livecomments.history.middle import UNUSED_S, Budget, Covered, Middle
 from livecomments.history.stretch import HistoryBehind
 from livecomments.log.interface import LogUnavailable, Slice
@@ -226,3 +230,43 @@ async def test_all_middles_together_hold_no_more_than_their_budget(world: World)
     assert (first.bytes, second.bytes) == (0, whole.bytes)
     now += 2 * UNUSED_S
     assert held(await first.cover(START - 1, lambda: START + 29)) == list(range(30)), "and back again"
+
+
+async def test_a_crowd_for_which_there_is_no_room_reads_the_log_once(world: World) -> None:
+    await world.append(*[Event("comment")] * 30)
+    reads = Reads()
+    log = reads.log(world)
+    whole = middle(log)
+    await whole.cover(START - 1, lambda: START + 29)
+    budget = Budget(whole.bytes * 3 // 2, lambda: 0.0)
+    first, second = (Middle(log, 0, W, judge, records_max=1_000, budget=budget) for _ in range(2))
+    await first.cover(START - 1, lambda: START + 29)
+    reads.offsets.clear()
+    crowd = (second.cover(START - 1, lambda: START + 29) for _ in range(20))
+    assert {type(answer) for answer in await asyncio.gather(*crowd, return_exceptions=True)} == {HistoryBehind}
+    assert reads.offsets.count(0) == 1
+
+
+async def test_a_middle_that_nobody_holds_is_in_no_budget(world: World) -> None:
+    """Neither one that failed to begin, nor one that was let go of while it was read."""
+    await world.append(*[Event("comment")] * 30)
+    await world.forget_before(10)
+    reads, budget, asked, kept = Reads(), Budget(1 << 30), list[int](), WeakSet[Middle]()
+    log = reads.log(world)
+
+    def make(partition: int) -> Middle:
+        asked.append(partition)
+        kept.add(one := Middle(log, partition, W, judge, records_max=1_000, budget=budget))
+        return one
+
+    detour = Detour(make)
+    with suppress(HistoryBehind):
+        await detour.cover(0, START + 5, lambda: START + 29)
+    reads.may_go_on.clear()
+    reader = asyncio.create_task(detour.cover(0, START + 19, lambda: START + 29))
+    await asyncio.sleep(0)
+    detour.let_go(0)
+    reads.may_go_on.set()
+    assert await reader is not None
+    gc.collect()
+    assert (len(asked), len(kept)) == (2, 0)
