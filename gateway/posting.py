@@ -7,6 +7,7 @@ one Idempotency-Key both answer with the comment that survives, and no id is eve
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
+from weakref import WeakSet
 
 import orjson
 
@@ -23,7 +24,7 @@ from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histog
 from schemas.errors import Rejected, Unavailable
 from schemas.events import NewRecord, comment_created, comment_deleted
 from schemas.judge import Kind, Verdict
-from schemas.positions import COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
+from schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
 from schemas.render import render_comment
 from schemas.window import Occurrence
 
@@ -83,7 +84,8 @@ class Posting:
     ) -> None:
         self.videos = Videos(history)
         self._admission = Admission(limits)
-        self._counted: dict[int, FollowedPartition] = {}
+        self._counted: WeakSet[FollowedPartition] = WeakSet()  # one that was let go must not stay in memory
+        self._counted_through: dict[int, int] = {}
         history.follower.listeners.append(self._count)
         self._history = history
         self._review = review
@@ -152,23 +154,28 @@ class Posting:
             raise VideoNotFoundRejected("There is no such video here.")
         facts.check_writer(identity)
         if MODERATE not in identity.roles:
-            if self._counted.get(followed.number) is not followed:
+            if followed not in self._counted:
                 self._count(followed, ())
             self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
             await self._review.check(Message(video_id, identity.author.id, message))
 
     def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
-        """Hear what was written, here or through another gateway; first, what was before we followed the partition."""
+        """Hear what was written, here or through another gateway; first, what was before we followed the partition.
+
+        Only once: a partition that is taken on again has comments in its tail that count already.
+        """
         needs_text, is_new = self._admission.limits.duplicate_text_s > 0, True
-        if self._counted.get(followed.number) is not followed:
-            self._counted[followed.number] = followed
+        if followed not in self._counted:
+            self._counted.add(followed)
             entries, is_new = list(followed.tail), False
+        through = self._counted_through.get(followed.number, BEFORE_EVERYTHING)
         now, now_ms = self._clock(), time.time_ns() // 1_000_000
         for entry in entries:
-            if entry.is_shown:
+            if entry.is_shown and entry.position > through:
                 text = orjson.loads(entry.value)["message"] if needs_text else ""
                 at = entry.read_at if is_new else now - max(0, now_ms - entry.appended_at_ms) / 1_000
                 self._admission.hear(entry.video_id, entry.author_id, text, at)
+        self._counted_through[followed.number] = max(through, followed.judged_through)
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
         """A comment's public JSON and its author's id.

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
+from weakref import ref
 
 from gateway.facts import VideoFacts
 from livecomments.history.reading import History
@@ -34,13 +35,16 @@ _unread = Counter("livecomments_gateway_videos_unread_total", "Videos taken as o
 
 
 class _Known:
-    """One video. `followed` is the partition whose entries we have heard since: another one has gaps before it."""
+    """One video. `followed` is the partition whose entries we have heard since: another one has gaps before it.
+
+    It is not kept in memory by this: one that was let go has a tail of many megabytes.
+    """
 
     __slots__ = ("again_at", "facts", "followed", "loading")
 
     def __init__(self, followed: FollowedPartition) -> None:
         self.facts = VideoFacts()
-        self.followed = followed
+        self.followed = ref(followed)
         self.loading: asyncio.Task[None] | None = None
         self.again_at: float | None = 0.0
         """When to read again; None once it was read."""
@@ -71,18 +75,18 @@ class Videos:
         """The facts of a video. Raises PartitionUnavailable."""
         followed = self._history.home(video_id)
         known = self._known.get(video_id)
-        if known is None or known.followed is not followed:
+        if known is None or known.followed() is not followed:
             known = self._known[video_id] = _Known(followed)
             if len(self._known) > self._videos_max:
                 self._known.popitem(last=False)
         if known.again_at is not None and self._clock() >= known.again_at:
-            await self._await_facts(video_id, known)
+            await self._await_facts(video_id, known, followed)
         return known.facts
 
-    async def _await_facts(self, video_id: str, known: _Known) -> None:
+    async def _await_facts(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
         """Wait for the read of a video's facts, but not for long."""
         if known.loading is None:  # one read for all who wait for it
-            known.loading = asyncio.create_task(self._load(video_id, known))
+            known.loading = asyncio.create_task(self._load(video_id, known, followed))
         loading = known.loading
         await asyncio.wait([loading], timeout=self._wait_s)  # one who leaves does not end it for the others
         if loading.done():
@@ -95,12 +99,12 @@ class Videos:
         for entry in entries:
             if entry.kind in FACT_TYPES:
                 known = self._known.get(entry.video_id)
-                if known is not None and known.followed is followed:
+                if known is not None and known.followed() is followed:
                     known.facts.hear(entry.kind, entry.position, entry.value)
 
-    async def _load(self, video_id: str, known: _Known) -> None:
+    async def _load(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
         try:
-            await self._read(video_id, known)
+            await self._read(video_id, known.facts, followed)
             known.again_at = None
         except Unavailable:
             _unread.inc()
@@ -108,9 +112,8 @@ class Videos:
         finally:
             known.loading = None
 
-    async def _read(self, video_id: str, known: _Known) -> None:
+    async def _read(self, video_id: str, facts: VideoFacts, followed: FollowedPartition) -> None:
         """Everything of before; what is judged meanwhile is heard beside it."""
-        facts, followed = known.facts, known.followed
         _hear_all(facts, followed.tail.forward(video_id, followed.tail.after, len(followed.tail)))
         above = await self._history.above(followed, video_id)
         if above.middle is not None:

@@ -1,8 +1,10 @@
 """Limits: what is too fast, when it may be tried again, and that gateways count together."""
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from weakref import ref
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,15 +21,20 @@ from gateway.admission import (
 )
 from gateway.facts import VideoSettings
 from gateway.identity import Identity
+from gateway.posting import Posting
+from livecomments.history.reading import History
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.follower import Follower
+from livecomments.log.tail import TailBounds
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
-from schemas.events import Author, video_changed
+from schemas.events import Author, comment_created, video_changed
 from tests.gateway.test_answers import JWT, signed
 from tests.gateway.test_sessions import Clock
 from tests.gateway.test_videos import gateway
+from tests.history.world import until
 from tests.served import served
 
 OPEN: Final = VideoSettings()
@@ -145,6 +152,38 @@ async def test_a_gateway_that_starts_counts_what_was_written_before(tmp_path: Pa
                 await restarted.post("v", identity, "third", None, None)
             assert wait_s(refused) <= 600
             await restarted.post("w", identity, "elsewhere", None, None)
+
+
+async def test_a_partition_that_was_let_go_is_forgotten_and_counts_once_when_it_is_taken_on_again(
+    tmp_path: Path,
+) -> None:
+    clock, identity = Clock(), Identity(Author("ana", "Ana"), frozenset())
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+    ):
+        follower = Follower(log, (), TailBounds(10_000, 2**24, 900.0), idle_s=1.0, clock=clock)
+        limits = AdmissionLimits(user_comments_max=5, user_window_s=1e6)
+        posting = Posting(History(follower, store), timeout_s=20.0, in_flight_max=10, limits=limits, clock=clock)
+        running = asyncio.create_task(follower.run())
+        try:
+            first = ref(await follower.ready_partition(0, 20.0))
+            for text in "abc":
+                await posting.post("v", identity, text, None, None)
+            clock.now += 2.0
+            await log.append(0, comment_created("w", "d", identity.author, created_at_ms=0, video_time_ms=None))
+            await until(lambda: not follower.followed)
+            gc.collect()
+            assert first() is None, "its tail is many megabytes"
+            await follower.ready_partition(0, 20.0)
+            for text in "ef":
+                await posting.post("v", identity, text, None, None)
+            with pytest.raises(UserLimitRejected):
+                await posting.post("v", identity, "g", None, None)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
 
 
 class Written(NamedTuple):
