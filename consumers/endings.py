@@ -18,7 +18,7 @@ from schemas.errors import Unavailable
 from schemas.events import VIDEO_ENDED
 
 VIDEOS_MAX: Final = 20_000
-"""Remembered at once, some 6 MB; a miss costs one read."""
+"""Remembered at once, some 6 MB, and asked for at once; a miss costs one read, and who is left out asks again."""
 _READS_AT_ONCE: Final = 8
 _RETRY_S: Final = 1.0
 
@@ -61,7 +61,8 @@ class Endings:
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:
         """As `ended_at`; what is not known is read soon."""
         known = self._known.get(video_id)
-        if (known is None or known.followed() is not followed) and video_id not in self._asked:
+        is_known = known is not None and known.followed() is followed
+        if not is_known and video_id not in self._asked and len(self._asked) < VIDEOS_MAX:
             self._asked.add(video_id)
             self._wanted.put_nowait((followed, video_id))
         return self.ended_at(followed, video_id)

@@ -149,3 +149,10 @@ def test_a_million_videos_are_remembered_no_longer_than_there_is_room(endings: E
     assert endings.ended_at(followed, "v9") is None
     assert endings.ended_at(followed, "v10") == 11
     assert len(endings._known) == VIDEOS_MAX
+
+
+def test_no_more_videos_are_asked_for_at_once_than_there_is_room(endings: Endings) -> None:
+    followed = followed_partition()
+    for n in range(VIDEOS_MAX + 10):
+        endings.look(followed, f"v{n}")
+    assert (len(endings._asked), endings._wanted.qsize()) == (VIDEOS_MAX, VIDEOS_MAX)
