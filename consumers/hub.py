@@ -23,7 +23,7 @@ from consumers.channel import SIZES, Channel, Lane, Sizes
 from consumers.endings import Endings
 from consumers.metrics import EdgeMetrics
 from consumers.sessions import Sessions
-from consumers.viewer import State, Viewer
+from consumers.viewer import UNKNOWN_POSITION, State, Viewer
 from livecomments.history.reading import History
 from livecomments.history.state import STATE_TYPES
 from livecomments.log.partition import FollowedPartition
@@ -235,8 +235,10 @@ class Hub:
     def _flush(self, channel: Channel) -> None:
         channel.flush_timer = None
         channel.flushed_at = now = self.now()
-        blocks = channel.flush()
+        resets, blocks = channel.resets, channel.flush()
         lanes = list(channel.lanes)
+        if channel.resets != resets:  # each viewer says so at its next step
+            self.metrics.gap(UNKNOWN_POSITION, len(lanes))
         begin = self._rng.randrange(len(lanes)) if len(lanes) > 1 else 0
         lanes = lanes[begin:] + lanes[:begin]
         if len(lanes) <= self._pass_slice:

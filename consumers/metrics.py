@@ -55,9 +55,9 @@ class EdgeMetrics:
         """A stream ended: client, stuck, drain, rotate, ended, revoked, error."""
         _disconnects.labels(reason).inc()
 
-    def gap(self, reason: str) -> None:
-        """A viewer was told of a gap."""
-        _gaps.labels(reason).inc()
+    def gap(self, reason: str, viewers: int = 1) -> None:
+        """So many viewers were told of a gap."""
+        _gaps.labels(reason).inc(viewers)
 
     def backfilled(self, source: Source) -> None:
         """A viewer behind was given a stretch of history."""

@@ -181,3 +181,19 @@ def test_while_a_partition_cannot_be_read_viewers_are_told_to_come_back() -> Non
             assert counted("connections_total", result="not_ready") == before + 1
 
     virtually(run)
+
+
+def test_a_log_that_lost_its_end_is_a_gap_for_each_viewer_on_the_wire_and_in_the_count() -> None:
+    before = counted("gaps_total", reason="unknown_position")
+
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            readers = crowd(edge, 3)
+            edge.append(20, "video0")
+            await pass_time(1.0)
+            edge.log.lose_end(edge.log.end - 3)
+            await pass_time(5.0)
+            assert [reader.said.count(b"event: gap") for reader in readers] == [1, 1, 1]
+            assert counted("gaps_total", reason="unknown_position") == before + 3
+
+    virtually(run)
