@@ -170,18 +170,28 @@ def _whole(directory: Path, opened: Opened) -> Manifest:
 
 def _check_file(path: Path, digest: str, advance: Callable[[int], None]) -> None:
     found = Digest()
-    try:
-        for line in read_lines(path):
-            found.add(line)
-            advance(1)
-    except OSError as error:
-        raise StartRefused(f"{path} cannot be read: {error.strerror}.") from error
+    for line in _lines(path):
+        found.add(line)
+        advance(1)
     if str(found) != digest:
-        raise StartRefused(f"{path} is not what {MANIFEST} says: it was changed or cut. Nothing was stored.")
+        raise _changed(path)
+
+
+def _changed(path: Path) -> StartRefused:
+    return StartRefused(f"{path} is not what {MANIFEST} says: it was changed or cut.")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        yield from read_lines(path)
+    except (OSError, ValueError, IndexError, NotImplementedError) as error:  # all of them by pyarrow
+        if isinstance(error, OSError) and error.strerror:
+            raise StartRefused(f"{path} cannot be read: {error.strerror}.") from error
+        raise _changed(path) from error
 
 
 def _takes(path: Path, row_of: Callable[[bytes], Row] = row_of_line) -> Iterator[list[Row]]:
-    lines = read_lines(path)
+    lines = _lines(path)
     while take := list(islice(lines, TAKE_RECORDS)):
         try:
             yield [row_of(line) for line in take]

@@ -214,30 +214,42 @@ async def test_a_hole_between_export_and_log_is_said(tmp_path: Path) -> None:
             assert any("are in neither log nor store" in note for note in done.notes)
 
 
-async def test_an_export_that_was_touched_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+async def test_an_export_that_was_touched_is_refused_before_anything_is_stored(tmp_path: Path, form: str) -> None:
+    pytest.importorskip("pyarrow") if form == "parquet" else None
     settings = installation(tmp_path / "data")
     await make_file(settings)
     async with opened(settings) as found:
         await append(found, [*FACTS, *(comment(VIDEOS[0], number) for number in range(20))])
         directory = tmp_path / "export"
-        manifest = await export(found, QUIET, ExportPlan(directory, "jsonl"))
+        manifest = await export(found, QUIET, ExportPlan(directory, form))
         (_, path), *_ = manifest.files()
         (_, of_facts), *_ = manifest.files("facts")
         whole = {file: file.read_bytes() for file in (path, of_facts)}
         content = whole[path]
+        by_form = {
+            "jsonl": [content.replace(b"number 3", b"number 4"), content + content],
+            "parquet": [content.replace(b"json", b"else")],
+        }
         for file, changed in (
-            (path, content.replace(b"number 3", b"number 4")),
+            *((path, changed) for changed in by_form[form]),
             (path, content[:-40]),
+            (path, content[:100]),
             (path, b""),
-            (path, content + content),
             (of_facts, whole[of_facts].replace(b'":', b'" :', 1)),
         ):
             file.write_bytes(changed)
             async with retained(found, tmp_path / "new", 10) as left:
                 with pytest.raises(StartRefused, match="changed or cut"):
                     await store_export(left, QUIET, directory)
+                if file == path and form == "parquet":
+                    with pytest.raises(StartRefused, match="changed or cut"):
+                        await verify_export(left, QUIET, directory)
                 assert await shown(left.store) == []
             file.write_bytes(whole[file])
+        path.unlink()
+        with pytest.raises(StartRefused, match="cannot be read: .*No such file"):
+            await verify_export(found, QUIET, directory)
         manifest.content["finished"] = False
         manifest.save()
         with pytest.raises(StartRefused, match="no whole export"):
