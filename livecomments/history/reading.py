@@ -64,6 +64,7 @@ class History:
         self._judge = judge
         self._clock = clock
         self._budget = Budget(_MIDDLES_BYTES_MAX, clock)
+        self._resets = follower.continuity.resets
         self._middles: dict[int, Middle] = {}
         self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
@@ -163,6 +164,7 @@ class History:
         """What `forward` gives, out of the log alone. Raises `error` where the log does not reach back so far."""
         if after < first_position(followed.epoch) - 1:
             raise error
+        self._forget_lost()
         try:
             middle = await self._detour.cover(followed.number, after, lambda: followed.tail.after)
         except HistoryBehind:
@@ -203,7 +205,15 @@ class History:
         """The watermark as it was last read, if ever: what lies up to it does not change any more, but for deletes."""
         return self._watermarks.get(followed.number, (0.0, BEFORE_EVERYTHING))[1]
 
+    def _forget_lost(self) -> None:
+        """Let go of what was read of a log that went back since."""
+        if self._resets != self.follower.continuity.resets:
+            self._resets = self.follower.continuity.resets
+            self._middles.clear()
+            self._detour = Detour(self._new_middle)
+
     def _middle(self, partition: int) -> Middle:
+        self._forget_lost()
         if partition not in self._middles:
             self._middles[partition] = self._new_middle(partition)
         return self._middles[partition]

@@ -225,3 +225,21 @@ async def test_a_reader_whose_watermark_came_late_uses_the_one_that_overtook_it(
     found = await world.history.forward(QUIET, world.position(2), 9)
     assert [entry.position for entry in found.entries] == [world.position(3), world.position(4)]
     assert (found.source, found.through) == (Source.STORE, world.position(4))
+
+
+@pytest.mark.parametrize("store_is_away", [False, True])
+async def test_what_was_read_of_a_log_that_went_back_is_not_given_again(world: World, store_is_away: bool) -> None:
+    await fill(world, 3, 6, 3)
+    world.store.is_away = store_is_away
+
+    async def log_reads() -> int:
+        before = world.calls.count("log read")
+        found = await world.history.forward(QUIET, world.position(3), 9, around_store=True)
+        assert found.source is Source.LOG
+        return world.calls.count("log read") - before
+
+    assert await log_reads() > 0
+    assert await log_reads() == 0
+    world.follower.continuity.note("its end was lost")
+    assert await log_reads() > 0
+    assert await log_reads() == 0

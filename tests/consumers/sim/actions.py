@@ -96,8 +96,6 @@ async def lose_end(world: "World") -> None:
         return
     for edge in world.edges:
         edge.view.away_until = edge.view.silent_until = edge.view.lag_s = 0.0
-    for edge in world.edges:
-        edge.forget_middles()
     world.log.lose_end(world.rng.randint(least, world.log.end - 1))
     world.comments = [(video_id, offset) for video_id, offset in world.comments if offset < world.log.end]
     end = world.log.position(world.log.end)

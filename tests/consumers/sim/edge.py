@@ -14,7 +14,6 @@ from consumers.endings import Endings
 from consumers.hub import Hub, HubSettings
 from consumers.sessions import SessionEndedRejected, Sessions
 from consumers.viewer import Viewer
-from livecomments.history.detour import Detour
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.revocations import Listener, Revocations
@@ -203,12 +202,6 @@ class SimEdge:
         before = clock() - REVOKED_S
         for digest in self.hub.sessions._lanes:
             assert self._revocations.revoked.get(digest, before) >= before, "a stream outlives its session"
-
-    def forget_middles(self) -> None:
-        """What history has read of the log and keeps would outlive the records themselves."""
-        history = self.hub.history
-        history._middles.clear()
-        history._detour = Detour(history._new_middle)
 
     def check_let_go(self) -> None:
         """Nothing is held for viewers that have left."""
