@@ -221,11 +221,11 @@ class Tokens:
                 leeway=_LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
+            return _identity_of(claims, digest)
         except jwt.ExpiredSignatureError as error:
             raise _refused("expired", _NOT_ACCEPTED) from error
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise _refused("signature_or_claims", _NOT_ACCEPTED) from error
-        return _identity_of(claims, digest)
 
     def _signed(self, claims: str) -> bytes:
         return hmac.digest(self._sessions.secret, claims.encode("ascii", "replace"), "sha256")

@@ -59,6 +59,7 @@ def tokens(good: str) -> Iterator[Case]:
     odd: list[Any] = [None, "", 0, -1, 1, [], {}, [None], "x", True, 1.5, "9" * 400]
     bad = [signed(**{claim: value}) for claim in ("iss", "aud", "exp") for value in odd]
     bad += [signed(sub=value) for value in odd if value not in ("x", "9" * 400, None)] + [signed(sub="x" * 129)]
+    bad += [signed(sub="\ud800"), signed(sub="a\udfffb"), signed(exp=float("inf"))]
     bad += [signed(roles=value) for value in ("moderate", 1, {"a": 1}, [1], [None])]
     bad += [signed(nbf=int(time.time()) + 3_600), signed(iat=int(time.time()) + 3_600), signed(exp=1)]
     bad += [signed(secret="t" * 64), signed(algorithm="HS384"), signed(algorithm="HS512"), jwt.encode({}, "", "none")]
