@@ -122,7 +122,7 @@ class Settings:
                 try:
                     values[field.name] = secret_in(environ[key])
                 except ValueError as error:
-                    problems.append(f"{key}={environ[key]!r} {error}.")
+                    problems.append(f"{key} {error}.")  # without its value, which may be the secret
         values.update({name: value for name, value in overrides.items() if value is not None})
         settings = cls(**values)
         problems += settings.problems()

@@ -270,9 +270,16 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     assert "hunter2" not in f"{settings} {settings.shown()}"
     for content in (b"", b"\n", b"\xff", b"x" * 5_000):
         (tmp_path / "password").write_bytes(content)
-        assert problems_of(environ)[0].startswith("LIVECOMMENTS_KAFKA_PASSWORD_FILE=")
+        assert problems_of(environ)[0].startswith("LIVECOMMENTS_KAFKA_PASSWORD_FILE must hold ")
     (tmp_path / "password").unlink()
     assert "cannot be read: No such file" in problems_of(environ)[0]
+
+
+def test_a_secret_in_the_place_of_its_file_is_not_printed() -> None:
+    for secret in ("hunter2", "hunter2\0", "hunter2" * 1_000):
+        (problem,) = problems_of({PREFIX + "JWT_SECRET_FILE": secret})
+        assert problem.startswith("LIVECOMMENTS_JWT_SECRET_FILE ")
+        assert "hunter2" not in problem
 
 
 def test_a_secret_has_one_place_and_what_is_none_has_no_file(tmp_path: Path) -> None:
