@@ -63,6 +63,8 @@ async def replay(
             console.print(f"Partition {partition} begins at offset {held.start}; what lay before is gone.")
     key = None if plan.video_id is None else plan.video_id.encode()
     following = {partition: held.start for partition, held in ranges.items()}
+    if checkpoint is not None:  # or a file would be there already, and nothing to say how much of it counts
+        checkpoint.save(following, sink.flushed())
     lines, saved_at = 0, time.monotonic()
     chunks = _one_after_the_other(log, ranges) if pace is None else paced(log, ranges, pace)
     try:

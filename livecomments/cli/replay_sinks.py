@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO, Final, Protocol
 
 import orjson
@@ -56,7 +57,7 @@ class Lines:
 
     def flushed(self) -> int:
         self._file.flush()
-        if self._is_file:
+        if self._is_file and S_ISREG(os.fstat(self._file.fileno()).st_mode):  # /dev/null is sought and told, not synced
             os.fsync(self._file.fileno())
         return self._size
 

@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from rich.console import Console
@@ -65,6 +66,41 @@ async def test_a_file_holds_every_line_once_wherever_it_was_stopped(found: Opene
     with lines_file(file, known.size) as out:
         await replay(found, QUIET, ReplayPlan(), Lines(out, 1), checkpoint=known)
     assert file.read_bytes() == whole.getvalue()
+
+
+class Watching(Lines):
+    """Sees what a run that is killed now would leave."""
+
+    checkpoint: Path
+    left: dict[int, int] | None = None
+
+    async def put(self, records: Sequence[Judged]) -> int:
+        if self.left is None:
+            self.left = Checkpoint(self.checkpoint, {}).next_offsets
+        return await super().put(records)
+
+
+async def test_one_that_was_killed_at_its_first_record_goes_on(found: Opened, tmp_path: Path) -> None:
+    await fill(found, 10)
+    marks = tmp_path / "checkpoint"
+    with lines_file(tmp_path / "lines") as out:
+        sink = Watching(out, 1)
+        sink.checkpoint = marks
+        await replay(found, QUIET, ReplayPlan(), sink, checkpoint=Checkpoint(marks, {}))
+    assert sink.left == dict.fromkeys(range(PARTITIONS), 0)
+
+
+@pytest.fixture
+def device() -> Iterator[BinaryIO]:
+    with Path("/dev/null").open("wb") as opened_device:
+        yield opened_device
+
+
+async def test_a_device_takes_lines_with_a_checkpoint(found: Opened, tmp_path: Path, device: BinaryIO) -> None:
+    await fill(found, 10)
+    marks = tmp_path / "checkpoint"
+    done = await replay(found, QUIET, ReplayPlan(), Lines(device, 1), checkpoint=Checkpoint(marks, {}))
+    assert Checkpoint(marks, {}).next_offsets == done.next_offsets
 
 
 async def test_the_command_goes_on_with_what_was_appended_since(settings: Settings, tmp_path: Path) -> None:
