@@ -165,7 +165,8 @@ class KafkaWriter:
         except TimeoutError as error:
             if not append.is_handed_over:
                 raise AppendUnavailable("Kafka did not take the record in time; it was not sent.") from error
-            queue.late_since = queue.late_since or loop.time()
+            if not queue.work.done():  # else the answer came with the deadline, and nothing is under way to settle
+                queue.late_since = queue.late_since or loop.time()
             _refuse(queue.waiting, AppendUnavailable, "Kafka does not confirm appends just now.")
             raise AppendUnknown("Kafka did not confirm the record in time.") from error
         finally:
