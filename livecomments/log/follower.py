@@ -227,8 +227,11 @@ class Follower:
     async def _take_again(self) -> None:
         """A partition does not hold our next offset: start over. Its viewers learn of the gap by the tail's start."""
         await asyncio.sleep(_RETRY_S)
-        for number, (start, end) in (await self._bounds_of(list(self.followed))).items():
-            following = self.followed[number].next_offset
+        before = dict(self.followed)
+        for number, (start, end) in (await self._bounds_of(list(before))).items():
+            if self.followed.get(number) is not before[number]:
+                continue  # taken on anew meanwhile
+            following = before[number].next_offset
             if following > end:
                 self.continuity.note("its end was lost", partition=number, ends_at=end, read_to=following)
             if not start <= following <= end:

@@ -500,3 +500,30 @@ async def test_a_log_made_anew_is_read_again_from_its_start_and_nothing_may_be_w
         assert offsets(after) == [0, 1, 2]
         with pytest.raises(LogWentBackUnavailable, match="LIVECOMMENTS_EPOCH=4"):
             follower.continuity.check()
+
+
+async def test_a_log_seen_to_be_another_while_a_lost_end_is_looked_at_is_read_again_once(maker: EmbeddedMaker) -> None:
+    may_answer, asked = asyncio.Event(), asyncio.Event()
+    may_answer.set()
+
+    async def around(name: str) -> None:
+        if name == "bounds":
+            asked.set()
+            await may_answer.wait()
+
+    inner = BrokenLog(await maker.open(1))
+    log = WatchedLog(inner, around)
+    await append(log, comment())
+    async with following(log) as follower:
+        before = await ready(follower)
+        may_answer.clear()
+        asked.clear()
+        inner.error = OffsetUnavailable("not here")
+        async with asyncio.timeout(WAIT_S):
+            await asked.wait()
+        log.generation = "anew"
+        await until(lambda: not follower.followed)
+        may_answer.set()
+        after = await follower.ready_partition(0, WAIT_S)
+        assert after is not before
+        assert (after.resets, offsets(after)) == (1, [0])
