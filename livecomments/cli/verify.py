@@ -34,7 +34,8 @@ _UNSURE_MAX: Final = 100_000
 
 _VIDEOS_MAX: Final = 200_000
 """Of a partition: of so many is remembered up to where they are compared, some 30 MB. When there are more, all are
-compared up to the same place, and forgotten."""
+compared up to the same place, and forgotten: a row that the log knows nothing of is then found only if the log has
+something of its video between the same two such places."""
 _EXPIRING: Final = (None, *range(1, 60))
 """Seconds left of rows that are gone, or may be while they are compared."""
 
@@ -112,7 +113,10 @@ def compare(expected: Iterable[Row], stored: Iterable[Row]) -> Iterator[Differen
 async def verify(
     opened: Opened, console: Console, *, video_id: str | None = None, chosen: Chosen = lambda _: True
 ) -> Findings:
-    """Compare one video, those `chosen`, or all; also where the log has nothing of a video that it knows.
+    """Compare one video, those `chosen`, or all.
+
+    Rows that nothing in the log says are found of the video asked for, and of those that the log knows, as far as
+    `_VIDEOS_MAX` lets it.
 
     Raises:
         LogUnavailable, StoreUnavailable, OffsetUnavailable: run it again.
