@@ -294,6 +294,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
-        of_nodes = error.errors.values() if isinstance(error, NoHostAvailable) else ()
+        by_node = error.errors if isinstance(error, NoHostAvailable) else {}  # or the nodes' names, if none was tried
+        of_nodes = by_node.values() if isinstance(by_node, dict) else ()
         reasons = sorted({type(one).__name__ for one in of_nodes or (error,)})
         raise StoreUnavailable(f"The store did not answer ({', '.join(reasons)}). Try again.") from error
