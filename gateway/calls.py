@@ -139,9 +139,10 @@ END_SESSION: Final = Call(
     "/sessions/current",
     "endSession",
     "End a session",
-    "The token is refused from now on, here at once and everywhere within seconds. A JWT is refused until it expires.",
+    "The token is refused from now on, here at once and everywhere within seconds. A JWT, too, "
+    "unless it is good for more than 31 days.",
     {204: None},
-    (*_TOKEN, *_APPEND),
+    ("not_a_session", *_TOKEN, *_APPEND),
     takes_token=True,
 )
 PUT_VIDEO: Final = Call(

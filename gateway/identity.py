@@ -21,6 +21,7 @@ import orjson
 from gateway.keys import KeySource
 from livecomments.log.revocations import token_digest
 from livecomments.runtime.metrics import Counter
+from livecomments.runtime.settings import SESSION_LIFE_MAX_S
 from schemas.errors import Rejected
 from schemas.events import Author
 from schemas.limits import AUTHOR_ID_BYTES_MAX, DISPLAY_NAME_GRAPHEMES_MAX, TOKEN_BYTES_MAX
@@ -56,8 +57,8 @@ class GuestRejected(Rejected):
     code = "guests_not_allowed"
 
 
-class RenewalRejected(Rejected):
-    """Only a session can be renewed; a JWT is renewed where it was issued."""
+class SessionRejected(Rejected):
+    """A JWT is renewed where it was issued, and so is one ended that is good for longer than a revocation is kept."""
 
     code = "not_a_session"
 
@@ -171,14 +172,21 @@ class Tokens:
         """The same guest's session with a new token. The old one stays good until it expires or is revoked.
 
         Raises:
-            RenewalRejected: a JWT.
+            SessionRejected: a JWT.
         """
         if identity.session_ends_at is None:
-            raise RenewalRejected("Only a session of POST /sessions can be renewed here.")
+            raise SessionRejected("Only a session of POST /sessions can be renewed here.")
         return self._session(identity.author, identity.session_ends_at)
 
     async def end_session(self, identity: Identity) -> None:
-        """Refuse this token from now on, here and everywhere. Raises Unavailable leaves: maybe not ended."""
+        """Refuse this token from now on, here and everywhere.
+
+        Raises:
+            SessionRejected: a JWT that would be accepted again once its revocation is kept no longer.
+            Unavailable leaves: maybe not ended.
+        """
+        if identity.expires_at > self._clock() + SESSION_LIFE_MAX_S:
+            raise SessionRejected("This token is good for too long to be ended here. End it where it was issued.")
         await self._revoked.revoke(identity.digest, identity.expires_at, identity.author.id)
 
     def _session(self, author: Author, ends_at: int) -> Session:

@@ -18,7 +18,7 @@ from schemas.positions import EPOCH_MAX
 
 PREFIX: Final = "LIVECOMMENTS_"
 SESSION_LIFE_MAX_S: Final = 31 * 86_400
-"""Less than the retention of the topic session-revocations, or a revoked session would speak again."""
+"""Less than the retention of the topic session-revocations, or a revoked token would speak again."""
 ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?")
 """As browsers send it: no wildcard, no `null`, no path, no capitals."""
 JWT_SECRET_BYTES_MIN: Final = 32

@@ -1,5 +1,6 @@
 """What the gateway answers, over a real server."""
 
+import time
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from schemas.errors import Rejected, Unavailable
 from schemas.positions import comment_id
 from tests.served import Served, served
 
+EXPIRES_AT: Final = int(time.time()) + 86_400
 JWT: Final[dict[str, Any]] = {
     "jwt_secret": "s" * 64,
     "jwt_issuer": "https://issuer.example",
@@ -27,7 +29,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 def signed(secret: str = JWT["jwt_secret"], algorithm: str = "HS256", **claims: Any) -> str:
-    whole = {"sub": "user-1", "iss": JWT["jwt_issuer"], "aud": JWT["jwt_audience"], "exp": 4_102_444_800} | claims
+    whole = {"sub": "user-1", "iss": JWT["jwt_issuer"], "aud": JWT["jwt_audience"], "exp": EXPIRES_AT} | claims
     return jwt.encode({name: value for name, value in whole.items() if value is not None}, secret, algorithm)
 
 

@@ -1,6 +1,7 @@
 """Sessions: how long they live, and that an ended one is ended everywhere."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, RevocationsUnavailable
 from livecomments.log.topics import create_missing, load_topics
 from livecomments.runtime.durable import DurableFile
+from livecomments.runtime.settings import SESSION_LIFE_MAX_S
 from tests.gateway.test_answers import JWT, signed
 from tests.log.contract import WAIT_S, make_anew, new_topic
 from tests.served import Served, served
@@ -112,6 +114,23 @@ async def test_an_ended_session_speaks_no_more_even_after_a_restart(tmp_path: Pa
         for token in (guest, user):
             assert (await running.post("v", "after", token))[1]["code"] == "invalid_token"
         assert (await running.post("v", "hi", other))[0] == 201
+
+
+async def test_a_jwt_that_outlives_what_is_kept_of_revocations_is_not_ended_for_a_while(tmp_path: Path) -> None:
+    now = int(time.time())
+    async with served(tmp_path, **JWT) as running:
+        for expires_at, status in ((now + 31 * DAY_S - 60, 204), (now + 31 * DAY_S + 60, 403), (10**30, 403)):
+            token = signed(exp=expires_at)
+            assert await ended(running, token) == status
+            assert (await running.post("v", "hi", token))[0] == (401 if status == 204 else 201)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with running.client.delete("/sessions/current", headers=headers) as answer:
+            assert (await answer.json())["code"] == "not_a_session"
+
+
+def test_revocations_are_kept_for_longer_than_what_is_revoked_is_good() -> None:
+    (topic,) = (each for each in load_topics(1) if each.name == REVOCATIONS_TOPIC)
+    assert int(topic.settings["retention.ms"]) > (SESSION_LIFE_MAX_S + DAY_S / 2) * 1_000
 
 
 async def test_a_renewed_session_is_the_same_person_and_a_jwt_is_not_renewed(tmp_path: Path) -> None:
