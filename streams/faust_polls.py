@@ -10,8 +10,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
-from livecomments.log.kafka_decoding import end_batches_at_undecodable
-from schemas.events import Record
+from livecomments.log.kafka_decoding import end_batches_at_undecodable, record_of
 
 _TAKE_WORTHWHILE: Final = 200
 _GATHER_S: Final = 0.05
@@ -101,9 +100,3 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """`Progress` sees what is not delivered."""
-
-
-def record_of(found: Any) -> Record:
-    """What aiokafka fetched as a record. Of a header that stands twice the last counts, as in `KafkaLog`."""
-    headers = {name: value for name, value in found.headers if value is not None}
-    return Record(found.partition, found.offset, found.key, found.value, headers, found.timestamp)

@@ -8,7 +8,7 @@ Flow: a gateway `append`s; every reader `follow`s partitions without a group and
 - `kafka`: the log in Kafka: checks the topic, joins the next three.
 - `kafka_writer`: appends in batches of our own, with a deadline; replaces a producer that is spoilt.
 - `kafka_reader`: follows partitions without a group; reads ranges and bounds.
-- `kafka_decoding`: lets readers go on past a batch that aiokafka cannot decode.
+- `kafka_decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
 - `kafka_topic_id`: asks for the id by which a topic that was made anew is known.
 - `kafka_connection`: how all Kafka clients connect and stop.
 - `topics`: creates what is missing of `topics.toml`, the topics as data, and compares the rest.

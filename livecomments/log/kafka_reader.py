@@ -19,7 +19,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, stop
-from livecomments.log.kafka_decoding import end_batches_at_undecodable
+from livecomments.log.kafka_decoding import end_batches_at_undecodable, record_of
 from livecomments.log.kafka_topic_id import topic_id
 from schemas.events import Record
 
@@ -64,11 +64,6 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
         consumer.seek(one, 0)  # without any position it would look for a committed one
         consumer.pause(one)
     return consumer
-
-
-def _record(found: Any) -> Record:
-    headers = {name: value for name, value in found.headers if value is not None}
-    return Record(found.partition, found.offset, found.key, found.value, headers, found.timestamp)
 
 
 class KafkaReader:
@@ -142,7 +137,7 @@ class KafkaReader:
             following = self._next.get(topic_partition.partition)
             if following is None:
                 continue
-            taken = [_record(one) for one in of_partition if one.offset >= following]
+            taken = [record_of(one) for one in of_partition if one.offset >= following]
             if taken:
                 self._next[topic_partition.partition] = taken[-1].offset + 1
                 records += taken
@@ -229,7 +224,7 @@ class KafkaRanges:
             raise OffsetUnavailable(f"Partition {partition} does not hold offset {start}.") from error
         except (KafkaError, ConsumerStoppedError, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
-        return Slice([_record(one) for one in found if one.offset < end], min(following, end))
+        return Slice([record_of(one) for one in found if one.offset < end], min(following, end))
 
     async def aclose(self) -> None:
         """May be called twice."""
