@@ -1,4 +1,4 @@
-"""The Faust runner: takes records in a consumer group and drives the job. The only module that knows Faust.
+"""The Faust runner: takes records in a consumer group and drives the job. Only it and `faust_polls` know Faust.
 
 Faust's stock patterns lose acknowledged records: `take` acks a batch when its body is left, also by an exception or a
 cancellation, and a decoding error kills its drainer in silence. So nothing is decoded here, the body acks by itself and

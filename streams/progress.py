@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 UNDELIVERED_S: Final = 10.0
-"""A record that the group has not delivered after this long is read from the log itself. A poll waits 1.5 s."""
+"""A record that the group has not delivered after this long is read from the log itself. A poll waits 0.15 s."""
 STUCK_S: Final = 60.0
 """Longer than a rebalance: a group that delivers nothing this long, with new records in the log, will not any more."""
 JOIN_S: Final = 300.0
