@@ -10,9 +10,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+from livecomments.runtime.metrics import Counter
 from schemas.events import Record
 
 _log = logging.getLogger("livecomments.log")
+_undecodable = Counter("livecomments_log_undecodable_batches_total", "Batches read whose rest was skipped: no UTF-8.")
 
 
 def record_of(found: Any) -> Record:
@@ -66,5 +68,6 @@ class _Batch:
         try:
             yield from self._batch
         except UnicodeDecodeError:
+            _undecodable.inc()
             where = {"partition": self._topic_partition.partition, "next_offset": self._batch.next_offset}
             _log.exception("rest of a batch skipped: a header's name is not UTF-8", extra=where)

@@ -10,6 +10,7 @@ import pytest
 from infra.local.servers import KafkaServer, running, why_unavailable
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnavailable
 from livecomments.log.kafka import KafkaLog
+from livecomments.runtime.metrics import REGISTRY
 from schemas.errors import StartRefused
 from schemas.events import NewRecord
 from tests.log.contract import (
@@ -137,8 +138,11 @@ async def test_a_reader_whose_consumer_broke_connects_again_and_misses_nothing(l
 
 
 async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log: KafkaLog, kafka_address: str) -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("livecomments_log_undecodable_batches_total") or 0.0
+
     await append_all(log, 0, ["a"])
-    reader = log.follow()
+    before, reader = counted(), log.follow()
     reader.assign({0: 0, 1: 0})
     await append_undecodable(kafka_address, log._topic, 0, [new_record(text) for text in ("b", "bad", "behind bad")], 1)
     await append_all(log, 0, ["c"])
@@ -146,6 +150,7 @@ async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log
     followed = await poll_until(reader, 4)
     assert [(r.offset, r.value) for r in followed if r.partition == 0] == [(0, b"a"), (1, b"b"), (4, b"c")]
     assert texts_of([record for record in followed if record.partition == 1]) == ["d"]
+    assert counted() == before + 1
     for start, texts in ((0, ["a", "b", "c"]), (2, ["c"]), (3, ["c"])):
         assert texts_of(await read_all(log, 0, start, 5)) == texts
 
