@@ -5,7 +5,8 @@ one Idempotency-Key both answer with the comment that survives, and no id is eve
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 from weakref import WeakSet
 
@@ -128,22 +129,23 @@ class Posting:
             key=key,
             traceparent=traceparent,
         )
-        if key is not None:
-            before = followed.window.occurrence(
-                video_id, record.headers["author"], record.headers["key"], followed.next_offset
-            )
-            if before is not None:
-                return await self._surviving(followed, video_id, record, before)
-        await self._check(followed, video_id, identity, message)
-        offset, verdict = await self.append(followed, record)
-        if verdict.kind is Kind.DUPLICATE:
-            assert verdict.survivor is not None
-            return await self._surviving(followed, video_id, record, verdict.survivor)
-        if verdict.kind is Kind.VOID:
-            raise VideoEndedRejected(_ENDED)
-        assert verdict.kind is Kind.ACCEPTED, verdict.reason
-        _created.inc()
-        return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
+        with _unknown_counted():
+            if key is not None:
+                before = followed.window.occurrence(
+                    video_id, record.headers["author"], record.headers["key"], followed.next_offset
+                )
+                if before is not None:
+                    return await self._surviving(followed, video_id, record, before)
+            await self._check(followed, video_id, identity, message)
+            offset, verdict = await self.append(followed, record)
+            if verdict.kind is Kind.DUPLICATE:
+                assert verdict.survivor is not None
+                return await self._surviving(followed, video_id, record, verdict.survivor)
+            if verdict.kind is Kind.VOID:
+                raise VideoEndedRejected(_ENDED)
+            assert verdict.kind is Kind.ACCEPTED, verdict.reason
+            _created.inc()
+            return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
 
     async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
         """Whether this person may write here now. Only the verdict on the record is certain that it was not over."""
@@ -235,7 +237,6 @@ class Posting:
             continuity.check()
             return offset, verdict
         except (TimeoutError, AppendUnknown) as error:
-            _comments.labels("unknown").inc()
             raise AppendUnknown("The comment may be written or not. Retry with the same Idempotency-Key.") from error
         finally:
             self._in_flight -= 1
@@ -282,3 +283,12 @@ class Posting:
 
 
 _ENDED: Final = "The video has ended; comments are closed."
+
+
+@contextmanager
+def _unknown_counted() -> Iterator[None]:
+    try:
+        yield
+    except AppendUnknown:
+        _comments.labels("unknown").inc()
+        raise

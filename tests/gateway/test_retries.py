@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+import orjson
 import pytest
 
 from gateway.identity import Identity
@@ -15,6 +16,7 @@ from livecomments.log.follower import Follower
 from livecomments.log.interface import AppendUnknown, LogUnavailable
 from livecomments.log.tail import TailBounds
 from livecomments.runtime.durable import DurableFile
+from livecomments.runtime.metrics import REGISTRY
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
 from tests.log.contract import WAIT_S
@@ -23,6 +25,11 @@ from tests.schemas.records import ANA, comment
 
 WINDOW: Final = 2_000
 READ_BACK: Final = WINDOW + 1_024
+
+
+def unknowns() -> float:
+    """Answers that a comment may be written or not, since the process began."""
+    return REGISTRY.get_sample_value("livecomments_gateway_comments_total", {"result": "unknown"}) or 0.0
 
 
 async def test_a_retry_while_the_log_cannot_be_read_is_unknown_and_then_the_first_comment(tmp_path: Path) -> None:
@@ -47,10 +54,39 @@ async def test_a_retry_while_the_log_cannot_be_read_is_unknown_and_then_the_firs
         await follower.ready_partition(0, WAIT_S)
         identity = Identity(ANA, frozenset())
         end = (await embedded.bounds([0]))[0].end
-        is_away = True
+        is_away, before = True, unknowns()
         with pytest.raises(AppendUnknown, match="is written, but cannot be read now"):
             await posting.post("v", identity, "mine", None, "k")
+        assert unknowns() == before + 1
         is_away = False
         assert b'"mine"' in await posting.post("v", identity, "mine", None, "k")
         assert (await embedded.bounds([0]))[0].end == end
+        running.cancel()
+
+
+async def test_only_comments_that_may_be_written_or_not_are_counted_as_such(tmp_path: Path) -> None:
+    is_silent = False
+
+    async def around(name: str) -> None:
+        if is_silent and name == "append":
+            raise AppendUnknown("no answer")
+
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as embedded,
+        EmbeddedStore(file) as store,
+    ):
+        follower = Follower(WatchedLog(embedded, around), [0], TailBounds(10, 10**6, 1e6))
+        posting = Posting(History(follower, store), timeout_s=WAIT_S, in_flight_max=10)
+        running = asyncio.create_task(follower.run())
+        await follower.ready_partition(0, WAIT_S)
+        identity = Identity(ANA, frozenset())
+        first = orjson.loads(await posting.post("v", identity, "first", None, None))
+        is_silent, before = True, unknowns()
+        with pytest.raises(AppendUnknown):
+            await posting.delete("v", first["commentId"], identity)
+        assert unknowns() == before
+        with pytest.raises(AppendUnknown):
+            await posting.post("v", identity, "second", None, None)
+        assert unknowns() == before + 1
         running.cancel()
