@@ -231,6 +231,17 @@ def test_every_pod_has_the_ca_certificates_that_settings_name(helm: Helm) -> Non
     assert "ca" not in {volume["name"] for pod in helm.render().pods().values() for volume in pod["volumes"]}
 
 
+def test_a_name_of_digits_stays_a_name(helm: Helm) -> None:
+    digits = {"existingSecret": "3", "key": "4"}
+    values = {"caConfigMap": "1", "image": {"pullSecrets": ["2"]}, "kafkaPassword": digits}
+    for component, pod in (rendered := helm.render(**values, stream={"priorityClassName": "5"})).pods().items():
+        assert {"name": "ca", "configMap": {"name": "1"}} in pod["volumes"]
+        assert pod["imagePullSecrets"] == [{"name": "2"}]
+        sources = [variable.get("valueFrom") for variable in rendered.container(component)["env"]]
+        assert {"secretKeyRef": {"name": "3", "key": "4"}} in sources
+    assert rendered.pods()["stream"]["priorityClassName"] == "5"
+
+
 def test_a_user_without_a_password_is_refused(helm: Helm) -> None:
     with pytest.raises(ChartRefused, match=r"kafkaPassword\.existingSecret"):
         helm.render(settings={"kafka_security": "SASL_SSL", "kafka_user": "u"})

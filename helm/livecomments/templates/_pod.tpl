@@ -77,7 +77,7 @@ securityContext:
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .values.nodeSelector }}
@@ -93,7 +93,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 volumes:
   - name: tmp
@@ -102,7 +102,7 @@ volumes:
     emptyDir: {sizeLimit: 64Mi}
 {{- with .root.Values.caConfigMap }}
   - name: ca
-    configMap: {name: {{ . }}}
+    configMap: {name: {{ . | quote }}}
 {{- end }}
 {{- with .values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
@@ -160,6 +160,6 @@ volumeMounts:
 {{- define "livecomments.secretRef" -}}
 valueFrom:
   secretKeyRef:
-    name: {{ .values.existingSecret | default (include "livecomments.fullname" .root) }}
-    key: {{ .values.key }}
+    name: {{ .values.existingSecret | default (include "livecomments.fullname" .root) | quote }}
+    key: {{ .values.key | quote }}
 {{- end }}
