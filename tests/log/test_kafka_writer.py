@@ -1,4 +1,4 @@
-"""What the writer does at moments that no broker gives twice: in virtual time, on a producer that confirms when told."""
+"""What the writer does at moments no broker gives twice: in virtual time, on a producer that confirms when told."""
 
 import asyncio
 from typing import Any, Final, NamedTuple, Self
