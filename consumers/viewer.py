@@ -135,7 +135,7 @@ class Viewer:
         if self.position < feed.head:
             block = feed.block_after(self.position)
             return Fetch(self.position) if block is None else Write(block)
-        if feed.ended_at is not None and self.position >= feed.ended_at:
+        if feed.ended_at is not None and feed.ended_at <= self.position <= feed.head:  # else it may know of more
             return self._end(feed)
         silence_s = feed.silence_s()
         if silence_s:

@@ -127,6 +127,10 @@ def test_an_end_that_is_still_to_be_flushed_is_waited_for() -> None:
     assert viewer().step(StillFeed(ended_at=START + 11), 0.0) is WAIT
 
 
+def test_whoever_is_ahead_of_the_feed_may_know_that_the_video_went_on() -> None:
+    assert viewer(START + 12).step(StillFeed(ended_at=START + 9), 0.0) is WAIT
+
+
 def test_when_the_log_went_back_it_is_told_once_and_goes_on_from_there() -> None:
     feed, one = StillFeed(resets=1, reset_at=START + 6, head=START + 6), viewer()
     step = one.step(feed, 0.0)

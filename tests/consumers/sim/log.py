@@ -21,6 +21,7 @@ class SimLog:
 
     def __init__(self, rng: random.Random, seen: Counter[str]) -> None:
         self.lives = [Life()]
+        self.generation = 0
         self._starts = [0]
         self.seen = seen
         self.rng = rng
@@ -70,8 +71,11 @@ class SimLog:
         return offset
 
     def lose_end(self, end: int) -> None:
-        """Everything from offset `end` on was never there."""
+        """Everything from offset `end` on was never there; now and then it is another topic as well."""
         self.lives.append(self.life.cut(end))
+        if self.rng.random() < 0.5:
+            self.generation += 1
+            self.seen["log made anew"] += 1
 
 
 class LogView:
@@ -110,7 +114,8 @@ class LogView:
         return {partition: Bounds(self._log.start, self._log.end) for partition in partitions}
 
     async def identity(self) -> str:
-        return ""
+        await self._work()
+        return str(self._log.generation)
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         await self._work()

@@ -43,7 +43,9 @@ def run_seed(
         nonlocal world
         world = World(seed, parts, seen)
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: errors.append(str(context)))
+        loop.set_exception_handler(
+            lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}")
+        )
         await world.run()
         if errors:
             raise AssertionError(errors[0])

@@ -16,7 +16,7 @@ SOMETIMES: Final = (
     *("behind: history", "behind: own", "behind: shared", "many blocks at once", "paused", "gzip"),
     *("cut mid-chunk", "cut mid-event", "lane: asgi", "lane: transport"),
     *("store read", "deleted row read", "store away", "log away", "overtaken", "offset unavailable"),
-    *("partition read anew", "lost end", "log went back"),
+    *("partition read anew", "lost end", "log went back", "log made anew"),
     *("event comment", "event delete", "event heartbeat", "event stale", "event bye"),
     *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "told to come back", "aborted"),
     *("stays away", "refused", "facts read"),
