@@ -142,8 +142,11 @@ class Nginx(Balancer):
         text = (_INFRA / "nginx" / "nginx.conf").read_text()
         text = re.sub(r"^        listen \d+;$", f"        listen {HOST}:{port};", text, flags=re.MULTILINE)
         for name, servers in (("gateway", gateways), ("edge", edges)):
-            lines = [f"        server {HOST}:{ports['client']} max_fails=1 fail_timeout=1s;" for ports in servers]
-            text = _with_lines(text, rf"        server {name}[-\d]*:\d+ .*", lines)
+            pattern = rf"        server {name}[-\d]*:\d+ (.*)"
+            found = re.search(pattern, text)
+            assert found, pattern
+            lines = [f"        server {HOST}:{ports['client']} {found[1]}" for ports in servers]
+            text = _with_lines(text, pattern, lines)
         # Where it keeps what is too large for memory; its own place may belong to somebody else.
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         places = "".join(f'    {kind}_temp_path "{self.data_dir}/{kind}";\n' for kind in kinds)

@@ -17,10 +17,8 @@ from infra.local.apps import App
 from infra.local.errors import ServerUnavailable
 from infra.local.pulse import stored_of
 from infra.local.stack import Stack
-from livecomments.log.kafka import KafkaLog
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.settings import Settings
-from livecomments.store.cql import CqlStore
 from schemas.events import Author, NewRecord, comment_created
 from schemas.partitions import partition_of
 
@@ -41,15 +39,17 @@ class Start(NamedTuple):
 
 async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> None:
     """Append so many keyed comments to every partition."""
-    epoch = settings.epoch
-    async with KafkaLog(settings.kafka, comments_topic(epoch), epoch) as log:
+    from livecomments.cli.distributed import kafka_connection, kafka_log
+
+    topic = comments_topic(settings.epoch)
+    async with kafka_log(settings, topic) as log:
         partitions = log.partition_count
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", max_batch_size=_BATCH_BYTES)
+    producer = AIOKafkaProducer(**kafka_connection(settings).options(), acks="all", max_batch_size=_BATCH_BYTES)
     await producer.start()
     began = time.monotonic()
     try:
         for number in range(partitions):
-            await _fill_one(producer, comments_topic(epoch), number, partitions, records)
+            await _fill_one(producer, topic, number, partitions, records)
             if number % 16 == 15:
                 say(f"{(number + 1) * records:,} records after {time.monotonic() - began:.0f} s")
     finally:
@@ -58,9 +58,9 @@ async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> 
 
 async def until_stored(settings: Settings, say: Callable[[str], None]) -> None:
     """Returns when the store has all that the log has now."""
-    store_at = CqlStore(settings.cql, keyspace=settings.cql_keyspace, datacenter=settings.cql_datacenter)
-    log_at = KafkaLog(settings.kafka, comments_topic(settings.epoch), settings.epoch)
-    async with log_at as log, store_at as store:
+    from livecomments.cli.distributed import cql_store, kafka_log
+
+    async with kafka_log(settings, comments_topic(settings.epoch)) as log, cql_store(settings) as store:
         first = now = await stored_of(log, store)
         said_at = now.at
         while now.stored < first.end:

@@ -14,12 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
-from livecomments.log.interface import LogUnavailable
-from livecomments.log.kafka import KafkaLog
+from livecomments.log.interface import CommentLog, LogUnavailable
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.settings import Settings
-from livecomments.store.cql import CqlStore
-from livecomments.store.interface import StoreUnavailable
+from livecomments.store.interface import CommentStore, StoreUnavailable
 from schemas.positions import first_position, offset_of
 
 POST_EVERY_S: Final = 0.2
@@ -170,10 +168,10 @@ class Pulse:
                 kind = new_id = ""
 
     async def _measure_lag(self) -> None:
+        from livecomments.cli.distributed import cql_store, kafka_log
+
         settings = self._settings
-        store_at = CqlStore(settings.cql, keyspace=settings.cql_keyspace, datacenter=settings.cql_datacenter)
-        log_at = KafkaLog(settings.kafka, comments_topic(settings.epoch), settings.epoch)
-        async with log_at as log, store_at as store:
+        async with kafka_log(settings, comments_topic(settings.epoch)) as log, cql_store(settings) as store:
             while True:
                 await asyncio.sleep(LAG_EVERY_S)
                 try:
@@ -182,7 +180,7 @@ class Pulse:
                     continue
 
 
-async def stored_of(log: KafkaLog, store: CqlStore) -> Stored:
+async def stored_of(log: CommentLog, store: CommentStore) -> Stored:
     """How much of the log is stored now. Raises LogUnavailable, StoreUnavailable."""
     partitions = range(log.partition_count)
     ends = await log.bounds(partitions)

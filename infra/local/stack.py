@@ -23,6 +23,7 @@ from livecomments.runtime.settings import Settings
 
 KAFKA: Final = "LIVECOMMENTS_KAFKA"
 CQL: Final = "LIVECOMMENTS_CQL"
+SECRET: Final = "LIVECOMMENTS_SESSION_SECRET"  # noqa: S105 - its name
 GATEWAY: Final = "gateway"
 STREAM: Final = "stream"
 BROKER: Final = "kafka"
@@ -155,7 +156,8 @@ class Stack:
     def _environment(self, follow: str = "all") -> dict[str, str]:
         ours = {KAFKA: self._given.get(KAFKA) or self[BROKER].address, CQL: self._given.get(CQL) or self[STORE].address}
         ours["LIVECOMMENTS_FOLLOW"] = follow
-        ours["LIVECOMMENTS_SESSION_SECRET"] = self._given.get("LIVECOMMENTS_SESSION_SECRET") or self._kept_secret()
+        if not self._given.get(f"{SECRET}_FILE"):
+            ours[SECRET] = self._given.get(SECRET) or self._kept_secret()
         alone = {"LIVECOMMENTS_REPLICAS": "1"} if {BROKER, STORE} & self.servers.keys() else {}
         return {**alone, **self._given, **ours}
 
@@ -181,19 +183,14 @@ class Stack:
 
 
 def _prepare_topics(settings: Settings) -> list[str]:
-    from livecomments.log.kafka_connection import KafkaConnection
-    from livecomments.log.topics import compare, create_missing, load_topics
+    from livecomments.cli.distributed import check_topics
 
-    async def prepare() -> list[str]:
-        connection = KafkaConnection(settings.kafka)
-        topics = [topic.with_replicas(settings.replicas) for topic in load_topics(settings.epoch)]
-        await create_missing(connection, topics)
-        return await compare(connection, topics)
-
-    return asyncio.run(prepare())
+    _, differences = asyncio.run(check_topics(settings, create=True))
+    return differences
 
 
 def _prepare_schema(settings: Settings) -> None:
+    from livecomments.cli.distributed import cql_access
     from livecomments.store.migrations import migrate
 
     migrate(
@@ -201,4 +198,5 @@ def _prepare_schema(settings: Settings) -> None:
         keyspace=settings.cql_keyspace,
         datacenter=settings.cql_datacenter,
         replication_factor=settings.replicas,
+        access=cql_access(settings),
     )

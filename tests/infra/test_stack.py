@@ -129,6 +129,9 @@ def test_all_processes_sign_alike_and_share_nothing_else(run_dir: Path) -> None:
     stack = Stack(run_dir, {})
     assert stack.settings.session_secret == Stack(run_dir, {}).settings.session_secret
     assert (run_dir / "session-secret").stat().st_mode & 0o777 == 0o600
+    own = run_dir / "own-secret"
+    own.write_text("x" * 40)
+    assert Stack(run_dir, {"LIVECOMMENTS_SESSION_SECRET_FILE": str(own)}).settings.session_secret == "x" * 40
     ports = [port for app in stack.apps for port in app.ports.values()]
     assert len(set(ports)) == len(ports)
 

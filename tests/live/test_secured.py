@@ -12,8 +12,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from infra.local.fill import fill
+from infra.local.pulse import stored_of
 from infra.local.servers import running, why_unavailable
-from livecomments.cli.distributed import check_topics, kafka_connection, kafka_log
+from infra.local.stack import _prepare_schema, _prepare_topics
+from livecomments.cli.distributed import check_topics, cql_store, kafka_connection, kafka_log
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.settings import PREFIX, Settings
 from livecomments.runtime.tls import client_context
@@ -79,6 +82,25 @@ async def test_writer_and_readers_get_in(kafka: Settings, mechanism: str) -> Non
         assert texts_of((await log.read(0, offset, offset + 1, 1)).records) == [mechanism]
         assert await log.identity()
     assert await check_topics(settings, create=False) == ([], [])
+
+
+async def test_a_local_stack_prepares_and_measures_what_it_is_given(
+    kafka: Settings, secured_cql: SecuredCassandra
+) -> None:
+    settings = changed(
+        kafka,
+        cql=secured_cql.address,
+        cql_tls=True,
+        cql_ca=kafka.kafka_ca,
+        cql_user=secured_cql.user,
+        cql_password=secured_cql.password,
+        cql_keyspace="local_stack",
+    )
+    assert await asyncio.to_thread(_prepare_topics, settings) == []
+    await asyncio.to_thread(_prepare_schema, settings)
+    async with kafka_log(settings, comments_topic(1)) as log, cql_store(settings) as store:
+        assert (await stored_of(log, store)).stored == 0
+    await fill(settings, 1, lambda _: None)
 
 
 async def test_all_processes_get_in_and_a_comment_goes_all_its_way(
