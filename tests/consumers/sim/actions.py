@@ -96,7 +96,7 @@ async def lose_end(world: "World") -> None:
         return
     for edge in world.edges:
         edge.view.away_until = edge.view.silent_until = edge.view.lag_s = 0.0
-    world.log.lose_end(world.rng.randint(least, world.log.end - 1))
+    world.log.lose_end(world.rng.randint(least, world.log.end - 1), made_anew=world.rng.random() < 0.5)
     world.comments = [(video_id, offset) for video_id, offset in world.comments if offset < world.log.end]
     end = world.log.position(world.log.end)
     for client in world.clients:

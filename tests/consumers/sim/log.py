@@ -70,12 +70,11 @@ class SimLog:
             view.wake_later()
         return offset
 
-    def lose_end(self, end: int) -> None:
-        """Everything from offset `end` on was never there; now and then it is another topic as well."""
+    def lose_end(self, end: int, *, made_anew: bool = False) -> None:
+        """Everything from offset `end` on was never there; if `made_anew`, it is another topic as well."""
         self.lives.append(self.life.cut(end))
-        if self.rng.random() < 0.5:
-            self.generation += 1
-            self.seen["log made anew"] += 1
+        self.generation += made_anew
+        self.seen["log made anew"] += made_anew
 
 
 class LogView:
