@@ -34,8 +34,12 @@ Listener = Callable[[bytes], None]
 
 
 def token_digest(token: str) -> bytes:
-    """What names a token without telling it."""
-    return sha256(token.encode("utf-8", "surrogateescape")).digest()[:DIGEST_BYTES]
+    """What names a token without telling it: a digest of what is signed, which nobody can change.
+
+    Its signature may be changed and still be good: one by ECDSA has a twin, and base64 may have spare bits.
+    """
+    signed, _, signature = token.rpartition(".")
+    return sha256((signed or signature).encode("utf-8", "surrogateescape")).digest()[:DIGEST_BYTES]
 
 
 class RevocationsUnavailable(Unavailable):

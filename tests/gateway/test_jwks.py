@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.utils import base64url_decode, base64url_encode
 
 from gateway.identity import JwtRules, SessionRules, TokenRejected, Tokens
 from gateway.jwks import JwksKeys, JwksTimes
@@ -81,6 +82,18 @@ def test_each_algorithm_verifies_its_own_and_nothing_else(kind: str) -> None:
     ):
         with pytest.raises(TokenRejected):
             checked.identify(f"Bearer {token}")
+
+
+def test_the_twin_of_an_ecdsa_signature_makes_no_other_token() -> None:
+    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="ES256"))))
+    token = signed("ES256", "ES256")
+    told, _, signature = token.rpartition(".")
+    raw = base64url_decode(signature)
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256, FIPS 186-4
+    twin = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
+    other = f"{told}.{base64url_encode(twin).decode()}"
+    assert other != token
+    assert checked.identify(f"Bearer {other}").digest == checked.identify(f"Bearer {token}").digest
 
 
 def test_a_public_key_is_no_hmac_secret() -> None:
