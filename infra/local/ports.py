@@ -1,8 +1,11 @@
 """Free loopback ports, the same again after a restart."""
 
+import fcntl
 import json
-import random
+import os
+import secrets
 import socket
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +16,9 @@ HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
 """Below what Linux hands to outgoing connections, so that a port is still free when its server comes back."""
 _TRIES_MAX: Final = 200
+_CLAIMS: Final = Path(tempfile.gettempdir()) / f"livecomments-ports-{os.getuid()}"
+_held: Final[list[int]] = []
+"""Locked files of `_CLAIMS`, one a port: until its server listens, no other process may find it free, nor we again."""
 
 
 def claim_ports(data_dir: Path, wanted: Mapping[str, int | None]) -> dict[str, int]:
@@ -51,7 +57,20 @@ def answers(port: int) -> bool:
 
 def _free_port(except_for: Iterable[int]) -> int:
     for _ in range(_TRIES_MAX):
-        port = random.choice(_PORTS)  # noqa: S311 - not a secret; random so that two that start at once rarely meet
-        if port not in except_for and is_free(port):
+        port = secrets.choice(_PORTS)  # of no generator that a test may have seeded
+        if port not in except_for and is_free(port) and _is_claimed_now(port):
             return port
     raise ServerUnavailable(f"No free port found from {_PORTS.start} to {_PORTS.stop - 1}; name one yourself.")
+
+
+def _is_claimed_now(port: int) -> bool:
+    """Whether nobody else claims the port; from now on and for the life of this process we do."""
+    _CLAIMS.mkdir(mode=0o700, exist_ok=True)
+    file = os.open(_CLAIMS / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return False
+    _held.append(file)
+    return True

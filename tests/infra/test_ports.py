@@ -1,7 +1,10 @@
 """Ports: free, and the same again."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Final
 
 from infra.local.ports import HOST, answers, claim_ports, is_free
 
@@ -25,3 +28,22 @@ def test_a_port_somebody_listens_on_is_not_free_and_answers(tmp_path: Path) -> N
     with socket.create_server((HOST, port)):
         assert not is_free(port)
         assert answers(port)
+
+
+_CLAIMING: Final = """
+import sys
+from pathlib import Path
+from infra.local.ports import claim_ports
+print(*(claim_ports(Path(sys.argv[1]) / str(at), {"client": None})["client"] for at in range(300)), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_is_claimed_and_not_yet_listened_at_is_nobody_elses(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _CLAIMING, str(tmp_path / "other")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        theirs = [int(port) for port in other.stdout.readline().split()]
+        ours = [claim_ports(tmp_path / str(at), {"client": None})["client"] for at in range(300)]
+        other.communicate()
+    assert len({*ours, *theirs}) == 600
