@@ -94,24 +94,6 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Flag:
-    """True or false."""
-
-    def of_json(self, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError("must be true or false")
-        return value
-
-    def of_text(self, text: str) -> bool:
-        if text not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return text == "true"
-
-    def schema(self) -> Schema:
-        return {"type": "boolean"}
-
-
-@dataclass(frozen=True)
 class Pattern:
     """A string that a regular expression matches whole; `says` ends the sentence for one that does not."""
 

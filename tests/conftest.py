@@ -10,7 +10,7 @@ import pytest
 from tests.ci_rules import pytest_make_collect_report, pytest_runtest_makereport, pytest_terminal_summary
 
 if TYPE_CHECKING:
-    from infra.local.servers import Server
+    from infra.local.servers import KafkaServer, Server
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
 
@@ -39,6 +39,16 @@ def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from infra.local.servers import KafkaServer
 
     yield from _address_of(KafkaServer(tmp_path_factory.mktemp("kafka")))
+
+
+@pytest.fixture
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[KafkaServer]":
+    """A broker of this test alone, to stop and kill."""
+    _skip_without_servers()
+    from infra.local.servers import KafkaServer, running
+
+    with running(KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=256)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def claim_ports(data_dir: Path, wanted: Mapping[str, int | None]) -> dict[str, i
     kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
     for name, port in wanted.items():
-        ports[name] = port or kept.get(name) or _free_port(except_for=ports.values())
+        ports[name] = port or kept.get(name) or free_port(except_for=ports.values())
     if ports != kept:
         data_dir.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(ports))
@@ -55,7 +55,8 @@ def answers(port: int) -> bool:
     return True
 
 
-def _free_port(except_for: Iterable[int]) -> int:
+def free_port(except_for: Iterable[int] = ()) -> int:
+    """A port that is free, and claimed for the life of this process."""
     for _ in range(_TRIES_MAX):
         port = secrets.choice(_PORTS)  # of no generator that a test may have seeded
         if port not in except_for and is_free(port) and _is_claimed_now(port):

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -12,6 +11,8 @@ from typing import Final
 
 import pytest
 from playwright.async_api import APIRequestContext, Browser, Error, Playwright, async_playwright
+
+from infra.local.ports import free_port
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 15.0
@@ -74,13 +75,6 @@ class Server:
             return (await self._api.get(f"{self.url}/healthz/ready")).ok
         except Error:  # nobody listens yet
             return False
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

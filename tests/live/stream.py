@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from infra.local.ports import free_port
 from livecomments.cli.parts import DEAD_LETTER_TOPIC
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
@@ -448,12 +448,6 @@ def comments(videos: Sequence[str], count: int, of: str = "") -> list[NewRecord]
         comment_created(video_id, f"{of} {number}", author, created_at_ms=_CREATED_AT_MS + number, key=_key(of, number))
         for number, video_id in zip(range(count), itertools.cycle(videos), strict=False)
     ]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def videos_of(partition_count: int, count: int = 8) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-from infra.local.ports import HOST
+from infra.local.ports import HOST, free_port
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.settings import PREFIX
@@ -19,7 +19,7 @@ from schemas.events import Author, comment_created
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, first_position, position_at
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topic, free_port, new_epoch, until
+from tests.live.stream import Worker, delete_topic, new_epoch, until
 from tests.live.test_edge_sessions import is_ready
 
 PARTITIONS: Final = 4

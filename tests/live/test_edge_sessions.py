@@ -12,13 +12,13 @@ import aiohttp
 import orjson
 import pytest
 
-from infra.local.ports import HOST
+from infra.local.ports import HOST, free_port
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, token_digest
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.settings import PREFIX
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topic, free_port, new_epoch, until
+from tests.live.stream import Worker, delete_topic, new_epoch, until
 
 EDGES: Final = 2
 BOUND_S: Final = 30.0

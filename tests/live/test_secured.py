@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from infra.local.fill import fill
+from infra.local.ports import free_port
 from infra.local.pulse import stored_of
 from infra.local.servers import running, why_unavailable
 from infra.local.stack import _prepare_schema, _prepare_topics
@@ -32,7 +33,7 @@ from tests.live.secured import (
     make_certificates,
     secured_kafka,
 )
-from tests.live.stream import START_S, Worker, free_port, until
+from tests.live.stream import START_S, Worker, until
 from tests.log.contract import WAIT_S, append_all, poll_until, texts_of
 from tests.store.examples import DATACENTER
 

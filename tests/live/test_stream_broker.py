@@ -1,26 +1,16 @@
 """A broker that is killed under a running worker, and comes back."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from infra.local.servers import KafkaServer, running, why_unavailable
+from infra.local.servers import KafkaServer
 from tests.live.stream import comments, deployment, until, videos_of
 
 BROKER_BACK_S = 120.0
 """A killed broker reads its log again, and the group is made anew; on a busy machine."""
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
-
-
-@pytest.fixture
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker to kill."""
-    if reason := why_unavailable():
-        pytest.skip(reason)
-    with running(KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=256)) as server:
-        yield server
 
 
 @pytest.mark.live

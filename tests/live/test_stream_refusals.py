@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.ports import free_port
 from livecomments.runtime.settings import PREFIX
 from schemas.positions import position_at
 from tests.live.stream import (
@@ -16,7 +17,6 @@ from tests.live.stream import (
     create_topic,
     delete_topic,
     deployment,
-    free_port,
     until,
     videos_of,
 )

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from infra.local.servers import KafkaServer, running, why_unavailable
+from infra.local.servers import KafkaServer
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnavailable
 from livecomments.log.kafka import KafkaLog
 from livecomments.runtime.metrics import REGISTRY
@@ -34,16 +34,6 @@ _RESTART_S = 60.0
 async def log(kafka_address: str) -> AsyncIterator[KafkaLog]:
     async with KafkaLog(kafka_address, await new_topic(kafka_address, 2), 1) as opened:
         yield opened
-
-
-@pytest.fixture
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker to kill."""
-    if reason := why_unavailable():
-        pytest.skip(reason)
-    server = KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=256)
-    with running(server):
-        yield server
 
 
 async def test_a_missing_topic_is_refused_with_the_command_that_creates_it(kafka_address: str) -> None:

@@ -27,10 +27,6 @@ class Outcome:
     sent_at: float = 0.0
     tries: int = 0
 
-    @property
-    def was_sent(self) -> bool:
-        return self.tries > 0
-
 
 class Caller:
     """Asks over a pool until `give_up_at`, a moment of `time.perf_counter`. `retries` counts the reasons."""
