@@ -108,6 +108,7 @@ class SimEdge:
         revocations: SimRevocations,
     ) -> None:
         self.view = LogView(log)
+        self._log = log
         self.failures: list[str] = []
         """Exceptions in the service of a stream."""
         self._is_calm = is_calm
@@ -232,10 +233,11 @@ class SimEdge:
             connection.close()  # an answer that was not finished ends its connection
 
     async def _sample(self) -> None:
-        """Note how far the log was judged, and when."""
+        """Note how far the log was judged, and when. What it has lost meanwhile says nothing of what comes instead."""
         while True:
             followed = self.follower.followed.get(PARTITION)
-            self._samples.append((clock(), followed.judged_through if followed else 0))
+            judged_through = min(followed.judged_through, self._log.position(self._log.end) - 1) if followed else 0
+            self._samples.append((clock(), judged_through))
             await pass_time(0.5)
 
     def _known(self) -> int:
