@@ -15,7 +15,9 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `addresses`: how many streams one address has open. Pure.
 - `backfill`: reads for viewers whose position the tail has left, shared by those who need the same.
 - `viewer`: one viewer's state machine. Pure.
+- `turns`: whose turn it is of those who are behind.
 - `transport_lane`, `asgi_lane`: how bytes reach a viewer: written to its transport, or as a plain ASGI response.
+- `direct`: writes straight to a socket.
 - `metrics`: what the edge tells of itself.
 
 Deliberately not here: judging, reading history, and who may read a video.

@@ -13,7 +13,7 @@ from consumers.block import Block
 from consumers.channel import Channel
 from consumers.hub import Hub
 from consumers.joining import Wanted, beginning, place
-from consumers.viewer import Close, Fetch, Say, Wait, Write
+from consumers.viewer import Close, Fetch, Say, State, Wait, Write
 from consumers.wire import Form, formed, opening
 from livecomments.log.partition import FollowedPartition
 
@@ -110,7 +110,8 @@ class AsgiLane:
             step = Write(channel.heartbeat(viewer.position))  # an id to resume from at once
         while not isinstance(step, Close):
             await self._do(step)
-            await asyncio.sleep(0)  # writing does not wait while the client takes it all: others have their turn
+            if self.viewer.state(channel) is State.BEHIND:
+                await hub.turns.wait()  # while the client takes it all, writing does not wait
             step = await self._next()
         await self._write(formed(step.frame, self._form), more=False)
         return step.reason

@@ -63,7 +63,7 @@ class Lane(Protocol):
         """A new block was flushed. Writes it if the viewer stands right before it and takes bytes; never waits."""
 
     def advance(self, now: float) -> None:
-        """Take the viewer's next steps as far as it takes bytes. Never waits."""
+        """Take the viewer's next step if it takes bytes, and more when it is its turn. Never waits."""
 
     def abort_if_stuck(self, before: float) -> None:
         """End the stream if its viewer has taken nothing since the time `before`."""

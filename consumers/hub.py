@@ -23,6 +23,7 @@ from consumers.channel import SIZES, Channel, Lane, Sizes
 from consumers.endings import Endings
 from consumers.metrics import EdgeMetrics
 from consumers.sessions import Sessions
+from consumers.turns import Turns
 from consumers.viewer import UNKNOWN_POSITION, State, Viewer
 from livecomments.history.reading import History
 from livecomments.history.state import STATE_TYPES
@@ -81,6 +82,7 @@ class Hub:
         self.endings = Endings(history)
         self.addresses = Addresses(settings.viewers_per_address_max)
         self.sessions = Sessions(revocations, self._end_session)
+        self.turns = Turns(clock)
         self.is_draining = False
         self.now = clock
         self._make_viewer = make_viewer
@@ -260,16 +262,15 @@ class Hub:
             self._schedule(channel)
 
     def _write_to(self, lanes: Sequence[Lane], blocks: list[Block], now: float) -> None:
-        if len(blocks) != 1:
+        if not blocks:
             for lane in lanes:
                 self._advance(lane, now)
-            return
-        (block,) = blocks
-        for lane in lanes:
-            try:
-                lane.take(block, now)
-            except Exception:
-                self.failed(lane)
+        for block in blocks:
+            for lane in lanes:
+                try:
+                    lane.take(block, now)
+                except Exception:
+                    self.failed(lane)
 
     def _end_session(self, lane: Lane) -> None:
         lane.viewer.begin_bye("revoked", self.retry_ms())
@@ -295,6 +296,5 @@ class Hub:
         pass_s = self.now() - began_at
         if any(block.comments for block in blocks):
             self.metrics.passed(pass_s, channel.newest_append_ms)
-        window_min_s, window_max_s = self.settings.window_min_s, self.settings.window_max_s
-        wanted_s = min(max(pass_s * _PASS_SHARE, window_min_s), window_max_s)
+        wanted_s = min(max(pass_s * _PASS_SHARE, self.settings.window_min_s), self.settings.window_max_s)
         channel.window_s += (wanted_s - channel.window_s) / 8

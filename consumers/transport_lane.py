@@ -12,14 +12,13 @@ from typing import Final, cast
 from consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from consumers.block import Block
 from consumers.channel import Channel
+from consumers.direct import descriptor, write
 from consumers.hub import Hub
 from consumers.joining import Wanted, beginning, place, place_at_once
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import LAST_CHUNK, Form, formed, opening
 from livecomments.runtime.cors import Headers
 
-_STEPS_MAX: Final = 4
-"""Blocks written to one viewer behind before others have their turn."""
 _WRITE_BUFFER_BYTES: Final = 32_768
 """Beyond what the kernel takes. A block more may come, since one is written while there is less than this."""
 
@@ -43,12 +42,13 @@ class TransportLane(asyncio.Protocol):
     __slots__ = (
         "_channel",
         "_ended",
+        "_fd",
         "_form",
         "_full_bytes",
         "_full_since",
+        "_has_asked",
         "_head",
         "_hub",
-        "_is_going_on",
         "_is_open",
         "_is_over",
         "_reading",
@@ -74,8 +74,8 @@ class TransportLane(asyncio.Protocol):
         """Whether the next step may be taken: begun, no read under way, the transport takes bytes."""
         self._is_over = False
         """Nothing is written any more."""
-        self._is_going_on = False
-        """`_go_on` is due."""
+        self._has_asked = False
+        """For a turn, which it has not had yet."""
         self._full_since: float | None = None
         """Since when the transport has waited for its viewer to take something."""
         self._full_bytes = 0
@@ -85,11 +85,12 @@ class TransportLane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Answer the request and go on from what it asks for."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        self._fd = descriptor(self._transport)
         hub, want, self._want = self._hub, self._want, None
         assert want is not None
         hub.attach(self._channel, self)
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-        self._transport.write(self._head + opening(beginning(hub, self._channel, want), self._form))
+        write(self._transport, self._fd, self._head + opening(beginning(hub, self._channel, want), self._form))
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
         else:
@@ -103,19 +104,16 @@ class TransportLane(asyncio.Protocol):
                 self.advance(now)
 
     def advance(self, now: float) -> None:
-        for _ in range(_STEPS_MAX):
-            if not self._is_open:
-                return
-            step = self.viewer.step(self._channel, now)
-            if isinstance(step, Wait):
-                return
-            if isinstance(step, Fetch):
-                self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
-            else:
-                self._do(step, now)
-        if self._is_open and not self._is_going_on:
-            self._is_going_on = True
-            asyncio.get_running_loop().call_soon(self._take_turn)
+        if not self._is_open or self._has_asked:
+            return
+        step = self.viewer.step(self._channel, now)
+        if isinstance(step, Wait):
+            return
+        if isinstance(step, Fetch):
+            self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
+        else:
+            self._do(step, now)
+            self._go_on()
 
     def abort_if_stuck(self, before: float) -> None:
         if self._full_since is None:
@@ -153,14 +151,20 @@ class TransportLane(asyncio.Protocol):
             self._reading.cancel()
         self._hub.detach(self._channel, self, self._ended)
 
-    def _take_turn(self) -> None:
-        self._is_going_on = False
-        self._go_on()
-
     def _go_on(self) -> None:
+        """Take the next step when it is this viewer's turn, if it takes bytes then."""
         if not self._is_over and self._full_since is None and self._reading is None:
             self._is_open = True
+            if not self._has_asked:
+                self._has_asked = True
+                self._hub.turns.ask(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._has_asked = False
+        try:
             self.advance(self._hub.now())
+        except Exception:
+            self._hub.failed(self)
 
     def _greet(self) -> None:
         """An id to resume from at once, then the stream."""
@@ -187,10 +191,10 @@ class TransportLane(asyncio.Protocol):
         if isinstance(step, Write):
             self._write(step.block, now)
         elif isinstance(step, Say):
-            self._transport.write(formed(step.frame, self._form))
+            write(self._transport, self._fd, formed(step.frame, self._form))
             self.viewer.wrote(step.through, now)
         else:
-            self._transport.write(formed(step.frame, self._form) + LAST_CHUNK)
+            write(self._transport, self._fd, formed(step.frame, self._form) + LAST_CHUNK)
             self._transport.close()
             self._end(step.reason)
 
@@ -199,7 +203,7 @@ class TransportLane(asyncio.Protocol):
         if not data:
             self.viewer.moved(block.through)
             return
-        self._transport.write(data)
+        write(self._transport, self._fd, data)
         self.viewer.wrote(block.through, now)
         metrics = self._hub.metrics
         metrics.delivered += block.comments

@@ -1,11 +1,13 @@
 """Admission, drain, rotation, stuck viewers and silence, in virtual time."""
 
+import asyncio
 import random
 from itertools import pairwise
 
 import pytest
 
 from consumers.hub import HubSettings
+from schemas.positions import comment_id
 from tests.consumers.edge import IDLE_S, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.streams import counted
@@ -179,6 +181,32 @@ def test_while_a_partition_cannot_be_read_viewers_are_told_to_come_back() -> Non
             assert b"HTTP/1.1 200 OK" in reader.said
             assert b"\nretry: " in reader.said
             assert counted("connections_total", result="not_ready") == before + 1
+
+    virtually(run)
+
+
+def test_a_crowd_that_is_behind_keeps_who_is_live_waiting_for_a_slice_of_it_and_no_longer() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(600, "v", "x")
+            await pass_time(1.0)
+            live, crowd, came = edge.connect(), list[Reader | None](), asyncio.Event()
+            assert live is not None
+            query = f"?after={comment_id(edge.log.position(0), 0)}"
+
+            def come(*_: object) -> None:
+                crowd.extend(edge.connect("v", query) for _ in range(250))
+                came.set()
+
+            edge.follower.listeners.append(come)
+            edge.append(1, "v", "news")
+            await came.wait()
+            while b"news" not in live.said:
+                await pass_time(0)
+            assert sum(reader is not None and b"news" in reader.said for reader in crowd) < 100
+            edge.follower.listeners.remove(come)
+            await pass_time(1.0)
+            assert all(reader is not None and reader.said.count(b"event: comment") == 600 for reader in crowd)
 
     virtually(run)
 
