@@ -1,7 +1,8 @@
 """Writes straight to a transport's socket, where nothing waits before them.
 
 A loop's own `write` notes each one, to make it at the end of the round: with thousands of viewers that is a good
-part of what a write costs. What the kernel does not take goes to the transport, which waits for room, and notices who has left.
+part of what a write costs. What the kernel does not take goes to the transport, which waits for room, and
+notices who has left.
 """
 
 import asyncio
