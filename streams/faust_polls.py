@@ -10,6 +10,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from livecomments.log.kafka_connection import pace_metadata
 from livecomments.log.kafka_decoding import end_batches_at_undecodable, record_of
 
 _TAKE_WORTHWHILE: Final = 200
@@ -50,6 +51,7 @@ class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust ha
         """Start the consumer; a batch that aiokafka cannot decode must not end all it consumes."""
         await super().on_start()
         end_batches_at_undecodable(self._consumer)
+        pace_metadata(self._consumer._client)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
-from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, stop
+from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.log.kafka_decoding import end_batches_at_undecodable, record_of
 from livecomments.log.kafka_topic_id import topic_id
 from schemas.events import Record
@@ -59,6 +59,7 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
         await stop(consumer, consumer._client)
         raise
     end_batches_at_undecodable(consumer)
+    pace_metadata(consumer._client)
     consumer.assign(list(all_))
     for one in all_:
         consumer.seek(one, 0)  # without any position it would look for a committed one

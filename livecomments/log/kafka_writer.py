@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, stop
+from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from schemas.events import NewRecord
 
 _BATCH_BYTES: Final = 128 * 1_024
@@ -197,6 +197,7 @@ class KafkaWriter:
         except BaseException:
             await producer.stop(0)
             raise
+        pace_metadata(client.client)
         self._producer = producer
 
     def _refuse_behind(self, producer: _Producer, late_since: float) -> None:
