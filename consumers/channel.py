@@ -192,7 +192,7 @@ class Channel:
         return self._followed.tail.after
 
     def silence_s(self) -> float:
-        silence_s = max(self._follower.silence_s, self._unfollowed_s)
+        silence_s = max(self._follower.partition_silence_s(self.partition), self._unfollowed_s)
         return silence_s if silence_s > self._stale_after_s else 0.0
 
     def look(self, now: float) -> None:

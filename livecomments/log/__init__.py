@@ -9,12 +9,14 @@ Flow: a gateway `append`s; every reader `follow`s partitions without a group and
 - `kafka_writer`: appends in batches of our own, with a deadline; replaces a producer that is spoilt.
 - `kafka_reader`: follows partitions without a group; reads ranges and bounds.
 - `kafka_decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
+- `kafka_probe`: asks which partitions answer.
 - `kafka_topic_id`: asks for the id by which a topic that was made anew is known.
 - `kafka_connection`: how all Kafka clients connect and stop.
 - `topics`: creates what is missing of `topics.toml`, the topics as data, and compares the rest.
 - `tail`: the newest records of one partition, in memory.
 - `partition`: one followed partition: its window, its tail, its next offset.
 - `follower`: follows partitions, judges, keeps tails, lets others wait for a position.
+- `silence`: how long which partition has not answered.
 - `continuity`: whether the log is still the one that was read.
 - `revocations`: which tokens were revoked: a topic of its own, read whole.
 

@@ -93,6 +93,9 @@ class EmbeddedLog:
         self._check_open()
         return {partition: self._bounds[partition] for partition in partitions}
 
+    async def answering(self, partitions: Iterable[int]) -> set[int]:
+        return set() if self._closed else set(partitions)
+
     async def identity(self) -> str:
         return self._topic
 

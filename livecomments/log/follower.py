@@ -16,6 +16,7 @@ from typing import Final
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
 from livecomments.log.partition import FollowedPartition, Judge, read_on
+from livecomments.log.silence import Silence
 from livecomments.log.tail import Entry, Tail, TailBounds
 from livecomments.runtime.metrics import Counter, Gauge
 from schemas.errors import Unavailable
@@ -34,7 +35,7 @@ _RETRY_S: Final = 0.2
 _log = logging.getLogger("livecomments.log")
 _records = Counter("livecomments_log_records_total", "Records followed, accepted or not.", ["verdict"])
 _accepted, _other = _records.labels("accepted"), _records.labels("other")
-_silence = Gauge("livecomments_log_silence_seconds", "Since the log last answered.")
+_silence = Gauge("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
 _tail_bytes = Gauge("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
 _followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
@@ -81,7 +82,7 @@ class Follower:
         self._used_at: dict[int, float] = {}
         self._holders: defaultdict[int, int] = defaultdict(int)
         self._read_backs = asyncio.Semaphore(_READ_BACKS_AT_ONCE)
-        self._answered_at = clock()
+        self._silence = Silence(clock)
         self._is_reading = True
         """The last poll did not fail."""
         self._tasks: asyncio.TaskGroup | None = None
@@ -93,8 +94,12 @@ class Follower:
 
     @property
     def silence_s(self) -> float:
-        """Seconds since the log last answered."""
-        return self._clock() - self._answered_at
+        """Seconds since the log last answered, for whichever partition."""
+        return self._silence.of_all_s
+
+    def partition_silence_s(self, number: int) -> float:
+        """Seconds since the partition last answered: its broker may be away while others are not."""
+        return self._silence.of_s(number)
 
     def partition(self, number: int) -> FollowedPartition:
         """The partition, if it is ready; if not, it is being taken on from now on.
@@ -167,7 +172,6 @@ class Follower:
                 continue
             self._is_reading = True
             if records:
-                self._answered_at = self._clock()
                 self._apply(records)
             self._let_go_idle()
 
@@ -176,6 +180,7 @@ class Follower:
         by_partition: defaultdict[int, list[Record]] = defaultdict(list)
         for record in records:
             by_partition[record.partition].append(record)
+        self._silence.broke(by_partition, self.followed)
         for number, of_partition in by_partition.items():
             followed = self.followed.get(number)
             if followed is None:
@@ -201,6 +206,7 @@ class Follower:
                 _log.warning("partition not readable, trying again", extra={"partition": number, "code": error.code})
                 await asyncio.sleep(_RETRY_S)
         self.followed[number] = followed
+        self._silence.broke([number], self.followed)
         self._used_at[number] = self._clock()
         self._assign()  # with the line above in one step: no record can come between
         del self._taking[number]
@@ -268,6 +274,7 @@ class Follower:
     def _forget(self, number: int) -> None:
         del self.followed[number]
         self._ready.pop(number, None)
+        self._silence.forget(number)
         _followed.set(len(self.followed))
 
     def _assign(self) -> None:
@@ -277,15 +284,17 @@ class Follower:
         """Silence of the reader does not tell a quiet log from a dead one: ask it. Also lets go of what became old."""
         while True:
             await asyncio.sleep(_PROBE_INTERVAL_S)
-            if self._is_reading and self.silence_s >= _PROBE_INTERVAL_S:
-                try:
-                    await self.log.bounds(list(self.followed)[:1] or [0])
-                    self._answered_at = self._clock()
-                except LogUnavailable:
-                    pass
-            if await self.continuity.is_broken():
+            async with asyncio.TaskGroup() as both:  # for each may wait for a broker that hangs
+                both.create_task(self._ask_quiet())
+                is_broken = both.create_task(self.continuity.is_broken())
+            if is_broken.result():
                 self._take_all_again()
-            _silence.set(self.silence_s)
+            _silence.set(self._silence.longest_s)
             for followed in self.followed.values():
                 followed.tail.trim(self._clock())
             _tail_bytes.set(sum(followed.tail.bytes for followed in self.followed.values()))
+
+    async def _ask_quiet(self) -> None:
+        quiet = self._silence.quiet() if self.followed else range(self.log.partition_count)
+        if quiet and self._is_reading:
+            self._silence.broke(await self.log.answering(quiet), self.followed)

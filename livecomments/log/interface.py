@@ -97,10 +97,16 @@ class CommentLog(Protocol):
         """
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
-        """Where these partitions start and end now; also the probe that tells whether the log answers.
+        """Where these partitions start and end now.
 
         Raises:
-            LogUnavailable: no answer within two seconds.
+            LogUnavailable: no answer within two seconds, of one of them at least.
+        """
+
+    async def answering(self, partitions: Iterable[int]) -> set[int]:
+        """Those of these partitions that answer now: the probe that tells a quiet one from one that cannot be read.
+
+        Takes two seconds at most, and raises nothing when the log is away.
         """
 
     async def identity(self) -> str:

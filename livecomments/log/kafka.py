@@ -84,6 +84,9 @@ class KafkaLog:
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
         return await self._ranges.bounds(partitions)
 
+    async def answering(self, partitions: Iterable[int]) -> set[int]:
+        return await self._ranges.answering(partitions)
+
     async def identity(self) -> str:
         return await self._ranges.identity()
 

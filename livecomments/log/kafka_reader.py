@@ -20,6 +20,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.log.kafka_decoding import end_batches_at_undecodable, record_of
+from livecomments.log.kafka_probe import KafkaProbe
 from livecomments.log.kafka_topic_id import topic_id
 from schemas.events import Record
 
@@ -183,6 +184,7 @@ class KafkaRanges:
     def __init__(self, connection: KafkaConnection, topic: str) -> None:
         self._connection = connection
         self._topic = topic
+        self._probe = KafkaProbe(topic)
         self._turn = asyncio.Lock()
         self._consumer: Any = None
         self._at: tuple[TopicPartition, int] | None = None
@@ -203,6 +205,10 @@ class KafkaRanges:
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
         return {one.partition: Bounds(starts[one], ends[one]) for one in wanted}
+
+    async def answering(self, partitions: Iterable[int]) -> set[int]:
+        """See `CommentLog.answering`."""
+        return await self._probe.answering(self._consumer._client, partitions) if self._consumer else set()
 
     async def identity(self) -> str:
         """See `CommentLog.identity`: the topic's id, which is another when a topic of the same name is created."""
@@ -230,6 +236,7 @@ class KafkaRanges:
     async def aclose(self) -> None:
         """May be called twice."""
         consumer, self._consumer = self._consumer, None
+        await self._probe.aclose()
         if consumer is not None:
             await stop(consumer, consumer._client)
 

@@ -93,7 +93,7 @@ class Settings:
     viewer_stuck_s: float = _setting(20.0, "A viewer that takes no bytes this long is disconnected.")
     window_min_ms: int = _setting(25, "Comments of a busy video are joined for at least this long.")
     window_max_ms: int = _setting(100, "Comments of a busy video are joined for at most this long.")
-    stale_after_s: float = _setting(5.0, "A log that has not answered this long is said to be stale.")
+    stale_after_s: float = _setting(5.0, "A partition that has not answered this long is said to be stale.")
     drain_s: float = _setting(3.0, "After SIGTERM, open streams are ended within this window.")
 
     @classmethod

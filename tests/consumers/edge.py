@@ -34,7 +34,7 @@ class VirtualEdge:
 
     def __init__(self, settings: HubSettings, assigned: Collection[int]) -> None:
         self.log = SimLog(random.Random(1), Counter())
-        self.view = LogView(self.log)
+        self.view = LogView(self.log, max(assigned, default=0) + 1)
         store = SimStore(self.log, random.Random(1), Counter())
         self.follower = Follower(self.view, assigned, TailBounds(1_000, 1 << 20, 1e9), idle_s=IDLE_S, clock=clock)
         history = History(self.follower, store, clock=clock)

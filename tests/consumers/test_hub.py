@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from consumers.hub import HubSettings
+from schemas.partitions import partition_of
 from schemas.positions import comment_id
 from tests.consumers.edge import IDLE_S, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import clock, pass_time
@@ -37,7 +38,6 @@ def test_a_drain_ends_streams_at_a_constant_rate_with_a_word_and_a_time_of_their
                 assert ended_by(readers, began_at + part * window_s) == pytest.approx(count * part, abs=count * 0.05)
             assert ended_by(readers, began_at + window_s) == count
             assert all(b'{"reason":"drain"}' in reader.said for reader in readers)
-            assert all(reader.said.endswith(b"0\r\n\r\n") for reader in readers)
             retries = {reader.said.rsplit(b"retry: ", 1)[1].split(b"\n")[0] for reader in readers}
             assert len(retries) > count * 0.8
             assert edge.connect() is None
@@ -116,6 +116,29 @@ def test_a_silent_log_is_said_to_all_and_nobody_is_sent_away_for_it() -> None:
             await pass_time(20.0)
             assert [reader.said.count(b"event: stale") for reader in readers] == said
             assert all(b"event: comment" in reader.said for reader in readers[::7])
+
+    virtually(run)
+
+
+def test_a_silent_partition_is_said_to_its_viewers_alone_after_the_bound() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings(stale_after_s=5.0), assigned=(0, 1)) as edge:
+            videos = [next(f"v{n}" for n in range(99) if partition_of(f"v{n}", 2) == number) for number in (0, 1)]
+            others, silent = (edge.connect(video) for video in videos)
+            assert others
+            assert silent
+            await pass_time(20.0)
+            edge.view.leaderless = {1}
+            await pass_time(3.5)
+            assert b"event: stale" not in silent.said
+            await pass_time(16.5)
+            assert 2 <= silent.said.count(b"event: stale") <= 4
+            assert silent.ended_at is None
+            edge.view.leaderless = set()
+            said = silent.said.count(b"event: stale")
+            await pass_time(20.0)
+            assert silent.said.count(b"event: stale") == said
+            assert b"event: stale" not in others.said
 
     virtually(run)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from livecomments.log.interface import Bounds, CommentLog, LogReader, Slice
+from livecomments.log.interface import Bounds, CommentLog, LogReader, LogUnavailable, Slice
 from schemas.events import NewRecord, Record
 
 Around = Callable[[str], Awaitable[None]]
@@ -22,6 +22,8 @@ class WatchedLog:
         self.around = around
         self.generation = ""
         """Changed, it says that the log was made anew."""
+        self.leaderless: set[int] = set()
+        """Partitions whose broker is away: they have no bounds, are not read, and do not answer."""
 
     @property
     def epoch(self) -> int:
@@ -39,9 +41,18 @@ class WatchedLog:
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
         await self.around("bounds")
+        partitions = list(partitions)
+        self._check_led(partitions)
         bounds = await self.inner.bounds(partitions)
         await self.around("bounds:done")
         return bounds
+
+    async def answering(self, partitions: Iterable[int]) -> set[int]:
+        try:
+            await self.around("answering")
+        except LogUnavailable:
+            return set()
+        return await self.inner.answering(partitions) - self.leaderless
 
     async def identity(self) -> str:
         await self.around("identity")
@@ -49,6 +60,7 @@ class WatchedLog:
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
         await self.around("read")
+        self._check_led([partition])
         found = await self.inner.read(partition, start, end, limit)
         await self.around("read:done")
         return found
@@ -58,6 +70,10 @@ class WatchedLog:
 
     async def aclose(self) -> None:
         await self.inner.aclose()
+
+    def _check_led(self, partitions: Iterable[int]) -> None:
+        if not self.leaderless.isdisjoint(partitions):
+            raise LogUnavailable("no leader")
 
 
 class GatedLog(WatchedLog):

@@ -39,6 +39,7 @@ async def test_offsets_are_contiguous_from_zero_in_each_partition(maker: LogMake
     assert await append_all(log, 0, ["a", "b", "c"]) == [0, 1, 2]
     assert await append_all(log, 2, ["d", "e"]) == [0, 1]
     assert await log.bounds([0, 1, 2]) == {0: (0, 3), 1: (0, 0), 2: (0, 2)}
+    assert await log.answering([0, 2]) == {0, 2}
 
 
 async def test_a_log_says_its_epoch_and_partition_count(maker: LogMaker) -> None:
@@ -317,3 +318,4 @@ async def test_a_closed_log_says_so_and_closes_twice(maker: LogMaker) -> None:
         await log.bounds([0])
     with pytest.raises(LogUnavailable):
         await log.read(0, 0, 1, 1)
+    assert await log.answering([0]) == set()

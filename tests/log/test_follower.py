@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from livecomments.log.follower import Follower, PartitionUnavailable
 from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, LogWentBackUnavailable, OffsetUnavailable
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry, TailBounds
+from livecomments.runtime.metrics import REGISTRY
 from schemas.events import NewRecord, Record
 from schemas.judge import Kind
 from schemas.partitions import partition_of
@@ -94,6 +96,10 @@ async def ready(follower: Follower, number: int = 0) -> FollowedPartition:
 
 async def append(log: CommentLog, *news: NewRecord, partition: int = 0) -> list[int]:
     return list(await asyncio.gather(*(log.append(partition, new) for new in news)))
+
+
+def is_metric(silence_s: float) -> bool:
+    return REGISTRY.get_sample_value("livecomments_log_silence_seconds") == silence_s
 
 
 def homes(partition_count: int) -> dict[int, str]:
@@ -409,11 +415,31 @@ async def test_a_follower_with_nothing_to_follow_is_not_silent(maker: EmbeddedMa
         await until(lambda: follower.silence_s == 0)
 
 
+async def test_a_partition_that_does_not_answer_is_silent_alone_and_the_log_is_not(maker: EmbeddedMaker) -> None:
+    clock, log = Clock(), WatchedLog(await maker.open(3))
+    async with following(log, (0, 1, 2), clock=clock) as follower:
+        for number in range(3):
+            await ready(follower, number)
+        log.leaderless = {1}
+        for silent_s in (50, 100):
+            clock.now += 50
+            made = await append(log, comment(homes(3)[0]))
+            await follower.followed[0].verdict(made[0], WAIT_S)
+            assert follower.partition_silence_s(0) == 0  # its record told
+            await until(lambda: follower.partition_silence_s(2) == 0)
+            assert follower.partition_silence_s(1) == silent_s
+            assert follower.silence_s == 0
+            await until(partial(is_metric, silent_s))
+        log.leaderless = set()
+        await until(lambda: follower.partition_silence_s(1) == 0)
+        await until(partial(is_metric, 0))
+
+
 async def test_records_end_silence_without_a_probe(maker: EmbeddedMaker) -> None:
     clock = Clock()
 
     async def around(name: str) -> None:
-        if name == "bounds" and clock.now > 1_000:
+        if name == "answering" and clock.now > 1_000:
             raise LogUnavailable("away")
 
     log = WatchedLog(await maker.open(1), around)
@@ -431,7 +457,7 @@ async def test_silence_grows_while_the_log_or_its_reader_fails(maker: EmbeddedMa
 
     async def around(name: str) -> None:
         nonlocal probes
-        if name == "bounds" and clock.now > 1_000:
+        if name == "answering" and clock.now > 1_000:
             probes += 1
             if broken == "log":
                 raise LogUnavailable("away")

@@ -81,9 +81,12 @@ class LogView:
     """The log as one edge sees it: a `CommentLog`."""
 
     epoch = EPOCH
-    partition_count = 1
 
-    def __init__(self, log: SimLog) -> None:
+    def __init__(self, log: SimLog, partition_count: int = 1) -> None:
+        self.partition_count = partition_count
+        """All but the first are empty."""
+        self.leaderless: set[int] = set()
+        """Partitions that alone do not answer."""
         self.lag_s = 0.0
         self.away_until = 0.0
         """Every call fails."""
@@ -110,7 +113,15 @@ class LogView:
         await self._work()
         if self.is_silent:
             raise LogUnavailable("no answer")
-        return {partition: Bounds(self._log.start, self._log.end) for partition in partitions}
+        held = Bounds(self._log.start, self._log.end)
+        return {partition: held if partition == PARTITION else Bounds(0, 0) for partition in partitions}
+
+    async def answering(self, partitions: Iterable[int]) -> set[int]:
+        try:
+            await self._work()
+        except LogUnavailable:
+            return set()
+        return set() if self.is_silent else set(partitions) - self.leaderless
 
     async def identity(self) -> str:
         await self._work()
