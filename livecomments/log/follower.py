@@ -253,11 +253,11 @@ class Follower:
         self._assign()
 
     async def _bounds_of(self, numbers: list[int]) -> dict[int, tuple[int, int]]:
-        while True:
-            try:
-                return dict(await self.log.bounds(numbers))
-            except LogUnavailable:
-                await asyncio.sleep(_RETRY_S)
+        """Of those that answer; whoever cannot be read now says so again, and must not hold up the others."""
+        try:
+            return dict(await self.log.bounds(await self.log.answering(numbers)))
+        except LogUnavailable:
+            return {}
 
     def _let_go_idle(self) -> None:
         before = self._clock() - self._idle_s

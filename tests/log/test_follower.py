@@ -387,6 +387,21 @@ async def test_a_partition_that_lost_its_next_record_is_started_over_and_no_othe
         assert offsets(again, video[0]) == list(range(30))
 
 
+async def test_a_lost_record_in_one_partition_and_no_leader_of_another_stop_neither_it_nor_a_third(
+    maker: EmbeddedMaker,
+) -> None:
+    log = BrokenLog(await maker.open(3))
+    async with following(log, (0, 1, 2)) as follower:
+        lost, away, third = [await ready(follower, number) for number in range(3)]
+        lost.next_offset = 1  # beyond its end
+        log.leaderless = {1}
+        log.error = OffsetUnavailable("not here")
+        made = await append(log, comment(homes(3)[2]), partition=2)
+        assert (await third.verdict(made[0], WAIT_S)).kind is Kind.ACCEPTED
+        await until(lambda: follower.followed.get(0, lost) is not lost)
+        assert follower.followed[1] is away
+
+
 async def test_a_follower_that_hears_of_a_gone_offset_which_is_there_just_goes_on(maker: EmbeddedMaker) -> None:
     log = BrokenLog(await maker.open(1))
     async with following(log) as follower:
