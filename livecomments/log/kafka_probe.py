@@ -16,7 +16,8 @@ _ANSWER_TIMEOUT_S: Final = 2.0
 _ANY_REPLICA: Final = -1
 _UNCOMMITTED: Final = 0
 _END: Final = -1
-_NO_LEADER: Final = (None, -1)
+NO_LEADER: Final = (None, -1)
+"""What aiokafka says where it knows of none."""
 
 
 class KafkaProbe:
@@ -38,9 +39,9 @@ class KafkaProbe:
         asked = [
             self._ask(client, leader, numbers)
             for leader, numbers in by_leader.items()
-            if leader not in _NO_LEADER and leader not in self._asking
+            if leader not in NO_LEADER and leader not in self._asking
         ]
-        if not by_leader.keys().isdisjoint(_NO_LEADER):
+        if not by_leader.keys().isdisjoint(NO_LEADER):
             client.force_metadata_update()
         done, _ = await asyncio.wait(asked, timeout=_ANSWER_TIMEOUT_S) if asked else ((), ())
         return set[int]().union(*(one.result() for one in done if not one.cancelled()))

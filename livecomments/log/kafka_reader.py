@@ -20,7 +20,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments.log.kafka_connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.log.kafka_decoding import end_batches_at_undecodable, record_of
-from livecomments.log.kafka_probe import KafkaProbe
+from livecomments.log.kafka_probe import NO_LEADER, KafkaProbe
 from livecomments.log.kafka_topic_id import topic_id
 from schemas.events import Record
 
@@ -38,6 +38,8 @@ _READ_TIMEOUT_S: Final = 5.0
 _READ_LONG_POLL_MS: Final = 10
 _READ_POLL_MS: Final = 25
 """After this long without records a read asks for the end of the partition: maybe there are none."""
+_END_TIMEOUT_S: Final = 0.5
+"""Until a read whose broker says neither lets the next one have its turn."""
 
 _log = logging.getLogger("livecomments.log")
 
@@ -225,8 +227,11 @@ class KafkaRanges:
             return Slice([], start)
         wanted = TopicPartition(self._topic, partition)
         try:
-            async with asyncio.timeout(_READ_TIMEOUT_S), self._turn:
-                found, following = await self._read(consumer, wanted, start, limit)
+            async with asyncio.timeout(_READ_TIMEOUT_S):
+                while consumer._client.cluster.leader_for_partition(wanted) in NO_LEADER:
+                    await consumer._client.force_metadata_update()  # not in its turn, which others may use
+                async with self._turn:
+                    found, following = await self._read(consumer, wanted, start, limit)
         except OffsetOutOfRangeError as error:
             raise OffsetUnavailable(f"Partition {partition} does not hold offset {start}.") from error
         except (KafkaError, ConsumerStoppedError, TimeoutError) as error:
@@ -259,7 +264,8 @@ class KafkaRanges:
                 if found or following > start:
                     self._at = (wanted, following)
                     return found.get(wanted, []), following
-                end = (await consumer.end_offsets([wanted]))[wanted]
+                async with asyncio.timeout(_END_TIMEOUT_S):
+                    end = (await consumer.end_offsets([wanted]))[wanted]
                 if start > end:
                     raise OffsetOutOfRangeError({wanted: start})
                 if start == end:

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.local.ports import HOST, free_port
 from infra.local.servers import KafkaCluster, why_unavailable
 from infra.local.servers import running as running_servers
+from livecomments.log.interface import LogUnavailable
 from livecomments.log.kafka import KafkaLog
 from livecomments.log.kafka_connection import KafkaConnection
 from livecomments.log.topics import comments_topic, create_missing, load_topics
@@ -100,6 +101,10 @@ async def test_a_killed_brokers_partition_is_stale_to_its_viewers_alone_until_it
                     assert (await untold.next(b"stale", b"heartbeat")).kind == b"heartbeat"
                 await append(other)
                 await untold.next(b"comment")
+                reads = [asyncio.create_task(log.read(number, 0, 1, 1)) for number in (silent, silent, other)]
+                assert len((await reads.pop()).records) == 1
+                for found in await asyncio.gather(*reads, return_exceptions=True):
+                    assert isinstance(found, LogUnavailable)
                 assert await is_ready(worker)
                 assert await silence_metric(worker) > STALE_AFTER_S
                 await asyncio.to_thread(broker.start)
