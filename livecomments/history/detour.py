@@ -1,4 +1,4 @@
-"""The detour: what a stream needs of the store is read from the log while the store is away.
+"""The detour: what a stream needs of the store is read from the log while the store is away, or too far behind.
 
 The log holds it too, for as long as it retains. Only streams are served so, since a gap told to a viewer is final; a
 page costs nobody anything when it says 503 and is asked for again. One reading from the lowest position that was asked

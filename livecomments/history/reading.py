@@ -12,6 +12,7 @@ from livecomments.log.follower import Follower, PartitionUnavailable
 from livecomments.log.partition import FollowedPartition, Judge
 from livecomments.log.tail import Entry, Tail
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
+from schemas.errors import Unavailable
 from schemas.events import COMMENT_CREATED
 from schemas.judge import judge
 from schemas.limits import DEDUPE_WINDOW_RECORDS
@@ -98,7 +99,7 @@ class History:
             video_id: whose.
             after: a position of the video's partition.
             limit: at least 1.
-            around_store: while the store is away, read the log instead, as far as it may be.
+            around_store: while the store is away, or too far behind, read the log instead, as far as it may be.
 
         Raises:
             PartitionUnavailable, LogUnavailable, StoreUnavailable: try again.
@@ -113,8 +114,9 @@ class History:
                 rows, examined = await self.store.read(video_id, after, above.watermark, limit, descending=False)
                 self._detour.let_go(followed.number)
                 return stretch(self.entries(rows, followed, above), examined, Source.STORE)
-        except StoreUnavailable as error:
-            if not around_store:
+        except (StoreUnavailable, HistoryBehind) as error:
+            is_stored = isinstance(error, HistoryBehind) and after < self.stored_through(followed)
+            if not around_store or is_stored:  # it would have to read what was too much, and more
                 raise
             return await self._around_store(followed, video_id, after, limit, error)
         return _of_middle(above.middle, followed, video_id, after, limit)
@@ -159,7 +161,7 @@ class History:
         return entries
 
     async def _around_store(
-        self, followed: FollowedPartition, video_id: str, after: int, limit: int, error: StoreUnavailable
+        self, followed: FollowedPartition, video_id: str, after: int, limit: int, error: Unavailable
     ) -> Stretch:
         """What `forward` gives, out of the log alone. Raises `error` where the log does not reach back so far."""
         if after < first_position(followed.epoch) - 1:

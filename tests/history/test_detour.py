@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 
 from livecomments.history.reading import History
-from livecomments.history.stretch import Source
+from livecomments.history.stretch import HistoryBehind, Source
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.interface import StoreUnavailable
 from schemas.positions import BEFORE_EVERYTHING
 from tests.history.conftest import Ground
 from tests.history.test_properties import DEFAULTS, STEPS_MAX, in_world, tried, walks, worlds
-from tests.history.world import VIDEOS, Event, World, open_world
+from tests.history.world import VIDEOS, Event, Sizes, World, open_world
 
 QUIET, BUSY = VIDEOS[:2]
 
@@ -124,3 +124,19 @@ async def test_a_store_that_is_back_is_read_again(world: World) -> None:
     assert (await world.history.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.LOG
     world.store.is_away = False
     assert (await world.history.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.STORE
+
+
+async def test_a_store_that_is_behind_by_more_than_may_be_read_costs_nobody_who_needs_only_the_newest(
+    file: DurableFile,
+) -> None:
+    async with open_world(file, sizes=Sizes(tail=4, middle=10)) as world:
+        await stored(world, 10)
+        world.store.is_away = False
+        await world.history.forward(QUIET, world.position(-1), 10)
+        await world.append(*[Event("comment")] * 30)
+        await world.follow()
+        for world.store.is_away in (False, True):
+            found = await world.history.forward(QUIET, world.position(30), 99, around_store=True)
+            assert [entry.position for entry in found.entries] == [world.position(one) for one in range(31, 36)]
+            with pytest.raises(HistoryBehind):
+                await world.history.forward(QUIET, world.position(15), 99, around_store=True)
