@@ -2,7 +2,8 @@
 
 The log holds it too, for as long as it retains. Only streams are served so, since a gap told to a viewer is final; a
 page costs nobody anything when it says 503 and is asked for again. One reading from the lowest position that was asked
-for serves all who come with a higher one: a crowd of n, in any order, makes it begin anew about ln n times.
+for serves all who come with a higher one: a crowd of n, in any order, makes it begin anew about ln n times. Who asks
+for more records than may be read takes nothing from the others.
 """
 
 from collections import OrderedDict
@@ -32,22 +33,32 @@ class Detour:
             HistoryBehind: more than the bounds allow, or the log no longer holds them.
             LogUnavailable
         """
-        since, middle = self._middles.get(partition) or (after, self._make(partition))
-        if after < since:
-            middle.let_go()
-            since, middle = after, self._make(partition)
-        self._middles[partition] = since, middle
-        self._middles.move_to_end(partition)
-        while len(self._middles) > DETOURS_MAX:
-            self._middles.popitem(last=False)[1][1].let_go()
-        try:
-            return (await middle.cover(since, through)).tail
-        except HistoryBehind:
-            if self._middles.get(partition) == (since, middle):
-                del self._middles[partition]  # a later position may be near enough
-            raise
+        while True:
+            since, middle = self._from(partition, after, through())
+            try:
+                return (await middle.cover(since, through)).tail
+            except HistoryBehind:
+                if self._middles.get(partition) == (since, middle):
+                    del self._middles[partition]
+                if after <= since:
+                    raise
+                # another's position was too far away; this one may be near enough
 
     def let_go(self, partition: int) -> None:
         """Free the memory: the store answers."""
         if partition in self._middles:
             self._middles.pop(partition)[1].let_go()
+
+    def _from(self, partition: int, after: int, through: int) -> tuple[int, Middle]:
+        """Where a reading began or is to begin that holds what is later than `after`. Raises HistoryBehind."""
+        known = self._middles.get(partition)
+        if known is None or after < known[0]:
+            made = self._make(partition)
+            made.check_span(after, through)
+            if known is not None:
+                known[1].let_go()
+            known = self._middles[partition] = after, made
+        self._middles.move_to_end(partition)
+        while len(self._middles) > DETOURS_MAX:
+            self._middles.popitem(last=False)[1][1].let_go()
+        return known

@@ -104,14 +104,19 @@ class Middle:
             watermark = self._watermark = max(watermark, self._watermark)
             if watermark >= through():
                 return Covered(watermark, None)
-            is_too_much = through() - watermark > self._bounds.records_max or watermark < self._too_much_after
-            if is_too_much or self._budget.now() < self._refused_until:
+            self.check_span(watermark, through())
+            if watermark < self._too_much_after or self._budget.now() < self._refused_until:
                 raise HistoryBehind(_TOO_MUCH)
             try:
                 return Covered(watermark, await self._cover(watermark, through))
             except OffsetUnavailable as error:
                 self._drop()
                 raise HistoryBehind(_GONE) from error
+
+    def check_span(self, after: int, through: int) -> None:
+        """Raises HistoryBehind: more records may lie between these positions than the bound allows."""
+        if through - after > self._bounds.records_max:
+            raise HistoryBehind(_TOO_MUCH)
 
     def let_go(self) -> None:
         """Free the memory: the store has caught up with the tail."""

@@ -1,12 +1,16 @@
 """While the store is away a stream gets from the log what it would have got from the store, within bounds."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
+from livecomments.history.detour import Detour
+from livecomments.history.middle import Budget, Middle
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Source
+from livecomments.log.tail import Tail
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.interface import StoreUnavailable
 from schemas.positions import BEFORE_EVERYTHING
@@ -140,3 +144,31 @@ async def test_a_store_that_is_behind_by_more_than_may_be_read_costs_nobody_who_
             assert [entry.position for entry in found.entries] == [world.position(one) for one in range(31, 36)]
             with pytest.raises(HistoryBehind):
                 await world.history.forward(QUIET, world.position(15), 99, around_store=True)
+
+
+async def test_one_who_asks_for_too_much_takes_nothing_from_the_others(world: World) -> None:
+    await stored(world, 40)
+    few = History(world.follower, world.store, middle_records_max=10, window_records=world.sizes.window)
+    near = await few.forward(QUIET, world.position(25), 10, around_store=True)
+    reads = world.calls.count("log read")
+    with pytest.raises(StoreUnavailable):
+        await few.forward(QUIET, world.position(5), 10, around_store=True)
+    assert await few.forward(QUIET, world.position(25), 10, around_store=True) == near
+    assert world.calls.count("log read") == reads
+
+
+async def test_one_whose_position_is_near_enough_does_not_fail_with_one_whose_is_not(world: World) -> None:
+    """Both need the same part of the log, and from the farther position on it has more bytes than may be held."""
+    await stored(world, 40)
+    judge_, window, through = world.history._judge, world.sizes.window, world.followed.tail.after
+    whole = Middle(world.log, 0, window, judge_, records_max=99, budget=Budget(1 << 30))
+    size = (await whole.cover(world.position(20), lambda: through)).tail
+    assert size is not None
+    budget = Budget(size.bytes)
+    detour = Detour(lambda number: Middle(world.log, number, window, judge_, records_max=99, budget=budget))
+    far, near = await asyncio.gather(
+        *(detour.cover(0, world.position(offset), lambda: through) for offset in (5, 20)), return_exceptions=True
+    )
+    assert isinstance(far, HistoryBehind)
+    assert isinstance(near, Tail), near
+    assert near.after == world.position(20)
