@@ -24,6 +24,7 @@ from livecomments.log.interface import OffsetUnavailable
 from schemas.errors import StartRefused
 from schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
 from schemas.judge import Kind
+from schemas.limits import DEDUPE_WINDOW_RECORDS
 from schemas.partitions import partition_of
 from schemas.positions import comment_id, first_position, offset_of, parse_comment_id, position_at
 from streams.persister import row_of
@@ -124,7 +125,7 @@ async def export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest
     for leftover in plan.directory.glob("*/.*.new"):
         leftover.unlink()
     ranges = {int(partition): manifest.range_of(int(partition)) for partition in manifest.content["partitions"]}
-    total = sum(end - first + end - following for first, following, end in ranges.values() if following < end)
+    total = sum(2 * (end - following) for _, following, end in ranges.values())
     try:
         with bar(console, "Exporting", total) as advance:
             for partition, (_, following, end) in ranges.items():
@@ -244,7 +245,10 @@ async def _export_partition(
 ) -> None:
     log = opened.log
     first, following, end = manifest.range_of(partition)
-    deleted = await deletes_of(log, partition, first, end, advance)
+    start = (await patiently(lambda: log.bounds([partition])))[partition].start
+    if start > max(first, following - DEDUPE_WINDOW_RECORDS):  # with them went what tells retries of what is in files
+        raise OffsetUnavailable(f"Partition {partition} begins at {start} by now.")
+    deleted = await deletes_of(log, partition, following, end, advance)  # a delete lies behind its comment
     segment = _Segment(plan, manifest, partition)
     try:
         async for chunk in scan(log, partition, following, end):

@@ -94,6 +94,8 @@ async def scan(
         LogUnavailable: for more than a minute.
     """
     start = (await patiently(lambda: log.bounds([partition])))[partition].start
+    if first < min(start, end):
+        raise OffsetUnavailable(f"Partition {partition} begins at {start} by now, not at {first}.")
     following = max(start, first - window_records)
     window = Window(
         log.epoch,

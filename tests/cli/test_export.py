@@ -34,6 +34,7 @@ from tests.cli.installation import (
     run,
 )
 from tests.cli.test_rebuild import VIDEOS, fill
+from tests.cli.test_rebuild_export import Retained
 
 QUIET = Console(quiet=True)
 
@@ -135,6 +136,20 @@ async def test_an_export_stopped_anywhere_goes_on_to_the_same_end(settings: Sett
             files = [path for path in plan.directory.rglob("*.*") if path.is_file()]
             assert len(files) == len(done.content["files"]) + 1
             assert sum(len(lines_of(path)) for path in files if path.suffix == ".jsonl") == done.comments
+
+
+@pytest.mark.parametrize("start", [1, 40, 10_000])
+async def test_an_export_that_retention_overtook_is_refused_and_not_short(
+    settings: Settings, tmp_path: Path, start: int
+) -> None:
+    """At 1 nothing is gone but what tells whether what follows are retries."""
+    plan = ExportPlan(tmp_path / "out", "jsonl", part_comments_max=5)
+    async with opened(settings) as found:
+        stopped = await stopped_after(found, plan, 9)
+        assert 1 < stopped.range_of(0)[1] < 40
+        left = Opened(found.topic, Retained(found, start), found.dead_letter_log, found.store)  # type: ignore[arg-type]  # it delegates the rest
+        with pytest.raises(StartRefused, match="let go of records before they were exported"):
+            await export(left, QUIET, plan)
 
 
 class Breaking:

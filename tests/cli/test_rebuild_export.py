@@ -47,14 +47,14 @@ class Retained:
 
     def __init__(self, found: Opened, start: int) -> None:
         self._log = found.log
-        self._start = start
+        self.start = start
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
         bounds = await self._log.bounds(partitions)
-        return {partition: Bounds(min(self._start, held.end), held.end) for partition, held in bounds.items()}
+        return {partition: Bounds(min(self.start, held.end), held.end) for partition, held in bounds.items()}
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
-        if start < self._start:
+        if start < self.start:
             raise OffsetUnavailable("gone")
         return await self._log.read(partition, start, end, limit)
 

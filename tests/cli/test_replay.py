@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from livecomments.cli.replay import replay
 from livecomments.cli.replay_plan import ReplayPlan, first_since, planned, ranges_of
 from livecomments.cli.replay_sinks import Lines, line_of
 from livecomments.cli.scan import Judged
-from livecomments.log.interface import Bounds, Slice
+from livecomments.log.interface import Bounds, OffsetUnavailable, Slice
 from livecomments.runtime.settings import PREFIX, Settings
 from schemas.errors import StartRefused
 from schemas.events import NewRecord, Record, video_event
@@ -27,6 +27,7 @@ from schemas.partitions import partition_of
 from schemas.window import Window
 from tests.cli.installation import PARTITIONS, append, comment, deletion, id_of, installation, make_file, run
 from tests.cli.test_rebuild import VIDEOS, fill
+from tests.cli.test_rebuild_export import Retained
 
 QUIET = Console(quiet=True)
 HOME = partition_of("video-0", PARTITIONS)
@@ -117,6 +118,25 @@ async def test_a_line_says_everything_of_its_record(found: Opened) -> None:
     assert (same["verdict"], same["survivor"]) == ("duplicate", id_of("video-0", 0))
     assert (deleting["verdict"], deleting["target"]) == ("accepted", id_of("video-0", 0))
     assert late["verdict"] == "void"
+
+
+class Late(Lines):
+    """By the time at which the first records are written, retention has taken the beginning of every partition."""
+
+    log: Retained
+
+    async def put(self, records: Sequence[Judged]) -> int:
+        self.log.start = 5
+        return await super().put(records)
+
+
+async def test_what_retention_took_before_it_was_reached_is_not_passed_over(found: Opened) -> None:
+    await fill(found, 100)
+    sink = Late(io.BytesIO(), 1)
+    sink.log = Retained(found, 0)
+    left = Opened(found.topic, sink.log, found.dead_letter_log, found.store)  # type: ignore[arg-type]  # it delegates the rest
+    with pytest.raises(OffsetUnavailable, match="begins at 5 by now"):
+        await replay(left, QUIET, ReplayPlan(), sink)
 
 
 def test_a_value_stands_in_its_line_byte_for_byte() -> None:
