@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+import cassandra
 from cassandra import ConsistencyLevel, DependencyException, OperationTimedOut, RequestExecutionException, protocol
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
@@ -52,14 +53,8 @@ UNSET: Final[Any] = UNSET_VALUE
 
 Parameters = Sequence[Any]
 _AWAY: Final = (
-    OperationTimedOut,
-    RequestExecutionException,
-    NoHostAvailable,
-    ConnectionException,
-    ConnectionBusy,
-    protocol.RequestExecutionException,
-    protocol.ServerError,
-    OSError,
+    *(OperationTimedOut, RequestExecutionException, NoHostAvailable, cassandra.UnresolvableContactPoints),
+    *(ConnectionException, ConnectionBusy, protocol.RequestExecutionException, protocol.ServerError, OSError),
 )
 """`cassandra.protocol` has exceptions of its own: an overloaded node's answer, unlike its timeouts, is one of those."""
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -205,7 +200,7 @@ def connect(
         access: how it is spoken to.
 
     Raises:
-        StoreUnavailable: no contact point answered.
+        StoreUnavailable: no contact point answered, or none has an address by now.
         StartRefused: malformed contact points, no such data centre, or a driver without libev.
     """
     policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=datacenter))
@@ -217,20 +212,21 @@ def connect(
         row_factory=named_tuple_factory if to_migrate else tuple_factory,
     )
     hosts, port = parse_contact_points(contact_points)
-    cluster = Cluster(
-        contact_points=hosts,
-        port=port,
-        auth_provider=PlainTextAuthProvider(access.user, access.password) if access.user else None,
-        ssl_context=access.tls,
-        connection_class=libev_connection(),
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-        protocol_version=_PROTOCOL_VERSION,
-        reconnection_policy=ExponentialReconnectionPolicy(0.5, _RECONNECT_MAX_S),
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        control_connection_timeout=_CONNECT_TIMEOUT_S,
-        idle_heartbeat_interval=_HEARTBEAT_S,
-        idle_heartbeat_timeout=_HEARTBEAT_S,
-    )
+    with translated():  # it looks the hosts' names up
+        cluster = Cluster(
+            contact_points=hosts,
+            port=port,
+            auth_provider=PlainTextAuthProvider(access.user, access.password) if access.user else None,
+            ssl_context=access.tls,
+            connection_class=libev_connection(),
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            protocol_version=_PROTOCOL_VERSION,
+            reconnection_policy=ExponentialReconnectionPolicy(0.5, _RECONNECT_MAX_S),
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            control_connection_timeout=_CONNECT_TIMEOUT_S,
+            idle_heartbeat_interval=_HEARTBEAT_S,
+            idle_heartbeat_timeout=_HEARTBEAT_S,
+        )
     try:
         with translated():
             return cluster.connect(wait_for_all_pools=to_migrate)

@@ -120,6 +120,12 @@ async def test_a_port_where_nobody_listens_is_an_unavailable_store() -> None:
         assert time.monotonic() - begun < AWAY_WITHIN_S
 
 
+async def test_names_that_have_no_address_by_now_are_an_unavailable_store() -> None:
+    """As a service has none in Kubernetes while no node of the store is ready. Of this name nobody is asked."""
+    with pytest.raises(StoreUnavailable, match="UnresolvableContactPoints"):
+        await CqlStore("[:]:9042", keyspace="any", datacenter=DATACENTER).__aenter__()
+
+
 async def test_a_server_that_falls_silent_is_an_unavailable_store(line: Line, far_store: CqlStore) -> None:
     rows = [comment(new_video(), START) for _ in range(200)]
     line.freeze()
