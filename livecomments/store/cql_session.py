@@ -58,7 +58,9 @@ _AWAY: Final = (
 )
 """`cassandra.protocol` has exceptions of its own: an overloaded node's answer, unlike its timeouts, is one of those."""
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
-_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:\s]+)(?::(\d{1,5}))?")
+_LABEL: Final = r"[^\[\]:\s.]{1,63}"
+_ADDRESS: Final = re.compile(rf"(\[[0-9a-fA-F:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::(\d{{1,5}}))?")
+_PORT_MAX: Final = 65_535
 
 
 class CqlAccess(NamedTuple):
@@ -264,7 +266,7 @@ def parse_contact_points(text: str) -> tuple[list[str], int]:
     """
     found = [_ADDRESS.fullmatch(part.strip()) for part in text.split(",")]
     points = [(match[1].strip("[]"), int(match[2] or _PORT)) for match in found if match]
-    if len(points) < len(found):
+    if len(points) < len(found) or not all(1 <= port <= _PORT_MAX for _, port in points):
         raise StartRefused(f"LIVECOMMENTS_CQL={text!r}: must be host:port, comma-separated.")
     if len({port for _, port in points}) > 1:
         raise StartRefused(f"LIVECOMMENTS_CQL={text!r}: all nodes must listen on the same port.")

@@ -173,9 +173,12 @@ def test_a_driver_without_libev_is_refused() -> None:
 def test_contact_points_are_hosts_and_one_port() -> None:
     assert parse_contact_points("a.example:9142, 10.0.0.1:9142,[::1]:9142") == (["a.example", "10.0.0.1", "::1"], 9142)
     assert parse_contact_points("scylla") == (["scylla"], 9042)
+    assert parse_contact_points("db_1.example.:65535") == (["db_1.example."], 65_535)
 
 
-@pytest.mark.parametrize("text", ["", "a,,b", "::1:9042", "a:port", "a:1,b:2", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "a,,b", "::1:9042", "a:port", "a:1,b:2", "a b", "a:0", "a:65536", "a..b", "a" * 64]
+)
 def test_other_contact_points_are_refused(text: str) -> None:
     with pytest.raises(StartRefused, match="LIVECOMMENTS_CQL"):
         parse_contact_points(text)
