@@ -36,6 +36,7 @@ async def newest_first(history: History, video_id: str, before: int | None, limi
     if before is not None:
         await history.reach(followed, before - 1)
     top = followed.judged_through if before is None else min(before - 1, followed.judged_through)
+    top = max(top, BEFORE_EVERYTHING)  # a cursor may name the first position that there is: none lies before
     comments: list[Entry] = []
     examined = _take(comments, followed.tail.backward(video_id, top + 1), limit, min(followed.tail.after, top) + 1)
     source = Source.TAIL

@@ -210,3 +210,9 @@ async def test_a_new_epoch_has_its_pages_before_anything_is_stored(file: Durable
         await world.follow()
         assert offsets(world, await newest_first(world.history, QUIET, None, 9)) == [5, 4, 3, 2, 1, 0]
         assert offsets(world, await oldest_first(world.history, QUIET, BEFORE_EVERYTHING, 9)) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_cursor_from_before_everything_is_an_empty_page_with_a_stream_from_there(world: World) -> None:
+    await fill(world, 3, 0, 0)
+    for before in (0, 1, BEFORE_EVERYTHING + 1):
+        assert await newest_first(world.history, QUIET, before, 8) == Page([], None, BEFORE_EVERYTHING)
