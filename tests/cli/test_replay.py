@@ -139,6 +139,12 @@ async def test_what_retention_took_before_it_was_reached_is_not_passed_over(foun
         await replay(left, QUIET, ReplayPlan(), sink)
 
 
+def test_a_value_of_several_lines_stands_in_one_whatever_it_holds() -> None:
+    value = b'{"n":\r\n1.50,\n"n":123456789012345678901234567890,"deep":' + b"[" * 300 + b"]" * 300 + b"}"
+    line = line_of(Judged(Record(0, 7, b"v", value, {}, 0), Verdict(Kind.INVALID, reason="not_one_json_line")), 1)
+    assert b'"value":' + value.replace(b"\r", b" ").replace(b"\n", b" ") + b"," in line
+
+
 def test_a_value_stands_in_its_line_byte_for_byte() -> None:
     value = b'{"videoId": "v",  "message":"gr\\u00fc\xc3\x9f \xf0\x9f\x8e\x89","n":1.50}'
     record = Record(0, 7, b"v", value, {"type": b"comment.created"}, 1_700_000_000_123)
