@@ -26,6 +26,7 @@ _READ_BYTES: Final = 1 << 20
 _READ_LINES: Final = 2_000
 _HEAD: Final = len(b'{"commentId":"')
 _DIGEST_MODULUS: Final = 1 << 256
+_INT64_MAX: Final = (1 << 63) - 1
 _VALUE: Final = b',"value":'
 _COLUMNS: Final = (
     *("comment_id", "video_id", "author_id", "author_name", "message", "created_at", "appended_at", "video_time_ms"),
@@ -148,7 +149,11 @@ class _Parquet:
     def write(self, comments: Sequence[Exported]) -> None:
         columns: list[list[Any]] = [[] for _ in (*_COLUMNS, "json")]
         for one in comments:
-            for column, value in zip(columns, (*_columns(one), one.line.decode()), strict=True):
+            *texts, time_ms = _columns(one)
+            known_ms = (
+                None if time_ms is None or time_ms > _INT64_MAX else time_ms
+            )  # of a foreign producer; `json` has it
+            for column, value in zip(columns, (*texts, known_ms, one.line.decode()), strict=True):
                 column.append(value)
         arrays = [self._arrow.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
         self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))

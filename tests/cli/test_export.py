@@ -192,6 +192,22 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("form", FORMATS)
+async def test_a_number_that_only_json_can_hold_ends_no_export(tmp_path: Path, form: str) -> None:
+    pytest.importorskip("pyarrow") if form == "parquet" else None
+    made = installation(tmp_path / "data")
+    await make_file(made)
+    late = comment(VIDEOS[0], 1)
+    late = late._replace(value=late.value.replace(b'"message"', b'"videoTimeMs":%d,"message"' % (1 << 63)))
+    async with opened(made) as found:
+        await append(found, [late, comment(VIDEOS[0], 2)])
+        done = await export(found, QUIET, ExportPlan(tmp_path / "out", form))
+    assert done.comments == 2
+    if form != "csv":
+        lines = [line for _, path in done.files() for line in read_lines(path)]
+        assert b'"videoTimeMs":9223372036854775808' in lines[0]
+
+
 async def test_csv_reads_back_as_it_was_written(settings: Settings, tmp_path: Path) -> None:
     async with opened(settings) as found:
         done = await export(found, QUIET, ExportPlan(tmp_path / "csv", "csv"))
