@@ -10,6 +10,7 @@ from typing import Final
 
 from consumers.block import Block, fitting
 from consumers.channel import SIZES, Channel, Sizes
+from consumers.flights import Flights
 from consumers.frames import bye_frame
 from consumers.metrics import EdgeMetrics
 from consumers.viewer import Close, Say, Viewer, Write
@@ -33,7 +34,7 @@ class Backfill:
         self._history = history
         self._metrics = metrics
         self._sizes = sizes
-        self._stretches: dict[tuple[str, int], asyncio.Task[_Read]] = {}
+        self._stretches = Flights(self._forward)
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._ends: defaultdict[int, _End] = defaultdict(_End)
 
@@ -42,7 +43,7 @@ class Backfill:
         resets = channel.resets
         for _ in range(_TRIES):
             try:
-                read = await self._stretch(channel.video_id, viewer.position)
+                read = await self._stretches.join((channel.video_id, viewer.position))
             except HistoryBehind as error:
                 return self._missed(channel, viewer, error.code)
             except Unavailable as error:
@@ -94,20 +95,8 @@ class Backfill:
         self._metrics.gap(reason)
         return viewer.missed(through, reason, channel)
 
-    async def _stretch(self, video_id: str, after: int) -> "_Read":
-        key = video_id, after
-        flight = self._stretches.get(key)
-        if flight is None:
-            flight = self._stretches[key] = asyncio.ensure_future(self._forward(video_id, after))
-            flight.add_done_callback(lambda _: self._landed(key))
-        return await asyncio.shield(flight)
-
-    def _landed(self, key: tuple[str, int]) -> None:
-        flight = self._stretches.pop(key)
-        if not flight.cancelled():
-            flight.exception()  # those who waited may all have left
-
-    async def _forward(self, video_id: str, after: int) -> "_Read":
+    async def _forward(self, wanted: tuple[str, int]) -> "_Read":
+        video_id, after = wanted
         limit = self._sizes.block_entries
         async with self._reads:
             return _Read(self.bounded(await self._history.forward(video_id, after, limit, around_store=True)))

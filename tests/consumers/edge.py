@@ -35,9 +35,9 @@ class VirtualEdge:
     def __init__(self, settings: HubSettings, assigned: Collection[int]) -> None:
         self.log = SimLog(random.Random(1), Counter())
         self.view = LogView(self.log, max(assigned, default=0) + 1)
-        store = SimStore(self.log, random.Random(1), Counter())
+        self.store = SimStore(self.log, random.Random(1), Counter())
         self.follower = Follower(self.view, assigned, TailBounds(1_000, 1 << 20, 1e9), idle_s=IDLE_S, clock=clock)
-        history = History(self.follower, store, clock=clock)
+        history = History(self.follower, self.store, clock=clock)
         self.hub = Hub(history, settings, clock=clock, rng=random.Random(1))
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)
@@ -46,6 +46,13 @@ class VirtualEdge:
         """So many comments."""
         for _ in range(count):
             self.log.append(comment_created(video_id, text, Author("a", "A"), created_at_ms=0))
+
+    async def store_all(self) -> None:
+        """Everything so far is in the store, and no longer in memory."""
+        self.store.stored = self.store.watermark_offset = self.log.end
+        while self.follower.followed[0].next_offset < self.log.end:
+            await pass_time(0.01)
+        self.follower.followed[0].tail.forget(self.log.position(self.log.end - 1))
 
     def connect(self, video_id: str = "v", query: str = "", *lines: str) -> "Reader | None":
         """A stream of the fast lane, or None if that leaves the request to the route."""
