@@ -6,7 +6,7 @@ and gets the same block.
 
 import asyncio
 from collections import defaultdict
-from typing import Final
+from typing import Final, NamedTuple
 
 from consumers.block import Block, fitting
 from consumers.channel import SIZES, Channel, Sizes
@@ -43,7 +43,7 @@ class Backfill:
         resets = channel.resets
         for _ in range(_TRIES):
             try:
-                read = await self._stretches.join((channel.video_id, viewer.position))
+                read = await self._stretches.join(_Asked(channel.video_id, viewer.position, resets))
             except HistoryBehind as error:
                 return self._missed(channel, viewer, error.code)
             except Unavailable as error:
@@ -95,11 +95,20 @@ class Backfill:
         self._metrics.gap(reason)
         return viewer.missed(through, reason, channel)
 
-    async def _forward(self, wanted: tuple[str, int]) -> "_Read":
-        video_id, after = wanted
+    async def _forward(self, asked: "_Asked") -> "_Read":
         limit = self._sizes.block_entries
         async with self._reads:
-            return _Read(self.bounded(await self._history.forward(video_id, after, limit, around_store=True)))
+            stretch = await self._history.forward(asked.video_id, asked.after, limit, around_store=True)
+            return _Read(self.bounded(stretch))
+
+
+class _Asked(NamedTuple):
+    """What is read."""
+
+    video_id: str
+    after: int
+    resets: int
+    """Of the channel: what was asked for before the log went back is not for who asks since."""
 
 
 class _Read:

@@ -1,13 +1,34 @@
 """Reads that viewers behind share, in virtual time."""
 
+import asyncio
+import random
+from collections import Counter
 from typing import Final
 
 from consumers.hub import HubSettings
+from livecomments.store.interface import StoredSlice
 from schemas.positions import comment_id
 from tests.consumers.edge import Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time
+from tests.consumers.sim.store import SimStore
 
 CROWD: Final = 200
+
+
+class HeldStore(SimStore):
+    """A store whose first answer takes until it is let go."""
+
+    def __init__(self, edge: VirtualEdge) -> None:
+        super().__init__(edge.log, random.Random(1), Counter())
+        self.stored, self.watermark_offset = edge.store.stored, edge.store.watermark_offset
+        self.let_go: asyncio.Event | None = asyncio.Event()
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        found = await super().read(video_id, after, through, limit, descending=descending)
+        if self.let_go is not None:
+            held, self.let_go = self.let_go, None
+            await held.wait()
+        return found
 
 
 def back(edge: VirtualEdge, offset: int) -> Reader:
@@ -43,5 +64,32 @@ def test_nothing_is_read_for_who_has_left() -> None:
             await pass_time(1.0)
             assert readers[0].said.count(b"event: comment") == CROWD
             assert edge.store.seen["store read"] == 1
+
+    virtually(run)
+
+
+def test_who_comes_after_the_log_went_back_is_not_given_what_was_read_of_it_before() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(8)
+            edge.append(2, text="lost")
+            await edge.store_all()
+            store = edge.hub.history.store = HeldStore(edge)
+            held = store.let_go
+            assert held is not None
+            before = back(edge, 3)
+            await pass_time(0.1)
+            assert store.let_go is None, "its read is under way"
+            edge.log.lose_end(8)
+            await pass_time(3.0)
+            await edge.store_all()
+            after = back(edge, 3)
+            await pass_time(0.1)
+            held.set()
+            await pass_time(3.0)
+            assert b"lost" not in before.said
+            assert before.said.count(b"event: gap") == 1
+            assert b"lost" not in after.said
+            assert after.said.count(b"event: comment") == 4
 
     virtually(run)
