@@ -1,7 +1,7 @@
-"""Reads for viewers whose position the tail has left, and for those whose position is ahead of it.
+"""Reads for viewers whose position the tail has left, for those whose position is ahead of it, and for those who join.
 
-A crowd that was cut off together comes back together: whoever needs what another is being read already waits for that,
-and gets the same block.
+A crowd that was cut off together comes back together, and one that joins does so when a page is opened by all: whoever
+needs what another is being read already waits for that.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ from consumers.flights import Flights
 from consumers.frames import bye_frame
 from consumers.metrics import EdgeMetrics
 from consumers.viewer import Close, Say, Viewer, Write
+from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
-from livecomments.history.stretch import HistoryBehind, Stretch
+from livecomments.history.stretch import HistoryBehind, Source, Stretch
 from livecomments.log.follower import PartitionUnavailable
 from livecomments.log.interface import LogUnavailable
 from schemas.errors import Unavailable
@@ -35,6 +36,7 @@ class Backfill:
         self._metrics = metrics
         self._sizes = sizes
         self._stretches = Flights(self._forward)
+        self._joins = Flights(self._newest)
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._ends: defaultdict[int, _End] = defaultdict(_End)
 
@@ -43,7 +45,7 @@ class Backfill:
         resets = channel.resets
         for _ in range(_TRIES):
             try:
-                read = await self._stretches.join(_Asked(channel.video_id, viewer.position, resets))
+                read = await self._stretches.join(_Going(channel.video_id, viewer.position, resets))
             except HistoryBehind as error:
                 return self._missed(channel, viewer, error.code)
             except Unavailable as error:
@@ -62,6 +64,14 @@ class Backfill:
         if isinstance(failure, PartitionUnavailable | LogUnavailable):
             return Close(bye_frame("error", channel.retry_ms()), "error")  # nothing would come live either
         return self._missed(channel, viewer, failure.code)
+
+    async def join(self, channel: Channel, count: int) -> Stretch:
+        """The newest so many comments of a video, ascending, as of now or, if others have asked just before, of then.
+
+        Raises:
+            Unavailable: none could be read.
+        """
+        return await self._joins.join(_Joining(channel.video_id, count, channel.resets))
 
     async def newest(self, partition: int) -> int:
         """The position of the newest record in the log itself, as of now or later. Raises LogUnavailable."""
@@ -95,20 +105,32 @@ class Backfill:
         self._metrics.gap(reason)
         return viewer.missed(through, reason, channel)
 
-    async def _forward(self, asked: "_Asked") -> "_Read":
+    async def _forward(self, going: "_Going") -> "_Read":
         limit = self._sizes.block_entries
         async with self._reads:
-            stretch = await self._history.forward(asked.video_id, asked.after, limit, around_store=True)
+            stretch = await self._history.forward(going.video_id, going.after, limit, around_store=True)
             return _Read(self.bounded(stretch))
 
+    async def _newest(self, joining: "_Joining") -> Stretch:
+        page = await newest_first(self._history, joining.video_id, None, joining.limit)
+        return Stretch(page.comments[::-1], page.covered_through, Source.TAIL)
 
-class _Asked(NamedTuple):
-    """What is read."""
+
+class _Going(NamedTuple):
+    """What a viewer who goes on needs."""
 
     video_id: str
     after: int
     resets: int
-    """Of the channel: what was asked for before the log went back is not for who asks since."""
+    """Of the channel: what was read before the log went back is not for who asks since."""
+
+
+class _Joining(NamedTuple):
+    """What a viewer who joins needs."""
+
+    video_id: str
+    limit: int
+    resets: int
 
 
 class _Read:

@@ -12,8 +12,6 @@ from consumers.frames import begin_frame, bye_frame
 from consumers.hub import Hub
 from consumers.sessions import check_names, session_of
 from consumers.viewer import UNKNOWN_POSITION, Close, Say, Viewer, Write
-from livecomments.history.pages import newest_first
-from livecomments.history.stretch import Source, Stretch
 from livecomments.log.interface import LogUnavailable
 from schemas.errors import Rejected, Unavailable
 from schemas.limits import HISTORY_ON_JOIN_MAX
@@ -79,17 +77,16 @@ async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Wri
         viewer.position = want.after
         return await _if_unknown(hub, channel, viewer)
     try:
-        page = await newest_first(hub.history, channel.video_id, None, want.history)
+        found = await hub.backfill.join(channel, want.history)
     except Unavailable:
         hub.metrics.gap(HISTORY_UNAVAILABLE)
         through, viewer.position = viewer.position, BEFORE_EVERYTHING
         return viewer.missed(through, HISTORY_UNAVAILABLE, channel)
     if viewer.resets != channel.resets:
-        return None  # the page may be of a log that is gone; the next step says so
-    comments = page.comments[::-1]
-    if comments:
-        viewer.position = comments[0].position - 1  # what does not fit into a block is what comes next
-    return viewer.fetched(hub.backfill.bounded(Stretch(comments, page.covered_through, Source.TAIL)))
+        return None  # it may be of a log that is gone; the next step says so
+    # What does not fit into a block comes next; so does what others' read was too early for.
+    viewer.position = found.entries[0].position - 1 if found.entries else found.through
+    return viewer.fetched(hub.backfill.bounded(found))
 
 
 async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Say | Close | None:

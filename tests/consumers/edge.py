@@ -12,6 +12,7 @@ from consumers.hub import Hub, HubSettings
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.tail import TailBounds
+from livecomments.store.interface import StoredSlice
 from schemas.events import Author, comment_created
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import VirtualLoop, clock, pass_time
@@ -79,6 +80,22 @@ class VirtualEdge:
         while not reader.said:
             await pass_time(0.001)
         return reader
+
+
+class HeldStore(SimStore):
+    """A store whose first answer takes until it is let go."""
+
+    def __init__(self, edge: VirtualEdge) -> None:
+        super().__init__(edge.log, random.Random(1), Counter())
+        self.stored, self.watermark_offset = edge.store.stored, edge.store.watermark_offset
+        self.let_go: asyncio.Event | None = asyncio.Event()
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        found = await super().read(video_id, after, through, limit, descending=descending)
+        if self.let_go is not None:
+            held, self.let_go = self.let_go, None
+            await held.wait()
+        return found
 
 
 class Reader:

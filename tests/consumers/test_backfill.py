@@ -1,34 +1,13 @@
 """Reads that viewers behind share, in virtual time."""
 
-import asyncio
-import random
-from collections import Counter
 from typing import Final
 
 from consumers.hub import HubSettings
-from livecomments.store.interface import StoredSlice
 from schemas.positions import comment_id
-from tests.consumers.edge import Reader, VirtualEdge, virtual_edge, virtually
+from tests.consumers.edge import HeldStore, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time
-from tests.consumers.sim.store import SimStore
 
 CROWD: Final = 200
-
-
-class HeldStore(SimStore):
-    """A store whose first answer takes until it is let go."""
-
-    def __init__(self, edge: VirtualEdge) -> None:
-        super().__init__(edge.log, random.Random(1), Counter())
-        self.stored, self.watermark_offset = edge.store.stored, edge.store.watermark_offset
-        self.let_go: asyncio.Event | None = asyncio.Event()
-
-    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
-        found = await super().read(video_id, after, through, limit, descending=descending)
-        if self.let_go is not None:
-            held, self.let_go = self.let_go, None
-            await held.wait()
-        return found
 
 
 def back(edge: VirtualEdge, offset: int) -> Reader:

@@ -1,0 +1,51 @@
+"""Joining with history, in virtual time."""
+
+import pytest
+
+from consumers.hub import HubSettings
+from tests.consumers.edge import HeldStore, Reader, virtual_edge, virtually
+from tests.consumers.sim.loop import pass_time
+
+
+def shown(reader: Reader | None) -> list[bytes]:
+    """The texts of the comments that were shown, in their order."""
+    assert reader is not None
+    return [text.split(b'"')[0] for text in reader.said.split(b'"message":"')[1:]]
+
+
+def test_a_crowd_that_joins_a_video_with_history_is_one_read_of_the_store() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(5)
+            await edge.store_all()
+            before = edge.store.seen["store read"]
+            readers = [edge.connect(query="?history=3") for _ in range(200)]
+            await pass_time(5.0)
+            assert [len(shown(reader)) for reader in readers] == [3] * 200
+            assert edge.store.seen["store read"] == before + 1
+
+    virtually(run)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_who_shares_a_read_that_began_before_misses_nothing_that_came_since(count: int) -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(count, text="old")
+            edge.append(1, "other")
+            await edge.store_all()
+            store = edge.hub.history.store = HeldStore(edge)
+            held = store.let_go
+            assert held is not None
+            first = edge.connect(query="?history=3")
+            await pass_time(0.1)
+            assert store.let_go is None, "its read is under way"
+            edge.append(1, text="new")
+            await pass_time(1.0)
+            second = edge.connect(query="?history=3")
+            await pass_time(0.1)
+            held.set()
+            await pass_time(3.0)
+            assert shown(first) == shown(second) == [b"old"] * min(count, 3) + [b"new"]
+
+    virtually(run)
