@@ -20,12 +20,15 @@ from livecomments.history.stretch import HistoryBehind, Source, Stretch
 from livecomments.log.follower import PartitionUnavailable
 from livecomments.log.interface import LogUnavailable
 from schemas.errors import Unavailable
+from schemas.limits import HISTORY_ON_JOIN_MAX
 from schemas.positions import first_position
 
 _READS_AT_ONCE: Final = 64
 """Each holds a block of 100 KB for as long as it takes; who comes later waits."""
 _TRIES: Final = 5
 _RETRY_S: Final = 0.5
+_PAGES_MORE: Final = 4
+"""Asked for when a page ends before it is full, as among deleted comments: reads through some 3,000 of their rows."""
 
 
 class Backfill:
@@ -112,8 +115,18 @@ class Backfill:
             return _Read(self.bounded(stretch))
 
     async def _newest(self, joining: "_Joining") -> Stretch:
-        page = await newest_first(self._history, joining.video_id, None, joining.limit)
-        return Stretch(page.comments[::-1], page.covered_through, Source.TAIL)
+        video_id, limit, _ = joining
+        page = await newest_first(self._history, video_id, None, limit)
+        comments, before = page.comments, page.next_cursor
+        for _ in range(_PAGES_MORE):
+            if len(comments) >= limit or before is None:
+                break
+            try:
+                more = await newest_first(self._history, video_id, before, HISTORY_ON_JOIN_MAX)
+            except Unavailable:
+                break
+            comments, before = comments + more.comments, more.next_cursor
+        return Stretch(comments[:limit][::-1], page.covered_through, Source.TAIL)
 
 
 class _Going(NamedTuple):

@@ -3,6 +3,8 @@
 import pytest
 
 from consumers.hub import HubSettings
+from schemas.events import comment_deleted
+from schemas.positions import comment_id
 from tests.consumers.edge import HeldStore, Reader, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time
 
@@ -11,6 +13,23 @@ def shown(reader: Reader | None) -> list[bytes]:
     """The texts of the comments that were shown, in their order."""
     assert reader is not None
     return [text.split(b'"')[0] for text in reader.said.split(b'"message":"')[1:]]
+
+
+def test_history_reaches_past_what_was_deleted() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            for n in range(4):
+                edge.append(1, text=f"good {n}")
+            spam = range(edge.log.end, edge.log.end + 100)
+            edge.append(len(spam), text="spam")
+            for offset in spam:
+                edge.log.append(comment_deleted("v", comment_id(edge.log.position(offset), 0), "m"))
+            await edge.store_all()
+            reader = edge.connect(query="?history=3")
+            await pass_time(5.0)
+            assert shown(reader) == [b"good 1", b"good 2", b"good 3"]
+
+    virtually(run)
 
 
 def test_a_crowd_that_joins_a_video_with_history_is_one_read_of_the_store() -> None:
