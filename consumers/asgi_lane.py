@@ -97,7 +97,8 @@ class AsgiLane:
             gone.cancel()
             await asyncio.wait((pump, gone))
         if not pump.cancelled():
-            self.ended = pump.result()
+            self.ended = "error"
+            self.ended = pump.result()  # raises what went wrong
 
     async def _take_steps(self, want: Wanted) -> str:
         """Take steps until the server ends the stream; returns why it did."""

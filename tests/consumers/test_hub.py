@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from consumers.hub import HubSettings
+from consumers.viewer import Feed, Step, Viewer
 from schemas.partitions import partition_of
 from schemas.positions import comment_id
 from tests.consumers.edge import IDLE_S, Reader, VirtualEdge, virtual_edge, virtually
@@ -246,5 +247,30 @@ def test_a_log_that_lost_its_end_is_a_gap_for_each_viewer_on_the_wire_and_in_the
             await pass_time(5.0)
             assert [reader.said.count(b"event: gap") for reader in readers] == [1, 1, 1]
             assert counted("gaps_total", reason="unknown_position") == before + 3
+
+    virtually(run)
+
+
+class Failing(Viewer):
+    """A viewer with a bug."""
+
+    __slots__ = ()
+
+    def step(self, feed: Feed, now: float) -> Step:
+        raise ZeroDivisionError
+
+
+def test_a_stream_of_the_asgi_lane_in_which_we_fail_is_counted_as_our_error() -> None:
+    before = counted("disconnects_total", reason="error"), counted("disconnects_total", reason="client")
+
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.hub._make_viewer = Failing
+            reader = await edge.respond()
+            assert reader.serving is not None
+            with pytest.raises(ZeroDivisionError):  # for the server, which logs it
+                await reader.serving
+            assert counted("disconnects_total", reason="error") == before[0] + 1
+            assert counted("disconnects_total", reason="client") == before[1]
 
     virtually(run)
