@@ -60,7 +60,6 @@ class Backfill:
                 if read.stretch.through <= viewer.position:
                     await asyncio.sleep(_RETRY_S)  # the follower has lost what the channel still counts on
                     return _nothing(viewer)
-                self._metrics.backfilled(read.stretch.source)
                 if read.write is None:
                     read.write = viewer.fetched(read.stretch)
                 return read.write
@@ -112,7 +111,8 @@ class Backfill:
         limit = self._sizes.block_entries
         async with self._reads:
             stretch = await self._history.forward(going.video_id, going.after, limit, around_store=True)
-            return _Read(self.bounded(stretch))
+        self._metrics.backfilled(stretch.source)
+        return _Read(self.bounded(stretch))
 
     async def _newest(self, joining: "_Joining") -> Stretch:
         video_id, limit, _ = joining

@@ -60,7 +60,7 @@ class EdgeMetrics:
         _gaps.labels(reason).inc(viewers)
 
     def backfilled(self, source: Source) -> None:
-        """A viewer behind was given a stretch of history."""
+        """A stretch of history was read, for all the viewers behind who waited for it."""
         _backfills.labels(source.value).inc()
 
     def passed(self, pass_s: float, appended_at_ms: int) -> None:

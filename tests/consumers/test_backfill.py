@@ -6,6 +6,7 @@ from consumers.hub import HubSettings
 from schemas.positions import comment_id
 from tests.consumers.edge import HeldStore, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time
+from tests.consumers.streams import counted
 
 CROWD: Final = 200
 
@@ -18,6 +19,8 @@ def back(edge: VirtualEdge, offset: int) -> Reader:
 
 
 def test_a_crowd_that_comes_back_to_one_place_is_one_read_of_the_store() -> None:
+    before = counted("backfills_total", source="store")
+
     async def run() -> None:
         async with virtual_edge(HubSettings()) as edge:
             edge.append(20)
@@ -27,6 +30,7 @@ def test_a_crowd_that_comes_back_to_one_place_is_one_read_of_the_store() -> None
             await pass_time(1.0)
             assert {reader.said.count(b"event: comment") for reader in readers} == {16}
             assert edge.store.seen["store read"] == 1
+            assert counted("backfills_total", source="store") == before + 1
 
     virtually(run)
 
