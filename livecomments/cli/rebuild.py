@@ -20,7 +20,7 @@ from rich.console import Console
 from livecomments.cli.bars import Advance, bar
 from livecomments.cli.opened import Opened
 from livecomments.cli.scan import patiently
-from livecomments.history.log_end import stored_end
+from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.interface import CommentLog
 from livecomments.store.interface import CommentStore, Row, StoredSlice
 from schemas.errors import StartRefused
@@ -133,6 +133,7 @@ async def rebuild(
         LogWentBack, LogUnavailable, StoreUnavailable, OffsetUnavailable: run it again.
     """
     log, letters, judge = opened.log, Uncollected(), judge or UnsureLeft()
+    await patiently(lambda: refuse_other_log(log, opened.store))
     store = CheckpointedStore(opened.store, checkpoint, opened.topic) if from_start else opened.store
     bounds = await patiently(lambda: log.bounds(range(log.partition_count)))
     judge.ends = {number: await _unsure_end(opened, number, start) for number, (start, _) in bounds.items() if start}

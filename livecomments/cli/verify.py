@@ -17,6 +17,7 @@ from livecomments.cli.bars import bar
 from livecomments.cli.opened import Opened
 from livecomments.cli.rebuild import offset_behind
 from livecomments.cli.scan import Deletes, Judged, deletes_of, patiently, scan
+from livecomments.history.log_end import refuse_other_log
 from livecomments.log.interface import Bounds
 from livecomments.store.interface import CommentStore, Row
 from schemas.events import COMMENT_CREATED, facts_of
@@ -119,9 +120,11 @@ async def verify(
     `_VIDEOS_MAX` lets it.
 
     Raises:
+        LogWentBack: the store was filled from another log; there is nothing to compare.
         LogUnavailable, StoreUnavailable, OffsetUnavailable: run it again.
     """
     log, findings = opened.log, Findings()
+    await patiently(lambda: refuse_other_log(log, opened.store))
     partitions = range(log.partition_count)
     if video_id is not None:
         home = partition_of(video_id, log.partition_count)

@@ -46,13 +46,22 @@ async def stored_end(log: CommentLog, store: CommentStore, partition: int) -> St
     return Stored(watermark, next_offset, start)
 
 
-async def check_log(log: CommentLog, store: CommentStore) -> None:
-    """Refuse a log that ends before what the store has of it. Tries until both answer; raises LogWentBack."""
+async def refuse_other_log(log: CommentLog, store: CommentStore) -> None:
+    """Check that the log is the one that the store was filled from, as far as can be known.
+
+    Raises:
+        LogWentBack: do not go on with this topic; start a new epoch.
+        LogUnavailable, StoreUnavailable: try again.
+    """
     for partition in range(log.partition_count):
-        while True:
-            try:
-                await stored_end(log, store, partition)
-                break
-            except Unavailable as error:
-                _log.warning("log or store not ready, trying again", extra={"code": error.code})
-                await asyncio.sleep(_RETRY_S)
+        await stored_end(log, store, partition)
+
+
+async def check_log(log: CommentLog, store: CommentStore) -> None:
+    """Refuse another log than the one that the store was filled from. Tries until both answer; raises LogWentBack."""
+    while True:
+        try:
+            return await refuse_other_log(log, store)
+        except Unavailable as error:
+            _log.warning("log or store not ready, trying again", extra={"code": error.code})
+            await asyncio.sleep(_RETRY_S)

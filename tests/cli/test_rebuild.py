@@ -10,6 +10,7 @@ from rich.console import Console
 from livecomments.cli.opened import Opened, opened
 from livecomments.cli.rebuild import CheckpointedStore, rebuild
 from livecomments.cli.verify import verify
+from livecomments.history.log_end import LogWentBack
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
@@ -110,6 +111,19 @@ async def test_from_the_start_a_store_that_lost_rows_is_mended(tmp_path: Path) -
         assert await CheckpointedStore(found.store, file, found.topic).watermark(1, 99) == BEFORE_EVERYTHING
         with pytest.raises(StartRefused, match="comments-1"):
             CheckpointedStore(found.store, file, "comments-2")
+
+
+@pytest.mark.parametrize("from_start", [False, True])
+async def test_nothing_is_stored_of_a_log_that_ends_before_what_the_store_has(tmp_path: Path, from_start: bool) -> None:
+    """Its records stand at the positions of others."""
+    settings, elsewhere = installation(tmp_path), (partition_of(VIDEOS[0], 8) + 1) % 8
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found, 30)
+        await found.store.advance_watermark(1, elsewhere, position_at(1, 999))
+        with pytest.raises(LogWentBack, match="the store has it up to 1000"):
+            await rebuild(found, QUIET, from_start=from_start)
+        assert not (await found.store.read(VIDEOS[0], BEFORE_EVERYTHING, 1 << 56, 10, descending=False)).rows
 
 
 async def test_the_command_says_what_it_did(tmp_path: Path) -> None:

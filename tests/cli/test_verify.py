@@ -18,6 +18,7 @@ from livecomments.cli.verify import (
     sampled,
     verify,
 )
+from livecomments.history.log_end import LogWentBack
 from livecomments.store.interface import Lifetime, Row
 from schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_STARTED, facts_of, video_event
 from schemas.judge import Kind, Verdict
@@ -138,6 +139,19 @@ async def test_what_was_deleted_since_is_no_difference(tmp_path: Path) -> None:
         findings = await verify(found, QUIET)
         assert findings.ok
         assert any("1 records to be stored yet" in note for note in findings.notes)
+
+
+@pytest.mark.parametrize("video", [VIDEO, None])
+async def test_a_store_that_is_ahead_of_the_log_is_refused(tmp_path: Path, video: str | None) -> None:
+    """Of a log made anew nothing is left to differ from: what it holds may even be the same."""
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await append(found, [comment(VIDEO, number) for number in range(5)])
+        await persist(found)
+        await found.store.advance_watermark(1, HOME, first_position(1) + 7)
+        with pytest.raises(LogWentBack, match="ends at 5, but the store has it up to 8"):
+            await verify(found, QUIET, video_id=video)
 
 
 def test_a_sample_is_a_share_of_the_videos_and_the_same_again() -> None:
