@@ -16,6 +16,7 @@ from rich.table import Table
 from livecomments.cli.opened import Opened
 from livecomments.cli.scan import patiently
 from livecomments.log.interface import CommentLog, OffsetUnavailable
+from livecomments.log.partition import read_on
 from schemas.errors import StartRefused
 from schemas.events import COMMENT_CREATED, NewRecord, Record, comment_digest, timestamp
 from schemas.judge import Kind, judge
@@ -177,7 +178,7 @@ async def _original(opened: Opened, letter: Letter) -> Record:
 async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
     while start < end:
         at = start
-        records, start = await patiently(lambda: log.read(0, at, end, _CHUNK))  # noqa: B023 (awaited here)
+        records, start = await patiently(lambda: read_on(log, 0, at, end))  # noqa: B023 (awaited here)
         for record in records:
             headers = record.headers
             if headers.get("origin", b"").count(b"/") != 2:

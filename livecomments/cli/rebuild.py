@@ -22,6 +22,7 @@ from livecomments.cli.opened import Opened
 from livecomments.cli.scan import patiently
 from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.interface import CommentLog
+from livecomments.log.partition import read_on
 from livecomments.store.interface import CommentStore, Row, StoredSlice
 from schemas.errors import StartRefused
 from schemas.events import COMMENT_CREATED, Record
@@ -33,7 +34,8 @@ from streams.dead_letters import DeadLetters
 from streams.persister import Persister
 
 TAKE_RECORDS: Final = 5_000
-"""Of one write: larger ones win when they spread over many videos. Twice as many are in memory: one is read ahead."""
+"""Of one write, or a chunk more: larger ones win when they spread over many videos. Twice as many are in memory: one is
+read ahead."""
 
 
 class Rebuilt(NamedTuple):
@@ -170,7 +172,10 @@ async def _unsure_end(opened: Opened, partition: int, start: int) -> int:
 
 
 async def _store_all(log: CommentLog, persister: Persister, end: int, advance: Advance) -> None:
-    """Store one partition up to `end`; the next records are read while these are written."""
+    """Store one partition up to `end`; the next records are read while these are written.
+
+    Raises OffsetUnavailable: the log let go of them meanwhile, at its start or at its end.
+    """
     async with aclosing(_takes(log, persister.partition, persister.next_offset, end)) as takes:
         reading = asyncio.ensure_future(anext(takes, None))
         try:
@@ -193,8 +198,8 @@ async def _takes(
     while start < end:
         take: list[Record] = []
         while start < end and len(take) < TAKE_RECORDS:
-            at, left = start, TAKE_RECORDS - len(take)
-            records, start = await patiently(lambda: log.read(partition, at, end, left))  # noqa: B023 (awaited here)
+            at = start
+            records, start = await patiently(lambda: read_on(log, partition, at, end))  # noqa: B023 (awaited here)
             take += records
         yield take, start
 

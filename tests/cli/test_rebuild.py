@@ -1,7 +1,8 @@
 """Rebuild: an empty store holds afterwards what the log says, whoever else writes, and however often it was stopped."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from livecomments.cli.opened import Opened, opened
 from livecomments.cli.rebuild import CheckpointedStore, rebuild
 from livecomments.cli.verify import verify
 from livecomments.history.log_end import LogWentBack
+from livecomments.log.interface import Bounds, CommentLog, OffsetUnavailable
 from livecomments.runtime.durable import DurableFile
 from livecomments.store.embedded import TABLES as STORE_TABLES
 from livecomments.store.embedded import EmbeddedStore
@@ -124,6 +126,31 @@ async def test_nothing_is_stored_of_a_log_that_ends_before_what_the_store_has(tm
         with pytest.raises(LogWentBack, match="the store has it up to 1000"):
             await rebuild(found, QUIET, from_start=from_start)
         assert not (await found.store.read(VIDEOS[0], BEFORE_EVERYTHING, 1 << 56, 10, descending=False)).rows
+
+
+class Shortened:
+    """A log that has lost its newest record since it was asked for its bounds."""
+
+    def __init__(self, log: CommentLog) -> None:
+        self._log = log
+
+    async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        bounds = await self._log.bounds(partitions)
+        return {number: held._replace(end=held.end + 1) for number, held in bounds.items()}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+
+async def test_a_log_that_loses_its_end_meanwhile_ends_a_rebuild_with_a_sentence(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await fill(found, 30)
+        end = (await found.log.bounds([0]))[0].end
+        short = replace(found, log=Shortened(found.log))  # type: ignore[arg-type]  # it delegates the rest
+        with pytest.raises(OffsetUnavailable, match=f"Partition 0 ends at {end}, not at {end + 1}"):
+            await rebuild(short, QUIET)
 
 
 async def test_the_command_says_what_it_did(tmp_path: Path) -> None:
