@@ -27,9 +27,10 @@ from streams.dead_letters import RECORD_HEADER
 
 _REPLAYED: Final = b"replayed"
 """The reason of a mark."""
-_CHUNK: Final = 1_000
 _MARKS_MAX: Final = 1_000_000
 """Origins of replayed letters kept in memory while letters are listed: some 100 MB."""
+_TOLD_MAX: Final = 500_000
+"""Origins of letters kept in memory, twice as many at most: a job with a new store sets all aside again."""
 
 
 class Letter(NamedTuple):
@@ -69,13 +70,18 @@ class NotReplayed(Exception):
 async def read_letters(log: CommentLog) -> AsyncIterator[Letter]:
     """Every letter there is now, oldest first. A record set aside twice is one letter."""
     held = (await patiently(lambda: log.bounds([0])))[0]
-    replayed = {letter.origin async for letter in _read(log, *held) if letter.reason == _REPLAYED.decode()}
-    if len(replayed) > _MARKS_MAX:
-        raise StartRefused(f"More than {_MARKS_MAX:,} letters were replayed; read the topic with other tools.")
-    seen: deque[str] = deque(maxlen=_CHUNK)  # after a crash a job sets the newest few aside again
+    replayed: set[str] = set()
     async for letter in _read(log, *held):
-        if letter.reason != _REPLAYED.decode() and letter.origin not in seen:
-            seen.append(letter.origin)
+        if letter.reason == _REPLAYED.decode():
+            replayed.add(letter.origin)
+        if len(replayed) > _MARKS_MAX:
+            raise StartRefused(f"More than {_MARKS_MAX:,} letters were replayed; read the topic with other tools.")
+    told, told_before = set[str](), set[str]()
+    async for letter in _read(log, *held):
+        if letter.reason != _REPLAYED.decode() and letter.origin not in told and letter.origin not in told_before:
+            told.add(letter.origin)
+            if len(told) >= _TOLD_MAX:
+                told, told_before = set(), told
             yield letter._replace(replayed=letter.origin in replayed)
 
 

@@ -1,5 +1,6 @@
 """Dead letters: listed, shown, and replayed at most once, when they can be read by now."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from livecomments.runtime.settings import Settings
 from schemas.events import NewRecord
 from schemas.judge import Kind
 from schemas.partitions import partition_of
+from streams.dead_letters import DeadLetters
 from tests.cli.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
 from tests.cli.test_rebuild_export import Retained
 
@@ -94,6 +96,22 @@ async def test_a_letter_that_outlives_its_record_is_replayed_out_of_itself(tmp_p
         (record,) = (await found.log.read(HOME, end - 1, end, 1)).records
         assert (record.key, record.value, record.headers) == (whole.key, whole.value, whole.headers)
     assert json.loads(run(settings, ["dead-letters", "show", "0"]))["headers"]["traceparent"] == "\\xff\\x00"
+
+
+async def test_a_record_that_a_job_with_a_new_store_sets_aside_again_is_one_letter(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await found.log.append(ELSEWHERE, comment(VIDEO, 1))
+        records = (await found.log.read(ELSEWHERE, 0, 1, 1)).records
+        records += [records[0]._replace(offset=offset) for offset in range(1, 1_500)]
+        letters = DeadLetters(found.dead_letter_log, found.topic)
+        for _ in range(2):
+            await asyncio.gather(*(letters.put(record, "foreign_key") for record in records))
+        listed = [letter async for letter in read_letters(found.dead_letter_log)]
+        assert [letter.number for letter in listed] == list(range(1_500))
+        assert len([one for one in await replayed(found, (0, 1_500)) if "replayed as" in one]) == 1
+        assert (await found.log.bounds([HOME]))[HOME].end == 1
 
 
 async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> None:
