@@ -70,11 +70,12 @@ def replay(
 
     if sum((bool(numbers), reason is not None, everything)) != 1:
         raise StartRefused("Say which: numbers, --reason, or --all.")
+    chosen = (numbers or None) if reason is None else reason
 
     async def run() -> bool:
         whole = True
         async with opened(settings_of(context), needs_store=False) as found:
-            async for sentence in replay_letters(found, reason or numbers or None, dry_run=dry_run):
+            async for sentence in replay_letters(found, chosen, dry_run=dry_run):
                 whole = whole and "not replayed" not in sentence
                 _say(sentence)
         return whole

@@ -114,6 +114,14 @@ async def test_a_record_that_a_job_with_a_new_store_sets_aside_again_is_one_lett
         assert (await found.log.bounds([HOME]))[HOME].end == 1
 
 
+async def test_an_empty_reason_is_not_all_of_them(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await with_letters(settings)
+    assert run(settings, ["dead-letters", "replay", "--reason", ""]) == ""
+    async with opened(settings) as found:
+        assert not [letter async for letter in read_letters(found.dead_letter_log) if letter.replayed]
+
+
 async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> None:
     settings = installation(tmp_path)
     await with_letters(settings)
