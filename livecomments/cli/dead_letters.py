@@ -118,7 +118,9 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
     Raises:
         AppendUnavailable, AppendUnknown: run it again.
     """
+    missing = set[int]() if chosen is None or isinstance(chosen, str) else set(chosen)
     async for letter in read_letters(opened.dead_letter_log):
+        missing.discard(letter.number)
         if letter.replayed:
             continue
         if chosen is not None and (letter.reason != chosen if isinstance(chosen, str) else letter.number not in chosen):
@@ -136,6 +138,8 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
         mark = {"reason": _REPLAYED, "origin": letter.origin.encode(), "as": replayed_as.encode()}
         await opened.dead_letter_log.append(0, NewRecord(b"", b"", mark))
         yield f"{letter.number} ({letter.origin}) replayed as {replayed_as}"
+    for number in sorted(missing):
+        yield f"{number} not replayed: there is no dead letter of this number. See: livecomments dead-letters list"
 
 
 async def _mended(opened: Opened, letter: Letter) -> tuple[int, NewRecord]:

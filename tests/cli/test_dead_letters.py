@@ -122,6 +122,14 @@ async def test_an_empty_reason_is_not_all_of_them(tmp_path: Path) -> None:
         assert not [letter async for letter in read_letters(found.dead_letter_log) if letter.replayed]
 
 
+async def test_a_number_that_no_letter_has_is_said(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await with_letters(settings)
+    assert "99 not replayed: there is no dead letter of this number" in run(
+        settings, ["dead-letters", "replay", "99", "98"], code=1
+    )
+
+
 async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> None:
     settings = installation(tmp_path)
     await with_letters(settings)
