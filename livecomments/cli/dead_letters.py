@@ -6,6 +6,7 @@ what is still invalid. A mark in the dead-letter topic says what was replayed. I
 replayed again is a duplicate of the first: it is given an idempotency key where it has none.
 """
 
+import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final, NamedTuple
@@ -27,6 +28,7 @@ from streams.dead_letters import RECORD_HEADER
 
 _REPLAYED: Final = b"replayed"
 """The reason of a mark."""
+_ORIGIN: Final = re.compile(rb"[^/]+/\d{1,8}/\d{1,13}")
 _MARKS_MAX: Final = 1_000_000
 """Origins of replayed letters kept in memory while letters are listed: some 100 MB."""
 _TOLD_MAX: Final = 500_000
@@ -173,16 +175,18 @@ async def _original(opened: Opened, letter: Letter) -> Record:
     partition, _, offset = place.partition("/")
     if topic != opened.topic:
         raise NotReplayed(f"it is of {topic}, this is {opened.topic}")
-    at = int(offset)
+    number, at = int(partition), int(offset)
+    if number >= opened.log.partition_count:
+        raise NotReplayed(f"{opened.topic} has no partition {number}")
     try:
-        records, _ = await patiently(lambda: opened.log.read(int(partition), at, at + 1, 1))
+        records, _ = await patiently(lambda: opened.log.read(number, at, at + 1, 1))
     except OffsetUnavailable:
         records = []
     if records:
         return records[0]
     if letter.cut or not letter.headers:
         raise NotReplayed("the log no longer holds it, and the letter not all of it")
-    return Record(int(partition), at, letter.key, letter.value, letter.headers, letter.set_aside_at_ms)
+    return Record(number, at, letter.key, letter.value, letter.headers, letter.set_aside_at_ms)
 
 
 async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
@@ -191,7 +195,7 @@ async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
         records, start = await patiently(lambda: read_on(log, 0, at, end))  # noqa: B023 (awaited here)
         for record in records:
             headers = record.headers
-            if headers.get("origin", b"").count(b"/") != 2:
+            if not _ORIGIN.fullmatch(headers.get("origin", b"")):
                 continue  # of some other producer
             value = None if headers.get("value") == b"null" else record.value
             yield Letter(

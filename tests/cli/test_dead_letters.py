@@ -5,6 +5,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from livecomments.cli.dead_letters import read_letters, replay_letters
 from livecomments.cli.opened import Opened, opened
 from livecomments.runtime.settings import Settings
@@ -128,6 +130,21 @@ async def test_a_number_that_no_letter_has_is_said(tmp_path: Path) -> None:
     assert "99 not replayed: there is no dead letter of this number" in run(
         settings, ["dead-letters", "replay", "99", "98"], code=1
     )
+
+
+@pytest.mark.parametrize("origin", [b"comments-1/x/y", b"comments-1//", b"comments-1/99/0", b"comments-1/-1/0"])
+async def test_what_others_write_among_the_letters_holds_no_replay_up(tmp_path: Path, origin: bytes) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        foreign = NewRecord(b"k", b"v", {"origin": origin, "reason": b"theirs"})
+        await found.dead_letter_log.append(0, foreign)
+        await found.log.append(ELSEWHERE, comment(VIDEO, 1))
+        await persist(found)
+        *others, last = await replayed(found, None)
+        assert "1 (comments-1" in last
+        assert "replayed as" in last
+        assert all("not replayed: comments-1 has no partition 99" in one for one in others)
 
 
 async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> None:
