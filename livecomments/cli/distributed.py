@@ -24,7 +24,7 @@ from livecomments.cli.parts import (
     make_posting,
     make_tokens,
 )
-from livecomments.history.log_end import check_log
+from livecomments.history.log_end import check_log, claim_log
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
@@ -162,7 +162,7 @@ async def run_stream(
         listening = listening_socket(settings.host, settings.internal_port)
         await store.run()
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
-        await check_log(log, store)
+        await claim_log(log, store)
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)

@@ -104,6 +104,12 @@ class CheckpointedStore:
     async def write(self, rows: Sequence[Row]) -> None:
         await self._store.write(rows)
 
+    async def log_identity(self, epoch: int) -> int | None:
+        return await self._store.log_identity(epoch)
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        await self._store.keep_log_identity(epoch, identity)
+
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         return await self._store.read(video_id, after, through, limit, descending=descending)
 

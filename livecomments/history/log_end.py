@@ -1,8 +1,14 @@
-"""Whether the log still holds what the store has of it: a store that is ahead of the log has the ids of another one."""
+"""Whether the log is still the one that the store was filled from.
+
+A store that is ahead of the log has the ids of another one. A topic that was made anew may have grown beyond what is
+stored: that is known by its identity, which the stream job keeps in the store.
+"""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
+from zlib import crc32
 
 from livecomments.log.interface import CommentLog
 from livecomments.store.interface import CommentStore
@@ -15,7 +21,7 @@ _log = logging.getLogger("livecomments.history")
 
 
 class LogWentBack(StartRefused):
-    """The log ends before what the store has of it: the topic was made anew. Its positions would collide."""
+    """The log is not the one that the store was filled from: the topic was made anew. Its positions would collide."""
 
 
 class Stored(NamedTuple):
@@ -53,15 +59,50 @@ async def refuse_other_log(log: CommentLog, store: CommentStore) -> None:
         LogWentBack: do not go on with this topic; start a new epoch.
         LogUnavailable, StoreUnavailable: try again.
     """
-    for partition in range(log.partition_count):
-        await stored_end(log, store, partition)
+    await _checked(log, store)
 
 
 async def check_log(log: CommentLog, store: CommentStore) -> None:
     """Refuse another log than the one that the store was filled from. Tries until both answer; raises LogWentBack."""
+    await _patiently(lambda: refuse_other_log(log, store))
+
+
+async def claim_log(log: CommentLog, store: CommentStore) -> None:
+    """Do as `check_log`, and let the store know by which log it is filled: for who is about to fill it."""
+    await _patiently(lambda: _claim(log, store))
+
+
+async def _claim(log: CommentLog, store: CommentStore) -> None:
+    known, identity = await _checked(log, store)
+    if identity not in (None, known):
+        await store.keep_log_identity(log.epoch, identity)
+
+
+async def _checked(log: CommentLog, store: CommentStore) -> tuple[int | None, int | None]:
+    """The identity that the store knows, and that of the log. Raises as `refuse_other_log`."""
+    held = [await stored_end(log, store, partition) for partition in range(log.partition_count)]
+    known, identity = await store.log_identity(log.epoch), _number_of(await log.identity())
+    is_filled = any(one.watermark >= first_position(log.epoch) for one in held)  # else nothing collides
+    if is_filled and None not in (known, identity) and known != identity:
+        raise LogWentBack(
+            "The log of comments is not the one that the store was filled from: the topic was made anew. Start a new "
+            f"epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
+        )
+    return known, identity
+
+
+def _number_of(identity: str) -> int | None:
+    """What a store keeps of an identity: 32 bits, so one other log in four thousand million is taken for this one.
+
+    None of a log that has no identity.
+    """
+    return crc32(identity.encode()) - (1 << 31) if identity else None
+
+
+async def _patiently(call: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            return await refuse_other_log(log, store)
+            return await call()
         except Unavailable as error:
             _log.warning("log or store not ready, trying again", extra={"code": error.code})
             await asyncio.sleep(_RETRY_S)

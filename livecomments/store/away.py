@@ -55,6 +55,12 @@ class AwayStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._opened().advance_watermark(epoch, partition, position)
 
+    async def log_identity(self, epoch: int) -> int | None:
+        return await self._opened().log_identity(epoch)
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        await self._opened().keep_log_identity(epoch, identity)
+
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         return await self._opened().read(video_id, after, through, limit, descending=descending)
 

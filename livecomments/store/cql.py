@@ -61,6 +61,8 @@ class _Statements(NamedTuple):
     row: Any
     watermark: Any
     set_watermark: Any
+    layout: Any
+    set_layout: Any
 
 
 _INDEX: Final = "SELECT bucket FROM $.buckets_by_video WHERE video_id = ? AND bucket >= ? AND bucket <= ?"
@@ -83,8 +85,12 @@ _TEXTS: Final = _Statements(
     row=_ROWS + " AND position = ?",
     watermark="SELECT position FROM $.watermarks WHERE epoch = ? AND log_partition = ?",
     set_watermark="INSERT INTO $.watermarks (epoch, log_partition, position) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    layout="SELECT number FROM $.layout WHERE name = ?",
+    set_layout="INSERT INTO $.layout (name, number) VALUES (?, ?)",
 )
 """`$` stands for the keyspace."""
+_LOG_OF: Final = "log_of_epoch_{}"
+"""In `layout`. docs/OPERATING.md names it, for who has moved the log."""
 
 
 class CqlStore:
@@ -166,6 +172,13 @@ class CqlStore:
 
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._write([Bound(self._statements.set_watermark, (epoch, partition, position, position))])
+
+    async def log_identity(self, epoch: int) -> int | None:
+        found = await self._read(self._statements.layout, (_LOG_OF.format(epoch),))
+        return int(found[0][0]) if found else None
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        await self._write([Bound(self._statements.set_layout, (_LOG_OF.format(epoch), identity))])
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         statements = self._statements

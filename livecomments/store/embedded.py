@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS store_watermarks (
     position INTEGER NOT NULL,
     PRIMARY KEY (epoch, partition)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS store_logs (epoch INTEGER PRIMARY KEY, identity INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS store_layout (bucket_bits INTEGER NOT NULL);
 """
 """A row without `kind` and `appended_at_ms` was written by a delete whose target has not arrived."""
@@ -102,6 +103,14 @@ class EmbeddedStore:
 
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._write(lambda connection: _raise_watermark(connection, epoch, partition, position))
+
+    async def log_identity(self, epoch: int) -> int | None:
+        found = await self._rows("SELECT identity FROM store_logs WHERE epoch = ?", (epoch,))
+        return int(found[0][0]) if found else None
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        text = "INSERT OR REPLACE INTO store_logs (epoch, identity) VALUES (?, ?)"
+        await self._write(lambda connection: connection.execute(text, (epoch, identity)))
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         order = "DESC" if descending else "ASC"

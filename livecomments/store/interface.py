@@ -107,6 +107,20 @@ class CommentStore(Protocol):
             StoreUnavailable
         """
 
+    async def log_identity(self, epoch: int) -> int | None:
+        """The number of the log that the rows of this epoch are of, as it was kept last; None if it never was.
+
+        Raises:
+            StoreUnavailable
+        """
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        """Keep the number of the log that the rows of this epoch are of: 32 bits, signed.
+
+        Raises:
+            StoreUnavailable
+        """
+
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         """Up to `limit` rows of every kind with after < position ≤ through; newest first when `descending`.
 

@@ -30,6 +30,14 @@ class WatchedStore:
         await self.inner.advance_watermark(epoch, partition, position)
         await self.around("advance_watermark:done")
 
+    async def log_identity(self, epoch: int) -> int | None:
+        await self._begin("log_identity")
+        return await self.inner.log_identity(epoch)
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        await self._begin("keep_log_identity")
+        await self.inner.keep_log_identity(epoch, identity)
+
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         await self._begin("read")
         found = await self.inner.read(video_id, after, through, limit, descending=descending)

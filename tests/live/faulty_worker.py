@@ -74,6 +74,12 @@ class FaultyStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._inner.advance_watermark(epoch, partition, position)
 
+    async def log_identity(self, epoch: int) -> int | None:
+        return await self._inner.log_identity(epoch)
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        await self._inner.keep_log_identity(epoch, identity)
+
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         return await self._inner.read(video_id, after, through, limit, descending=descending)
 

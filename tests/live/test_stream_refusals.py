@@ -62,13 +62,28 @@ async def test_a_topic_made_anew_is_refused_at_the_start(deployed: Deployment) -
     assert await deployed.watermarks() == {0: 50, 1: 50}
 
 
+async def test_a_topic_made_anew_that_has_grown_beyond_the_store_is_refused_by_all(deployed: Deployment) -> None:
+    await _store_and_stop(deployed, 100)
+    before = await deployed.stored()
+    await _make_anew(deployed)
+    await deployed.append(comments(videos_of(2), 300, "other"))
+    refused = [deployed.start(), _start(deployed, "gateway"), _start(deployed, "edge")]
+    for worker in refused:
+        assert await worker.ended() == 2, worker.logged
+        assert worker.said == (
+            "livecomments: The log of comments is not the one that the store was filled from: the topic was made anew. "
+            f"Start a new epoch: LIVECOMMENTS_EPOCH={deployed.epoch + 1}."
+        )
+    assert await deployed.stored() == before
+    run_cql(deployed.cql, f"DELETE FROM {deployed.keyspace}.layout WHERE name = 'log_of_epoch_{deployed.epoch}'")
+    await deployed.start().started()  # told by hand that it is the same log after all
+    await until(deployed.is_complete, "the rest stored")
+
+
 @pytest.mark.parametrize("process", ["gateway", "edge"])
 async def test_a_topic_made_anew_is_refused_by_the_others_too(deployed: Deployment, process: str) -> None:
     await deployed.store.advance_watermark(deployed.epoch, 1, position_at(deployed.epoch, 49))
-    own = {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port()), "SESSION_SECRET": "s" * 32}
-    environ = deployed.environ | {PREFIX + name: value for name, value in own.items()}
-    started = Worker([sys.executable, "-m", "livecomments.cli", process], environ, deployed.directory / process)
-    deployed.workers.append(started)
+    started = _start(deployed, process)
     assert await started.ended() == 2, started.logged
     assert started.said.startswith("livecomments: Partition 1 of the log ends at 0, but the store has it up to 50")
     assert "Traceback" not in started.said
@@ -115,6 +130,15 @@ async def test_a_new_store_is_filled_from_the_log_though_the_group_has_committed
     await deployed.append(comments(videos_of(2), 10))
     await deployed.complete()
     assert await worker.metric("undelivered_total") == 2_500
+
+
+def _start(deployed: Deployment, process: str) -> Worker:
+    """A gateway or an edge."""
+    own = {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port()), "SESSION_SECRET": "s" * 32}
+    environ = deployed.environ | {PREFIX + name: value for name, value in own.items()}
+    started = Worker([sys.executable, "-m", "livecomments.cli", process], environ, deployed.directory / process)
+    deployed.workers.append(started)
+    return started
 
 
 async def _store_and_stop(deployed: Deployment, count: int) -> None:

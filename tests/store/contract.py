@@ -274,6 +274,16 @@ class StoreContract:
         assert await store.watermark(1, partition) == BEFORE_EVERYTHING
         assert await store.watermark(EPOCH_MAX, partition + 1) == BEFORE_EVERYTHING
 
+    async def test_a_store_nobody_told_knows_no_log(self, store: CommentStore) -> None:
+        assert await store.log_identity(EPOCH_MAX) is None
+
+    async def test_the_log_of_an_epoch_is_the_one_kept_last_and_of_that_epoch_alone(self, store: CommentStore) -> None:
+        for identity in (7, -(1 << 31), (1 << 31) - 1, 0):
+            await store.keep_log_identity(3, identity)
+            assert await store.log_identity(3) == identity
+        await store.keep_log_identity(4, 9)
+        assert (await store.log_identity(3), await store.log_identity(4)) == (0, 9)
+
 
 @st.composite
 def _logs(draw: st.DrawFn, video: str) -> list[Row]:

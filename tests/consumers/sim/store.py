@@ -30,6 +30,12 @@ class SimStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         raise NotImplementedError("an edge never writes")
 
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        raise NotImplementedError("an edge never writes")
+
+    async def log_identity(self, epoch: int) -> int | None:
+        raise NotImplementedError("a simulated log is never another")
+
     async def watermark(self, epoch: int, partition: int) -> int:
         await self._work()
         return position_at(EPOCH, self.watermark_offset) - 1 if self.watermark_offset else BEFORE_EVERYTHING

@@ -1,0 +1,111 @@
+"""Which logs a store accepts: the one that it was filled from, and no other that has its name."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from livecomments.history.log_end import LogWentBack, check_log, claim_log
+from livecomments.log.embedded import TABLES as LOG_TABLES
+from livecomments.log.embedded import EmbeddedLog
+from livecomments.log.interface import LogUnavailable
+from livecomments.runtime.durable import DurableFile
+from livecomments.store.embedded import TABLES as STORE_TABLES
+from livecomments.store.embedded import EmbeddedStore
+from livecomments.store.interface import StoreUnavailable
+from schemas.positions import position_at
+from tests.history.faults import WatchedStore
+from tests.log.faults import WatchedLog
+from tests.schemas.records import comment
+
+EPOCH, PARTITIONS, COUNT = 4, 3, 5
+
+
+class Parts:
+    """A log with records in its last partition, and a store that may have them."""
+
+    def __init__(self, log: WatchedLog, store: WatchedStore) -> None:
+        self.log, self.store = log, store
+
+    async def fill(self) -> None:
+        """Say that all but the newest record are stored."""
+        await self.store.advance_watermark(EPOCH, PARTITIONS - 1, position_at(EPOCH, COUNT - 2))
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-4", EPOCH, PARTITIONS) as log,
+        EmbeddedStore(file) as store,
+    ):
+        for _ in range(COUNT):
+            await log.append(PARTITIONS - 1, comment("v"))
+        yield Parts(WatchedLog(log), WatchedStore(store))
+
+
+async def test_a_log_made_anew_is_refused_though_it_has_grown_beyond_what_is_stored(parts: Parts) -> None:
+    await claim_log(parts.log, parts.store)
+    await parts.fill()
+    await check_log(parts.log, parts.store)
+    parts.log.generation = "made anew"
+    for refuse in (check_log, claim_log, check_log):
+        with pytest.raises(LogWentBack, match="LIVECOMMENTS_EPOCH=5"):
+            await refuse(parts.log, parts.store)
+
+
+async def test_a_log_made_anew_before_anything_was_stored_is_the_stores_from_then_on(parts: Parts) -> None:
+    await claim_log(parts.log, parts.store)
+    parts.log.generation = "made anew"
+    await check_log(parts.log, parts.store)
+    await claim_log(parts.log, parts.store)
+    await parts.fill()
+    await claim_log(parts.log, parts.store)
+    parts.log.generation = ""
+    with pytest.raises(LogWentBack):
+        await check_log(parts.log, parts.store)
+
+
+async def test_a_store_that_was_never_told_goes_on_and_knows_its_log_from_then_on(parts: Parts) -> None:
+    await parts.fill()
+    await check_log(parts.log, parts.store)
+    assert await parts.store.log_identity(EPOCH) is None  # who only reads tells it nothing
+    await claim_log(parts.log, parts.store)
+    assert await parts.store.log_identity(EPOCH) is not None
+    assert await parts.store.log_identity(EPOCH + 1) is None
+    parts.log.generation = "made anew"
+    with pytest.raises(LogWentBack):
+        await check_log(parts.log, parts.store)
+
+
+async def test_a_log_without_an_identity_is_judged_by_its_end_alone(parts: Parts) -> None:
+    class Nameless(WatchedLog):
+        """Of a broker that is older than ids of topics."""
+
+        async def identity(self) -> str:
+            return ""
+
+    nameless = Nameless(parts.log.inner)
+    await claim_log(nameless, parts.store)
+    assert await parts.store.log_identity(EPOCH) is None
+    await claim_log(parts.log, parts.store)
+    await parts.fill()
+    await claim_log(nameless, parts.store)
+    await parts.store.advance_watermark(EPOCH, 0, position_at(EPOCH, 0))
+    with pytest.raises(LogWentBack, match="Partition 0 of the log ends at 0"):
+        await claim_log(nameless, parts.store)
+
+
+@pytest.mark.parametrize("call", ["bounds", "identity", "log_identity", "keep_log_identity"])
+async def test_a_log_or_store_that_is_away_is_asked_again(parts: Parts, call: str) -> None:
+    failures = {call}
+
+    async def around(name: str) -> None:
+        if name in failures:
+            failures.remove(name)
+            raise (StoreUnavailable if "log" in name else LogUnavailable)("away")
+
+    parts.log.around = parts.store.around = around
+    await claim_log(parts.log, parts.store)
+    assert not failures
+    assert await parts.store.log_identity(EPOCH) is not None
