@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from livecomments.history.log_end import stored_end
+from livecomments.history.log_end import refuse_other_log, stored_end
+from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.log.partition import Judge
 from livecomments.runtime.metrics import Counter, Gauge, Histogram
@@ -67,6 +68,7 @@ class Job:
         self._delay_s = delay_s
         self._judge = judge
         self._clock = clock
+        self._continuity = Continuity(log)
         self._persisters: dict[int, Persister] = {}
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._marked_at: dict[int, float] = {}
@@ -147,6 +149,9 @@ class Job:
                     await stored_end(self._log, self._store, partition)
             ends = {partition: held.end for partition, held in bounds.items()}
             self.progress.observe(ends, stored, self._clock())
+            await self._continuity.begin()
+            if await self._continuity.is_broken() or self._continuity.resets:
+                await refuse_other_log(self._log, self._store)
         except Unavailable as error:
             _log.warning("lag not known", extra={"code": error.code})
         _lag_records.set(self.progress.lag_records)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from livecomments.history.log_end import LogWentBack, check_log
+from livecomments.history.log_end import LogWentBack, check_log, claim_log
 from livecomments.log.embedded import TABLES as LOG_TABLES
 from livecomments.log.embedded import EmbeddedLog
 from livecomments.runtime.durable import DurableFile
@@ -21,6 +21,7 @@ from schemas.positions import first_position, offset_of, position_at
 from streams.dead_letters import DeadLetters
 from streams.job import Job
 from tests.history.faults import WatchedStore
+from tests.log.faults import WatchedLog
 from tests.served import READY_TIMEOUT_S
 
 EPOCH, PARTITIONS = 4, 3
@@ -209,6 +210,21 @@ async def test_partitions_given_to_others_are_let_go_and_those_that_come_back_go
     one.give([0, 1, 2])
     await one.take(third)
     assert await parts.stored(0) == list(range(12))
+
+
+async def test_a_log_made_anew_that_has_caught_up_between_two_looks_ends_it_too(parts: Parts) -> None:
+    log = WatchedLog(parts.log)
+    await claim_log(log, parts.store)
+    job = Job(log, parts.store, DeadLetters(parts.letters, "comments-4"))
+    job.give([0])
+    await job.observe()
+    await job.take(await parts.append(0, 5))
+    log.generation = "made anew"
+    await job.observe()  # nothing is marked as stored: nothing collides
+    await job.advance_watermarks()
+    for _ in range(2):
+        with pytest.raises(LogWentBack):
+            await job.observe()
 
 
 async def test_a_log_made_anew_under_a_running_job_ends_it(parts: Parts) -> None:
