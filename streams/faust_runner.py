@@ -79,6 +79,7 @@ class FaustRunner:
         self._tasks = [asyncio.ensure_future(_or_die(work)) for work in (self._job.run(), self._watch(), *beside)]
         stopping = asyncio.ensure_future(told_to_stop.wait())
         _log.info("joining")
+        self._job.revoke()  # the wait for the store was not the group's
         starting = asyncio.ensure_future(_or_die(self._app.start()))
         await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():

@@ -160,17 +160,18 @@ async def run_stream(
         AwayStore(lambda: open_store(settings)) as store,
     ):
         listening = listening_socket(settings.host, settings.internal_port)
-        await store.run()
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
+        internal = _internal_server(
+            lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
+        )
+        serving = asyncio.create_task(internal.serve([listening]))  # a store may be away for hours
+        await store.run()
         await claim_log(log, store)
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
-        internal = _internal_server(
-            lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
-        )
-        await runner.run(told_to_stop, started, beside=[internal.serve([listening])])
+        await runner.run(told_to_stop, started, beside=[serving])
 
 
 async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], list[str]]:

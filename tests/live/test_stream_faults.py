@@ -1,11 +1,13 @@
 """What the stream job survives, and how it ends where it cannot: nothing acked that is not stored."""
 
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from infra.local.ports import free_port
 from tests.live.stream import Deployment, Worker, comments, deployment, until, videos_of
 
 
@@ -39,6 +41,13 @@ async def test_a_store_that_is_away_is_tried_again(deployed: Deployment) -> None
     away.unlink()
     await deployed.complete()
     assert await worker.stop() == 0, worker.logged
+
+
+async def test_a_worker_that_waits_for_its_store_says_so(deployed: Deployment) -> None:
+    worker = deployed.start(cql=f"127.0.0.1:{free_port()}")
+    await until(lambda: worker.has_logged("store not open, trying again"), "a try")
+    assert await worker.readiness() == (503, {"store": False, "group": False, "delivery": False})
+    assert await worker.stop() == -signal.SIGTERM
 
 
 async def test_a_bug_in_the_middle_of_a_batch_ends_the_process_with_nothing_acked(deployed: Deployment) -> None:
