@@ -128,11 +128,13 @@ def verify(
     """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
     from livecomments.cli.opened import opened
     from livecomments.cli.rebuild_export import verify_export
+    from livecomments.cli.replay_plan import check_video
     from livecomments.cli.verify import Findings, sampled
     from livecomments.cli.verify import verify as compare
 
     if video is not None and sample is not None:
         raise StartRefused("Say --video or --sample, not both.")
+    check_video(video)
 
     async def run() -> Findings:
         async with opened(settings_of(context)) as found:
@@ -157,6 +159,9 @@ def export(
     from livecomments.cli.export import ExportPlan, Manifest
     from livecomments.cli.export import export as write
     from livecomments.cli.opened import opened
+    from livecomments.cli.replay_plan import check_video
+
+    check_video(video)
 
     async def run() -> Manifest:
         async with opened(settings_of(context), needs_store=False) as found:

@@ -41,8 +41,7 @@ def planned(
     """The plan that these options mean. Raises StartRefused."""
     if sum((from_time is not None, from_id is not None, bool(from_offsets))) > 1:
         raise StartRefused("Say one of --from-time, --from-id and --from-offset.")
-    if video is not None:
-        _checked_video(video)
+    check_video(video)
     until_id = until if _is_id(until) else None
     return ReplayPlan(
         video_id=video,
@@ -91,9 +90,12 @@ async def first_since(log: CommentLog, partition: int, held: Bounds, time_ms: in
     return low
 
 
-def _checked_video(video_id: str) -> str:
+def check_video(video_id: str | None) -> None:
+    """Check the option --video, if it was given. Raises StartRefused."""
+    if video_id is None:
+        return
     try:
-        return parse_video_id(video_id)
+        parse_video_id(video_id)
     except VideoIdRejected as error:
         raise StartRefused(f"--video {video_id}: {error}") from error
 

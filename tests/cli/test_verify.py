@@ -154,6 +154,14 @@ async def test_a_store_that_is_ahead_of_the_log_is_refused(tmp_path: Path, video
             await verify(found, QUIET, video_id=video)
 
 
+@pytest.mark.parametrize("video", ["ü", ""])
+async def test_a_video_that_cannot_be_is_refused_by_whoever_takes_one(tmp_path: Path, video: str) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    run(settings, ["verify", "--video", video], code=2)
+    run(settings, ["export", str(tmp_path / "export"), "--video", video], code=2)
+
+
 def test_a_sample_is_a_share_of_the_videos_and_the_same_again() -> None:
     videos = [f"video-{number}" for number in range(2_000)]
     some = [video for video in videos if sampled(0.1)(video)]
