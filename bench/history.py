@@ -32,6 +32,8 @@ BITS: Final = (18, 20)
 START: Final = first_position(1)
 DENSE: Final = "dense"
 TAKE_ROWS: Final = 5_000
+HEAP_MB: Final = 2_048
+"""Of the store that is started: a quarter of what a small node in use has."""
 _VALUE: Final = b'{"videoId":"%s","message":"' + b"what a goal, unbelievable! " * 6 + b'"}'
 
 
@@ -198,7 +200,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write FILE.json and FILE.svg")
     given = parser.parse_args()
     plan = Plan(given.comments, given.sparse_videos, given.sparse_comments, given.span, given.pages, given.page_size)
-    with servers(None, given.cql, needs_kafka=False) as (_, cql, _directory):
+    with servers(None, given.cql, needs_kafka=False, cql_heap_mb=HEAP_MB) as (_, cql, _directory):
         report = asyncio.run(run(cql, plan, Console(highlight=False, width=None if sys.stdout.isatty() else 120)))
     if given.out:
         given.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")

@@ -20,7 +20,9 @@ DATACENTER: Final = "datacenter1"
 
 
 @contextmanager
-def servers(kafka: str | None, cql: str | None, *, needs_kafka: bool = True) -> Iterator[tuple[str, str, Path]]:
+def servers(
+    kafka: str | None, cql: str | None, *, needs_kafka: bool = True, cql_heap_mb: int = 768
+) -> Iterator[tuple[str, str, Path]]:
     """Addresses of Kafka and CQL, and a directory for the run."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livecomments-bench-")))
@@ -29,7 +31,7 @@ def servers(kafka: str | None, cql: str | None, *, needs_kafka: bool = True) -> 
             stack.enter_context(running(server))
             kafka = server.address
         if cql is None:
-            node = CassandraServer(directory / "cassandra", heap_mb=768)
+            node = CassandraServer(directory / "cassandra", heap_mb=cql_heap_mb)
             stack.enter_context(running(node))
             cql = node.address
         yield kafka or "", cql, directory

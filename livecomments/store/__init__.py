@@ -4,7 +4,7 @@ Flow: the stream job `write`s rows at their positions and advances the watermark
 
 - `interface`: `CommentStore`, rows and slices, with what every implementation promises.
 - `away`: a store that may be away when the process starts.
-- `waves`: reading a video's buckets in growing waves, the same for every implementation.
+- `waves`: reading a video's buckets in waves, the same for every implementation.
 - `embedded`: the store in one SQLite file.
 - `cql`: the store on ScyllaDB or Cassandra. Import it only where CQL is configured: the driver is an extra.
 - `cql_session`: the only door to the driver, and its bridge to asyncio.

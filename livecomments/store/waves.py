@@ -1,10 +1,11 @@
-"""Reading a video's range over its buckets: in waves of 1, 2, 4, then 8 in parallel, until enough rows are found.
+"""Reading a video's range over its buckets: the first, then as many at once as those before suggest are needed.
 
 A busy video answers from its first bucket, in one read. A sparse one, a row or none a bucket, needs many, and one after
 the other would cost a round trip each. Only buckets that the index lists are read.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
@@ -58,7 +59,7 @@ async def read_in_waves(
         left -= len(wave)
         for found in await _all(read_bucket(bucket, limit - len(rows)) for bucket in wave):
             rows += found
-        width = min(width * 2, WAVE_MAX)
+        width = _width(width, BUCKETS_MAX - left, len(rows), limit)
     del rows[limit:]
     return StoredSlice(rows, _examined(rows, after, through, limit, descending=descending))
 
@@ -71,6 +72,13 @@ async def _all(reads: Iterable[Awaitable[list[Row]]]) -> list[list[Row]]:
             raise result
         found.append(result)
     return found
+
+
+def _width(before: int, buckets: int, found: int, limit: int) -> int:
+    """How many buckets hold what is missing, if they are like the `buckets` in which `found` rows were."""
+    if not found:
+        return min(before * 2, WAVE_MAX)
+    return max(1, min(math.ceil((limit - found) * buckets / found), WAVE_MAX))
 
 
 def _behind(bucket: int, after: int, through: int, bucket_bits: int, *, descending: bool) -> int:

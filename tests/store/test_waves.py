@@ -62,11 +62,25 @@ async def test_a_busy_video_is_answered_by_its_first_bucket() -> None:
     assert oldest.read == [0]
 
 
-async def test_waves_grow_to_their_bound_and_stop_early() -> None:
+async def test_waves_are_as_wide_as_is_needed_up_to_their_bound() -> None:
     shelves = Shelves(a_row_a_bucket(range(100)), descending=False)
     assert [row.position // BUCKET for row in await shelves.slice(20)] == list(range(20))
-    assert shelves.read == list(range(1 + 2 + 4 + 8 + 8))
+    assert shelves.read == list(range(20)), "1, 8, 8, 3"
     assert max(shelves.at_once) == WAVE_MAX
+
+
+async def test_a_wave_reads_no_more_buckets_than_hold_what_is_missing() -> None:
+    fours = {bucket: [comment("video", bucket * BUCKET + offset) for offset in range(4)] for bucket in range(20)}
+    shelves = Shelves(fours, descending=True)
+    assert len(await shelves.slice(10)) == 10
+    assert shelves.read == [19, 18, 17]
+    assert shelves.at_once == [1, 2, 2]
+
+
+async def test_over_empty_buckets_waves_grow() -> None:
+    shelves = Shelves({bucket: [] for bucket in range(15)} | {15: [comment("video", 15 * BUCKET)]}, descending=False)
+    assert len(await shelves.slice(1)) == 1
+    assert shelves.at_once == [1, 2, 2, 4, 4, 4, 4, *[8] * 8, 1]
 
 
 async def test_only_buckets_of_the_index_and_of_the_range_are_read() -> None:
