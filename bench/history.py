@@ -33,7 +33,7 @@ START: Final = first_position(1)
 DENSE: Final = "dense"
 TAKE_ROWS: Final = 5_000
 HEAP_MB: Final = 2_048
-"""Of the store that is started: a quarter of what a small node in use has."""
+"""Of the store that is started: five million rows want more than those of tests."""
 _VALUE: Final = b'{"videoId":"%s","message":"' + b"what a goal, unbelievable! " * 6 + b'"}'
 
 

@@ -150,9 +150,7 @@ class _Parquet:
         columns: list[list[Any]] = [[] for _ in (*_COLUMNS, "json")]
         for one in comments:
             *texts, time_ms = _columns(one)
-            known_ms = (
-                None if time_ms is None or time_ms > _INT64_MAX else time_ms
-            )  # of a foreign producer; `json` has it
+            known_ms = time_ms if (time_ms or 0) <= _INT64_MAX else None  # of a foreign producer; `json` has it
             for column, value in zip(columns, (*texts, known_ms, one.line.decode()), strict=True):
                 column.append(value)
         arrays = [self._arrow.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]

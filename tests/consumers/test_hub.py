@@ -101,6 +101,23 @@ def test_who_takes_nothing_is_cut_off_and_who_takes_a_little_is_not() -> None:
     virtually(run)
 
 
+def test_who_takes_a_block_slowly_is_not_stuck_in_the_asgi_lane_either() -> None:
+    before = counted("disconnects_total", reason="stuck")
+
+    async def run() -> None:
+        async with virtual_edge(HubSettings(viewer_stuck_s=20.0)) as edge:
+            slow, stalled = await edge.respond(), await edge.respond()
+            slow.is_stalled = stalled.is_stalled = True
+            edge.append(300, "v", "x" * 200)
+            for _ in range(160):
+                slow.said += b"".join(data for data, _ in slow.transport.take(2_000))
+                await pass_time(1.0)
+            assert slow.said.count(b"event: comment") == 300
+            assert counted("disconnects_total", reason="stuck") == before + 1
+
+    virtually(run)
+
+
 def test_a_silent_log_is_said_to_all_and_nobody_is_sent_away_for_it() -> None:
     async def run() -> None:
         async with virtual_edge(HubSettings(stale_after_s=5.0)) as edge:
