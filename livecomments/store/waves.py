@@ -1,14 +1,14 @@
-"""Reading a video's range over its buckets: the first, then as many at once as those before suggest are needed.
+"""Reading a video's range over its buckets: where it begins, then as many at once as seem to hold what is missing.
 
-A busy video answers from its first bucket, in one read. A sparse one, a row or none a bucket, needs many, and one after
-the other would cost a round trip each. Only buckets that the index lists are read.
+A busy video has rows where the range begins: they are read while the index is asked which buckets there are, and mostly
+answer. A sparse one, a row or none a bucket, needs many, and one after the other would cost a round trip each.
 """
 
 import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from livecomments.store.interface import Row, StoredSlice
 
@@ -38,19 +38,20 @@ async def read_in_waves(
     descending: bool,
 ) -> StoredSlice:
     """The slice that `CommentStore.read` promises, from an index of buckets and reads of one bucket each."""
+    if after >= through or not limit:
+        return StoredSlice([], _examined([], after, through, limit, descending=descending))
     first, last = (after + 1) >> bucket_bits, through >> bucket_bits
-    waiting: deque[int] = deque()
-    listed_all = after >= through
-    rows: list[Row] = []
-    width, left = 1, BUCKETS_MAX
+    begun = last if descending else first
+    listed: Sequence[int]
+    rows: list[Row]
+    listed, rows = await _all([list_buckets(first, last, LISTED_MAX), read_bucket(begun, limit)])
+    width, left = _width(1, 1, len(rows), limit), BUCKETS_MAX - 1
+    waiting = deque(bucket for bucket in listed if bucket != begun)
     while len(rows) < limit:
-        if not waiting and not listed_all:
-            waiting.extend(await list_buckets(first, last, LISTED_MAX))
-            listed_all = len(waiting) < LISTED_MAX
-            if waiting and descending:
-                last = waiting[-1] - 1
-            elif waiting:
-                first = waiting[-1] + 1
+        if not waiting and len(listed) == LISTED_MAX:
+            first, last = (first, listed[-1] - 1) if descending else (listed[-1] + 1, last)
+            listed = await list_buckets(first, last, LISTED_MAX)
+            waiting.extend(listed)
         if not waiting:
             break
         if not left:
@@ -64,9 +65,9 @@ async def read_in_waves(
     return StoredSlice(rows, _examined(rows, after, through, limit, descending=descending))
 
 
-async def _all(reads: Iterable[Awaitable[list[Row]]]) -> list[list[Row]]:
+async def _all(reads: Iterable[Awaitable[Any]]) -> list[Any]:
     """Every result, in order. When one fails the others are still waited for, so that no read outlives its caller."""
-    found: list[list[Row]] = []
+    found: list[Any] = []
     for result in await asyncio.gather(*reads, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result

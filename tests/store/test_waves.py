@@ -31,7 +31,7 @@ class Shelves:
         self.at_once.append(self._open)
         await asyncio.sleep(0)
         self._open -= 1
-        return sorted(self.buckets[bucket], key=lambda row: row.position, reverse=self.descending)[:limit]
+        return sorted(self.buckets.get(bucket, []), key=lambda row: row.position, reverse=self.descending)[:limit]
 
     async def slice(self, limit: int, first: int = 0, last: int = 10**6) -> list[Row]:
         return (await self.whole_slice(limit, first * BUCKET - 1, last * BUCKET)).rows
@@ -52,14 +52,30 @@ def a_row_a_bucket(buckets: range) -> dict[int, list[Row]]:
     return {bucket: [comment("video", bucket * BUCKET)] for bucket in buckets}
 
 
-async def test_a_busy_video_is_answered_by_its_first_bucket() -> None:
+async def test_a_busy_video_is_answered_by_the_bucket_in_which_the_range_begins_while_the_index_is_asked() -> None:
     full = {bucket: [comment("video", bucket * BUCKET + offset) for offset in range(20)] for bucket in range(5)}
     newest = Shelves(full, descending=True)
-    assert len(await newest.slice(10)) == 10
+    assert len(await newest.slice(10, last=4)) == 10
     assert newest.read == [4]
     oldest = Shelves(full, descending=False)
     assert len(await oldest.slice(10)) == 10
     assert oldest.read == [0]
+    assert newest.listed == oldest.listed == 1
+
+
+async def test_a_bucket_in_which_the_range_begins_and_that_is_not_there_costs_a_read_and_no_wave() -> None:
+    full = {3: [comment("video", 3 * BUCKET + offset) for offset in range(20)]}
+    for descending, begun in ((True, 9), (False, 0)):
+        shelves = Shelves(full, descending=descending)
+        assert len(await shelves.slice(10, last=9)) == 10
+        assert shelves.read == [begun, 3]
+
+
+async def test_of_nothing_nothing_is_read() -> None:
+    shelves = Shelves(a_row_a_bucket(range(3)), descending=True)
+    assert (await shelves.whole_slice(0, -1, BUCKET)).rows == []
+    assert (await shelves.whole_slice(5, BUCKET, BUCKET)).rows == []
+    assert (shelves.read, shelves.listed) == ([], 0)
 
 
 async def test_waves_are_as_wide_as_is_needed_up_to_their_bound() -> None:
@@ -72,7 +88,7 @@ async def test_waves_are_as_wide_as_is_needed_up_to_their_bound() -> None:
 async def test_a_wave_reads_no_more_buckets_than_hold_what_is_missing() -> None:
     fours = {bucket: [comment("video", bucket * BUCKET + offset) for offset in range(4)] for bucket in range(20)}
     shelves = Shelves(fours, descending=True)
-    assert len(await shelves.slice(10)) == 10
+    assert len(await shelves.slice(10, last=19)) == 10
     assert shelves.read == [19, 18, 17]
     assert shelves.at_once == [1, 2, 2]
 
@@ -83,17 +99,17 @@ async def test_over_empty_buckets_waves_grow() -> None:
     assert shelves.at_once == [1, 2, 2, 4, 4, 4, 4, *[8] * 8, 1]
 
 
-async def test_only_buckets_of_the_index_and_of_the_range_are_read() -> None:
+async def test_only_buckets_of_the_index_and_of_the_range_are_read_but_for_where_it_begins() -> None:
     shelves = Shelves(a_row_a_bucket(range(0, 60, 3)), descending=True)
     await shelves.slice(100, first=10, last=20)
-    assert shelves.read == [18, 15, 12]
+    assert shelves.read == [20, 18, 15, 12]
 
 
 async def test_a_long_index_is_read_in_parts() -> None:
     count = 2 * LISTED_MAX
     for descending in (False, True):
         shelves = Shelves(a_row_a_bucket(range(count)), descending=descending)
-        assert len(await shelves.slice(10**6)) == count
+        assert len(await shelves.slice(10**6, last=count - 1)) == count
         assert sorted(shelves.read) == list(range(count))
         assert shelves.listed == 3
 
