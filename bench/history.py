@@ -13,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -51,8 +51,12 @@ class Plan(NamedTuple):
     page_size: int
 
 
+FLOOR: Final = "one row by its key"
+"""What the others are compared with: one query that finds next to nothing."""
+
+
 class Result(NamedTuple):
-    """Pages of one kind."""
+    """Pages of one kind, or the floor."""
 
     kind: str
     bits: int
@@ -128,20 +132,32 @@ def kinds(plan: Plan, chance: random.Random) -> dict[str, Callable[[], Asked]]:
 async def read(stores: Mapping[int, CountingStore], plan: Plan) -> list[Result]:
     """Pages of every kind; each is read from all stores in turn, so that a busy moment hits all alike."""
     results = []
+    floors: dict[int, list[float]] = {bits: [] for bits in stores}
     for kind, ask in kinds(plan, random.Random(2)).items():
         times: dict[int, list[float]] = {bits: [] for bits in stores}
         queries = dict.fromkeys(stores, 0)
         for _ in range(plan.pages):
             video_id, after, through, descending = ask()
             for bits, store in stores.items():
-                before, since = store.queries, time.perf_counter()
-                await store.read(video_id, after, through, plan.page_size, descending=descending)
-                times[bits].append((time.perf_counter() - since) * 1000)
+                floors[bits].append(await _timed_ms(store.watermark(1, 0)))
+                before = store.queries
+                times[bits].append(
+                    await _timed_ms(store.read(video_id, after, through, plan.page_size, descending=descending))
+                )
                 queries[bits] += store.queries - before
-        for bits in stores:
-            cuts = statistics.quantiles(times[bits], n=100)
-            results.append(Result(kind, bits, cuts[49], cuts[98], queries[bits] / plan.pages))
-    return results
+        results += [_result(kind, bits, times[bits], queries[bits] / plan.pages) for bits in stores]
+    return results + [_result(FLOOR, bits, floors[bits], 1.0) for bits in stores]
+
+
+def _result(kind: str, bits: int, times_ms: list[float], queries: float) -> Result:
+    cuts = statistics.quantiles(times_ms, n=100)
+    return Result(kind, bits, cuts[49], cuts[98], queries)
+
+
+async def _timed_ms(reading: Awaitable[object]) -> float:
+    since = time.perf_counter()
+    await reading
+    return (time.perf_counter() - since) * 1000
 
 
 async def run(cql: str, plan: Plan, console: Console) -> dict[str, Any]:
@@ -155,7 +171,7 @@ async def run(cql: str, plan: Plan, console: Console) -> dict[str, Any]:
             await store.__aenter__()
             stores[bits] = store
             rates[bits] = await load(store, plan, console)
-        await read(stores, plan._replace(pages=max(2, plan.pages // 10)))  # warms up
+        await read(stores, plan._replace(pages=max(2, plan.pages // 2)))  # a JVM is slow at what it has not done often
         results = await read(stores, plan)
     finally:
         for store in stores.values():
