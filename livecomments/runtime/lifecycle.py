@@ -19,6 +19,9 @@ from schemas.errors import StartRefused
 
 _BACKLOG = 4_096
 """Connections that wait to be accepted: a crowd that comes back at once."""
+_ACCEPTS_A_ROUND = 16
+"""uvloop accepts one connection of each listener in a round of its loop, and a round lasts milliseconds while thousands
+are written to: a crowd that comes back would take seconds to get in. So it listens as often, on the same socket."""
 _KEEP_ALIVE_S = 30
 _GRACE_S = 2
 """After the drain, for requests still under way."""
@@ -59,6 +62,7 @@ class DrainingServer(uvicorn.Server):
         self._started_callback = started
         self._drain = drain
         self._takes_signals = takes_signals
+        self._listeners: list[socket.socket] = []
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,12 +75,14 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        for listening in sockets or ():
+            self._listeners += [listening, *(listening.dup() for _ in range(_ACCEPTS_A_ROUND - 1))]
+        await super().startup(self._listeners or None)
         self._started_callback()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._drain()
-        await super().shutdown(sockets)
+        await super().shutdown(self._listeners)  # closes them
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
