@@ -8,15 +8,16 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `request`: a stream request's head, read without a framework.
 - `joining`: from a request's position to a viewer's first one.
 - `sessions`: whose stream it is, so that it ends with the session.
-- `hub`: the channels, their windows and passes, the tick, admission, drain.
+- `hub`: the channels, the tick, admission, drain.
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
+- `passes`: windows, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
 - `endings`: which videos are over.
 - `addresses`: how many streams one address has open. Pure.
 - `backfill`: reads for viewers whose position the tail has left; `flights`: shared by those who need the same.
 - `viewer`: one viewer's state machine. Pure.
 - `turns`: whose turn it is of those who are behind.
-- `transport_lane`, `asgi_lane`: how bytes reach a viewer: written to its transport, or as a plain ASGI response.
+- `lane`: how bytes reach a viewer; `transport_lane`, `asgi_lane`: to its transport, or as a plain ASGI response.
 - `direct`: writes straight to a socket.
 - `metrics`: what the edge tells of itself.
 

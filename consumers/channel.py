@@ -9,11 +9,13 @@ that holds a comment deleted since is forgotten, so its text leaves memory with 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from consumers.block import Block, fitting
+from consumers.cohort import Cohort
 from consumers.frames import heartbeat_frame
-from consumers.viewer import Viewer
+from consumers.lane import Lane, Member
+from consumers.wire import Form
 from livecomments.log.follower import Follower
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Entry
@@ -35,41 +37,13 @@ class Sizes:
     """Flushed blocks: two to six seconds of a busy video."""
     behind_kept: int = 128
     """Blocks for viewers behind: about a minute of a video with a thousand a second, 13 MB in one form."""
+    cohort_viewers: int = 500
+    """Written to before the loop is given away: some 5 ms."""
     boundary: int = 256
     """A power of two. A position before a multiple of it is a boundary, so less than that is sent unshared."""
 
 
 SIZES: Final = Sizes()
-
-
-class Lane(Protocol):
-    """How bytes reach one viewer."""
-
-    @property
-    def kind(self) -> str:
-        """What it is called in metrics."""
-
-    @property
-    def viewer(self) -> Viewer: ...
-    @property
-    def address(self) -> str:
-        """Where its viewer connects from."""
-
-    @property
-    def session(self) -> bytes:
-        """The digest of the token it came with; empty without one."""
-
-    def take(self, block: Block, now: float) -> None:
-        """A new block was flushed. Writes it if the viewer stands right before it and takes bytes; never waits."""
-
-    def advance(self, now: float) -> None:
-        """Take the viewer's next step if it takes bytes, and more when it is its turn. Never waits."""
-
-    def abort_if_stuck(self, before: float) -> None:
-        """End the stream if its viewer has taken nothing since the time `before`."""
-
-    def abort(self, reason: str) -> None:
-        """End the stream at once, and throw away what was not sent yet; `reason` is a fixed word."""
 
 
 class _Kept(NamedTuple):
@@ -102,6 +76,9 @@ class Channel:
         """Set by the hub, which is told."""
         self.lanes: dict[Lane, None] = {}
         """In order of arrival."""
+        self.loose: dict[Lane, None] = {}
+        """Those in no cohort."""
+        self.cohorts: list[Cohort] = []
         self.flush_timer: asyncio.TimerHandle | None = None
         self.passing: asyncio.Task[None] | None = None
         """Writes the last flush to its viewers; the next one waits for it."""
@@ -143,6 +120,34 @@ class Channel:
     def is_restarted(self) -> bool:
         """The follower had to start the partition over, and no flush has noticed yet."""
         return self._follower.followed.get(self.partition, self._followed) is not self._followed
+
+    def is_current(self, cohort: Cohort) -> bool:
+        """Whether the cohort has all that was flushed of the log as it is now."""
+        return self.newest <= cohort.position and cohort.resets == self.resets
+
+    def stand(self, lane: Lane, form: Form, fd: int, member: Member) -> Cohort:
+        """Take a lane whose viewer `may_stand` into a cohort of its form; `fd` is where its bytes go."""
+        viewer, room = lane.viewer, self._sizes.cohort_viewers
+        for cohort in self.cohorts:
+            if cohort.form is form and len(cohort.members) < room and self.is_current(cohort):
+                cohort.position = max(cohort.position, viewer.position)  # nothing of the video lies between the two
+                cohort.written_at = min(cohort.written_at, viewer.written_at)
+                break
+        else:
+            cohort = Cohort(form, self.resets, viewer.position, viewer.written_at)
+            self.cohorts.append(cohort)
+        cohort.add(fd, member)
+        viewer.stand_at(cohort)
+        del self.loose[lane]
+        return cohort
+
+    def step_out(self, lane: Lane, cohort: Cohort, fd: int) -> None:
+        """Take a lane out of its cohort again, or note that the cohort has done so."""
+        lane.viewer.step_out()
+        self.loose[lane] = None
+        cohort.members.pop(fd, None)
+        if not cohort.members and cohort in self.cohorts:
+            self.cohorts.remove(cohort)
 
     def add(self, entry: Entry) -> None:
         """An entry of the video that the next flush delivers."""

@@ -1,13 +1,8 @@
-"""The hub: channels, their windows and passes, the tick of heartbeats, admission, rotation and drain.
-
-A video that was idle is flushed at once; a busy one once per window. The window grows with the time a pass over the
-viewers takes, so that a crowd gets larger blocks instead of a longer queue. A pass over many viewers gives the loop
-away now and then, and begins somewhere else each time, so that nobody is always last. One pass of a channel begins when
-the one before has ended.
-"""
+"""The hub: channels, the tick of heartbeats, admission, rotation and drain."""
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections import Counter
@@ -18,13 +13,15 @@ from typing import Final
 
 from consumers.addresses import Addresses
 from consumers.backfill import Backfill
-from consumers.block import Block
-from consumers.channel import SIZES, Channel, Lane, Sizes
+from consumers.channel import SIZES, Channel, Sizes
+from consumers.cohort import WriteTo
 from consumers.endings import Endings
+from consumers.lane import Lane
 from consumers.metrics import EdgeMetrics
+from consumers.passes import Passes
 from consumers.sessions import Sessions
 from consumers.turns import Turns
-from consumers.viewer import UNKNOWN_POSITION, State, Viewer
+from consumers.viewer import State, Viewer
 from livecomments.history.reading import History
 from livecomments.history.state import STATE_TYPES
 from livecomments.log.partition import FollowedPartition
@@ -33,8 +30,6 @@ from livecomments.log.tail import Entry
 
 _TICK_S: Final = 0.5
 """How exactly heartbeats, staleness, rotation and stuck viewers are told."""
-_PASS_SHARE: Final = 4
-"""A window is at least this many passes long: writing takes at most a quarter of the loop."""
 _PASS_SLICE: Final = 500
 """Viewers written to before the loop is given away: some 5 ms."""
 _DRAIN_STEPS: Final = 50
@@ -72,6 +67,7 @@ class Hub:
         make_channel: type[Channel] = Channel,
         sizes: Sizes = SIZES,
         pass_slice: int = _PASS_SLICE,
+        write_to: WriteTo = os.write,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -83,6 +79,7 @@ class Hub:
         self.addresses = Addresses(settings.viewers_per_address_max)
         self.sessions = Sessions(revocations, self._end_session)
         self.turns = Turns(clock)
+        self.write_to = write_to
         self.is_draining = False
         self.now = clock
         self._make_viewer = make_viewer
@@ -90,6 +87,10 @@ class Hub:
         self._sizes = sizes
         self._pass_slice = pass_slice
         self._rng = rng or random.Random()  # noqa: S311 - jitter and fairness need no secrecy
+        self.passes = Passes(
+            *(self.metrics, settings.window_min_s, settings.window_max_s, pass_slice, write_to),
+            *(self.failed, clock, self._rng),
+        )
         self._channels: dict[str, Channel] = {}
         self._count = 0
         self._empty = asyncio.Event()
@@ -131,7 +132,7 @@ class Hub:
             assert known is channel, "somebody else made the channel meanwhile"
             self.history.follower.hold(channel.partition)
             self.endings.tell(channel)
-        channel.lanes[lane] = None
+        channel.lanes[lane] = channel.loose[lane] = None
         self.sessions.add(lane)
         self.addresses.enter(lane.address)
         self.metrics.opened(lane.kind)
@@ -142,7 +143,7 @@ class Hub:
         """Forget a lane; `reason` is why its stream ended, a fixed word. May be called twice."""
         if lane not in channel.lanes:
             return
-        del channel.lanes[lane]
+        del channel.lanes[lane], channel.loose[lane]
         self.sessions.remove(lane)
         self.addresses.leave(lane.address)
         self.metrics.disconnected(reason)
@@ -176,19 +177,32 @@ class Hub:
             channel.look(self.now())
             if channel.is_idle:
                 if channel.is_restarted:
-                    self._flush(channel)
+                    self.passes.flush(channel)
                 else:
                     channel.flush()  # nothing is pending: only the head moves
             self.endings.tell(channel)
             window_s = max(window_s, channel.window_s)
             is_due = channel.silence_s() > 0 or channel.ended_at is not None
-            for lane in list(channel.lanes):
+            if not is_due:
+                self.passes.keep_alive(channel, self.now() - self.settings.heartbeat_interval_s)
+            for lane in self._to_look_after(channel, is_due, counts):
                 seen += 1
                 if not seen % self._pass_slice:
                     await asyncio.sleep(0)
                 counts[lane.viewer.state(channel), lane.kind] += 1
                 self._look_after(lane, is_due)
         self.metrics.publish(counts, len(self._channels), window_s)
+
+    def _to_look_after(self, channel: Channel, is_due: bool, counts: Counter[tuple[State, str]]) -> list[Lane]:
+        """Those about whom there may be something to do; the others are counted."""
+        if is_due:
+            return list(channel.lanes)
+        lanes, now = list(channel.loose), self.now()
+        for cohort in channel.cohorts:
+            expired = cohort.expired(now)
+            lanes += expired
+            counts[State.LIVE, "transport"] += len(cohort.members) - len(expired)
+        return lanes
 
     def begin_drain(self) -> None:
         """Take no new viewer. Does not wait."""
@@ -202,7 +216,7 @@ class Hub:
         for step in range(_DRAIN_STEPS):
             for lane in lanes[step::_DRAIN_STEPS]:
                 lane.viewer.begin_bye("drain", self.retry_ms())
-                self._advance(lane, self.now())
+                self.passes.advance(lane)
             if len(lanes) > _DRAIN_STEPS:
                 await asyncio.sleep(window_s / _DRAIN_STEPS)
         with suppress(TimeoutError):
@@ -226,75 +240,18 @@ class Hub:
                 touched[entry.video_id] = channel
         for channel in touched.values():
             self.endings.tell(channel)
-            self._schedule(channel)
-
-    def _schedule(self, channel: Channel) -> None:
-        """See that what is pending is flushed: a window after the last flush, and after its pass."""
-        if channel.is_idle:
-            wait_s = max(0.0, channel.flushed_at + channel.window_s - self.now())
-            channel.flush_timer = asyncio.get_running_loop().call_later(wait_s, self._flush, channel)
-
-    def _flush(self, channel: Channel) -> None:
-        channel.flush_timer = None
-        channel.flushed_at = now = self.now()
-        resets, blocks = channel.resets, channel.flush()
-        lanes = list(channel.lanes)
-        if channel.resets != resets:  # each viewer says so at its next step
-            self.metrics.gap(UNKNOWN_POSITION, len(lanes))
-        begin = self._rng.randrange(len(lanes)) if len(lanes) > 1 else 0
-        lanes = lanes[begin:] + lanes[:begin]
-        if len(lanes) <= self._pass_slice:
-            self._write_to(lanes, blocks, now)
-            self._passed(now, channel, blocks)
-        else:
-            channel.passing = asyncio.get_running_loop().create_task(self._pass(lanes, blocks, channel))
-
-    async def _pass(self, lanes: list[Lane], blocks: list[Block], channel: Channel) -> None:
-        began_at = self.now()
-        try:
-            for start in range(0, len(lanes), self._pass_slice):
-                self._write_to(lanes[start : start + self._pass_slice], blocks, self.now())
-                await asyncio.sleep(0)
-        finally:
-            channel.passing = None
-        self._passed(began_at, channel, blocks)
-        if channel.has_pending and channel.lanes:
-            self._schedule(channel)
-
-    def _write_to(self, lanes: Sequence[Lane], blocks: list[Block], now: float) -> None:
-        if not blocks:
-            for lane in lanes:
-                self._advance(lane, now)
-        for block in blocks:
-            for lane in lanes:
-                try:
-                    lane.take(block, now)
-                except Exception:
-                    self.failed(lane)
+            self.passes.schedule(channel)
 
     def _end_session(self, lane: Lane) -> None:
         lane.viewer.begin_bye("revoked", self.retry_ms())
-        self._advance(lane, self.now())
+        self.passes.advance(lane)
         asyncio.get_running_loop().call_later(_BYE_TIMEOUT_S, lane.abort, "revoked")  # it may take no bytes
-
-    def _advance(self, lane: Lane, now: float) -> None:
-        try:
-            lane.advance(now)
-        except Exception:
-            self.failed(lane)
 
     def _look_after(self, lane: Lane, is_due: bool) -> None:
         viewer, now = lane.viewer, self.now()
         if viewer.expires_at < now:
             viewer.begin_bye("rotate", self.retry_ms())
-            self._advance(lane, now)
+            self.passes.advance(lane)
         elif is_due or viewer.is_heartbeat_due(now):
-            self._advance(lane, now)
+            self.passes.advance(lane)
         lane.abort_if_stuck(now - self.settings.viewer_stuck_s)
-
-    def _passed(self, began_at: float, channel: Channel, blocks: list[Block]) -> None:
-        pass_s = self.now() - began_at
-        if any(block.comments for block in blocks):
-            self.metrics.passed(pass_s, channel.newest_append_ms)
-        wanted_s = min(max(pass_s * _PASS_SHARE, self.settings.window_min_s), self.settings.window_max_s)
-        channel.window_s += (wanted_s - channel.window_s) / 8

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from consumers.channel import Lane
+from consumers.lane import Lane
 from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
 from schemas.errors import Rejected
 from schemas.limits import SESSION_COOKIE

@@ -7,20 +7,18 @@ simply stays where it is; when it takes bytes again it goes on from its position
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
-from typing import Final, cast
+from typing import cast
 
 from consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from consumers.block import Block
 from consumers.channel import Channel
-from consumers.direct import descriptor, write
+from consumers.cohort import Cohort
+from consumers.direct import descriptor, is_clear, write, write_rest
 from consumers.hub import Hub
 from consumers.joining import Wanted, beginning, place, place_at_once
 from consumers.viewer import Close, Fetch, Say, Wait, Write
 from consumers.wire import LAST_CHUNK, Form, formed, opening
 from livecomments.runtime.cors import Headers
-
-_WRITE_BUFFER_BYTES: Final = 32_768
-"""Beyond what the kernel takes. A block more may come, since one is written while there is less than this."""
 
 _Reading = Callable[[], Awaitable[Write | Say | Close | None]]
 
@@ -41,6 +39,7 @@ class TransportLane(asyncio.Protocol):
 
     __slots__ = (
         "_channel",
+        "_cohort",
         "_ended",
         "_fd",
         "_form",
@@ -67,6 +66,7 @@ class TransportLane(asyncio.Protocol):
         self.address = address
         self._hub = hub
         self._channel = channel
+        self._cohort: Cohort | None = None
         self._want: Wanted | None = want
         self._form = form
         self._head = _head(form, more)
@@ -89,8 +89,8 @@ class TransportLane(asyncio.Protocol):
         hub, want, self._want = self._hub, self._want, None
         assert want is not None
         hub.attach(self._channel, self)
-        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-        write(self._transport, self._fd, self._head + opening(beginning(hub, self._channel, want), self._form))
+        self._transport.set_write_buffer_limits(high=0)  # paused is: something waits that the kernel has not taken
+        self._put(self._head + opening(beginning(hub, self._channel, want), self._form))
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
         else:
@@ -100,14 +100,26 @@ class TransportLane(asyncio.Protocol):
         if self._is_open:
             if self.viewer.is_for(block):
                 self._write(block, now)
+                self._go_on()
             else:
                 self.advance(now)
+
+    def fall_back(self, data: bytes, sent: int) -> None:
+        self._step_out()
+        try:
+            write_rest(self._transport, data, sent)
+            self._go_on()
+        except Exception:
+            self._hub.failed(self)
 
     def advance(self, now: float) -> None:
         if not self._is_open or self._has_asked:
             return
+        self._step_out()
         step = self.viewer.step(self._channel, now)
         if isinstance(step, Wait):
+            if self.viewer.may_stand(self._channel) and is_clear(self._transport, self._fd):
+                self._cohort = self._channel.stand(self, self._form, self._fd, self)
             return
         if isinstance(step, Fetch):
             self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
@@ -125,6 +137,7 @@ class TransportLane(asyncio.Protocol):
             self.abort("stuck")
 
     def abort(self, reason: str) -> None:
+        self._step_out()
         self._is_open, self._is_over = False, True
         self._ended = reason
         self._transport.abort()
@@ -146,6 +159,7 @@ class TransportLane(asyncio.Protocol):
         self._end("client")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._step_out()
         self._is_open, self._is_over = False, True
         if self._reading is not None:
             self._reading.cancel()
@@ -191,10 +205,10 @@ class TransportLane(asyncio.Protocol):
         if isinstance(step, Write):
             self._write(step.block, now)
         elif isinstance(step, Say):
-            write(self._transport, self._fd, formed(step.frame, self._form))
+            self._put(formed(step.frame, self._form))
             self.viewer.wrote(step.through, now)
         else:
-            write(self._transport, self._fd, formed(step.frame, self._form) + LAST_CHUNK)
+            self._put(formed(step.frame, self._form) + LAST_CHUNK)
             self._transport.close()
             self._end(step.reason)
 
@@ -203,14 +217,23 @@ class TransportLane(asyncio.Protocol):
         if not data:
             self.viewer.moved(block.through)
             return
-        write(self._transport, self._fd, data)
+        self._put(data)
         self.viewer.wrote(block.through, now)
         metrics = self._hub.metrics
         metrics.delivered += block.comments
         metrics.bytes += len(data)
 
+    def _put(self, data: bytes) -> None:
+        write(self._transport, self._fd, data, self._hub.write_to)
+
+    def _step_out(self) -> None:
+        cohort, self._cohort = self._cohort, None
+        if cohort is not None:
+            self._channel.step_out(self, cohort, self._fd)
+
     def _end(self, reason: str) -> None:
         """The transport is closing: what it still holds has as long as any stuck viewer."""
+        self._step_out()
         self._is_open, self._is_over = False, True
         self._ended = reason
         self._note_full()

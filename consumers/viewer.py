@@ -105,16 +105,26 @@ Step = Write | Say | Fetch | Wait | Close
 WAIT: Final = Wait()
 
 
+class Place:
+    """How far one viewer is, or all those of a cohort."""
+
+    __slots__ = ("position", "written_at")
+    is_shared = False
+
+    def __init__(self, position: int, written_at: float) -> None:
+        self.position = position
+        """Everything of the video up to here has been written, or told as a gap."""
+        self.written_at = written_at
+        """When something was last written, by the hub's clock."""
+
+
 class Viewer:
     """The state machine of one viewer."""
 
-    __slots__ = ("_bye", "_heartbeat_interval_s", "_stale_at", "expires_at", "position", "resets", "written_at")
+    __slots__ = ("_bye", "_heartbeat_interval_s", "_place", "_stale_at", "expires_at", "resets")
 
     def __init__(self, position: int, now: float, heartbeat_interval_s: float) -> None:
-        self.position = position
-        """Everything of the video up to here has been written, or told as a gap."""
-        self.written_at = now
-        """When something was last written, by the hub's clock."""
+        self._place = Place(position, now)
         self.expires_at = math.inf
         """When the hub ends the stream, so that it comes back elsewhere."""
         self.resets = 0
@@ -122,6 +132,33 @@ class Viewer:
         self._stale_at = now
         self._heartbeat_interval_s = heartbeat_interval_s
         self._bye: Close | None = None
+
+    @property
+    def position(self) -> int:
+        """See `Place`."""
+        return self._place.position
+
+    @position.setter
+    def position(self, position: int) -> None:
+        self._own().position = position
+
+    @property
+    def written_at(self) -> float:
+        """See `Place`."""
+        return self._place.written_at
+
+    def may_stand(self, feed: Feed) -> bool:
+        """Whether it needs nothing of its own now: what comes next for those at the head is for it as well."""
+        return feed.newest <= self.position <= feed.head and self.resets == feed.resets and self._bye is None
+
+    def stand_at(self, place: Place) -> None:
+        """From now on it is where `place` is, which others may move."""
+        self._place = place
+
+    def step_out(self) -> None:
+        """From now on it goes its own way, from where it stands."""
+        place = self._place
+        self._place = Place(place.position, place.written_at)
 
     def state(self, feed: Feed) -> State:
         return State.LIVE if self.position >= feed.newest else State.BEHIND
@@ -151,18 +188,18 @@ class Viewer:
         return block.after <= self.position < block.first and self._bye is None
 
     def is_heartbeat_due(self, now: float) -> bool:
-        return now - self.written_at >= self._heartbeat_interval_s
+        return now - self._place.written_at >= self._heartbeat_interval_s
 
     def wrote(self, through: int, now: float) -> None:
         """The lane has written what leads up to `through`. The position never goes back."""
-        if through > self.position:
-            self.position = through
-        self.written_at = now
+        self.moved(through)
+        self._own().written_at = now
 
     def moved(self, through: int) -> None:
         """Nothing of the video lies up to `through`; nothing was written."""
-        if through > self.position:
-            self.position = through
+        own = self._own()
+        if through > own.position:
+            own.position = through
 
     def fetched(self, stretch: Stretch) -> Write:
         """What to write of a stretch of history that begins at the viewer's position."""
@@ -177,6 +214,10 @@ class Viewer:
         """End the stream at the next step."""
         if self._bye is None:
             self._bye = Close(bye_frame(reason, retry_ms), reason)
+
+    def _own(self) -> Place:
+        assert not self._place.is_shared, "it stands with others, and would move them"
+        return self._place
 
     def _end(self, feed: Feed) -> Close:
         """The video is over, and the viewer has all of it; the id says so, or it would be let in again."""

@@ -16,7 +16,7 @@ from livecomments.store.interface import StoredSlice
 from schemas.events import Author, comment_created
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import VirtualLoop, clock, pass_time
-from tests.consumers.sim.sockets import AsgiConnection, SimTransport
+from tests.consumers.sim.sockets import AsgiConnection, SimKernel, SimTransport
 from tests.consumers.sim.store import SimStore
 
 IDLE_S: Final = 60.0
@@ -39,7 +39,8 @@ class VirtualEdge:
         self.store = SimStore(self.log, random.Random(1), Counter())
         self.follower = Follower(self.view, assigned, TailBounds(1_000, 1 << 20, 1e9), idle_s=IDLE_S, clock=clock)
         history = History(self.follower, self.store, clock=clock)
-        self.hub = Hub(history, settings, clock=clock, rng=random.Random(1))
+        self.kernel = SimKernel()
+        self.hub = Hub(history, settings, write_to=self.kernel.write, clock=clock, rng=random.Random(1))
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)
 
@@ -61,7 +62,7 @@ class VirtualEdge:
         protocol = self._claim(head.encode(), "198.51.100.7")
         if protocol is None:
             return None
-        reader = Reader()
+        reader = Reader(self.kernel)
         reader.transport.set_protocol(protocol)
         protocol.connection_made(reader.transport)
         return reader
@@ -101,8 +102,8 @@ class HeldStore(SimStore):
 class Reader:
     """A client that notes when it got what, unless it is stalled."""
 
-    def __init__(self) -> None:
-        self.transport = SimTransport(Counter(), _BUFFERED_MAX, lambda: 0)
+    def __init__(self, kernel: SimKernel | None = None) -> None:
+        self.transport = SimTransport(Counter(), _BUFFERED_MAX, lambda: 0, kernel)
         self.transport.on_bytes = self._read_soon
         self.said = b""
         self.is_stalled = False

@@ -7,15 +7,18 @@ from itertools import pairwise
 import pytest
 
 from consumers.channel import Channel, Sizes
+from consumers.cohort import Cohort
+from consumers.wire import Form
 from livecomments.log.follower import Follower
 from livecomments.log.partition import FollowedPartition
 from livecomments.log.tail import Tail, TailBounds
 from schemas.events import NewRecord
 from schemas.positions import position_at
 from tests.consumers.sim.log import LogView, SimLog
+from tests.consumers.standing import Stander
 from tests.schemas.records import EPOCH, VIDEO, at, comment, delete_of, fresh_window
 
-SIZES = Sizes(block_entries=10, block_bytes=2_000, flushed_kept=3, behind_kept=4, boundary=8)
+SIZES = Sizes(block_entries=10, block_bytes=2_000, flushed_kept=3, behind_kept=4, cohort_viewers=3, boundary=8)
 START = position_at(EPOCH, 0)
 
 
@@ -31,6 +34,12 @@ class Video:
         self.channel = Channel(
             VIDEO, self.followed, self.follower, stale_after_s=5.0, window_s=0.0, retry_ms=lambda: 1, sizes=SIZES
         )
+
+    def stand(self, count: int, form: Form = Form.CHUNKED, first_fd: int = 0) -> list[tuple[Stander, Cohort]]:
+        """So many viewers at the head."""
+        standers = [Stander(self.channel.head) for _ in range(count)]
+        self.channel.loose |= dict.fromkeys(standers)
+        return [(one, self.channel.stand(one, form, first_fd + at, one)) for at, one in enumerate(standers)]
 
     def append(self, *records: NewRecord) -> None:
         for new in records:
@@ -168,3 +177,42 @@ def test_a_log_that_went_back_is_told_though_it_has_grown_beyond_the_head(video:
     assert video.channel.flush() == []
     assert (video.channel.resets, video.channel.reset_at) == (resets, resets and START + 4)
     assert video.channel.head == START + 4
+
+
+def test_cohorts_are_of_one_form_and_of_a_bounded_size(video: Video) -> None:
+    video.stand(7)
+    video.stand(2, Form.CHUNKED_GZIP, first_fd=100)
+    assert [(cohort.form, len(cohort.members)) for cohort in video.channel.cohorts] == [
+        *[(Form.CHUNKED, 3), (Form.CHUNKED, 3), (Form.CHUNKED, 1)],
+        (Form.CHUNKED_GZIP, 2),
+    ]
+    assert not video.channel.loose
+
+
+def test_nobody_joins_a_cohort_that_has_not_been_given_yet_what_was_flushed(video: Video) -> None:
+    ((_, old),) = video.stand(1)
+    video.append(comment())
+    (block,) = video.channel.flush()
+    ((_, new),) = video.stand(1, first_fd=1)
+    assert old is not new
+    old.write(block, lambda fd, data: len(data), random.Random(1), 0.0)
+    ((_, joined),) = video.stand(1, first_fd=2)
+    assert joined is old
+
+
+def test_who_joins_a_cohort_raises_it_over_what_is_not_of_the_video(video: Video) -> None:
+    ((first, cohort),) = video.stand(1)
+    video.append(comment("other"))
+    video.channel.flush()
+    video.stand(1, first_fd=1)
+    assert first.viewer.position == cohort.position == video.channel.head
+
+
+def test_who_steps_out_goes_on_from_there_and_an_empty_cohort_is_forgotten(video: Video) -> None:
+    (first, cohort), (second, _) = video.stand(2)
+    video.channel.step_out(first, cohort, 0)
+    assert list(video.channel.loose) == [first]
+    first.viewer.wrote(video.channel.head + 5, 1.0)
+    assert second.viewer.position == video.channel.head
+    video.channel.step_out(second, cohort, 1)
+    assert video.channel.cohorts == []

@@ -1,6 +1,7 @@
 """Writes past the loop, on real sockets and both loops."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
@@ -76,7 +77,7 @@ Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 def test_what_the_kernel_takes_has_left_before_the_loop_goes_on(run: Run) -> None:
     async def test() -> None:
         writer, client = await connected()
-        write(writer.transport, writer.fd, b"at once")
+        write(writer.transport, writer.fd, b"at once", os.write)
         assert client.recv(100) == b"at once"
         writer.transport.close()
         client.close()
@@ -91,7 +92,7 @@ def test_what_the_kernel_does_not_take_follows_in_order_however_it_is_cut(run: R
         taking = asyncio.create_task(received(client, _ROUNDS * len(_MANY)))
         for number in range(_ROUNDS):
             data = number.to_bytes(4, "big") + _MANY[4:]
-            write(writer.transport, writer.fd, data)
+            write(writer.transport, writer.fd, data, os.write)
             sent += data
             await writer.writable.wait()
         assert await taking == bytes(sent)
@@ -105,10 +106,10 @@ def test_what_the_kernel_does_not_take_follows_in_order_however_it_is_cut(run: R
 def test_nothing_is_written_past_a_transport_that_is_closing(run: Run) -> None:
     async def test() -> None:
         writer, client = await connected()
-        write(writer.transport, writer.fd, _MANY)
-        write(writer.transport, writer.fd, _MANY)
+        write(writer.transport, writer.fd, _MANY, os.write)
+        write(writer.transport, writer.fd, _MANY, os.write)
         writer.transport.abort()
-        write(writer.transport, writer.fd, b"too late")
+        write(writer.transport, writer.fd, b"too late", os.write)
         await writer.lost
         rest = bytearray()
         while data := await asyncio.get_running_loop().sock_recv(client, 65_536):
@@ -124,7 +125,7 @@ def test_a_client_that_has_left_is_noticed_by_the_transport(run: Run) -> None:
     async def test() -> None:
         writer, client = await connected()
         client.close()
-        write(writer.transport, writer.fd, b"anybody?")
+        write(writer.transport, writer.fd, b"anybody?", os.write)
         await asyncio.wait_for(writer.lost, 5.0)
 
     run(test)

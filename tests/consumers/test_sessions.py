@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
-from consumers.channel import Lane
+from consumers.lane import Lane
 from consumers.sessions import Sessions, TokenInUrlRejected, check_names, session_of
 from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
 from schemas.limits import SESSION_COOKIE

@@ -9,22 +9,25 @@ from typing import Any, Final, cast
 
 from consumers.app import stream_claim, stream_route
 from consumers.block import Block
-from consumers.channel import Channel, Lane, Sizes
+from consumers.channel import Channel, Sizes
+from consumers.cohort import Cohort
 from consumers.endings import Endings
 from consumers.hub import Hub, HubSettings
+from consumers.lane import Lane, Member
 from consumers.sessions import SessionEndedRejected, Sessions
 from consumers.viewer import Viewer
+from consumers.wire import Form
 from livecomments.history.reading import History
 from livecomments.log.follower import Follower
 from livecomments.log.revocations import Listener, Revocations
 from livecomments.log.tail import Tail, TailBounds
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import clock, pass_time
-from tests.consumers.sim.sockets import HIGH_BYTES, AsgiConnection, SimTransport
+from tests.consumers.sim.sockets import HIGH_BYTES, AsgiConnection, SimKernel, SimTransport
 from tests.consumers.sim.store import SimStore
 from tests.consumers.sim.truth import PARTITION, WINDOW_RECORDS
 
-SIZES: Final = Sizes(block_entries=4, block_bytes=900, flushed_kept=3, behind_kept=3, boundary=8)
+SIZES: Final = Sizes(block_entries=4, block_bytes=900, flushed_kept=3, behind_kept=3, cohort_viewers=2, boundary=8)
 HEARTBEAT_S: Final = 2.0
 STUCK_S: Final = 4.0
 _BUFFERED_MAX: Final = HIGH_BYTES + SIZES.block_bytes + 600
@@ -43,6 +46,11 @@ class CountingChannel(Channel):
         block = super().block_after(position)
         self.seen["behind: history" if block is None else "behind: shared" if block.is_shared else "behind: own"] += 1
         return block
+
+    def stand(self, lane: Lane, form: Form, fd: int, member: Member) -> Cohort:
+        cohort = super().stand(lane, form, fd, member)
+        self.seen["stood with others" if len(cohort.members) > 1 else "stood alone"] += 1
+        return cohort
 
     def flush(self) -> list[Block]:
         resets, restarts = self.resets, self.is_restarted
@@ -121,6 +129,7 @@ class SimEdge:
         self._responses: list[asyncio.Task[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._samples: deque[tuple[float, int]] = deque()
+        self._kernel = SimKernel()
         self.start()
 
     def start(self) -> None:
@@ -158,6 +167,7 @@ class SimEdge:
             make_channel=channel,
             sizes=self._parts.sizes,
             pass_slice=rng.choice((1, 2, 500)),
+            write_to=self._kernel.write,
             clock=clock,
             rng=rng,
         )
@@ -184,7 +194,8 @@ class SimEdge:
 
     def connect(self, head: bytes, *, through_door: bool) -> SimTransport:
         """A connection that has sent this request."""
-        transport = SimTransport(self._seen, _BUFFERED_MAX, self._known)
+        kernel = self._kernel if through_door and self._rng.random() < 0.9 else None
+        transport = SimTransport(self._seen, _BUFFERED_MAX, self._known, kernel)
         self._transports = [other for other in self._transports if not other.is_ended] + [transport]
         protocol = self._claim(head, "198.51.100.7") if through_door else None
         self._seen["lane: transport" if protocol is not None else "lane: asgi"] += 1

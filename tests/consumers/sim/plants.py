@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Final
 
 from consumers.block import Block
-from consumers.channel import Lane
 from consumers.endings import Endings
 from consumers.frames import bye_frame
+from consumers.lane import Lane
 from consumers.sessions import Sessions
-from consumers.viewer import Close, Feed, Fetch, Step, Viewer, Write
+from consumers.viewer import WAIT, Close, Feed, Fetch, Step, Viewer, Write
 from livecomments.history.reading import History
 from livecomments.history.stretch import Stretch
 from livecomments.log.partition import FollowedPartition
@@ -56,13 +56,38 @@ class Deaf(Viewer):
         return Write(feed.heartbeat(self.position)) if isinstance(step, Fetch) and self.position % 3 == 0 else step
 
 
+class Pushing(Viewer):
+    """It stands with those who are ahead of it."""
+
+    __slots__ = ()
+
+    def may_stand(self, feed: Feed) -> bool:
+        return self.position < feed.newest or super().may_stand(feed)
+
+    def step(self, feed: Feed, now: float) -> Step:
+        step = super().step(feed, now)
+        return WAIT if isinstance(step, Write) and step.block.comments and self.position % 5 == 0 else step
+
+
+class Lagging(Viewer):
+    """It steps out of its cohort a place behind it."""
+
+    __slots__ = ()
+
+    def step_out(self) -> None:
+        super().step_out()
+        self._place.position -= 1
+
+
 class Skipping(CountingChannel):
     """When a partition was read anew, its viewers go on from there."""
 
     def _restart(self) -> None:
         super()._restart()
-        for lane in self.lanes:
+        for lane in self.loose:
             lane.viewer.moved(self.head)
+        for cohort in self.cohorts:
+            cohort.position = max(cohort.position, self.head)
 
 
 class Blind(CountingChannel):
@@ -151,6 +176,8 @@ PLANTS: Final = {
     "a hand-over off by one": Parts(viewer=OffByOne),
     "a block taken twice": Parts(viewer=Again),
     "a viewer that sleeps on": Parts(viewer=Deaf),
+    "a cohort joined from behind": Parts(viewer=Pushing),
+    "a cohort left too far back": Parts(viewer=Lagging),
     "a skip on reassignment": Parts(channel=Skipping),
     "a lost end unnoticed": Parts(channel=Blind),
     "an id sent ahead": Parts(channel=Ahead),

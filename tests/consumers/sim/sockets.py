@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import count
+from socket import SOCK_STREAM
 from typing import Final
 
 from starlette.types import Message
@@ -16,11 +18,48 @@ Piece = tuple[bytes, int]
 """Bytes of one write, and a stamp of when it was made."""
 
 
+class SimKernel:
+    """Descriptors, and writes past the transports they are of."""
+
+    def __init__(self) -> None:
+        self._transports: dict[int, SimTransport] = {}
+
+    def open(self, transport: "SimTransport") -> int:
+        """The lowest descriptor that is free."""
+        fd = next(fd for fd in count(3) if fd not in self._transports)
+        self._transports[fd] = transport
+        return fd
+
+    def close(self, fd: int) -> None:
+        del self._transports[fd]
+
+    def write(self, fd: int, data: bytes) -> int:
+        """As `os.write`."""
+        return self._transports[fd].write_past(data)
+
+
+class _Socket:
+    """What a transport says of its socket."""
+
+    type = SOCK_STREAM
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+
 class SimTransport(asyncio.Transport):
     """The server's end. The client's end are `take`, `cut` and `on_bytes`."""
 
-    def __init__(self, seen: Counter[str], buffered_max: int, stamp: Callable[[], int]) -> None:
-        super().__init__()
+    def __init__(
+        self, seen: Counter[str], buffered_max: int, stamp: Callable[[], int], kernel: SimKernel | None = None
+    ) -> None:
+        """Without a kernel of descriptors nobody can write past it."""
+        super().__init__({} if kernel is None else {"socket": _Socket(kernel.open(self))})
+        self._descriptors = kernel
+        self._high_bytes, self._low_bytes = HIGH_BYTES, LOW_BYTES
         self.on_bytes: Callable[[], None] = _nothing
         """Called when there is something to take, or nothing will come any more."""
         self._seen = seen
@@ -50,7 +89,8 @@ class SimTransport(asyncio.Transport):
         return self._buffer_bytes
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Ours are scaled to the schedule's small comments."""
+        assert high == 0, "any other would have to be scaled to the schedule's small comments"
+        self._high_bytes = self._low_bytes = high
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.write_stamped(bytes(data), self.stamp())
@@ -63,11 +103,27 @@ class SimTransport(asyncio.Transport):
         self._buffer_bytes += len(data)
         self._fill()
         assert self._buffer_bytes <= self._buffered_max, f"{self._buffer_bytes} bytes wait for one viewer"
-        if self._buffer_bytes > HIGH_BYTES and not self._paused:
+        if self._buffer_bytes > self._high_bytes and not self._paused:
             self._paused = True
             self._seen["paused"] += 1
             self.get_protocol().pause_writing()
         self.on_bytes()
+
+    def write_past(self, data: bytes) -> int:
+        """Write straight to the kernel's buffer. Raises OSError: it is full, or the client has left."""
+        assert not self._buffer, "it was written past what waits"
+        if self._lost:
+            raise BrokenPipeError
+        room = KERNEL_BYTES - self._kernel_bytes
+        if room <= 0:
+            self._seen["direct: full"] += 1
+            raise BlockingIOError
+        self._seen["direct: part" if room < len(data) else "direct"] += 1
+        taken = data[:room]
+        self._kernel.append((taken, self.stamp()))
+        self._kernel_bytes += len(taken)
+        self.on_bytes()
+        return len(taken)
 
     def close(self) -> None:
         self._closing = True
@@ -93,7 +149,7 @@ class SimTransport(asyncio.Transport):
             self._kernel_bytes -= len(data)
         if not self._lost:
             self._fill()
-            if self._paused and self._buffer_bytes <= LOW_BYTES:
+            if self._paused and self._buffer_bytes <= self._low_bytes:
                 self._paused = False
                 self.get_protocol().resume_writing()
             self._end_if_flushed()
@@ -134,8 +190,13 @@ class SimTransport(asyncio.Transport):
         if self._lost:
             return
         self._lost = self._closing = True
-        asyncio.get_running_loop().call_soon(self.get_protocol().connection_lost, error)
+        asyncio.get_running_loop().call_soon(self._say_lost, error)
         self.on_bytes()
+
+    def _say_lost(self, error: Exception | None) -> None:
+        self.get_protocol().connection_lost(error)
+        if self._descriptors is not None:
+            self._descriptors.close(self.get_extra_info("socket").fileno())
 
 
 class AsgiConnection(asyncio.Protocol):

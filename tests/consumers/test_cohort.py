@@ -1,0 +1,97 @@
+"""Cohorts: one write after the other, and who falls back."""
+
+import errno
+import random
+
+import pytest
+
+from consumers.block import Block
+from consumers.cohort import Cohort
+from consumers.wire import Form
+from tests.consumers.standing import Stander
+
+RNG = random.Random(1)
+BLOCK = Block(10, 12, 14, b"event: comment\n\n", 1)
+
+
+class Kernel:
+    """Takes so many bytes of each write to a descriptor; an error number is raised."""
+
+    def __init__(self, takes: dict[int, int] | None = None) -> None:
+        self.takes = takes or {}
+        self.got: list[tuple[int, bytes]] = []
+
+    def write(self, fd: int, data: bytes) -> int:
+        takes = self.takes.get(fd, len(data))
+        if takes < 0:
+            raise OSError(-takes, "")
+        self.got.append((fd, data))
+        return takes
+
+
+def cohort_of(members: dict[int, Stander], form: Form = Form.CHUNKED) -> Cohort:
+    cohort = Cohort(form, 0, 11, 0.0)
+    for fd, member in members.items():
+        cohort.add(fd, member)
+        member.viewer.stand_at(cohort)
+    return cohort
+
+
+def test_all_get_the_same_bytes_and_are_where_the_block_leads() -> None:
+    members, kernel = {fd: Stander() for fd in range(5)}, Kernel()
+    cohort = cohort_of(members)
+    assert cohort.write(BLOCK, kernel.write, RNG, 7.0) == 5
+    assert sorted(fd for fd, _ in kernel.got) == [0, 1, 2, 3, 4]
+    assert all(data is BLOCK.form(Form.CHUNKED) for _, data in kernel.got)
+    assert {(member.viewer.position, member.viewer.written_at) for member in members.values()} == {(14, 7.0)}
+
+
+def test_who_is_first_changes() -> None:
+    cohort, firsts = cohort_of({fd: Stander() for fd in range(5)}), set()
+    for at in range(11, 61):
+        kernel = Kernel()
+        cohort.write(Block(at, at + 1, at + 1, b"x", 1), kernel.write, RNG, 0.0)
+        firsts.add(kernel.got[0][0])
+    assert firsts == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("takes", [5, 0, -errno.EAGAIN, -errno.EPIPE])
+def test_who_does_not_take_all_falls_back_and_keeps_nobody_from_theirs(takes: int) -> None:
+    members, kernel = {fd: Stander() for fd in range(5)}, Kernel({2: takes})
+    cohort = cohort_of(members)
+    cohort.write(BLOCK, kernel.write, RNG, 7.0)
+    assert members[2].fell == [(BLOCK.form(Form.CHUNKED), max(takes, 0))]
+    assert sorted(cohort.members) == [0, 1, 3, 4]
+    assert sorted({fd for fd, _ in kernel.got} | {2}) == [0, 1, 2, 3, 4]
+    assert members[2].viewer.position == 14, "what was not taken waits in its transport"
+    cohort.write(Block(14, 15, 15, b"x", 1), kernel.write, RNG, 8.0)
+    assert members[2].viewer.position == 14
+    assert members[0].viewer.position == 15
+
+
+def test_a_block_of_which_viewers_see_nothing_only_moves_them_on() -> None:
+    members, kernel = {1: Stander()}, Kernel()
+    cohort_of(members).write(Block(11, 20, 19, b"", 0), kernel.write, RNG, 7.0)
+    assert kernel.got == []
+    assert (members[1].viewer.position, members[1].viewer.written_at) == (19, 0.0)
+
+
+def test_whose_life_has_ended_is_told_and_nobody_is_looked_at_before() -> None:
+    members = {1: Stander(expires_at=5.0), 2: Stander(expires_at=9.0), 3: Stander(expires_at=9.0)}
+    cohort = cohort_of(members)
+    assert cohort.expired(5.0) == []
+    assert cohort.expired(5.1) == [members[1]]
+    del cohort.members[1]
+    assert cohort.expires_at == 9.0
+    assert cohort.expired(6.0) == []
+    assert cohort.expired(9.5) == [members[2], members[3]]
+
+
+def test_nobody_who_stands_with_others_is_moved_alone() -> None:
+    members = {1: Stander(), 2: Stander()}
+    cohort_of(members)
+    with pytest.raises(AssertionError, match="stands with others"):
+        members[1].viewer.wrote(14, 0.0)
+    members[1].viewer.step_out()
+    members[1].viewer.wrote(14, 0.0)
+    assert [member.viewer.position for member in members.values()] == [14, 11]
