@@ -184,14 +184,20 @@ class Hub:
             window_s = max(window_s, channel.window_s)
             is_due = channel.silence_s() > 0 or channel.ended_at is not None
             if not is_due:
-                self.passes.keep_alive(channel, self.now() - self.settings.heartbeat_interval_s)
+                for count in self.passes.keep_alive(channel, self.now() - self.settings.heartbeat_interval_s):
+                    seen = await self._breathe(seen + count)
             for lane in self._to_look_after(channel, is_due, counts):
-                seen += 1
-                if not seen % self._pass_slice:
-                    await asyncio.sleep(0)
+                seen = await self._breathe(seen + 1)
                 counts[lane.viewer.state(channel), lane.kind] += 1
                 self._look_after(lane, is_due)
         self.metrics.publish(counts, len(self._channels), window_s)
+
+    async def _breathe(self, seen: int) -> int:
+        """Give the loop away once that many were written to or looked at; returns how many there were since."""
+        if seen < self._pass_slice:
+            return seen
+        await asyncio.sleep(0)
+        return 0
 
     def _to_look_after(self, channel: Channel, is_due: bool, counts: Counter[tuple[State, str]]) -> list[Lane]:
         """Those about whom there may be something to do; the others are counted."""

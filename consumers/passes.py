@@ -8,7 +8,7 @@ has ended.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,12 +62,14 @@ class Passes:
         else:
             channel.passing = asyncio.get_running_loop().create_task(self._pass(parts, blocks, channel))
 
-    def keep_alive(self, channel: Channel, before: float) -> None:
-        """Write a heartbeat to each cohort that was written nothing since the time `before`."""
+    def keep_alive(self, channel: Channel, before: float) -> Iterator[int]:
+        """Write a heartbeat to each cohort that was written nothing since the time `before`; yields to how many."""
         for cohort in list(channel.cohorts):
             if cohort.written_at <= before and channel.is_current(cohort):
+                count = len(cohort.members)
                 cohort.position = max(cohort.position, channel.head)  # nothing of the video lies between the two
                 self._write_block(cohort, channel.heartbeat(cohort.position))
+                yield count
 
     def advance(self, lane: Lane) -> None:
         """Have a lane take its next step."""

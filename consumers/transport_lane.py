@@ -13,7 +13,7 @@ from consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from consumers.block import Block
 from consumers.channel import Channel
 from consumers.cohort import Cohort
-from consumers.direct import descriptor, is_clear, write, write_rest
+from consumers.direct import NOT_DIRECT, descriptor, is_clear, write, write_rest
 from consumers.hub import Hub
 from consumers.joining import Wanted, beginning, place, place_at_once
 from consumers.viewer import Close, Fetch, Say, Wait, Write
@@ -89,7 +89,8 @@ class TransportLane(asyncio.Protocol):
         hub, want, self._want = self._hub, self._want, None
         assert want is not None
         hub.attach(self._channel, self)
-        self._transport.set_write_buffer_limits(high=0)  # paused is: something waits that the kernel has not taken
+        if self._fd != NOT_DIRECT:  # with TLS, 0 would be full while nothing waits
+            self._transport.set_write_buffer_limits(high=0)  # full is: something waits that the kernel has not taken
         self._put(self._head + opening(beginning(hub, self._channel, want), self._form))
         if place_at_once(self._channel, self.viewer, want):
             self._greet()

@@ -161,6 +161,28 @@ def test_a_silent_partition_is_said_to_its_viewers_alone_after_the_bound() -> No
     virtually(run)
 
 
+def test_heartbeats_of_a_crowd_that_are_due_together_give_the_loop_away_between_them() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            readers = [edge.connect() for _ in range(1_600)]
+            await pass_time(1.0)
+            cohorts = edge.hub._channels["v"].cohorts
+            assert [len(cohort.members) for cohort in cohorts] == [500, 500, 500, 100]
+            before = [reader.said.count(b"event: heartbeat") for reader in readers if reader is not None]
+            for cohort in cohorts:
+                cohort.written_at -= 15.0
+            tick, rounds = asyncio.create_task(edge.hub.tick()), 0
+            while not tick.done():
+                await pass_time(0)
+                rounds += 1
+            assert rounds >= 4
+            await pass_time(0.1)
+            after = [reader.said.count(b"event: heartbeat") for reader in readers if reader is not None]
+            assert after == [count + 1 for count in before]
+
+    virtually(run)
+
+
 def test_times_to_come_back_after_are_never_at_once_and_spread() -> None:
     async def run() -> None:
         async with virtual_edge(HubSettings()) as edge:
