@@ -89,8 +89,9 @@ class CheckpointedStore:
         self._file = file
         self._topic = topic
         self._marks: dict[str, int] = {}
-        if file is not None and file.exists():
-            self._marks = _read_checkpoint(file, topic)
+        said = None if file is None else read_checkpoint(file)
+        if said is not None:
+            self._marks = _marks_of(said, file, topic)
 
     async def watermark(self, epoch: int, partition: int) -> int:
         return self._marks.get(str(partition), BEFORE_EVERYTHING)
@@ -220,9 +221,21 @@ def write_atomically(file: Path, content: bytes) -> None:
     making.rename(file)
 
 
-def _read_checkpoint(file: Path, topic: str) -> dict[str, int]:
+def read_checkpoint(file: Path) -> bytes | None:
+    """What was written there, if anything. Raises StartRefused: it cannot be read, or none could be written."""
     try:
-        found = orjson.loads(file.read_bytes())
+        return file.read_bytes()
+    except FileNotFoundError:
+        if file.parent.is_dir():
+            return None
+        raise StartRefused(f"--checkpoint {file}: there is no such folder. Make it, or name another file.") from None
+    except OSError as error:
+        raise StartRefused(f"--checkpoint {file}: {error.strerror}. Name another file.") from error
+
+
+def _marks_of(said: bytes, file: Path | None, topic: str) -> dict[str, int]:
+    try:
+        found = orjson.loads(said)
         marks = {str(int(partition)): int(position) for partition, position in found["through"].items()}
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise StartRefused(f"{file} is no checkpoint of a rebuild; remove it or name another.") from error

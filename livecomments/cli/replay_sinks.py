@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import orjson
 
 from livecomments.cli.opened import Opened
-from livecomments.cli.rebuild import write_atomically
+from livecomments.cli.rebuild import read_checkpoint, write_atomically
 from livecomments.cli.scan import Judged
 from livecomments.log.interface import CommentLog
 from livecomments.runtime.settings import Settings
@@ -97,17 +97,18 @@ class Checkpoint:
         self._plan = dict(plan)
         self.next_offsets: dict[int, int] = {}
         self.size = 0
-        if file.exists():
-            self._read()
+        said = read_checkpoint(file)
+        if said is not None:
+            self._take(said)
 
     def save(self, next_offsets: Mapping[int, int], size: int) -> None:
         """Remember, whole or not at all."""
         following = {str(number): offset for number, offset in next_offsets.items()}
         write_atomically(self._file, orjson.dumps({"plan": self._plan, "next": following, "size": size}))
 
-    def _read(self) -> None:
+    def _take(self, said: bytes) -> None:
         try:
-            found = orjson.loads(self._file.read_bytes())
+            found = orjson.loads(said)
             self.next_offsets = {int(number): int(offset) for number, offset in found["next"].items()}
             self.size, plan = int(found["size"]), found["plan"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -113,6 +113,8 @@ async def test_from_the_start_a_store_that_lost_rows_is_mended(tmp_path: Path) -
         assert await CheckpointedStore(found.store, file, found.topic).watermark(1, 99) == BEFORE_EVERYTHING
         with pytest.raises(StartRefused, match="comments-1"):
             CheckpointedStore(found.store, file, "comments-2")
+        with pytest.raises(StartRefused, match="there is no such folder"):
+            CheckpointedStore(found.store, file.parent / "none" / "checkpoint", found.topic)
 
 
 @pytest.mark.parametrize("from_start", [False, True])

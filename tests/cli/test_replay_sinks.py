@@ -141,6 +141,12 @@ async def test_another_topic_gets_what_can_be_read_byte_for_byte(found: Opened, 
     assert copied == [record for number in range(3) for home, record in readable if home == number]
 
 
+@pytest.mark.parametrize(("file", "why"), [("", "Is a directory"), ("none/checkpoint", "there is no such folder")])
+def test_where_no_checkpoint_can_be_is_told_before_anything_is_read(tmp_path: Path, file: str, why: str) -> None:
+    with pytest.raises(StartRefused, match=why):
+        Checkpoint(tmp_path / file, {})
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"plan":{},"next":{"a":1},"size":0}'])
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "checkpoint").write_text(content)
