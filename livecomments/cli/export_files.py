@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
@@ -107,6 +108,8 @@ class PartFile:
 
     def abandon(self) -> None:
         """Remove what was written so far."""
+        with suppress(OSError, ValueError):  # the disk may be full; but pyarrow complains of what is left open
+            self._form.close()
         self._file.close()
         self._making.unlink(missing_ok=True)
 

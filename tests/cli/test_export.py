@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -190,6 +191,13 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     part.write([Exported(b"{}", 0)])
     part.finish()
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_abandoned_file_leaves_nothing_open_to_complain_of(tmp_path: Path, form: str) -> None:
+    PartFile(tmp_path / "day" / "one", form).abandon()
+    gc.collect()  # what complains is an error here
+    assert list((tmp_path / "day").iterdir()) == []
 
 
 @pytest.mark.parametrize("form", FORMATS)
