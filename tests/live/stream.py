@@ -20,6 +20,7 @@ from pathlib import Path
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from infra.local.ports import free_port
 from livecomments.cli.parts import DEAD_LETTER_TOPIC
@@ -209,10 +210,15 @@ class Deployment:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         await admin.start()
         try:
-            answers = await admin.describe_consumer_groups([self.group])
+            async with asyncio.timeout(WAIT_S):
+                state = ""
+                while not state:  # asked for its first group, a broker has no answer yet
+                    with contextlib.suppress(GroupCoordinatorNotAvailableError):
+                        state = (await admin.describe_consumer_groups([self.group]))[0].groups[0][2]
+                    await asyncio.sleep(_POLL_S)
+                return state
         finally:
             await admin.close()
-        return str(answers[0].groups[0][2])
 
     async def watermarks(self) -> dict[int, int]:
         """The first offset behind each partition's watermark; 0 where none is set."""

@@ -68,7 +68,7 @@ async def test_every_write_is_timed_by_the_position_of_its_record(
     assert watermark == (START + 7,)
 
 
-async def test_a_bucket_is_indexed_once_and_read_only_where_the_index_says(
+async def test_a_bucket_is_indexed_once_and_read_only_where_a_range_begins_or_the_index_says(
     store: CqlStore, cql_address: str, cql_keyspace: str
 ) -> None:
     video = new_video()
@@ -77,8 +77,10 @@ async def test_a_bucket_is_indexed_once_and_read_only_where_the_index_says(
         cql_address, f"DELETE FROM {cql_keyspace}.buckets_by_video USING TIMESTAMP {START} WHERE video_id = '{video}'"
     )
     await store.write([comment(video, START + 1), comment(video, START + BUCKET)])
-    found = await store.read(video, START - 1, END, 10, descending=False)
+    found = await store.read(video, START - 1, END, 10, descending=True)
     assert [row.position for row in found.rows] == [START + BUCKET]
+    found = await store.read(video, START - 1, END, 10, descending=False)
+    assert [row.position for row in found.rows] == [START, START + 1, START + BUCKET]
 
 
 async def test_an_answer_of_several_pages_is_one_answer(cql_address: str, cql_keyspace: str, store: CqlStore) -> None:
