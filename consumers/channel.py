@@ -125,9 +125,9 @@ class Channel:
         """Whether the cohort has all that was flushed of the log as it is now."""
         return self.newest <= cohort.position and cohort.resets == self.resets
 
-    def stand(self, lane: Lane, form: Form, fd: int, member: Member) -> Cohort:
+    def stand(self, member: Member, form: Form, fd: int) -> Cohort:
         """Take a lane whose viewer `may_stand` into a cohort of its form; `fd` is where its bytes go."""
-        viewer, room = lane.viewer, self._sizes.cohort_viewers
+        viewer, room = member.viewer, self._sizes.cohort_viewers
         for cohort in self.cohorts:
             if cohort.form is form and len(cohort.members) < room and self.is_current(cohort):
                 cohort.position = max(cohort.position, viewer.position)  # nothing of the video lies between the two
@@ -138,7 +138,7 @@ class Channel:
             self.cohorts.append(cohort)
         cohort.add(fd, member)
         viewer.stand_at(cohort)
-        del self.loose[lane]
+        del self.loose[member]
         return cohort
 
     def step_out(self, lane: Lane, cohort: Cohort, fd: int) -> None:

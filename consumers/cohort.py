@@ -51,10 +51,6 @@ class Cohort(Place):
         self.expires_at = min((end for end in ends.values() if end >= now), default=math.inf)
         return [one for one, end in ends.items() if end < now]
 
-    def is_for(self, block: Block) -> bool:
-        """Whether `block` is exactly what comes next."""
-        return block.after <= self.position < block.first
-
     def write(self, block: Block, write_to: WriteTo, rng: random.Random, now: float) -> int:
         """Write a block that `is_for` it to all, beginning with somebody else each time; returns to how many."""
         data = block.form(self.form)

@@ -120,7 +120,7 @@ class TransportLane(asyncio.Protocol):
         step = self.viewer.step(self._channel, now)
         if isinstance(step, Wait):
             if self.viewer.may_stand(self._channel) and is_clear(self._transport, self._fd):
-                self._cohort = self._channel.stand(self, self._form, self._fd, self)
+                self._cohort = self._channel.stand(self, self._form, self._fd)
             return
         if isinstance(step, Fetch):
             self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)

@@ -117,6 +117,10 @@ class Place:
         self.written_at = written_at
         """When something was last written, by the hub's clock."""
 
+    def is_for(self, block: Block) -> bool:
+        """Whether `block` is exactly what comes next."""
+        return block.after <= self.position < block.first
+
 
 class Viewer:
     """The state machine of one viewer."""
@@ -185,7 +189,7 @@ class Viewer:
 
     def is_for(self, block: Block) -> bool:
         """Whether `block` is exactly what comes next."""
-        return block.after <= self.position < block.first and self._bye is None
+        return self._place.is_for(block) and self._bye is None
 
     def is_heartbeat_due(self, now: float) -> bool:
         return now - self._place.written_at >= self._heartbeat_interval_s

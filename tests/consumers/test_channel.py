@@ -39,7 +39,7 @@ class Video:
         """So many viewers at the head."""
         standers = [Stander(self.channel.head) for _ in range(count)]
         self.channel.loose |= dict.fromkeys(standers)
-        return [(one, self.channel.stand(one, form, first_fd + at, one)) for at, one in enumerate(standers)]
+        return [(one, self.channel.stand(one, form, first_fd + at)) for at, one in enumerate(standers)]
 
     def append(self, *records: NewRecord) -> None:
         for new in records:

@@ -47,8 +47,8 @@ class CountingChannel(Channel):
         self.seen["behind: history" if block is None else "behind: shared" if block.is_shared else "behind: own"] += 1
         return block
 
-    def stand(self, lane: Lane, form: Form, fd: int, member: Member) -> Cohort:
-        cohort = super().stand(lane, form, fd, member)
+    def stand(self, member: Member, form: Form, fd: int) -> Cohort:
+        cohort = super().stand(member, form, fd)
         self.seen["stood with others" if len(cohort.members) > 1 else "stood alone"] += 1
         return cohort
 
