@@ -9,11 +9,14 @@ RUN python -m venv /opt/livecomments
 COPY requirements/distributed.lock requirements/
 RUN /opt/livecomments/bin/pip install --require-hashes --only-binary :all: -r requirements/distributed.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY infra/kafka infra/kafka
 COPY schemas schemas
 COPY livecomments livecomments
 COPY gateway gateway
 COPY streams streams
 COPY consumers consumers
+COPY command command
+COPY loadtest loadtest
 RUN /opt/livecomments/bin/pip install --no-deps --no-build-isolation .
 
 FROM python:3.11-slim

@@ -41,7 +41,7 @@ logs: ## Follow what the processes of `make up` log
 	@tail -n 50 -F .run/*/server.log
 
 faults: install ## Kill every process of a deployment of its own in turn, under load, and check what was promised
-	@$(PYTHON_IN) -m infra.local faults $(ARGS)
+	@$(PYTHON_IN) -m chaos faults $(ARGS)
 
 sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")
 	@$(PYTHON_IN) -m tests.consumers.sim $(ARGS)

@@ -23,10 +23,10 @@ from rich.table import Table
 
 from bench.chart import Bar, chart
 from bench.persist_stack import DATACENTER, load_average, new_keyspace, servers
-from livecomments.store.cql import CqlStore
+from livecomments.cql.store import CqlStore
 from livecomments.store.interface import Row
-from schemas.events import COMMENT_CREATED
-from schemas.positions import BEFORE_EVERYTHING, first_position
+from livecomments_schemas.events import COMMENT_CREATED
+from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 
 BITS: Final = (18, 20)
 START: Final = first_position(1)

@@ -22,8 +22,8 @@ from bench.command import Outcome, command, over, table
 from bench.stand import Stand, Text, environment, real_chat, standing
 from infra.local.apps import App
 from infra.local.servers import running
-from livecomments.cli.load.client import Pool, Response, origin_of
-from schemas.partitions import partition_of
+from livecomments_loadtest.client import Pool, Response, origin_of
+from livecomments_schemas.partitions import partition_of
 
 VIDEO: Final = "v-0"
 READERS: Final = 100

@@ -25,15 +25,15 @@ from rich.table import Table
 
 from bench.persist_stack import DATACENTER, load_average, new_keyspace, new_topic, servers
 from infra.local.ports import claim_ports
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.topics import comments_topic
-from livecomments.store.cql import CqlStore
+from livecomments.cql.store import CqlStore
+from livecomments.kafka.log import KafkaLog
 from livecomments.store.interface import Row
-from schemas.events import Author, NewRecord, Record, comment_created
-from schemas.partitions import partition_of
-from schemas.positions import position_at
-from streams.dead_letters import DeadLetters
-from streams.job import Job
+from livecomments_schemas.events import Author, NewRecord, Record, comment_created
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import position_at
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.job import Job
+from livecomments_topics import comments_topic
 
 PARTITIONS: Final = 16
 TAKE: Final = 1_000
@@ -161,7 +161,7 @@ def measure_worker(kafka: str, cql: str, epoch: int, count: int, directory: Path
     environ |= {f"LIVECOMMENTS_{name}": value for name, value in own.items()}
     said = room / "log"
     with said.open("wb") as log:
-        command = [sys.executable, "-m", "livecomments.cli", "stream"]
+        command = [sys.executable, "-m", "livecomments_command", "stream"]
         worker = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
     try:
         first: tuple[float, dict[str, float]] | None = None

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from infra.local.servers import CassandraServer, KafkaServer, running
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import comments_topic, create_missing, load_topics
+from livecomments.cql.migrations import migrate
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.topics import create_missing
 from livecomments.store.interface import BUCKET_BITS
-from livecomments.store.migrations import migrate
-from schemas.positions import EPOCH_MAX
+from livecomments_schemas.positions import EPOCH_MAX
+from livecomments_topics import comments_topic, load_topics
 
 DATACENTER: Final = "datacenter1"
 

@@ -197,7 +197,7 @@ def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[
     urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
     bare_command = ["uvicorn", "bench.bare_route:app", "--no-access-log", "--log-level=warning"]
     bare_command += ["--loop=uvloop", f"--port={ports['bare']}"]
-    command = ["livecomments.cli", "gateway", f"--port={ports['gateway']}"]
+    command = ["livecomments_command", "gateway", f"--port={ports['gateway']}"]
     ready = urls["internal"] + "healthz/ready"
     with (
         serving("bare", bare_command, environ, ports["bare"], urls["bare"], room) as bare,

@@ -21,14 +21,14 @@ from bench.crowd import Crowd, Saw
 from bench.persist_stack import new_topic
 from infra.local.apps import App
 from infra.local.servers import KafkaServer, running
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.topics import comments_topic
-from schemas.events import Author, NewRecord, comment_created
-from schemas.partitions import partition_of
+from livecomments.kafka.log import KafkaLog
+from livecomments_loadtest.chat import CHAT
+from livecomments_schemas.events import Author, NewRecord, comment_created
+from livecomments_schemas.partitions import partition_of
+from livecomments_topics import comments_topic
 
 PARTITIONS: Final = 64
 NO_CQL: Final = "127.0.0.1:9"
-_CHAT: Final = Path(__file__).parents[1] / "tests" / "data" / "real-chat.jsonl"
 _FEED_STEP_S: Final = 0.002
 _SETTLE_TIMEOUT_S: Final = 60.0
 _SETTLE_STEP_S: Final = 0.05
@@ -45,7 +45,7 @@ class Text(NamedTuple):
 
 def real_chat() -> Iterator[Text]:
     """Real texts, without an end."""
-    lines = [json.loads(line) for line in _CHAT.read_text().splitlines()]
+    lines = [json.loads(line) for line in CHAT.read_text().splitlines()]
     names = {line["author"]: f"guest-{random.Random(line['author']).getrandbits(64):016x}" for line in lines}
     return cycle([Text(Author(names[line["author"]], line["author"]), line["message"]) for line in lines])
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.ci_rules import pytest_make_collect_report, pytest_runtest_makereport, pytest_terminal_summary
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from infra.local.servers import KafkaServer, Server
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport", "pytest_terminal_summary"]
+
+# Properties are about values: a slow machine is no counterexample.
+settings.register_profile("values", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("values")
 
 _SERVER_FIXTURES: Final = {"kafka_address", "cql_address"}
 _LIVE_TEST_TIMEOUT_S: Final = 240
@@ -61,6 +66,28 @@ def cql_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from infra.local.servers import CassandraServer
 
     yield from _address_of(CassandraServer(tmp_path_factory.mktemp("cassandra")))
+
+
+@pytest.fixture(scope="session")
+def cql_keyspace(cql_address: str) -> Iterator[str]:
+    """A migrated keyspace, for all tests that bring videos and partitions of their own."""
+    from livecomments.cql.migrations import migrate
+    from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace
+
+    keyspace = new_keyspace()
+    migrate(cql_address, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
+    yield keyspace
+    drop_keyspace(cql_address, keyspace)
+
+
+@pytest.fixture
+def empty_keyspace(cql_address: str) -> Iterator[str]:
+    """The name of a keyspace that does not exist; it is dropped if the test makes it."""
+    from tests.store.examples import drop_keyspace, new_keyspace
+
+    keyspace = new_keyspace()
+    yield keyspace
+    drop_keyspace(cql_address, keyspace)
 
 
 def _skip_without_servers() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from tests.tidy import Tree
+from tests.tidy import OURS, Tree
 
 _FENCE: Final = re.compile(r"^ {0,3}(```|~~~)")
 _LINK: Final = re.compile(r"\[[^\]]*\]\(\s*<?([^)>\s]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
@@ -18,6 +18,8 @@ _COMMAND: Final = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ +)*(?:exec )?(?:\.venv/bi
 _MAKE: Final = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ +)*make +(?P<target>[a-z]+)\b")
 _NAMES_KEPT_IN: Final = (".md", ".yaml", ".yml", ".tpl", ".json", ".toml")
 """Files beside the pages that name settings and metrics: charts, dashboards, alerts."""
+_PACKAGES: Final = "|".join(name.removeprefix("livecomments_") for name in OURS)
+"""Ours begin like our metrics."""
 _METRIC_SUFFIXES: Final = ("_bucket", "_sum", "_count", "_created")
 
 
@@ -66,7 +68,7 @@ def settings_named(tree: Tree, known: Collection[str]) -> list[str]:
 def metrics_named(tree: Tree, known: Collection[str]) -> list[str]:
     """Each `livecomments_…` in pages, charts and dashboards is a metric, its samples, or the beginning of some."""
     samples = {name + suffix for name in known for suffix in ("", *_METRIC_SUFFIXES)}
-    return _unknown_names(tree, r"\blivecomments_[a-z0-9_]+", samples, "metric")
+    return _unknown_names(tree, rf"\blivecomments_(?!(?:{_PACKAGES})\b)[a-z0-9_]+", samples, "metric")
 
 
 def commands_named(tree: Tree, known: Mapping[str, Collection[str]]) -> list[str]:

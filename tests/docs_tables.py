@@ -22,8 +22,8 @@ import yaml
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from livecomments.runtime.problems import STATUS
 from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.web.problems import STATUS
 from tests.helm import settings_schema
 from tests.helm.chart import CHART, leaves
 from tests.tidy import Module, Tree
@@ -56,7 +56,7 @@ def declared_metrics(tree: Tree) -> list[Metric]:
 
 def commands() -> dict[str, TyperCommand]:
     """The program's commands by name; those of a group as 'group command'."""
-    from livecomments.cli.__main__ import app
+    from livecomments_command.__main__ import app
 
     return dict(_commands_of(get_command(app), ""))
 

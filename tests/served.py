@@ -9,10 +9,10 @@ from typing import Any
 
 import aiohttp
 
-from livecomments.cli.embedded import Embedded, embedded_service
-from livecomments.cli.parts import Seams
-from livecomments.runtime.lifecycle import DrainingServer, listening_socket
 from livecomments.runtime.settings import Settings
+from livecomments.web.server import DrainingServer, listening_socket
+from livecomments_command.assembly.embedded import Embedded, embedded_service
+from livecomments_command.assembly.parts import Seams
 
 READY_TIMEOUT_S = 20.0
 

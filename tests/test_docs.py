@@ -172,8 +172,9 @@ def test_metrics_are_found_and_other_counters_are_not(tmp_path: Path, library: s
     planted = tree(
         tmp_path,
         {
-            "gateway/a.py": f'from {library} import Counter\nx = Counter("livecomments_x_total", "X.", ["y"])',
-            "gateway/b.py": 'from collections import Counter\nx = Counter("abc")',
+            "livecomments_gateway/a.py": f"from {library} import Counter\n"
+            'x = Counter("livecomments_x_total", "X.", ["y"])',
+            "livecomments_gateway/b.py": 'from collections import Counter\nx = Counter("abc")',
         },
     )
     assert [tuple(metric) for metric in declared_metrics(planted)] == [
@@ -183,5 +184,5 @@ def test_metrics_are_found_and_other_counters_are_not(tmp_path: Path, library: s
 
 def test_a_metric_whose_name_nobody_can_list_is_refused(tmp_path: Path) -> None:
     text = 'from prometheus_client import Gauge\nname = "x"\ny = Gauge(f"livecomments_{name}", "Y.")'
-    with pytest.raises(ValueError, match=r"gateway/a.py:3: name, meaning and labels must be literals"):
-        declared_metrics(tree(tmp_path, {"gateway/a.py": text}))
+    with pytest.raises(ValueError, match=r"livecomments_gateway/a.py:3: name, meaning and labels must be literals"):
+        declared_metrics(tree(tmp_path, {"livecomments_gateway/a.py": text}))

@@ -9,15 +9,13 @@ again by the directory alone. `stack` puts servers, the processes of livecomment
 - `apps`: gateway, edge and stream job.
 - `balancer`: HAProxy or nginx with the configuration of `infra/haproxy`, `infra/nginx`.
 - `lifecycle`: what they all share: start, wait, stop; and `running` for fixtures.
-- `faults`: kills each of a stack under load; `pulse` tells when it is well again.
-- `fill`: fills the log, and measures what each process then takes to start.
 - `errors`: the one error.
 - `jars`: what is missing on this machine, and the jars Maven gathers once.
 - `ports`: free loopback ports, the same again after a restart.
 - `processes`: one process known by its pid file.
 - `readiness`: one record appended and read; one query; one 200.
 - `progress`: doing several things at a time, with a line for each.
-- `__main__`: `python -m infra.local up`, `down`, `status`, `faults`, `fill`.
+- `__main__`: `python -m infra.local up`, `down`, `status`.
 - `pom.xml`: the exact versions.
 - `kafka.properties`, `cassandra.yaml`: what is the same for every server; ports and directories are appended.
 - `kafka.jvm`, `cassandra.jvm`: flags of the JVM; `logback.xml`: Cassandra's logging.

@@ -1,6 +1,5 @@
 """`python -m infra.local up | down | status`: everything on this machine, left running until `down`."""
 
-import asyncio
 import logging
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.console import Console
 from infra.local.apps import App
 from infra.local.servers import RUN_DIR, ServerUnavailable, why_unavailable
 from infra.local.stack import CQL, KAFKA, Stack
-from schemas.errors import StartRefused, Unavailable
+from livecomments_schemas.errors import StartRefused, Unavailable
 
 app = typer.Typer(
     help="Kafka, Cassandra, gateway, stream job, edges and a load balancer, on loopback.",
@@ -32,15 +31,15 @@ def up(
     cassandra_port: Annotated[int | None, typer.Option(help="By default a free one, the same at every start.")] = None,
 ) -> None:
     """Start what does not run, wait until it works, and leave it running. Runs again with changed code or settings."""
-    _quiet()
+    quiet()
     console = Console(highlight=False, soft_wrap=True)
-    _need_servers()
+    need_servers()
     stack = Stack(run_dir, os.environ, port=port or None, kafka_port=kafka_port, cassandra_port=cassandra_port)
     try:
         for note in stack.bring_up(console):
             console.print(note, style="yellow", markup=False)
     except (ServerUnavailable, StartRefused, Unavailable) as error:
-        _fail(str(error))
+        fail(str(error))
     _greet(stack, console, run_dir)
 
 
@@ -59,77 +58,17 @@ def status(run_dir: RunDir = RUN_DIR) -> None:
     raise typer.Exit(code=0 if all(server.is_running() for server in servers) else 1)
 
 
-@app.command()
-def faults(
-    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is killed.")] = RUN_DIR / "faults",
-    lasts_s: Annotated[float, typer.Option(help="How long comments are posted: beyond the last kill.")] = 240,
-    comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 30_000,
-    videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
-    viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 200,
-    small_tail: Annotated[bool, typer.Option(help="With a tail that does not reach back to the store.")] = False,
-    rounds: Annotated[int, typer.Option(help="How often each is killed.")] = 1,
-) -> None:
-    """Kill every process of a deployment of its own in turn, under load; exit status 1 if a promise was broken."""
-    from infra.local.faults import FAULTS, SMALL_TAIL, FaultPlan, run_faults
-
-    _quiet()
-    console = Console(highlight=False, soft_wrap=True)
-    _need_servers()
-    stack = Stack(run_dir, {**os.environ, **(SMALL_TAIL if small_tail else {})})
-    plan = FaultPlan(FAULTS * rounds, lasts_s, comments, videos, viewers)
-    try:
-        stack.bring_up(console, detached=False)
-        report = asyncio.run(run_faults(stack, plan, console.print))
-    except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
-        _fail(str(error))
-    finally:
-        stack.kill()
-    console.print(report.load_said, markup=False)
-    console.print(report.table("seconds after the kill"))
-    for note in report.restarted:
-        console.print(note, style="yellow", markup=False)
-    for problem in report.problems:
-        console.print(problem, style="red", markup=False)
-    raise typer.Exit(code=1 if report.problems else 0)
-
-
-@app.command()
-def fill(
-    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is filled.")] = RUN_DIR / "filled",
-    records: Annotated[int, typer.Option(help="Keyed comments in each partition.")] = 16_384,
-) -> None:
-    """Fill a deployment of its own, and measure how long each process takes to start on it, and how much memory."""
-    from infra.local.fill import fill as fill_log
-    from infra.local.fill import measure, table, until_stored
-
-    _quiet()
-    console = Console(highlight=False, soft_wrap=True)
-    _need_servers()
-    stack = Stack(run_dir, os.environ)
-    try:
-        stack.bring_up(console, detached=False)
-        before = list(measure(stack))
-        asyncio.run(fill_log(stack.settings, records, console.print))
-        asyncio.run(until_stored(stack.settings, console.print))
-        after = list(measure(stack))
-    except (ServerUnavailable, StartRefused, Unavailable) as error:
-        _fail(str(error))
-    finally:
-        stack.kill()
-    console.print(table(before, "before"))
-    console.print(table(after, f"with {records:,} more keyed comments in each partition"))
-
-
-def _quiet() -> None:
+def quiet() -> None:
     """The clients complain of every attempt before the one that succeeds."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
-def _need_servers() -> None:
+def need_servers() -> None:
+    """Exit with status 1 and a sentence where neither servers nor their addresses are to be had."""
     reason = None if os.environ.get(KAFKA) and os.environ.get(CQL) else why_unavailable()
     if reason is not None:
-        _fail(reason)
+        fail(reason)
 
 
 def _where(server: object) -> str:
@@ -161,7 +100,8 @@ def _greet(stack: Stack, console: Console, run_dir: Path) -> None:
     console.print(f"\nLook into their logs: make logs. Stop: make down{suffix}", style="dim", markup=False)
 
 
-def _fail(reason: str) -> NoReturn:
+def fail(reason: str) -> NoReturn:
+    """Exit with status 1 and this sentence on standard error."""
     typer.echo(reason, err=True)
     raise typer.Exit(code=1)
 

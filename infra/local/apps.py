@@ -19,7 +19,7 @@ _PREFIX: Final = "LIVECOMMENTS_"
 
 
 class App(Server):
-    """One process: `python -m livecomments.cli gateway` and so on.
+    """One process: `python -m livecomments_command gateway` and so on.
 
     One that runs with other settings or older code than it would be started with now is replaced by `start`.
 
@@ -72,7 +72,7 @@ class App(Server):
         return dict.fromkeys(("client",) if self._part == "stream" else ("client", "internal"))
 
     def _command(self) -> Command:
-        return Command(sys.executable, ["-m", "livecomments.cli", self._part], self._settings())
+        return Command(sys.executable, ["-m", "livecomments_command", self._part], self._settings())
 
     def _settings(self) -> dict[str, str]:
         return {

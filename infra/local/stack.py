@@ -183,15 +183,15 @@ class Stack:
 
 
 def _prepare_topics(settings: Settings) -> list[str]:
-    from livecomments.cli.distributed import check_topics
+    from livecomments_command.assembly.distributed import check_topics
 
     _, differences = asyncio.run(check_topics(settings, create=True))
     return differences
 
 
 def _prepare_schema(settings: Settings) -> None:
-    from livecomments.cli.distributed import cql_access
-    from livecomments.store.migrations import migrate
+    from livecomments.cql.migrations import migrate
+    from livecomments_command.assembly.distributed import cql_access
 
     migrate(
         settings.cql,

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from livecomments.following.tail import Tail
 from livecomments.history.middle import Middle
 from livecomments.history.stretch import HistoryBehind
-from livecomments.log.tail import Tail
 
 DETOURS_MAX: Final = 8
 """Partitions at once, the ones used last."""

@@ -12,8 +12,8 @@ from zlib import crc32
 
 from livecomments.log.interface import CommentLog
 from livecomments.store.interface import CommentStore
-from schemas.errors import StartRefused, Unavailable
-from schemas.positions import first_position, offset_of
+from livecomments_schemas.errors import StartRefused, Unavailable
+from livecomments_schemas.positions import first_position, offset_of
 
 _RETRY_S: Final = 0.5
 

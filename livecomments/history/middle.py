@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from livecomments.following.partition import FollowedPartition, Judge, read_on
+from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.stretch import HistoryBehind
 from livecomments.log.interface import CommentLog, OffsetUnavailable
-from livecomments.log.partition import FollowedPartition, Judge, read_on
-from livecomments.log.tail import Tail, TailBounds
-from schemas.positions import first_position, offset_of
-from schemas.window import Window
+from livecomments_schemas.positions import first_position, offset_of
+from livecomments_schemas.window import Window
 
 _TOO_MUCH: Final = "The newest history is being stored; this part of it can be read in a moment."
 UNUSED_S: Final = 10.0

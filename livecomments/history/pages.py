@@ -7,12 +7,12 @@ whose reading broke off half way, is short or empty and still leads on. It ends 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from livecomments.following.tail import Entry
 from livecomments.history.reading import History
 from livecomments.history.stretch import Source, count_read
-from livecomments.log.tail import Entry
-from schemas.errors import Unavailable
-from schemas.events import COMMENT_DELETED
-from schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import COMMENT_DELETED
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 _READS_MAX: Final = 8
 """Reads for one page: a long stretch of deleted comments gives a short page instead of a slow one."""

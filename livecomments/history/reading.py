@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from livecomments.following.follower import Follower, PartitionUnavailable
+from livecomments.following.partition import FollowedPartition, Judge
+from livecomments.following.tail import Entry, Tail
 from livecomments.history.detour import Detour
 from livecomments.history.middle import Budget, Middle
 from livecomments.history.stretch import HistoryBehind, Source, Stretch, entry_of_row, stretch
-from livecomments.log.follower import Follower, PartitionUnavailable
-from livecomments.log.partition import FollowedPartition, Judge
-from livecomments.log.tail import Entry, Tail
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
-from schemas.errors import Unavailable
-from schemas.events import COMMENT_CREATED
-from schemas.judge import judge
-from schemas.limits import DEDUPE_WINDOW_RECORDS
-from schemas.partitions import partition_of
-from schemas.positions import BEFORE_EVERYTHING, first_position
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import COMMENT_CREATED
+from livecomments_schemas.judge import judge
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 
 _WATERMARK_AGE_MAX_S: Final = 0.25
 """A watermark is used this long: an older one is never wrong, it only leaves more to the log."""

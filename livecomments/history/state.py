@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry
 from livecomments.history.reading import History
-from livecomments.log.partition import FollowedPartition
-from livecomments.log.tail import Entry
 from livecomments.store.interface import Row
-from schemas.events import VIDEO_ENDED, VIDEO_STARTED, facts_of
-from schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.events import VIDEO_ENDED, VIDEO_STARTED, facts_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 STATE_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED))
 _READ_ROWS: Final = 100

@@ -3,11 +3,11 @@
 from enum import Enum
 from typing import NamedTuple
 
-from livecomments.log.tail import Entry
+from livecomments.following.tail import Entry
 from livecomments.runtime.metrics import Counter
 from livecomments.store.interface import Row
-from schemas.errors import Unavailable
-from schemas.positions import comment_id
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.positions import comment_id
 
 _reads = Counter("livecomments_history_reads_total", "Reads of history, by where they were served from.", ["source"])
 

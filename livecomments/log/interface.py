@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from schemas.errors import Unavailable
-from schemas.events import NewRecord, Record
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import NewRecord, Record
 
 
 class AppendUnavailable(Unavailable):

@@ -16,10 +16,9 @@ from typing import Final
 import orjson
 
 from livecomments.log.interface import AppendUnknown, CommentLog, LogReader
-from schemas.errors import Unavailable
-from schemas.events import SCHEMA_VERSION, NewRecord, Record
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
 
-REVOCATIONS_TOPIC: Final = "session-revocations"
 DIGEST_BYTES: Final = 16
 _TYPE: Final = b"session.revoked"
 _REVOKED_MAX: Final = 500_000

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from livecomments.runtime.values import parsed, secret_in
-from schemas.errors import StartRefused
-from schemas.positions import EPOCH_MAX
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.positions import EPOCH_MAX
 
 PREFIX: Final = "LIVECOMMENTS_"
 SESSION_LIFE_MAX_S: Final = 31 * 86_400

@@ -2,7 +2,7 @@
 
 import ssl
 
-from schemas.errors import StartRefused
+from livecomments_schemas.errors import StartRefused
 
 
 def client_context(setting: str, ca_file: str, *, check_hostname: bool = True) -> ssl.SSLContext:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from schemas.errors import Unavailable
-from schemas.events import COMMENT_CREATED
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import COMMENT_CREATED
 
 BUCKET_BITS: Final = 20
 """A bucket holds at most a million positions, so a hot video cannot make a partition of the store without bound."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.crowd import Crowd, Saw, floor
-from consumers.frames import gap_frame, heartbeat_frame
-from consumers.wire import Form, formed, opening
-from schemas.positions import comment_id, position_at
+from livecomments_consumers.frames import gap_frame, heartbeat_frame
+from livecomments_consumers.wire import Form, formed, opening
+from livecomments_schemas.positions import comment_id, position_at
 
 PARTITION = 3
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -4,7 +4,7 @@ import random
 from xml.etree import ElementTree
 
 from bench.history import START, Plan, Result, drawn, kinds, row
-from schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 PLAN = Plan(comments=1_000, sparse_videos=5, sparse_comments=3, span=10_000, pages=10, page_size=10)
 

@@ -18,9 +18,9 @@ import aiohttp
 from infra.local.apps import App
 from infra.local.balancer import Balancer, HaProxy, Nginx
 from infra.local.ports import HOST, claim_ports
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.topics import comments_topic
+from livecomments.kafka.log import KafkaLog
 from livecomments.runtime.settings import PREFIX
+from livecomments_topics import comments_topic
 from tests.live.stream import delete_topic, new_epoch
 
 PARTITIONS: Final = 2

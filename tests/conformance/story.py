@@ -18,10 +18,10 @@ import orjson
 from aiohttp import web
 
 from infra.local.ports import HOST
-from livecomments.log.kafka import KafkaLog
-from schemas.events import Author, comment_created
-from schemas.partitions import partition_of
-from schemas.positions import comment_id, first_position, position_at
+from livecomments.kafka.log import KafkaLog
+from livecomments_schemas.events import Author, comment_created
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, first_position, position_at
 from tests.conformance.deployment import PARTITIONS, Deployment
 from tests.conformance.programs import open_page, why_missing
 from tests.conformance.relay import END, RESET, Opened, Relay

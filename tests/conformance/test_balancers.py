@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from infra.local.balancer import Balancer, HaProxy, Nginx
 from infra.local.ports import HOST, answers
-from schemas.events import Author, comment_created
-from schemas.partitions import partition_of
+from livecomments_schemas.events import Author, comment_created
+from livecomments_schemas.partitions import partition_of
 from tests.conformance.deployment import Deployment
 from tests.conformance.programs import running
 from tests.live.stream import until

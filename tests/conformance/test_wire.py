@@ -16,8 +16,8 @@ import orjson
 import pytest
 
 from livecomments.log.interface import CommentLog
-from schemas.events import Author, NewRecord, comment_created, comment_deleted
-from schemas.positions import comment_id, first_position, position_at
+from livecomments_schemas.events import Author, NewRecord, comment_created, comment_deleted
+from livecomments_schemas.positions import comment_id, first_position, position_at
 from tests.conformance.programs import JS, install_packages, running, why_missing
 from tests.conformance.story import TEXTS
 from tests.live.stream import until

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from consumers.app import stream_claim, stream_route
-from consumers.hub import Hub, HubSettings
+from livecomments.following.follower import Follower
+from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
-from livecomments.log.follower import Follower
-from livecomments.log.tail import TailBounds
 from livecomments.store.interface import StoredSlice
-from schemas.events import Author, comment_created
+from livecomments_consumers.app import stream_claim, stream_route
+from livecomments_consumers.hub import Hub, HubSettings
+from livecomments_schemas.events import Author, comment_created
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import VirtualLoop, clock, pass_time
 from tests.consumers.sim.sockets import AsgiConnection, SimKernel, SimTransport

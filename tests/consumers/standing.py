@@ -1,7 +1,7 @@
 """Members of cohorts in tests."""
 
-from consumers.block import Block
-from consumers.viewer import Viewer
+from livecomments_consumers.block import Block
+from livecomments_consumers.viewer import Viewer
 
 
 class Stander:

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from livecomments.cli.load.sse import SseBlocks, SseEvent, parse_block
 from livecomments.runtime.metrics import REGISTRY
+from livecomments_loadtest.sse import SseBlocks, SseEvent, parse_block
 
 
 class Stream:

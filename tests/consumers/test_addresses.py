@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from consumers.addresses import Addresses
+from livecomments_consumers.addresses import Addresses
 from tests.consumers.streams import Stream, counted
 from tests.served import served
 

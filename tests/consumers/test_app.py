@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from consumers.transport_lane import TransportLane
-from livecomments.runtime.bounded_http import BoundedHttp
-from livecomments.runtime.cors import NO_CORS, CorsRules
+from livecomments.web.bounded_http import BoundedHttp
+from livecomments.web.cors import NO_CORS, CorsRules
+from livecomments_consumers.transport_lane import TransportLane
 from tests.consumers.streams import Stream, counted
 from tests.served import served
 

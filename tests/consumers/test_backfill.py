@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from consumers.hub import HubSettings
-from schemas.positions import comment_id
+from livecomments_consumers.hub import HubSettings
+from livecomments_schemas.positions import comment_id
 from tests.consumers.edge import HeldStore, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time
 from tests.consumers.streams import counted

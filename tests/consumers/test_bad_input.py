@@ -8,11 +8,11 @@ from typing import Final
 
 import pytest
 
-from livecomments.runtime.bounded_http import HTTP_LIMITS
-from schemas.events import Author, NewRecord, comment_created
-from schemas.limits import RECORD_VALUE_BYTES_MAX
-from schemas.partitions import partition_of
-from schemas.positions import comment_id, first_position, parse_comment_id
+from livecomments.web.bounded_http import HTTP_LIMITS
+from livecomments_schemas.events import Author, NewRecord, comment_created
+from livecomments_schemas.limits import RECORD_VALUE_BYTES_MAX
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, first_position, parse_comment_id
 from tests.consumers.streams import counted, stream_of
 from tests.served import Served, served
 

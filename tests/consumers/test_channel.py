@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import pytest
 
-from consumers.channel import Channel, Sizes
-from consumers.cohort import Cohort
-from consumers.wire import Form
-from livecomments.log.follower import Follower
-from livecomments.log.partition import FollowedPartition
-from livecomments.log.tail import Tail, TailBounds
-from schemas.events import NewRecord
-from schemas.positions import position_at
+from livecomments.following.follower import Follower
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Tail, TailBounds
+from livecomments_consumers.channel import Channel, Sizes
+from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.wire import Form
+from livecomments_schemas.events import NewRecord
+from livecomments_schemas.positions import position_at
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.standing import Stander
 from tests.schemas.records import EPOCH, VIDEO, at, comment, delete_of, fresh_window

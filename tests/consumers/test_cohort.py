@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from consumers.block import Block
-from consumers.cohort import Cohort
-from consumers.wire import Form
+from livecomments_consumers.block import Block
+from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.wire import Form
 from tests.consumers.standing import Stander
 
 RNG = random.Random(1)

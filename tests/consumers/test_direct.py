@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import pytest
 import uvloop
 
-from consumers.direct import NOT_DIRECT, descriptor, write
+from livecomments_consumers.direct import NOT_DIRECT, descriptor, write
 
 _ROUNDS: Final = 200
 _MANY: Final = b"0123456789abcdef" * 1_024

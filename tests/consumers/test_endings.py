@@ -10,14 +10,14 @@ from typing import Final
 import orjson
 import pytest
 
-from consumers.endings import VIDEOS_MAX, Endings
+from livecomments.following.follower import Follower
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.history.reading import History
-from livecomments.log.follower import Follower
-from livecomments.log.partition import FollowedPartition
-from livecomments.log.tail import Entry, Tail, TailBounds
-from schemas.events import VIDEO_ENDED, VIDEO_STARTED
-from schemas.positions import comment_id, parse_comment_id
-from schemas.window import Window
+from livecomments_consumers.endings import VIDEOS_MAX, Endings
+from livecomments_schemas.events import VIDEO_ENDED, VIDEO_STARTED
+from livecomments_schemas.positions import comment_id, parse_comment_id
+from livecomments_schemas.window import Window
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.store import SimStore
 from tests.consumers.streams import Stream, counted, stream_of

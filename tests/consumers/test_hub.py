@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from consumers.hub import HubSettings
-from consumers.viewer import Feed, Step, Viewer
-from schemas.partitions import partition_of
-from schemas.positions import comment_id
+from livecomments_consumers.hub import HubSettings
+from livecomments_consumers.viewer import Feed, Step, Viewer
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id
 from tests.consumers.edge import IDLE_S, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.streams import counted

@@ -2,9 +2,9 @@
 
 import pytest
 
-from consumers.hub import HubSettings
-from schemas.events import comment_deleted
-from schemas.positions import comment_id
+from livecomments_consumers.hub import HubSettings
+from livecomments_schemas.events import comment_deleted
+from livecomments_schemas.positions import comment_id
 from tests.consumers.edge import HeldStore, Reader, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from livecomments.runtime.metrics import REGISTRY
-from schemas.positions import comment_id, parse_comment_id
+from livecomments_schemas.positions import comment_id, parse_comment_id
 from tests.consumers.streams import Stream, counted, stream_of, until
 from tests.served import Served, served
 

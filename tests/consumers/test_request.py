@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.request import StreamRequest, stream_request
+from livecomments_consumers.request import StreamRequest, stream_request
 
 HEAD: Final = b"GET /comments/v/stream%b HTTP/1.1\r\nHost: h\r\n%b\r\n"
 

@@ -9,10 +9,10 @@ import aiohttp
 import orjson
 import pytest
 
-from consumers.lane import Lane
-from consumers.sessions import Sessions, TokenInUrlRejected, check_names, session_of
 from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
-from schemas.limits import SESSION_COOKIE
+from livecomments_consumers.lane import Lane
+from livecomments_consumers.sessions import Sessions, TokenInUrlRejected, check_names, session_of
+from livecomments_schemas.limits import SESSION_COOKIE
 from tests.consumers.edge import virtually
 from tests.consumers.sim.edge import SimRevocations
 from tests.consumers.streams import Stream, counted, stream_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from schemas.positions import comment_id, parse_comment_id
+from livecomments_schemas.positions import comment_id, parse_comment_id
 from tests.consumers.streams import stream_of
 from tests.served import Served, served
 

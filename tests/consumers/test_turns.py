@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
-from consumers.turns import Turns
+from livecomments_consumers.turns import Turns
 
 
 class Clock:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 
-from consumers.block import Block
-from consumers.viewer import STALE_INTERVAL_S, WAIT, Close, Fetch, Say, State, Viewer, Write
-from livecomments.cli.load.sse import SseBlocks, SseEvent, parse_block
 from livecomments.history.stretch import Source, Stretch
-from schemas.positions import comment_id, first_position
+from livecomments_consumers.block import Block
+from livecomments_consumers.viewer import STALE_INTERVAL_S, WAIT, Close, Fetch, Say, State, Viewer, Write
+from livecomments_loadtest.sse import SseBlocks, SseEvent, parse_block
+from livecomments_schemas.positions import comment_id, first_position
 
 START = first_position(1)
 BEAT_S = 15.0

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from livecomments.runtime.problems import STATUS
+from livecomments.web.problems import STATUS
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET, Case, all_cases
 from tests.served import Served, served
 

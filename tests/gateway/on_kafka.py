@@ -10,21 +10,22 @@ from typing import Any, Final
 
 import aiohttp
 
-from consumers.app import stream_route
-from consumers.hub import Hub
-from gateway.app import gateway_routes
-from livecomments.cli.parts import Seams, hub_settings, make_app, make_follower, make_posting, make_tokens
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.reading import History
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations
-from livecomments.runtime.durable import DurableFile
-from livecomments.runtime.lifecycle import DrainingServer, listening_socket
+from livecomments.kafka.log import KafkaLog
+from livecomments.log.revocations import Revocations
 from livecomments.runtime.settings import Settings
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
-from schemas.positions import BEFORE_EVERYTHING, comment_id
+from livecomments.sqlite import DurableFile
+from livecomments.web.server import DrainingServer, listening_socket
+from livecomments_command.assembly.parts import Seams, hub_settings, make_app, make_follower, make_posting, make_tokens
+from livecomments_consumers.app import stream_route
+from livecomments_consumers.hub import Hub
+from livecomments_gateway.app import gateway_routes
+from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id
+from livecomments_topics import REVOCATIONS_TOPIC
 from tests.gateway.test_answers import signed
 
 DEADLINE_S: Final = 2.0

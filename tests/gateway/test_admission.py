@@ -10,7 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.admission import (
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
+from livecomments.following.follower import Follower
+from livecomments.following.tail import TailBounds
+from livecomments.history.reading import History
+from livecomments.sqlite import DurableFile
+from livecomments_gateway.admission import (
     Admission,
     AdmissionLimits,
     DuplicateTextRejected,
@@ -19,18 +27,10 @@ from gateway.admission import (
     UserLimitRejected,
     VideoLimitRejected,
 )
-from gateway.facts import VideoSettings
-from gateway.identity import Identity
-from gateway.posting import Posting
-from livecomments.history.reading import History
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
-from livecomments.log.follower import Follower
-from livecomments.log.tail import TailBounds
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
-from schemas.events import Author, comment_created, video_changed
+from livecomments_gateway.facts import VideoSettings
+from livecomments_gateway.identity import Identity
+from livecomments_gateway.posting import Posting
+from livecomments_schemas.events import Author, comment_created, video_changed
 from tests.gateway.test_answers import JWT, signed
 from tests.gateway.test_sessions import Clock
 from tests.gateway.test_videos import gateway

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from infra.local.servers import KafkaCluster, KafkaServer, running, why_unavailable
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import create_missing, load_topics
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.log import KafkaLog
+from livecomments.kafka.topics import create_missing
 from livecomments.runtime.metrics import REGISTRY
+from livecomments_topics import load_topics
 from tests.gateway.on_kafka import RECOVERY_S, Gateway, answered, serving
 from tests.log.contract import append_all, make_anew, new_topic
 

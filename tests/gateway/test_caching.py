@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.shared_reads import SharedReads, is_unchanged, validator
+from livecomments_gateway.shared_reads import SharedReads, is_unchanged, validator
 from tests.served import served
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from livecomments.runtime.cors import CorsRules
 from livecomments.runtime.settings import Settings
+from livecomments.web.cors import CorsRules
 from tests.served import served
 
 SITE: Final = "https://site.example"

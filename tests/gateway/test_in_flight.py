@@ -6,14 +6,14 @@ from typing import Final
 
 import pytest
 
-from gateway.identity import Identity
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
 from livecomments.log.interface import AppendUnavailable
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
-from schemas.events import Author, NewRecord
+from livecomments.sqlite import DurableFile
+from livecomments_gateway.identity import Identity
+from livecomments_schemas.events import Author, NewRecord
 from tests.gateway.test_videos import gateway
 
 TIMEOUT_S: Final = 20.0

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_decode, base64url_encode
 
-from gateway.identity import JwtRules, SessionRules, TokenRejected, Tokens
-from gateway.jwks import JwksKeys, JwksTimes
-from gateway.keys import KEYS_MAX, KeysUnavailable, VerifyingKey, parse_jwks
+from livecomments_gateway.identity import JwtRules, SessionRules, TokenRejected, Tokens
+from livecomments_gateway.jwks import JwksKeys, JwksTimes
+from livecomments_gateway.keys import KEYS_MAX, KeysUnavailable, VerifyingKey, parse_jwks
 from tests.served import served
 
 ISSUER: Final = "https://issuer.example"

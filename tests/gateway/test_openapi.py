@@ -14,8 +14,8 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from gateway.calls import CALLS
-from gateway.openapi import docs_page, openapi
+from livecomments_gateway.calls import CALLS
+from livecomments_gateway.openapi import docs_page, openapi
 from tests.served import Served, served
 
 EXAMPLES_MAX: Final = 15

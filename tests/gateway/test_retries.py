@@ -7,18 +7,18 @@ from typing import Final
 import orjson
 import pytest
 
-from gateway.identity import Identity
-from gateway.posting import Posting
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
+from livecomments.following.follower import Follower
+from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
-from livecomments.log.follower import Follower
 from livecomments.log.interface import AppendUnknown, LogUnavailable
-from livecomments.log.tail import TailBounds
-from livecomments.runtime.durable import DurableFile
 from livecomments.runtime.metrics import REGISTRY
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
+from livecomments.sqlite import DurableFile
+from livecomments_gateway.identity import Identity
+from livecomments_gateway.posting import Posting
 from tests.log.contract import WAIT_S
 from tests.log.faults import WatchedLog
 from tests.schemas.records import ANA, comment

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.review import Message, Review, ReviewRejected, ReviewUnavailable, WordList
-from schemas.errors import StartRefused
+from livecomments_gateway.review import Message, Review, ReviewRejected, ReviewUnavailable, WordList
+from livecomments_schemas.errors import StartRefused
 from tests.served import served
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.calls import (
+from livecomments_gateway.calls import (
     BAN,
     CALLS,
     DELETE_COMMENT,

@@ -9,16 +9,17 @@ from typing import Final
 
 import pytest
 
-from gateway.identity import JwtRules, RevokedTokens, SessionRules, TokenRejected, Tokens
-from gateway.keys import SharedSecret
-from livecomments.log.embedded import TABLES, EmbeddedLog
+from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.log import KafkaLog
+from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import CommentLog
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, RevocationsUnavailable
-from livecomments.log.topics import create_missing, load_topics
-from livecomments.runtime.durable import DurableFile
+from livecomments.log.revocations import Revocations, RevocationsUnavailable
 from livecomments.runtime.settings import SESSION_LIFE_MAX_S
+from livecomments.sqlite import DurableFile
+from livecomments_gateway.identity import JwtRules, RevokedTokens, SessionRules, TokenRejected, Tokens
+from livecomments_gateway.keys import SharedSecret
+from livecomments_topics import REVOCATIONS_TOPIC, load_topics
 from tests.gateway.test_answers import JWT, signed
 from tests.log.contract import WAIT_S, make_anew, new_topic
 from tests.served import Served, served

@@ -12,22 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission import AdmissionLimits
-from gateway.facts import VideoFacts, VideoSettings
-from gateway.identity import Identity
-from gateway.posting import NO_LIMITS, Posting, VideoEndedRejected
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
+from livecomments.following.follower import Follower
+from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
-from livecomments.log.follower import Follower
 from livecomments.log.interface import CommentLog
-from livecomments.log.tail import TailBounds
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import CommentStore
-from schemas.errors import Rejected
-from schemas.events import (
+from livecomments_gateway.admission import AdmissionLimits
+from livecomments_gateway.facts import VideoFacts, VideoSettings
+from livecomments_gateway.identity import Identity
+from livecomments_gateway.posting import NO_LIMITS, Posting, VideoEndedRejected
+from livecomments_schemas.errors import Rejected
+from livecomments_schemas.events import (
     USER_BANNED,
     USER_UNBANNED,
     VIDEO_ENDED,

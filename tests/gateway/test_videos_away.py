@@ -6,18 +6,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from gateway.videos import Videos
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.reading import History
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
 from livecomments.log.interface import CommentLog
-from livecomments.runtime.durable import DurableFile
 from livecomments.runtime.metrics import REGISTRY
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
-from schemas.events import USER_BANNED, facts_of, user_event
-from schemas.positions import position_at
+from livecomments_gateway.videos import Videos
+from livecomments_schemas.events import USER_BANNED, facts_of, user_event
+from livecomments_schemas.positions import position_at
 from tests.gateway.test_sessions import Clock
 from tests.gateway.test_videos import following
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from consumers.app import stream_route
-from gateway.app import gateway_routes
-from livecomments.runtime.health import health_routes
 from livecomments.runtime.settings import Settings, share_of
-from streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
+from livecomments.web.health import health_routes
+from livecomments_consumers.app import stream_route
+from livecomments_gateway.app import gateway_routes
+from livecomments_streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
 from tests.helm.chart import COMPONENTS, EXAMPLES, RELEASE, ROOT, ChartRefused, Helm, Manifest, Rendered, example_values
 
-PARTITIONS = tomllib.loads((ROOT / "livecomments/log/topics.toml").read_text())["topic"][0]["partitions"]
+PARTITIONS = tomllib.loads((ROOT / "infra/kafka/livecomments_topics/topics.toml").read_text())["topic"][0]["partitions"]
 JOBS = ("topics", "migrate")
 FULLNAME = f"{RELEASE}-livecomments"
 

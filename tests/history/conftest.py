@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from livecomments.runtime.durable import DurableFile
+from livecomments.sqlite import DurableFile
 from tests.history.world import TABLES, World, open_world
 
 

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED, Record
-from schemas.judge import Kind, judge
-from schemas.positions import position_at
-from schemas.window import Window
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, Record
+from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.positions import position_at
+from livecomments_schemas.window import Window
 
 
 class Accepted(NamedTuple):

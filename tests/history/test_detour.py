@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from livecomments.following.tail import Tail
 from livecomments.history.detour import Detour
 from livecomments.history.middle import Budget, Middle
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Source
-from livecomments.log.tail import Tail
-from livecomments.runtime.durable import DurableFile
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 from tests.history.conftest import Ground
 from tests.history.test_properties import DEFAULTS, STEPS_MAX, in_world, tried, walks, worlds
 from tests.history.world import VIDEOS, Event, Sizes, World, open_world

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_end import LogWentBack, check_log, claim_log
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
 from livecomments.log.interface import LogUnavailable
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from schemas.positions import position_at
+from livecomments_schemas.positions import position_at
 from tests.history.faults import WatchedStore
 from tests.log.faults import WatchedLog
 from tests.schemas.records import comment

@@ -7,13 +7,13 @@ from weakref import WeakSet
 
 import pytest
 
+from livecomments.following.tail import Tail
 from livecomments.history.detour import Detour
 from livecomments.history.middle import UNUSED_S, Budget, Covered, Middle
 from livecomments.history.stretch import HistoryBehind
 from livecomments.log.interface import LogUnavailable, Slice
-from livecomments.log.tail import Tail
-from schemas.judge import judge
-from schemas.positions import BEFORE_EVERYTHING, first_position
+from livecomments_schemas.judge import judge
+from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 from tests.history.world import Event, World
 from tests.log.faults import WatchedLog
 

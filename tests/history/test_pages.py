@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from livecomments.following.follower import PartitionUnavailable
 from livecomments.history.pages import Page, newest_first, oldest_first
 from livecomments.history.stretch import HistoryBehind
-from livecomments.log.follower import PartitionUnavailable
-from livecomments.runtime.durable import DurableFile
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from schemas.errors import Unavailable
-from schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 from tests.history.world import Event, Move, Sizes, World, open_world, until
 
 QUIET = "quiet"

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from livecomments.history.pages import Page, newest_first, oldest_first
 from livecomments.store.interface import Row
-from schemas.errors import Unavailable
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED
-from schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 from tests.history.conftest import Ground
 from tests.history.model import Accepted
 from tests.history.world import VIDEOS, WAIT_S, Event, Move, Sizes, World, older_epoch, open_world

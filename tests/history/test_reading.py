@@ -6,7 +6,7 @@ import pytest
 
 from livecomments.history.reading import Found
 from livecomments.history.stretch import Source
-from livecomments.runtime.durable import DurableFile
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
 from tests.history.test_pages import QUIET, fill
 from tests.history.world import Event, Sizes, World, open_world, until

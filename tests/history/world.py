@@ -11,18 +11,18 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
+from livecomments.following.follower import Follower, PartitionUnavailable
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
-from livecomments.log.follower import Follower, PartitionUnavailable
 from livecomments.log.interface import LogUnavailable
-from livecomments.log.partition import FollowedPartition
-from livecomments.log.tail import TailBounds
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from schemas.events import (
+from livecomments_schemas.events import (
     VIDEO_ENDED,
     VIDEO_STARTED,
     Author,
@@ -32,9 +32,9 @@ from schemas.events import (
     comment_deleted,
     video_event,
 )
-from schemas.positions import comment_id, first_position, position_at
-from streams.dead_letters import DeadLetters
-from streams.persister import Persister
+from livecomments_schemas.positions import comment_id, first_position, position_at
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.persister import Persister
 from tests.history.faults import WatchedStore
 from tests.history.model import Model
 from tests.log.faults import GatedLog

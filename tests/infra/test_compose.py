@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from livecomments.log.topics import load_topics
 from livecomments.runtime.settings import PREFIX, Settings, share_of
+from livecomments_topics import load_topics
 from tests.docs_tables import commands
 
 ROOT = Path(__file__).parents[2]

@@ -15,19 +15,18 @@ from typing import Any
 import uvloop
 from faust.agents import current_agent
 
-from livecomments.cli.distributed import cql_store, kafka_log, run_stream
-from livecomments.cli.parts import DEAD_LETTER_TOPIC
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import comments_topic
+from livecomments.cql.store import CqlStore
+from livecomments.kafka.connection import KafkaConnection
 from livecomments.runtime import logs
 from livecomments.runtime.settings import Settings
-from livecomments.store.cql import CqlStore
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
-from schemas.partitions import partition_of
-from schemas.positions import epoch_of
-from streams.dead_letters import DeadLetters
-from streams.faust_runner import make_faust_app, raw_topic
-from streams.job import Job
+from livecomments_command.assembly.distributed import cql_store, kafka_log, run_stream
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import epoch_of
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.faust_runner import make_faust_app, raw_topic
+from livecomments_streams.job import Job
+from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
 _POLL_S = 0.02
 

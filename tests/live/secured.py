@@ -16,8 +16,8 @@ from infra.local.jars import LIB_DIR, java
 from infra.local.ports import HOST
 from infra.local.readiness import NotReady
 from infra.local.servers import CassandraServer, KafkaServer
+from livecomments.cql.session import CqlAccess, connect
 from livecomments.runtime.tls import client_context
-from livecomments.store.cql_session import CqlAccess, connect
 from livecomments.store.interface import StoreUnavailable
 from tests.store.examples import DATACENTER
 

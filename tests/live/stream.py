@@ -23,20 +23,20 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from infra.local.ports import free_port
-from livecomments.cli.parts import DEAD_LETTER_TOPIC
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import comments_topic, create_missing, find_topics, load_topics
+from livecomments.cql.migrations import migrate
+from livecomments.cql.store import CqlStore
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.log import KafkaLog
+from livecomments.kafka.topics import create_missing, find_topics
 from livecomments.runtime.settings import PREFIX, Settings
-from livecomments.store.cql import CqlStore
 from livecomments.store.interface import Row
-from livecomments.store.migrations import migrate
-from schemas.events import Author, NewRecord, Record, comment_created
-from schemas.judge import Kind, judge
-from schemas.partitions import partition_of
-from schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, first_position, offset_of
-from schemas.window import Window
-from streams.persister import rows_of
+from livecomments_schemas.events import Author, NewRecord, Record, comment_created
+from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, first_position, offset_of
+from livecomments_schemas.window import Window
+from livecomments_streams.persister import rows_of
+from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic, load_topics
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
 START_S = 60.0
@@ -151,7 +151,7 @@ class Deployment:
 
     def start(self, *faults: str, **settings: str) -> Worker:
         """A worker: `livecomments stream`, or with `faults` the same with a store that fails as they say."""
-        command = [str(_RUNNER), *faults] if faults else ["-m", "livecomments.cli", "stream"]
+        command = [str(_RUNNER), *faults] if faults else ["-m", "livecomments_command", "stream"]
         environ = {**self.environ, PREFIX + "INTERNAL_PORT": str(free_port())}
         environ |= {PREFIX + name.upper(): value for name, value in settings.items()}
         worker = Worker([sys.executable, *command], environ, self.directory / f"worker-{len(self.workers)}")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from livecomments.cli.export import Manifest
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import find_topics
+from livecomments.cql.migrations import migrate
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.topics import find_topics
 from livecomments.runtime.settings import PREFIX
-from livecomments.store.migrations import migrate
-from schemas.events import (
+from livecomments_command.records.export import Manifest
+from livecomments_schemas.events import (
     COMMENT_DELETED,
     USER_BANNED,
     USER_UNBANNED,
@@ -25,8 +25,8 @@ from schemas.events import (
     video_changed,
     video_event,
 )
-from schemas.partitions import partition_of
-from schemas.positions import comment_id, position_at
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, position_at
 from tests.live.stream import Deployment, comments, deployment, until, videos_of
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
@@ -55,7 +55,7 @@ def command(made: Deployment, *arguments: str, code: int = 0, **settings: str) -
     """Run a command; its output."""
     environ: Mapping[str, str] = made.environ | {PREFIX + name.upper(): value for name, value in settings.items()}
     done = subprocess.run(
-        [sys.executable, "-m", "livecomments.cli", *arguments],
+        [sys.executable, "-m", "livecomments_command", *arguments],
         env=dict(environ),
         capture_output=True,
         text=True,

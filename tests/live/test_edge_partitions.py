@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 
 from infra.local.ports import HOST, free_port
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.topics import comments_topic
+from livecomments.kafka.log import KafkaLog
 from livecomments.runtime.settings import PREFIX
-from schemas.events import Author, comment_created
-from schemas.partitions import partition_of
-from schemas.positions import comment_id, first_position, position_at
+from livecomments_schemas.events import Author, comment_created
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, first_position, position_at
+from livecomments_topics import comments_topic
 from tests.consumers.streams import Stream
 from tests.live.stream import Worker, delete_topic, new_epoch, until
 from tests.live.test_edge_sessions import is_ready
@@ -50,7 +50,7 @@ async def edge(kafka_address: str, tmp_path: Path) -> AsyncIterator[Edge]:
     own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "EPOCH": str(epoch), "REPLICAS": "1"}
     own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port()), "FOLLOW": "0", "PARTITION_IDLE_S": "0.2"}
     environ = others | {PREFIX + name: value for name, value in own.items()}
-    worker = Worker([sys.executable, "-m", "livecomments.cli", "edge"], environ, tmp_path / "edge")
+    worker = Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, tmp_path / "edge")
     try:
         await until(lambda: is_ready(worker), "an edge that is ready")
         async with KafkaLog(kafka_address, comments_topic(epoch), epoch, in_sync_replicas_min=1) as log:

@@ -13,10 +13,10 @@ import orjson
 import pytest
 
 from infra.local.ports import HOST, free_port
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.revocations import REVOCATIONS_TOPIC, Revocations, token_digest
-from livecomments.log.topics import comments_topic
+from livecomments.kafka.log import KafkaLog
+from livecomments.log.revocations import Revocations, token_digest
 from livecomments.runtime.settings import PREFIX
+from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
 from tests.consumers.streams import Stream
 from tests.live.stream import Worker, delete_topic, new_epoch, until
 
@@ -35,7 +35,7 @@ async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[list[str]]:
         own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "EPOCH": str(epoch), "REPLICAS": "1"}
         own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port())}
         environ = others | {PREFIX + name: value for name, value in own.items()}
-        workers.append(Worker([sys.executable, "-m", "livecomments.cli", "edge"], environ, tmp_path / f"edge-{n}"))
+        workers.append(Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, tmp_path / f"edge-{n}"))
         urls.append(f"http://{HOST}:{port}")
     try:
         for worker in workers:

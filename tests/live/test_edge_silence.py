@@ -16,13 +16,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.local.ports import HOST, free_port
 from infra.local.servers import KafkaCluster, why_unavailable
 from infra.local.servers import running as running_servers
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.log import KafkaLog
+from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import LogUnavailable
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import comments_topic, create_missing, load_topics
 from livecomments.runtime.settings import PREFIX
-from schemas.events import Author, comment_created
-from schemas.partitions import partition_of
+from livecomments_schemas.events import Author, comment_created
+from livecomments_schemas.partitions import partition_of
+from livecomments_topics import comments_topic, load_topics
 from tests.consumers.streams import Stream
 from tests.live.stream import Worker, until
 from tests.live.test_edge_sessions import is_ready
@@ -54,7 +55,7 @@ def edge_of(address: str, port: int, directory: Path) -> Worker:
     own = {"KAFKA": address, "CQL": f"{HOST}:{free_port()}", "EPOCH": "1", "REPLICAS": "1", "PORT": str(port)}
     own |= {"INTERNAL_PORT": str(free_port()), "STALE_AFTER_S": str(STALE_AFTER_S), "HEARTBEAT_INTERVAL_S": "3"}
     environ = others | {PREFIX + name: value for name, value in own.items()}
-    return Worker([sys.executable, "-m", "livecomments.cli", "edge"], environ, directory)
+    return Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, directory)
 
 
 async def silence_metric(worker: Worker) -> float:

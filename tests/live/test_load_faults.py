@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from chaos.faults import FAULTS, SMALL_TAIL, FaultPlan, FaultReport, run_faults
 from infra.local.balancer import installed
-from infra.local.faults import FAULTS, SMALL_TAIL, FaultPlan, FaultReport, run_faults
 from infra.local.servers import why_unavailable
 from infra.local.stack import BROKER, Stack
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import create_missing, load_topics
-from schemas.partitions import partition_of
-from schemas.positions import comment_id, position_at
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.topics import create_missing
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, position_at
+from livecomments_topics import load_topics
 from tests.live.stream import Deployment, comments, delete_topic, deployment, videos_of
 
 COUNT = 20_000
@@ -74,7 +75,7 @@ async def test_another_topic_gets_the_records_at_their_pace_and_kcat_reads_them(
         assert len(original) == 400
         assert json.loads(original[0]["payload"])["message"].startswith("early")
         assert await deployed.group_state() == "Dead"
-        refused = ["-m", "livecomments.cli", "replay", "--to-topic", deployed.topic]
+        refused = ["-m", "livecomments_command", "replay", "--to-topic", deployed.topic]
         assert b"Name another" in (await asyncio.to_thread(_run, deployed, refused, code=2)).stderr
     finally:
         await delete_topic(deployed.kafka, other)
@@ -88,7 +89,7 @@ async def test_memory_does_not_grow_with_the_topic(deployed: Deployment) -> None
 
 
 async def replay(deployed: Deployment, *options: str) -> list[dict[str, Any]]:
-    done = await asyncio.to_thread(_run, deployed, ["-m", "livecomments.cli", "replay", *options])
+    done = await asyncio.to_thread(_run, deployed, ["-m", "livecomments_command", "replay", *options])
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -105,7 +106,7 @@ async def kcat(deployed: Deployment, topic: str) -> list[dict[str, Any]]:
 async def peak_mb(deployed: Deployment, *options: str) -> float:
     """The most memory that a replay took."""
     text = (
-        "import resource, sys; from livecomments.cli.__main__ import main\n"
+        "import resource, sys; from livecomments_command.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"

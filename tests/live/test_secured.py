@@ -12,18 +12,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from infra.local.fill import fill
+from chaos.fill import fill
+from chaos.pulse import stored_of
 from infra.local.ports import free_port
-from infra.local.pulse import stored_of
 from infra.local.servers import running, why_unavailable
 from infra.local.stack import _prepare_schema, _prepare_topics
-from livecomments.cli.distributed import check_topics, cql_store, kafka_connection, kafka_log
-from livecomments.log.topics import comments_topic
+from livecomments.cql.session import CqlAccess, open_session
 from livecomments.runtime.settings import PREFIX, Settings
 from livecomments.runtime.tls import client_context
-from livecomments.store.cql_session import CqlAccess, open_session
 from livecomments.store.interface import StoreUnavailable
-from schemas.errors import StartRefused
+from livecomments_command.assembly.distributed import check_topics, cql_store, kafka_connection, kafka_log
+from livecomments_schemas.errors import StartRefused
+from livecomments_topics import comments_topic
 from tests.live.secured import (
     PASSWORD,
     USER,
@@ -126,7 +126,7 @@ async def test_all_processes_get_in_and_a_comment_goes_all_its_way(
     }
     environ = os.environ | {PREFIX + name: value for name, value in own.items()}
     for command in ("topics", "migrate"):
-        ran = [sys.executable, "-m", "livecomments.cli", command]
+        ran = [sys.executable, "-m", "livecomments_command", command]
         done = await asyncio.to_thread(subprocess.run, ran, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     ports = {
@@ -134,7 +134,7 @@ async def test_all_processes_get_in_and_a_comment_goes_all_its_way(
     }
     processes = {
         name: Worker(
-            [sys.executable, "-m", "livecomments.cli", name],
+            [sys.executable, "-m", "livecomments_command", name],
             environ | {PREFIX + port: value for port, value in of.items()},
             tmp_path / name,
         )

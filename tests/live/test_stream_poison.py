@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import NewRecord, comment_deleted
-from schemas.partitions import partition_of
-from schemas.positions import comment_id, position_at
+from livecomments_schemas.events import NewRecord, comment_deleted
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, position_at
 from tests.live.stream import Deployment, comments, deployment, until, videos_of
 from tests.log.contract import append_undecodable
 

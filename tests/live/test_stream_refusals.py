@@ -9,7 +9,7 @@ import pytest
 
 from infra.local.ports import free_port
 from livecomments.runtime.settings import PREFIX
-from schemas.positions import position_at
+from livecomments_schemas.positions import position_at
 from tests.live.stream import (
     Deployment,
     Worker,
@@ -136,7 +136,7 @@ def _start(deployed: Deployment, process: str) -> Worker:
     """A gateway or an edge."""
     own = {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port()), "SESSION_SECRET": "s" * 32}
     environ = deployed.environ | {PREFIX + name: value for name, value in own.items()}
-    started = Worker([sys.executable, "-m", "livecomments.cli", process], environ, deployed.directory / process)
+    started = Worker([sys.executable, "-m", "livecomments_command", process], environ, deployed.directory / process)
     deployed.workers.append(started)
     return started
 

@@ -13,13 +13,14 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.record.util import calc_crc32c
 
-from livecomments.log.embedded import TABLES, EmbeddedLog
+from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.log import KafkaLog
+from livecomments.kafka.topics import create_missing, find_topics
 from livecomments.log.interface import CommentLog, LogReader
-from livecomments.log.kafka import KafkaLog
-from livecomments.log.kafka_connection import KafkaConnection
-from livecomments.log.topics import Topic, create_missing, find_topics, load_topics
-from livecomments.runtime.durable import DurableFile
-from schemas.events import NewRecord, Record
+from livecomments.sqlite import DurableFile
+from livecomments_schemas.events import NewRecord, Record
+from livecomments_topics import Topic, load_topics
 
 WAIT_S = 20.0
 """Bound of every wait in these tests."""

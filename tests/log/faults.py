@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from livecomments.log.interface import Bounds, CommentLog, LogReader, LogUnavailable, Slice
-from schemas.events import NewRecord, Record
+from livecomments_schemas.events import NewRecord, Record
 
 Around = Callable[[str], Awaitable[None]]
 """Called with a method's name before it is passed on, with `name:done` after; raises what the method is to raise."""

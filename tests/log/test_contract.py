@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from livecomments.log.interface import LogUnavailable, OffsetUnavailable
-from schemas.events import NewRecord, Record
+from livecomments_schemas.events import NewRecord, Record
 from tests.log.contract import (
     WAIT_S,
     LogMaker,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments.runtime.settings import JWT_SECRET_BYTES_MIN, PREFIX, Settings, share_of
-from schemas.errors import StartRefused
+from livecomments_schemas.errors import StartRefused
 
 STRONG = "s" * JWT_SECRET_BYTES_MIN
 WITH_JWT = {

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.events import (
+from livecomments_schemas.events import (
     VIDEO_ENDED,
     VIDEO_STARTED,
     Author,
@@ -14,8 +14,8 @@ from schemas.events import (
     comment_deleted,
     video_event,
 )
-from schemas.positions import comment_id, position_at
-from schemas.window import Window
+from livecomments_schemas.positions import comment_id, position_at
+from livecomments_schemas.window import Window
 
 EPOCH = 1
 PARTITION = 0

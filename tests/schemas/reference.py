@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from schemas.judge import Kind
+from livecomments_schemas.judge import Kind
 
 from .records import Entry
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import (
+from livecomments_schemas.events import (
     COMMENT_CREATED,
     COMMENT_DELETED,
     DIGEST_BYTES,
@@ -20,7 +20,7 @@ from schemas.events import (
     timestamp,
     video_event,
 )
-from schemas.judge import Kind, judge
+from livecomments_schemas.judge import Kind, judge
 
 from .records import NOON_MS, at, fresh_window
 

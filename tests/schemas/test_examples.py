@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 
-import schemas
-from schemas import judge as judge_module
-from schemas.events import COMMENT_CREATED, EVENT_TYPES, Record
-from schemas.judge import Kind, Verdict, judge
-from schemas.positions import comment_id, position_at
-from schemas.render import render_comment
-from schemas.window import Window
+import livecomments_schemas
+from livecomments_schemas import judge as judge_module
+from livecomments_schemas.events import COMMENT_CREATED, EVENT_TYPES, Record
+from livecomments_schemas.judge import Kind, Verdict, judge
+from livecomments_schemas.positions import comment_id, position_at
+from livecomments_schemas.render import render_comment
+from livecomments_schemas.window import Window
 
 from .records import at, comment, fresh_window, with_value
 
-ROOM = Path(schemas.__file__).parent
-SCHEMA_FILES = sorted((ROOM / "json").glob("*.schema.json"))
-EXAMPLE_FILES = sorted((ROOM / "examples").glob("*.json"))
+PACKAGE = Path(livecomments_schemas.__file__).parent
+SCHEMA_FILES = sorted((PACKAGE / "json").glob("*.schema.json"))
+EXAMPLE_FILES = sorted((PACKAGE.parent / "examples").glob("*.json"))
 RECORD_FILES = [path for path in EXAMPLE_FILES if path.name.startswith("record-")]
 PAYLOAD_FILES = [path for path in EXAMPLE_FILES if path not in RECORD_FILES]
 EXAMPLES: dict[Path, Any] = {path: json.loads(path.read_bytes()) for path in EXAMPLE_FILES}

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Corrupt
-from schemas.events import EVENT_TYPES, NewRecord, Record
-from schemas.judge import Kind, RecordCorrupt, Verdict, judge
-from schemas.limits import (
+from livecomments_schemas.errors import Corrupt
+from livecomments_schemas.events import EVENT_TYPES, NewRecord, Record
+from livecomments_schemas.judge import Kind, RecordCorrupt, Verdict, judge
+from livecomments_schemas.limits import (
     AUTHOR_ID_BYTES_MAX,
     DEDUPE_WINDOW_RECORDS,
     IDEMPOTENCY_KEY_CHARS_MAX,
     RECORD_VALUE_BYTES_MAX,
 )
-from schemas.partitions import partition_of
-from schemas.positions import EPOCH_MAX, OFFSET_MAX, comment_id, position_at
-from schemas.render import render_comment
-from schemas.window import Occurrence, Window
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import EPOCH_MAX, OFFSET_MAX, comment_id, position_at
+from livecomments_schemas.render import render_comment
+from livecomments_schemas.window import Occurrence, Window
 
 from .records import (
     BO,

@@ -2,9 +2,9 @@
 
 import json
 
-from schemas.events import Author, comment_created
-from schemas.judge import Kind, judge
-from schemas.limits import (
+from livecomments_schemas.events import Author, comment_created
+from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.limits import (
     AUTHOR_ID_BYTES_MAX,
     BODY_BYTES_MAX,
     COMBINING_MARKS_MAX,

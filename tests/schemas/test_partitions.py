@@ -5,8 +5,8 @@ from aiokafka.partitioner import murmur2 as kafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.limits import VIDEO_ID_CHARS_MAX
-from schemas.partitions import VideoIdRejected, murmur2, parse_video_id, partition_of, video_of_key
+from livecomments_schemas.limits import VIDEO_ID_CHARS_MAX
+from livecomments_schemas.partitions import VideoIdRejected, murmur2, parse_video_id, partition_of, video_of_key
 
 VIDEO_IDS = st.from_regex(r"[A-Za-z0-9._~-]{1,64}", fullmatch=True).filter(lambda text: text not in (".", ".."))
 

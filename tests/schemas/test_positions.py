@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.positions import (
+from livecomments_schemas.positions import (
     BEFORE_EVERYTHING,
     COMMENT_ID_CHARS,
     EPOCH_MAX,

@@ -4,8 +4,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.positions import comment_id, position_at
-from schemas.render import render_comment
+from livecomments_schemas.positions import comment_id, position_at
+from livecomments_schemas.render import render_comment
 
 from .records import comment
 

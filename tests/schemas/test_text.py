@@ -7,15 +7,15 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import Rejected
-from schemas.limits import (
+from livecomments_schemas.errors import Rejected
+from livecomments_schemas.limits import (
     COMBINING_MARKS_MAX,
     DISPLAY_NAME_BYTES_MAX,
     DISPLAY_NAME_GRAPHEMES_MAX,
     MESSAGE_BYTES_MAX,
     MESSAGE_GRAPHEMES_MAX,
 )
-from schemas.text import (
+from livecomments_schemas.text import (
     DisplayNameRejected,
     MessageEmptyRejected,
     MessageTooLongRejected,

@@ -5,11 +5,11 @@ import tracemalloc
 
 import pytest
 
-from schemas.events import Record
-from schemas.judge import judge
-from schemas.limits import DEDUPE_WINDOW_RECORDS
-from schemas.positions import OFFSET_MAX
-from schemas.window import Occurrence, Window
+from livecomments_schemas.events import Record
+from livecomments_schemas.judge import judge
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.positions import OFFSET_MAX
+from livecomments_schemas.window import Occurrence, Window
 
 from .records import at, comment, ended, fresh_window, started
 

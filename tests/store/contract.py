@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livecomments.store.interface import CommentStore, Row, StoredSlice
-from schemas.events import VIDEO_ENDED
-from schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, OFFSET_MAX, first_position, position_at
+from livecomments_schemas.events import VIDEO_ENDED
+from livecomments_schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, OFFSET_MAX, first_position, position_at
 from tests.store.examples import BUCKET, END, START, comment, delete, emptied, new_partition, new_video
 
 _SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]

@@ -4,10 +4,10 @@ import itertools
 import secrets
 from typing import Any, Final
 
-from livecomments.store.cql_session import connect
+from livecomments.cql.session import connect
 from livecomments.store.interface import BUCKET_BITS, Row
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED
-from schemas.positions import PARTITION_MAX, first_position
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from livecomments_schemas.positions import PARTITION_MAX, first_position
 
 START: Final = first_position(1)
 BUCKET: Final = 1 << BUCKET_BITS

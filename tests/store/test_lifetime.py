@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.cql import CqlStore
-from livecomments.store.embedded import TABLES, EmbeddedStore
+from livecomments.cql.store import CqlStore
+from livecomments.embedded.store import TABLES, EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import CommentStore, Lifetime, Row
 from tests.store.examples import BUCKET, DATACENTER, END, START, comment, delete, emptied, new_video, run_cql
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from livecomments.store.interface import CommentStore, Row
-from schemas.positions import first_position, offset_of
+from livecomments_schemas.positions import first_position, offset_of
 from tests.history.faults import WatchedStore
 from tests.history.world import VIDEOS, World
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livecomments.kafka.writer import RECORD_BYTES_MAX, size_of
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments.log.kafka_writer import RECORD_BYTES_MAX, size_of
-from schemas.events import Record
-from streams.dead_letters import DeadLetters, letter_of
+from livecomments_schemas.events import Record
+from livecomments_streams.dead_letters import DeadLetters, letter_of
 from tests.history.world import World
 from tests.log.faults import WatchedLog
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_end import LogWentBack, check_log, claim_log
-from livecomments.log.embedded import TABLES as LOG_TABLES
-from livecomments.log.embedded import EmbeddedLog
-from livecomments.runtime.durable import DurableFile
 from livecomments.runtime.metrics import REGISTRY
-from livecomments.store.embedded import TABLES as STORE_TABLES
-from livecomments.store.embedded import EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from schemas.events import Author, Record, comment_created
-from schemas.positions import first_position, offset_of, position_at
-from streams.dead_letters import DeadLetters
-from streams.job import Job
+from livecomments_schemas.events import Author, Record, comment_created
+from livecomments_schemas.positions import first_position, offset_of, position_at
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.job import Job
 from tests.history.faults import WatchedStore
 from tests.log.faults import WatchedLog
 from tests.served import READY_TIMEOUT_S

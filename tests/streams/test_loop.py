@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from livecomments.embedded.store import TABLES, EmbeddedStore
 from livecomments.history.log_end import LogWentBack
 from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, OffsetUnavailable
-from livecomments.runtime.durable import DurableFile
-from livecomments.store.embedded import TABLES, EmbeddedStore
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from schemas.positions import first_position
-from streams.dead_letters import DeadLetters
-from streams.loop import PersistLoop
+from livecomments_schemas.positions import first_position
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.loop import PersistLoop
+from tests.following.test_follower import BrokenLog, append, homes
 from tests.history.faults import WatchedStore
 from tests.log.contract import WAIT_S, EmbeddedMaker, embedded_maker
 from tests.log.faults import WatchedLog
-from tests.log.test_follower import BrokenLog, append, homes
 from tests.schemas.records import comment
 from tests.streams.faults import stored_rows
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from livecomments.history.log_end import LogWentBack
 from livecomments.log.interface import LogUnavailable
-from livecomments.runtime.durable import DurableFile
+from livecomments.sqlite import DurableFile
 from livecomments.store.interface import Row, StoreUnavailable
-from schemas.errors import Unavailable
-from schemas.events import COMMENT_CREATED, NewRecord, Record
-from schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
-from schemas.window import Window
-from streams.dead_letters import DeadLetters
-from streams.persister import Persister
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record
+from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
+from livecomments_schemas.window import Window
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.persister import Persister
 from tests.history.conftest import Ground
 from tests.history.test_properties import events, lists
 from tests.history.world import VIDEOS, Event, Sizes, World, open_world

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.progress import JOIN_S, STUCK_S, UNDELIVERED_S, Progress
+from livecomments_streams.progress import JOIN_S, STUCK_S, UNDELIVERED_S, Progress
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Final
 
 import orjson
 
-from livecomments.cli.load.sse import SseEvent
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED
-from schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
+from livecomments_loadtest.sse import SseEvent
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.truth import EPOCH, PARTITION, Accepted, Life
 

@@ -6,7 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 
-from livecomments.cli.load.sse import SseBlocks, SseEvent, parse_block
+from livecomments_loadtest.sse import SseBlocks, SseEvent, parse_block
 from tests.consumers.sim.checker import Chunks, Shown, Wrong
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import Piece, SimTransport

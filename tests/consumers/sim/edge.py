@@ -7,20 +7,20 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from consumers.app import stream_claim, stream_route
-from consumers.block import Block
-from consumers.channel import Channel, Sizes
-from consumers.cohort import Cohort
-from consumers.endings import Endings
-from consumers.hub import Hub, HubSettings
-from consumers.lane import Lane, Member
-from consumers.sessions import SessionEndedRejected, Sessions
-from consumers.viewer import Viewer
-from consumers.wire import Form
+from livecomments.following.follower import Follower
+from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
-from livecomments.log.follower import Follower
 from livecomments.log.revocations import Listener, Revocations
-from livecomments.log.tail import Tail, TailBounds
+from livecomments_consumers.app import stream_claim, stream_route
+from livecomments_consumers.block import Block
+from livecomments_consumers.channel import Channel, Sizes
+from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.endings import Endings
+from livecomments_consumers.hub import Hub, HubSettings
+from livecomments_consumers.lane import Lane, Member
+from livecomments_consumers.sessions import SessionEndedRejected, Sessions
+from livecomments_consumers.viewer import Viewer
+from livecomments_consumers.wire import Form
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import HIGH_BYTES, AsgiConnection, SimKernel, SimTransport

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
-from schemas.events import COMMENT_CREATED, NewRecord, Record
-from schemas.positions import offset_of, position_at
+from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record
+from livecomments_schemas.positions import offset_of, position_at
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.truth import EPOCH, PARTITION, WINDOW_RECORDS, Accepted, Life
 

@@ -3,17 +3,17 @@
 from dataclasses import replace
 from typing import Final
 
-from consumers.block import Block
-from consumers.endings import Endings
-from consumers.frames import bye_frame
-from consumers.lane import Lane
-from consumers.sessions import Sessions
-from consumers.viewer import WAIT, Close, Feed, Fetch, Step, Viewer, Write
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry, Tail
 from livecomments.history.reading import History
 from livecomments.history.stretch import Stretch
-from livecomments.log.partition import FollowedPartition
-from livecomments.log.tail import Entry, Tail
-from schemas.events import COMMENT_DELETED, VIDEO_ENDED
+from livecomments_consumers.block import Block
+from livecomments_consumers.endings import Endings
+from livecomments_consumers.frames import bye_frame
+from livecomments_consumers.lane import Lane
+from livecomments_consumers.sessions import Sessions
+from livecomments_consumers.viewer import WAIT, Close, Feed, Fetch, Step, Viewer, Write
+from livecomments_schemas.events import COMMENT_DELETED, VIDEO_ENDED
 from tests.consumers.sim.edge import SIZES, CountingChannel, Parts
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
-from schemas.events import FACT_TYPES
-from schemas.positions import BEFORE_EVERYTHING, position_at
+from livecomments_schemas.events import FACT_TYPES
+from livecomments_schemas.positions import BEFORE_EVERYTHING, position_at
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.truth import EPOCH, Accepted

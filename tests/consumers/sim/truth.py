@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from livecomments.history.state import STATE_TYPES
-from schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_ENDED, Record
-from schemas.judge import Kind, judge
-from schemas.positions import comment_id, position_at
-from schemas.render import render_comment
-from schemas.window import Window
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_ENDED, Record
+from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.positions import comment_id, position_at
+from livecomments_schemas.render import render_comment
+from livecomments_schemas.window import Window
 
 EPOCH: Final = 1
 PARTITION: Final = 0

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Final
 
 from livecomments.log.revocations import token_digest
-from schemas.events import (
+from livecomments_schemas.events import (
     COMMENT_CREATED,
     VIDEO_ENDED,
     VIDEO_STARTED,
@@ -19,7 +19,7 @@ from schemas.events import (
     comment_deleted,
     video_event,
 )
-from schemas.positions import comment_id
+from livecomments_schemas.positions import comment_id
 from tests.consumers.sim.actions import choose
 from tests.consumers.sim.checker import Shown, Wrong
 from tests.consumers.sim.client import SimClient

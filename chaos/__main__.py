@@ -1,0 +1,86 @@
+"""`python -m chaos faults | fill`: a deployment of its own, hurt or filled, and what came of it."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra.local.__main__ import fail, need_servers, quiet
+from infra.local.servers import RUN_DIR, ServerUnavailable
+from infra.local.stack import Stack
+from livecomments_schemas.errors import StartRefused, Unavailable
+
+app = typer.Typer(
+    help="Fault injection on a deployment of its own, on loopback.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def faults(
+    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is killed.")] = RUN_DIR / "faults",
+    lasts_s: Annotated[float, typer.Option(help="How long comments are posted: beyond the last kill.")] = 240,
+    comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 30_000,
+    videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
+    viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 200,
+    small_tail: Annotated[bool, typer.Option(help="With a tail that does not reach back to the store.")] = False,
+    rounds: Annotated[int, typer.Option(help="How often each is killed.")] = 1,
+) -> None:
+    """Kill every process of a deployment of its own in turn, under load; exit status 1 if a promise was broken."""
+    from chaos.faults import FAULTS, SMALL_TAIL, FaultPlan, run_faults
+
+    quiet()
+    console = Console(highlight=False, soft_wrap=True)
+    need_servers()
+    stack = Stack(run_dir, {**os.environ, **(SMALL_TAIL if small_tail else {})})
+    plan = FaultPlan(FAULTS * rounds, lasts_s, comments, videos, viewers)
+    try:
+        stack.bring_up(console, detached=False)
+        report = asyncio.run(run_faults(stack, plan, console.print))
+    except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
+        fail(str(error))
+    finally:
+        stack.kill()
+    console.print(report.load_said, markup=False)
+    console.print(report.table("seconds after the kill"))
+    for note in report.restarted:
+        console.print(note, style="yellow", markup=False)
+    for problem in report.problems:
+        console.print(problem, style="red", markup=False)
+    raise typer.Exit(code=1 if report.problems else 0)
+
+
+@app.command()
+def fill(
+    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is filled.")] = RUN_DIR / "filled",
+    records: Annotated[int, typer.Option(help="Keyed comments in each partition.")] = 16_384,
+) -> None:
+    """Fill a deployment of its own, and measure how long each process takes to start on it, and how much memory."""
+    from chaos.fill import fill as fill_log
+    from chaos.fill import measure, table, until_stored
+
+    quiet()
+    console = Console(highlight=False, soft_wrap=True)
+    need_servers()
+    stack = Stack(run_dir, os.environ)
+    try:
+        stack.bring_up(console, detached=False)
+        before = list(measure(stack))
+        asyncio.run(fill_log(stack.settings, records, console.print))
+        asyncio.run(until_stored(stack.settings, console.print))
+        after = list(measure(stack))
+    except (ServerUnavailable, StartRefused, Unavailable) as error:
+        fail(str(error))
+    finally:
+        stack.kill()
+    console.print(table(before, "before"))
+    console.print(table(after, f"with {records:,} more keyed comments in each partition"))
+
+
+if __name__ == "__main__":
+    app()

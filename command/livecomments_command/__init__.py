@@ -1,0 +1,9 @@
+"""The `livecomments` command: the roof. It wires the rooms together and runs them.
+
+- `__main__`: the command line; `data_commands`: its commands for people who look after records.
+- `assembly/`: the processes, each put together from its settings (dependency injection by hand).
+- `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
+- `demo`: plays a real chat into a running service.
+
+Deliberately not here: any rule about comments.
+"""

@@ -1,0 +1,253 @@
+"""The command line of livecomments."""
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import uvloop
+from rich.console import Console
+
+from livecomments.runtime import logs
+from livecomments.runtime.settings import Settings
+from livecomments_command import data_commands
+from livecomments_schemas.errors import StartRefused, Unavailable
+
+app = typer.Typer(
+    help="Live comments for live video: write, see within a moment, miss nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+app.add_typer(data_commands.dead_letters, name="dead-letters")
+for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
+    app.command()(command)
+app.command("replay")(data_commands.replay_log)
+
+
+@app.callback()
+def _root(context: typer.Context) -> None:
+    """Hands the environment to commands of other modules."""
+    context.obj = os.environ
+
+
+HostOption = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
+PortOption = Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8080")]
+
+
+@app.command()
+def run(
+    host: HostOption = None,
+    port: PortOption = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where comments are kept.", show_default="./data")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Play a real chat into the video 'demo'.")] = False,
+) -> None:
+    """Run the whole service in this process, on one durable file: no servers needed."""
+    from livecomments.web.server import listening_socket
+    from livecomments_command.assembly.embedded import Embedded, serve_embedded
+    from livecomments_command.demo import play
+
+    settings = Settings.load(os.environ, host=host, port=port, data_dir=data_dir)
+    playing: set[asyncio.Task[None]] = set()
+
+    async def serve() -> None:
+        listening = listening_socket(settings.host, settings.port)
+        url = f"http://{settings.host}:{listening.getsockname()[1]}"
+
+        def started(service: Embedded) -> None:
+            _greet(url, settings.data_dir)
+            if demo:
+                playing.add(asyncio.get_running_loop().create_task(play(service.posting)))
+
+        try:
+            await serve_embedded(settings, listening, started)
+        finally:
+            for task in playing:
+                task.cancel()
+
+    uvloop.run(serve())
+
+
+@app.command()
+def gateway(host: HostOption = None, port: PortOption = None) -> None:
+    """Run a gateway: POST, history pages and the page, on Kafka and CQL (LIVECOMMENTS_KAFKA, LIVECOMMENTS_CQL)."""
+    from livecomments_command.assembly.distributed import serve_gateway
+
+    _serve("gateway", serve_gateway, _distributed(host=host, port=port))
+
+
+@app.command()
+def edge(host: HostOption = None, port: PortOption = None) -> None:
+    """Run an edge: streams over Server-Sent Events; LIVECOMMENTS_FOLLOW names its partitions, e.g. 1/2."""
+    from livecomments_command.assembly.distributed import serve_edge
+
+    _serve("edge", serve_edge, _distributed(host=host, port=port))
+
+
+@app.command()
+def stream() -> None:
+    """Run the stream job: from the log into the store, in a consumer group."""
+    from livecomments_command.assembly.distributed import run_stream
+
+    settings = _distributed()
+    uvloop.run(run_stream(settings, lambda: _say(f"stream job runs in group {settings.group}")))
+
+
+@app.command()
+def topics(
+    create: Annotated[bool, typer.Option("--create", help="Create those that are missing.")] = False,
+) -> None:
+    """Compare the topics with what they must be; exit code 1 if they differ. Never alters one."""
+    from livecomments_command.assembly.distributed import check_topics
+
+    created, differences = asyncio.run(check_topics(_distributed(), create=create))
+    for name in created:
+        _say(f"created {name}")
+    for sentence in differences:
+        _say(sentence)
+    if not differences:
+        _say("the topics are as they must be")
+    sys.exit(1 if differences else 0)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the store's schema up to date. Safe to run twice, and from two places at once."""
+    from livecomments.cql.migrations import migrate as bring_up_to_date
+    from livecomments_command.assembly.distributed import cql_access
+
+    settings = _distributed()
+    applied = bring_up_to_date(
+        settings.cql,
+        keyspace=settings.cql_keyspace,
+        datacenter=settings.cql_datacenter,
+        replication_factor=settings.replicas,
+        access=cql_access(settings),
+    )
+    _say(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+
+
+@app.command()
+def load(
+    url: Annotated[str, typer.Option(help="The deployment to play into.")] = "http://127.0.0.1:8080",
+    videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 20,
+    viewers: Annotated[int, typer.Option(help="Viewers over real streams; some drop and resume.")] = 200,
+    comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 20_000,
+    speed: Annotated[float, typer.Option(help="How many times faster than it was the chat is played.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="The run follows from it.")] = 1,
+    drop_rate: Annotated[float, typer.Option(help="Cuts of a viewer's connection, a minute.")] = 2.0,
+    deadline_s: Annotated[float, typer.Option(help="For everything to be answered and caught up after the end.")] = 120,
+    chat: Annotated[Path | None, typer.Option(help="Another chat: JSON lines with offsetMs, author, message.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option(help="A process's internal address, for its /metrics.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
+) -> None:
+    """Play a real chat through a deployment; check one order, nothing twice, nothing missing. Exit code 1 if not."""
+    import orjson
+
+    from livecomments_loadtest import DeploymentUnavailable, LoadPlan, PlanRejected, run_load
+    from livecomments_loadtest.chat import CHAT
+
+    console = Console(highlight=False)
+    try:
+        plan = LoadPlan(
+            url=url,
+            chat=chat or CHAT,
+            videos=videos,
+            viewers=viewers,
+            comments=comments,
+            speed=speed,
+            seed=seed,
+            drop_rate=drop_rate,
+            deadline_s=deadline_s,
+            metrics=tuple(metrics or ()),
+        )
+        report = uvloop.run(run_load(plan, console))
+    except (PlanRejected, DeploymentUnavailable) as error:
+        raise StartRefused(str(error)) from error
+    console.print(report.table())
+    if json is not None:
+        json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
+    sys.exit(0 if report.ok else 1)
+
+
+_JSON: Final = "-H 'Content-Type: application/json'"
+
+
+def _greet(url: str, data_dir: Path) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold green]livecomments[/] is running: [bold]{url}/[/]   (comments are kept in {data_dir})\n")
+    console.print("Write a comment:", style="dim")
+    console.print(
+        f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
+        f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
+        markup=False,
+    )
+    console.print("Follow a video:", style="dim")
+    console.print(f"  curl -N '{url}/comments/demo/stream?history=10'\n", markup=False)
+    console.print("Stop with Ctrl-C.", style="dim")
+
+
+Serve = Callable[[Settings, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
+
+_COLLECT: Final = (20_000, 20, 50)
+"""Garbage is almost all freed by counting references. The default looks for cycles after 700 new objects, and through
+the whole tail again and again: a tenth of a POST's CPU, and pauses."""
+
+
+def _serve(name: str, serve: Serve, settings: Settings) -> None:
+    from livecomments.web.server import listening_socket
+
+    listening = listening_socket(settings.host, settings.port)
+    url = f"http://{settings.host}:{listening.getsockname()[1]}"
+    gc.set_threshold(*_COLLECT)
+    uvloop.run(serve(settings, listening, lambda: _say(f"{name} serves {url}/, its health {settings.internal_port}")))
+
+
+def _distributed(**overrides: Any) -> Settings:
+    settings = Settings.load(os.environ, **overrides)
+    if not settings.kafka:
+        raise StartRefused("Set LIVECOMMENTS_KAFKA and LIVECOMMENTS_CQL; without them there is only: livecomments run")
+    return settings
+
+
+def _say(sentence: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
+
+
+def main() -> None:
+    """Run the command; what keeps it from starting is a sentence on stderr and exit code 2."""
+    logs.configure()
+    try:
+        app()
+    except (StartRefused, Unavailable) as refused:
+        _refuse([refused])
+    except BaseExceptionGroup as group:
+        refusals = group.subgroup((StartRefused, Unavailable))
+        if refusals is None:
+            raise
+        _refuse(_leaves(refusals))
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
+    leaves: list[Exception] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+def _refuse(refusals: Sequence[Exception]) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for refused in refusals:
+        console.print(f"livecomments: {refused}", style="red", markup=False)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The embedded form: gateway, stream job and edge in one process, on one durable file."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
+from livecomments.following.follower import Follower
+from livecomments.history.reading import History
+from livecomments.log.revocations import Revocations
+from livecomments.runtime.settings import Settings
+from livecomments.sqlite import DurableFile
+from livecomments.store.interface import Lifetime
+from livecomments.web.door import Claim
+from livecomments.web.health import health_routes
+from livecomments.web.server import DrainingServer
+from livecomments_command.assembly.parts import (
+    Seams,
+    cors_rules,
+    hub_settings,
+    make_app,
+    make_follower,
+    make_jwks,
+    make_posting,
+    make_tokens,
+)
+from livecomments_consumers.app import stream_claim, stream_route
+from livecomments_consumers.hub import Hub
+from livecomments_gateway.app import gateway_routes, page_routes
+from livecomments_gateway.posting import Posting
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.loop import PersistLoop
+from livecomments_topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The running parts of the embedded form."""
+
+    app: ASGIApp
+    hub: Hub
+    follower: Follower
+    posting: Posting
+    claim: Claim
+    """For the door: the streams that need no application."""
+
+
+@asynccontextmanager
+async def embedded_service(settings: Settings, seams: Seams | None = None) -> AsyncIterator[Embedded]:
+    """The service's parts, made and running, without a server; ends them when left.
+
+    Raises:
+        StartRefused: the data directory cannot be used.
+    """
+    seams = seams or Seams()
+    topic = comments_topic(settings.epoch)
+    async with (
+        DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, topic, settings.epoch, settings.partitions) as log,
+        EmbeddedLog(file, DEAD_LETTER_TOPIC, settings.epoch, 1) as dead_letter_log,
+        EmbeddedLog(file, REVOCATIONS_TOPIC, settings.epoch, 1) as revocations_log,
+        EmbeddedStore(file, lifetime=Lifetime(settings.store_ttl_s)) as store,
+    ):
+        dead_letters = DeadLetters(dead_letter_log, topic)
+        follower = make_follower(log, settings, seams)
+        history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
+        revocations = Revocations(revocations_log)
+        hub = Hub(history, hub_settings(settings), revocations=revocations, make_viewer=seams.viewer)
+        posting = make_posting(history, settings)
+        jwks = make_jwks(settings)
+        tokens = make_tokens(settings, revocations, jwks)
+        job = PersistLoop(
+            log, store, dead_letters, range(settings.partitions), delay_s=settings.persist_delay_s, judge=seams.judge
+        )
+        cors = cors_rules(settings)
+        app = make_app(
+            [
+                *page_routes(),
+                stream_route(hub),
+                *gateway_routes(history, posting, tokens),
+                *health_routes(
+                    lambda: {
+                        "keys": jwks is None or jwks.is_ready,
+                        "sessions": revocations.is_ready,
+                        "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
+                        "storage": not file.is_full,
+                        "taking": not hub.is_draining,
+                    }
+                ),
+            ],
+            cors,
+        )
+        async with asyncio.TaskGroup() as running:
+            works = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+            tasks = [running.create_task(work) for work in works]
+            try:
+                yield Embedded(app, hub, follower, posting, stream_claim(hub, cors))
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+
+async def serve_embedded(
+    settings: Settings, listening: socket.socket, started: Callable[[Embedded], None], seams: Seams | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `started` is called once requests are taken."""
+    async with embedded_service(settings, seams) as service:
+
+        async def drain() -> None:
+            await service.hub.drain(settings.drain_s)
+
+        server = DrainingServer(service.app, lambda: started(service), drain, claim=service.claim)
+        await server.serve([listening])

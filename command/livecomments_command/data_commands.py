@@ -1,0 +1,230 @@
+"""The commands for people who look after records: `dead-letters`, `rebuild`, `verify`, `export`, `replay`."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from livecomments.runtime.settings import Settings
+from livecomments_schemas.errors import StartRefused
+
+dead_letters = typer.Typer(
+    help="Records that the stream job set aside, since nobody can read them.", no_args_is_help=True
+)
+
+
+@dead_letters.command("list")
+def list_letters(
+    context: typer.Context,
+    reason: Annotated[str | None, typer.Option(help="Only those set aside for this reason.")] = None,
+    limit: Annotated[int, typer.Option(help="The newest so many.", min=1, max=100_000)] = 50,
+) -> None:
+    """List dead letters, oldest first, and how many there are for each reason."""
+    from livecomments_command.records.dead_letters import table_of_letters
+    from livecomments_command.records.opened import opened
+
+    async def run() -> None:
+        async with opened(settings_of(context), needs_store=False) as found:
+            table = await table_of_letters(found.dead_letter_log, reason, limit)
+        Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, markup=False)
+
+    asyncio.run(run())
+
+
+@dead_letters.command("show")
+def show_letter(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(help="Its number, as listed.")],
+    raw: Annotated[bool, typer.Option("--raw", help="The bytes of its value and nothing else.")] = False,
+) -> None:
+    """Show one dead letter: reason, origin, key and value, as JSON."""
+    from livecomments_command.records.dead_letters import find_letter
+    from livecomments_command.records.opened import opened
+
+    async def run() -> bytes:
+        async with opened(settings_of(context), needs_store=False) as found:
+            letter = await find_letter(found.dead_letter_log, number)
+        if raw:
+            return letter.value or b""
+        return orjson.dumps(letter.to_json(), option=orjson.OPT_INDENT_2) + b"\n"
+
+    sys.stdout.buffer.write(asyncio.run(run()))
+
+
+@dead_letters.command("replay")
+def replay(
+    context: typer.Context,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Their numbers, as listed.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All of this reason.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Append records anew that can be read by now, each once. Exit code 1 if one could not be."""
+    from livecomments_command.records.dead_letters import replay_letters
+    from livecomments_command.records.opened import opened
+
+    if sum((bool(numbers), reason is not None, everything)) != 1:
+        raise StartRefused("Say which: numbers, --reason, or --all.")
+    chosen = (numbers or None) if reason is None else reason
+
+    async def run() -> bool:
+        whole = True
+        async with opened(settings_of(context), needs_store=False) as found:
+            async for sentence in replay_letters(found, chosen, dry_run=dry_run):
+                whole = whole and "not replayed" not in sentence
+                _say(sentence)
+        return whole
+
+    sys.exit(0 if asyncio.run(run()) else 1)
+
+
+def rebuild(
+    context: typer.Context,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Store all that the log holds, whatever the watermarks say.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="With --from-start: remembers how far it is, to go on after a stop.")
+    ] = None,
+    from_export: Annotated[
+        Path | None, typer.Option(help="A whole export, for what the log no longer holds; jsonl or parquet.")
+    ] = None,
+) -> None:
+    """Fill the store from the log, beside the running stream job; goes on if run again. Exit code 1 if some is lost."""
+    from livecomments_command.records.opened import opened
+    from livecomments_command.records.rebuild import Rebuilt
+    from livecomments_command.records.rebuild import rebuild as fill
+    from livecomments_command.records.rebuild_export import store_export
+
+    if checkpoint is not None and not from_start:
+        raise StartRefused("--checkpoint goes with --from-start; without it the watermarks tell how far it is.")
+
+    async def run() -> Rebuilt:
+        async with opened(settings_of(context)) as found:
+            progress = Console(stderr=True)
+            notes, by = await store_export(found, progress, from_export) if from_export else ([], None)
+            done = await fill(found, progress, from_start=from_start, checkpoint=checkpoint, judge=by)
+            return done._replace(notes=[*notes, *done.notes])
+
+    done = asyncio.run(run())
+    _say(*done.notes, f"{done.records:,} records stored, {done.invalid:,} of them invalid.")
+    sys.exit(0 if done.whole else 1)
+
+
+def verify(
+    context: typer.Context,
+    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+    sample: Annotated[float | None, typer.Option(help="A share of all videos, 0 to 1.", min=0, max=1)] = None,
+    seed: Annotated[int, typer.Option(help="Which videos are in the sample.", min=0)] = 0,
+    with_export: Annotated[
+        Path | None, typer.Option("--export", help="Compare with this whole export instead of the log.")
+    ] = None,
+) -> None:
+    """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
+    from livecomments_command.records.opened import opened
+    from livecomments_command.records.rebuild_export import verify_export
+    from livecomments_command.records.replay_plan import check_video
+    from livecomments_command.records.verify import Findings, sampled
+    from livecomments_command.records.verify import verify as compare
+
+    if video is not None and sample is not None:
+        raise StartRefused("Say --video or --sample, not both.")
+    check_video(video)
+
+    async def run() -> Findings:
+        async with opened(settings_of(context)) as found:
+            chosen = sampled(1.0 if sample is None else sample, seed)
+            progress = Console(stderr=True)
+            if with_export is not None:
+                return await verify_export(found, progress, with_export, video_id=video, chosen=chosen)
+            return await compare(found, progress, video_id=video, chosen=chosen)
+
+    findings = asyncio.run(run())
+    _say(*findings.sentences())
+    sys.exit(0 if findings.ok else 1)
+
+
+def export(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="Where the files go; one export a directory.")],
+    form: Annotated[str, typer.Option("--format", help="jsonl, csv or parquet.")] = "jsonl",
+    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+) -> None:
+    """Export the log's comments as they are now, duplicates and deletes applied; run again, it goes on."""
+    from livecomments_command.records.export import ExportPlan, Manifest
+    from livecomments_command.records.export import export as write
+    from livecomments_command.records.opened import opened
+    from livecomments_command.records.replay_plan import check_video
+
+    check_video(video)
+
+    async def run() -> Manifest:
+        async with opened(settings_of(context), needs_store=False) as found:
+            return await write(found, Console(stderr=True), ExportPlan(directory, form, video))
+
+    done = asyncio.run(run())
+    _say(f"{done.comments:,} comments in {len(done.content['files'])} files, digest {done.digest}")
+
+
+def replay_log(
+    context: typer.Context,
+    video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+    from_time: Annotated[str | None, typer.Option(help="What was appended since, e.g. 2026-11-22T10:00:00Z.")] = None,
+    from_id: Annotated[str | None, typer.Option(help="This record and, elsewhere, what was appended since.")] = None,
+    from_offset: Annotated[list[str] | None, typer.Option(help="partition:offset, and no other partitions.")] = None,
+    until: Annotated[str, typer.Option(help="now; a time, not included; or an id, included.")] = "now",
+    out: Annotated[Path | None, typer.Option(help="A new file, instead of standard output.")] = None,
+    to_topic: Annotated[
+        str | None, typer.Option(help="Another topic of the same Kafka, for the records themselves.")
+    ] = None,
+    pace: Annotated[
+        float | None, typer.Option(help="So many times as fast as it came; as fast as possible without.", min=0.001)
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Remembers how far it is, to go on if run again with the same options.")
+    ] = None,
+) -> None:
+    """Write the topic's records again, each with its verdict, as JSON lines; partition by partition, from the first."""
+    from livecomments_command.records.opened import opened
+    from livecomments_command.records.replay import replay as write_records
+    from livecomments_command.records.replay_paced import Pace
+    from livecomments_command.records.replay_plan import planned
+    from livecomments_command.records.replay_sinks import Checkpoint, opened_sink
+
+    plan, settings = planned(video, from_time, from_id, from_offset or [], until), settings_of(context)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=out is None and sys.stdout.isatty())
+    said: dict[str, Any] = {
+        "epoch": settings.epoch,
+        "video": video,
+        "from": from_time or from_id or from_offset,
+        "until": until,
+    }
+    said |= {"out": out and str(out), "topic": to_topic}
+    known = None if checkpoint is None else Checkpoint(checkpoint, said)
+
+    async def run() -> None:
+        async with (
+            opened(settings, needs_store=False) as found,
+            opened_sink(settings, found, out, to_topic, known) as sink,
+        ):
+            done = await write_records(found, console, plan, sink, pace=Pace(pace) if pace else None, checkpoint=known)
+            console.print(f"{done.lines:,} records. To go on: {done.options()}", markup=False)
+
+    asyncio.run(run())
+
+
+def _say(*sentences: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for sentence in sentences:
+        console.print(sentence, markup=False)
+
+
+def settings_of(context: typer.Context, **overrides: Any) -> Settings:
+    """The settings of the environment that the command was started with."""
+    environ: Mapping[str, str] = context.obj
+    return Settings.load(environ, **overrides)

@@ -1,0 +1,12 @@
+"""What the data commands do with the log's records: read them end to end, compare, copy, set right.
+
+- `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
+- `verify`, `rebuild`: compares store and log; fills the store from the log.
+- `export`, `export_files`: the log's comments as files: what is exported, and in which form.
+- `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
+- `replay`, `replay_plan`: the topic's records again; from where, and up to where.
+- `replay_paced`, `replay_sinks`: how fast, and into what: JSON lines or another topic.
+- `dead_letters`: lists, shows and replays records that were set aside.
+
+Deliberately not here: serving anybody.
+"""

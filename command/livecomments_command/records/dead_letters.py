@@ -1,0 +1,220 @@
+"""`livecomments dead-letters`: lists, shows and replays records that the stream job set aside.
+
+A letter is known by its number, its offset in the dead-letter topic. Replaying appends the record anew, whole, with its
+own headers, at the partition of its video: as it stands where it came from or, once that is gone, in the letter; not
+what is still invalid. A mark in the dead-letter topic says what was replayed. If it is missing after a crash, a comment
+replayed again is a duplicate of the first: it is given an idempotency key where it has none.
+"""
+
+import re
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Final, NamedTuple
+
+import orjson
+from rich.table import Table
+
+from livecomments.following.partition import read_on
+from livecomments.log.interface import CommentLog, OffsetUnavailable
+from livecomments_command.records.opened import Opened
+from livecomments_command.records.scan import patiently
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comment_digest, timestamp
+from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.partitions import VideoIdRejected, parse_video_id, partition_of
+from livecomments_schemas.positions import comment_id, position_at
+from livecomments_schemas.window import Window
+from livecomments_streams.dead_letters import RECORD_HEADER
+
+_REPLAYED: Final = b"replayed"
+"""The reason of a mark."""
+_ORIGIN: Final = re.compile(rb"[^/]+/\d{1,8}/\d{1,13}")
+_MARKS_MAX: Final = 1_000_000
+"""Origins of replayed letters kept in memory while letters are listed: some 100 MB."""
+_TOLD_MAX: Final = 500_000
+"""Origins of letters kept in memory, twice as many at most: a job with a new store sets all aside again."""
+
+
+class Letter(NamedTuple):
+    """A dead letter. `key` and `value` may be cut; `cut` then says how long they were."""
+
+    number: int
+    reason: str
+    origin: str
+    """Topic, partition and offset, with a `/` between."""
+    key: bytes
+    value: bytes | None
+    cut: str
+    headers: Mapping[str, bytes]
+    """The record's own."""
+    set_aside_at_ms: int
+    replayed: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """All of it; bytes that are no UTF-8 are escaped."""
+        return {
+            "number": self.number,
+            "reason": self.reason,
+            "origin": self.origin,
+            "setAsideAt": timestamp(self.set_aside_at_ms),
+            "replayed": self.replayed,
+            "cut": self.cut or None,
+            "key": _text(self.key),
+            "value": None if self.value is None else _text(self.value),
+            "headers": {_text(name.encode()): _text(value) for name, value in self.headers.items()},
+        }
+
+
+class NotReplayed(Exception):
+    """Why a letter cannot be replayed, a sentence for the operator."""
+
+
+async def read_letters(log: CommentLog) -> AsyncIterator[Letter]:
+    """Every letter there is now, oldest first. A record set aside twice is one letter."""
+    held = (await patiently(lambda: log.bounds([0])))[0]
+    replayed: set[str] = set()
+    async for letter in _read(log, *held):
+        if letter.reason == _REPLAYED.decode():
+            replayed.add(letter.origin)
+        if len(replayed) > _MARKS_MAX:
+            raise StartRefused(f"More than {_MARKS_MAX:,} letters were replayed; read the topic with other tools.")
+    told, told_before = set[str](), set[str]()
+    async for letter in _read(log, *held):
+        if letter.reason != _REPLAYED.decode() and letter.origin not in told and letter.origin not in told_before:
+            told.add(letter.origin)
+            if len(told) >= _TOLD_MAX:
+                told, told_before = set(), told
+            yield letter._replace(replayed=letter.origin in replayed)
+
+
+async def find_letter(log: CommentLog, number: int) -> Letter:
+    """One letter. Raises StartRefused: there is none of this number."""
+    async for letter in read_letters(log):
+        if letter.number == number:
+            return letter
+    raise StartRefused(f"There is no dead letter {number}. See: livecomments dead-letters list")
+
+
+async def table_of_letters(log: CommentLog, reason: str | None, limit: int) -> Table:
+    """The newest `limit` letters, and how many there are for each reason."""
+    newest: deque[Letter] = deque(maxlen=limit)
+    by_reason: Counter[str] = Counter()
+    async for letter in read_letters(log):
+        by_reason[letter.reason] += 1
+        if reason in (None, letter.reason):
+            newest.append(letter)
+    counts = ", ".join(f"{count:,} {name}" for name, count in by_reason.most_common()) or "none"
+    table = Table(title=f"Dead letters: {counts}", title_justify="left")
+    for head in ("number", "reason", "origin", "set aside", "key", "bytes", "replayed"):
+        table.add_column(head, justify="right" if head in ("number", "bytes") else "left")
+    for one in newest:
+        size = one.cut or str(len(one.value or b""))
+        moment = timestamp(one.set_aside_at_ms)
+        table.add_row(str(one.number), one.reason, one.origin, moment, _text(one.key)[:64], size, "yes" * one.replayed)
+    return table
+
+
+async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *, dry_run: bool) -> AsyncIterator[str]:
+    """Replay letters by their numbers, by a reason, or (None) all; a sentence each. Those replayed before are left out.
+
+    Raises:
+        AppendUnavailable, AppendUnknown: run it again.
+    """
+    missing = set[int]() if chosen is None or isinstance(chosen, str) else set(chosen)
+    async for letter in read_letters(opened.dead_letter_log):
+        missing.discard(letter.number)
+        if letter.replayed:
+            continue
+        if chosen is not None and (letter.reason != chosen if isinstance(chosen, str) else letter.number not in chosen):
+            continue
+        try:
+            home, record = await _mended(opened, letter)
+        except NotReplayed as why:
+            yield f"{letter.number} ({letter.origin}) not replayed: {why}"
+            continue
+        if dry_run:
+            yield f"{letter.number} ({letter.origin}) would be replayed"
+            continue
+        position = position_at(opened.log.epoch, await opened.log.append(home, record))
+        replayed_as = comment_id(position, home)
+        mark = {"reason": _REPLAYED, "origin": letter.origin.encode(), "as": replayed_as.encode()}
+        await opened.dead_letter_log.append(0, NewRecord(b"", b"", mark))
+        yield f"{letter.number} ({letter.origin}) replayed as {replayed_as}"
+    for number in sorted(missing):
+        yield f"{number} not replayed: there is no dead letter of this number. See: livecomments dead-letters list"
+
+
+async def _mended(opened: Opened, letter: Letter) -> tuple[int, NewRecord]:
+    """The partition and record to append for a letter. Raises NotReplayed."""
+    original = await _original(opened, letter)
+    if original.key is None or original.value is None:
+        raise NotReplayed("it has no key or no value")
+    try:
+        video_id = parse_video_id(original.key.decode("ascii"))
+    except (UnicodeDecodeError, VideoIdRejected) as error:
+        raise NotReplayed("its key is no video id") from error
+    log = opened.log
+    home = partition_of(video_id, log.partition_count)
+    end = (await patiently(lambda: log.bounds([home])))[home].end
+    headers = dict(original.headers)
+    judged = judge(
+        original._replace(partition=home, offset=end),
+        Window(log.epoch, home, log.partition_count, since=end, whole=False),
+    )
+    if judged.kind is not Kind.ACCEPTED:
+        raise NotReplayed(f"it is still {judged.kind.value} {judged.reason}".rstrip())
+    if headers["type"] == COMMENT_CREATED and "key" not in headers:
+        comment = orjson.loads(original.value)
+        headers["key"] = f"dead-letter:{letter.origin}".encode()[:128]
+        headers["digest"] = comment_digest(comment["message"], comment.get("videoTimeMs"))
+    return home, NewRecord(original.key, original.value, headers)
+
+
+async def _original(opened: Opened, letter: Letter) -> Record:
+    topic, _, place = letter.origin.partition("/")
+    partition, _, offset = place.partition("/")
+    if topic != opened.topic:
+        raise NotReplayed(f"it is of {topic}, this is {opened.topic}")
+    number, at = int(partition), int(offset)
+    if number >= opened.log.partition_count:
+        raise NotReplayed(f"{opened.topic} has no partition {number}")
+    try:
+        records, _ = await patiently(lambda: opened.log.read(number, at, at + 1, 1))
+    except OffsetUnavailable:
+        records = []
+    if records:
+        return records[0]
+    if letter.cut or not letter.headers:
+        raise NotReplayed("the log no longer holds it, and the letter not all of it")
+    return Record(number, at, letter.key, letter.value, letter.headers, letter.set_aside_at_ms)
+
+
+async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
+    while start < end:
+        at = start
+        records, start = await patiently(lambda: read_on(log, 0, at, end))  # noqa: B023 (awaited here)
+        for record in records:
+            headers = record.headers
+            if not _ORIGIN.fullmatch(headers.get("origin", b"")):
+                continue  # of some other producer
+            value = None if headers.get("value") == b"null" else record.value
+            yield Letter(
+                record.offset,
+                _text(headers.get("reason", b"")),
+                _text(headers["origin"]),
+                record.key or b"",
+                value,
+                _text(headers.get("cut", b"")),
+                {
+                    name.removeprefix(RECORD_HEADER): it
+                    for name, it in headers.items()
+                    if name.startswith(RECORD_HEADER)
+                },
+                record.appended_at_ms,
+            )
+
+
+def _text(found: bytes) -> str:
+    """As it can be printed: nothing in it drives a terminal."""
+    text = found.decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

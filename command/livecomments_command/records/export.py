@@ -1,0 +1,280 @@
+"""`livecomments export`: the comments of the log, as they are through one stated position of each partition.
+
+Beside them stands what was said of the videos, for `rebuild`.
+
+Duplicates, voids and deleted comments are not in it: first the deletes of a partition are read, then its comments,
+both through the same position, whatever is appended meanwhile. Files are partitioned by the day of the append (UTC).
+`export.json` says what was exported and how far it is; an export that was stopped, run again, goes on with its next
+file.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+from rich.console import Console
+
+from livecomments.log.interface import OffsetUnavailable
+from livecomments_command.records.bars import bar
+from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact, pyarrow
+from livecomments_command.records.opened import Opened
+from livecomments_command.records.rebuild import write_atomically
+from livecomments_command.records.scan import Deletes, Judged, deletes_of, patiently, scan
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
+from livecomments_schemas.judge import Kind
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, first_position, offset_of, parse_comment_id, position_at
+from livecomments_streams.persister import row_of
+
+PART_COMMENTS_MAX: Final = 500_000
+"""Of one file: what is done again after a stop."""
+_DAY_CHARS: Final = len("2026-11-22")
+MANIFEST: Final = "export.json"
+
+
+class ExportPlan(NamedTuple):
+    """What is exported. `video_id` None: all videos."""
+
+    directory: Path
+    form: str
+    video_id: str | None = None
+    part_comments_max: int = PART_COMMENTS_MAX
+
+
+class Manifest:
+    """`export.json`: what the export covers, its files, and how far it is. Positions are written as comment ids."""
+
+    def __init__(self, directory: Path, content: dict[str, Any]) -> None:
+        self.directory = directory
+        self.content = content
+
+    @classmethod
+    def load(cls, directory: Path) -> "Manifest | None":
+        """That of a directory, if it has one. Raises StartRefused: it is not ours."""
+        file = directory / MANIFEST
+        if not file.exists():
+            return None
+        try:
+            content = orjson.loads(file.read_bytes())
+            assert content["version"] == 1
+            content.setdefault("facts", [])
+        except (orjson.JSONDecodeError, KeyError, TypeError, AssertionError) as error:
+            raise StartRefused(f"{file} is not of an export that this livecomments understands.") from error
+        return cls(directory, content)
+
+    def save(self) -> None:
+        """Write it, whole or not at all."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.directory / MANIFEST, orjson.dumps(self.content, option=orjson.OPT_INDENT_2))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every partition is exported through its stated position."""
+        return bool(self.content["finished"])
+
+    @property
+    def comments(self) -> int:
+        """In all files so far."""
+        return sum(file["comments"] for file in self.content["files"])
+
+    @property
+    def facts(self) -> int:
+        """In all files so far."""
+        return sum(file["facts"] for file in self.content["facts"])
+
+    @property
+    def digest(self) -> str:
+        """Of all comments in files so far."""
+        whole = Digest()
+        for file in self.content["files"]:
+            whole.merge(Digest.parse(file["digest"]))
+        return str(whole)
+
+    def range_of(self, partition: int) -> tuple[int, int, int]:
+        """`(first, next, end)` offsets of a partition: of the export, and of what is still to be done."""
+        one = self.content["partitions"][str(partition)]
+        first, following, end = (offset_of(parse_comment_id(one[name])[0] + 1) for name in ("after", "done", "through"))
+        return first, following, end
+
+    def set_done(self, partition: int, following: int) -> None:
+        """Everything before this offset is in files."""
+        self.content["partitions"][str(partition)]["done"] = _id_before(self.content["epoch"], partition, following)
+
+    def files(self, of: str = "files") -> Iterator[tuple[int, Path]]:
+        """`(partition, path)` of every file, ascending within a partition; of comments, or `of` "facts"."""
+        for file in self.content[of]:
+            yield file["partition"], self.directory / file["path"]
+
+
+async def export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest:
+    """Export, or go on with the export that `plan.directory` holds.
+
+    Raises:
+        StartRefused: the directory holds something else, or the log let go of records before they were exported.
+        LogUnavailable: run it again.
+    """
+    if plan.form not in FORMATS:
+        raise StartRefused(f"--format {plan.form}: must be one of {', '.join(FORMATS)}.")
+    if plan.form == "parquet":
+        pyarrow()
+    manifest = Manifest.load(plan.directory) or await _begin(opened, plan)
+    _refuse_other(manifest, opened, plan)
+    for leftover in plan.directory.glob("*/.*.new"):
+        leftover.unlink()
+    ranges = {int(partition): manifest.range_of(int(partition)) for partition in manifest.content["partitions"]}
+    total = sum(2 * (end - following) for _, following, end in ranges.values())
+    try:
+        with bar(console, "Exporting", total) as advance:
+            for partition, (_, following, end) in ranges.items():
+                if following < end:
+                    await _export_partition(opened, plan, manifest, partition, advance)
+    except OffsetUnavailable as error:
+        raise StartRefused(
+            f"The log let go of records before they were exported ({error}). Begin a new one."
+        ) from error
+    manifest.content["finished"] = True
+    manifest.save()
+    return manifest
+
+
+async def _begin(opened: Opened, plan: ExportPlan) -> Manifest:
+    if plan.directory.exists() and any(plan.directory.iterdir()):
+        raise StartRefused(f"{plan.directory} is not empty, and no export. Name another directory.")
+    log = opened.log
+    partitions = range(log.partition_count)
+    if plan.video_id is not None:
+        home = partition_of(plan.video_id, log.partition_count)
+        partitions = range(home, home + 1)
+    places = {}
+    for partition, (start, end) in (await patiently(lambda: log.bounds(partitions))).items():
+        after, through = _id_before(log.epoch, partition, start), _id_before(log.epoch, partition, end)
+        places[str(partition)] = {"after": after, "through": through, "done": after}
+    content = {
+        "version": 1,
+        "topic": opened.topic,
+        "epoch": log.epoch,
+        "partitionCount": log.partition_count,
+        "format": plan.form,
+        "videoId": plan.video_id,
+        "finished": False,
+        "partitions": places,
+        "files": [],
+        "facts": [],
+    }
+    manifest = Manifest(plan.directory, content)
+    manifest.save()
+    return manifest
+
+
+def _refuse_other(manifest: Manifest, opened: Opened, plan: ExportPlan) -> None:
+    wanted = {"topic": opened.topic, "format": plan.form, "videoId": plan.video_id}
+    for name, value in wanted.items():
+        if manifest.content[name] != value:
+            raise StartRefused(
+                f"{plan.directory} holds an export with {name} {manifest.content[name]}, not {value}. Name another."
+            )
+
+
+class _Segment:
+    """The files being made of one partition: what is done again after a stop, and named by where it begins."""
+
+    def __init__(self, plan: ExportPlan, manifest: Manifest, partition: int) -> None:
+        self._plan = plan
+        self._manifest = manifest
+        self._partition = partition
+        self._parts: dict[str, PartFile] = {}
+        self._day = ""
+
+    def write(self, day: str, run: list[Judged], deleted: Deletes) -> None:
+        """Add what is exported of records of one day."""
+        if "files" in self._parts and (
+            day != self._day or self._parts["files"].comments >= self._plan.part_comments_max
+        ):
+            self.finish(run[0].record.offset)
+        epoch, comments, facts = self._manifest.content["epoch"], [], []
+        for record, verdict in run:
+            if verdict.kind is not Kind.ACCEPTED or self._plan.video_id not in (None, verdict.video_id):
+                continue
+            position = position_at(epoch, record.offset)
+            if record.headers["type"] in FACT_TYPES:
+                row = row_of(record, verdict, epoch)
+                facts.append(exported_fact(comment_id(position, self._partition), row))
+            elif record.headers["type"] == COMMENT_CREATED and not deleted.covers(verdict.video_id, position):
+                assert record.value is not None
+                comments.append(exported(comment_id(position, self._partition), record.value, record.appended_at_ms))
+        if comments:
+            self._day = day
+            self._part("files", f"day={day}", self._plan.form).write(comments)
+        if facts:
+            self._part("facts", "facts", "jsonl").write(facts)
+
+    def finish(self, following: int) -> None:
+        """Make them visible, and everything before `following` done."""
+        for of, part in self._parts.items():
+            part.finish()
+            file = {
+                "path": part.path.relative_to(self._manifest.directory).as_posix(),
+                "partition": self._partition,
+                "comments" if of == "files" else "facts": part.comments,
+                "digest": str(part.digest),
+            }
+            self._manifest.content[of].append(file)
+        self._parts.clear()
+        self._manifest.set_done(self._partition, following)
+        self._manifest.save()
+
+    def abandon(self) -> None:
+        """Remove what is not finished."""
+        for part in self._parts.values():
+            part.abandon()
+
+    def _part(self, of: str, folder: str, form: str) -> PartFile:
+        """Begun again after a stop, wherever it then ends, a file takes its own place."""
+        if of not in self._parts:
+            offset = self._manifest.range_of(self._partition)[1]
+            name = f"{self._manifest.content['topic']}-{self._partition:04d}-{offset:012d}.{form}"
+            self._parts[of] = PartFile(self._plan.directory / folder / name, form)
+        return self._parts[of]
+
+
+async def _export_partition(
+    opened: Opened, plan: ExportPlan, manifest: Manifest, partition: int, advance: Callable[[int], None]
+) -> None:
+    log = opened.log
+    first, following, end = manifest.range_of(partition)
+    start = (await patiently(lambda: log.bounds([partition])))[partition].start
+    if start > max(first, following - DEDUPE_WINDOW_RECORDS):  # with them went what tells retries of what is in files
+        raise OffsetUnavailable(f"Partition {partition} begins at {start} by now.")
+    deleted = await deletes_of(log, partition, following, end, advance)  # a delete lies behind its comment
+    segment = _Segment(plan, manifest, partition)
+    try:
+        async for chunk in scan(log, partition, following, end):
+            advance(len(chunk))
+            for day, run in _days(chunk):
+                segment.write(day, run, deleted)
+        segment.finish(end)
+    finally:
+        segment.abandon()
+
+
+def _days(chunk: list[Judged]) -> Iterator[tuple[str, list[Judged]]]:
+    """A chunk in runs of one day each."""
+    run: list[Judged] = []
+    run_day = ""
+    for one in chunk:
+        day = timestamp(one.record.appended_at_ms)[:_DAY_CHARS]
+        if run and day != run_day:
+            yield run_day, run
+            run = []
+        run_day = day
+        run.append(one)
+    if run:
+        yield run_day, run
+
+
+def _id_before(epoch: int, partition: int, offset: int) -> str:
+    """The id of the position before this offset: what is exported ends with it, or begins behind it."""
+    return comment_id(first_position(epoch) + offset - 1, partition)

@@ -1,0 +1,253 @@
+"""The files of an export: comments as JSON lines, CSV or Parquet, each file whole or not there at all.
+
+A line of the JSON form, and the column `json` of the Parquet form, are the bytes that pages and streams show. What was
+said of a video (title, end, bans) stands beside the comments, always as JSON lines.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
+
+from livecomments.store.interface import Row
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
+from livecomments_schemas.positions import COMMENT_ID_CHARS, parse_comment_id
+from livecomments_schemas.render import render_comment
+
+FORMATS: Final = ("jsonl", "csv", "parquet")
+_READ_BYTES: Final = 1 << 20
+_READ_LINES: Final = 2_000
+_HEAD: Final = len(b'{"commentId":"')
+_DIGEST_MODULUS: Final = 1 << 256
+_INT64_MAX: Final = (1 << 63) - 1
+_VALUE: Final = b',"value":'
+_COLUMNS: Final = (
+    *("comment_id", "video_id", "author_id", "author_name", "message", "created_at", "appended_at", "video_time_ms"),
+)
+
+
+class Exported(NamedTuple):
+    """A comment to be written. `line` is its public JSON."""
+
+    line: bytes
+    appended_at_ms: int
+
+
+class Digest:
+    """Which comments these are, byte for byte, in whatever order and in however many parts they were met.
+
+    The sum of the lines' SHA-256, as numbers of 256 bits: ids are in the lines, and no id comes twice.
+    """
+
+    def __init__(self, number: int = 0) -> None:
+        self._number = number
+
+    @classmethod
+    def parse(cls, text: str) -> "Digest":
+        """From its text."""
+        return cls(int(text, 16))
+
+    def add(self, line: bytes) -> None:
+        """Count one comment in."""
+        self._number = (self._number + int.from_bytes(hashlib.sha256(line).digest(), "big")) % _DIGEST_MODULUS
+
+    def merge(self, other: "Digest") -> None:
+        """Count in all that another counted."""
+        self._number = (self._number + other._number) % _DIGEST_MODULUS
+
+    def __str__(self) -> str:
+        return f"{self._number:064x}"
+
+
+class _Form(Protocol):
+    def write(self, comments: Sequence[Exported]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PartFile:
+    """One file, invisible until it is finished."""
+
+    def __init__(self, path: Path, form: str) -> None:
+        self.path = path
+        self.comments = 0
+        self.digest = Digest()
+        self._making = path.with_name(f".{path.name}.new")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._making.open("wb")
+        forms: dict[str, Callable[[io.BufferedWriter], _Form]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}
+        self._form = forms[form](self._file)
+
+    def write(self, comments: Sequence[Exported]) -> None:
+        """Add comments."""
+        self._form.write(comments)
+        self.comments += len(comments)
+        for line, _ in comments:
+            self.digest.add(line)
+
+    def finish(self) -> None:
+        """Make it durable and visible, in place of any other of its name."""
+        self._form.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._making.rename(self.path)
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def abandon(self) -> None:
+        """Remove what was written so far."""
+        with suppress(OSError, ValueError):  # the disk may be full; but pyarrow complains of what is left open
+            self._form.close()
+        self._file.close()
+        self._making.unlink(missing_ok=True)
+
+
+class _JsonLines:
+    def __init__(self, file: io.BufferedWriter) -> None:
+        self._file = file
+
+    def write(self, comments: Sequence[Exported]) -> None:
+        self._file.writelines(line + b"\n" for line, _ in comments)
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+
+class _Csv:
+    def __init__(self, file: io.BufferedWriter) -> None:
+        self._text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        self._csv = csv.writer(self._text)
+        self._csv.writerow(_COLUMNS)
+
+    def write(self, comments: Sequence[Exported]) -> None:
+        for one in comments:
+            row = _columns(one)
+            self._csv.writerow([*row[:6], timestamp(one.appended_at_ms), *row[7:]])
+
+    def close(self) -> None:
+        self._text.detach()
+
+
+class _Parquet:
+    def __init__(self, file: io.BufferedWriter) -> None:
+        arrow, parquet = pyarrow()
+        text = arrow.string()
+        types = {"appended_at": arrow.timestamp("ms", tz="UTC"), "video_time_ms": arrow.int64()}
+        self._schema = arrow.schema([(name, types.get(name, text)) for name in (*_COLUMNS, "json")])
+        self._arrow = arrow
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+
+    def write(self, comments: Sequence[Exported]) -> None:
+        columns: list[list[Any]] = [[] for _ in (*_COLUMNS, "json")]
+        for one in comments:
+            *texts, time_ms = _columns(one)
+            known_ms = time_ms if (time_ms or 0) <= _INT64_MAX else None  # of a foreign producer; `json` has it
+            for column, value in zip(columns, (*texts, known_ms, one.line.decode()), strict=True):
+                column.append(value)
+        arrays = [self._arrow.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def pyarrow() -> tuple[ModuleType, ModuleType]:
+    """pyarrow and its Parquet module. Raises StartRefused: it is not installed."""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise StartRefused("Parquet needs pyarrow: pip install 'livecomments[data]', or --format jsonl.") from error
+    return arrow, pyarrow.parquet
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The public JSON of each comment of a JSON or Parquet file, in its order, in bounded memory.
+
+    Raises:
+        StartRefused: a CSV file, which does not hold all of it.
+    """
+    if path.suffix == ".jsonl":
+        with path.open("rb", buffering=_READ_BYTES) as file:
+            for line in file:
+                yield line.rstrip(b"\n")
+    elif path.suffix == ".parquet":
+        with pyarrow()[1].ParquetFile(path) as file:
+            for batch in file.iter_batches(_READ_LINES, columns=["json"]):
+                yield from (text.encode() for text in batch.column(0).to_pylist())
+    else:
+        raise StartRefused(f"{path} does not hold whole comments; only exports as jsonl or parquet do.")
+
+
+def exported(comment_id: str, value: bytes, appended_at_ms: int) -> Exported:
+    """The comment of a record."""
+    return Exported(render_comment(comment_id, value), appended_at_ms)
+
+
+def row_of_line(line: bytes) -> Row:
+    """The row of an exported comment. Its time of appending is told by its `createdAt`, which is close to it."""
+    comment = orjson.loads(line)
+    position, _ = parse_comment_id(comment["commentId"])
+    value = b"{" + line[_HEAD + COMMENT_ID_CHARS + 2 :]
+    return Row(
+        comment["videoId"], position, COMMENT_CREATED, comment["author"]["id"], value, _unix_ms(comment["createdAt"])
+    )
+
+
+def exported_fact(position_id: str, row: Row) -> Exported:
+    """A fact's row as a line, which ends with the record's value, byte for byte."""
+    head = {
+        "position": position_id,
+        "type": row.kind.decode(),
+        "videoId": row.video_id,
+        "authorId": row.author_id,
+        "appendedAtMs": row.appended_at_ms,
+    }
+    return Exported(orjson.dumps(head)[:-1] + _VALUE + row.value + b"}", row.appended_at_ms)
+
+
+def row_of_fact(line: bytes) -> Row:
+    """The row of an exported fact."""
+    head, _, value = line.partition(_VALUE)  # quotes within a string are escaped, so this is the first
+    fact = orjson.loads(head + b"}")
+    position, _ = parse_comment_id(fact["position"])
+    if (kind := fact["type"].encode()) not in FACT_TYPES:
+        raise ValueError(fact["type"])
+    return Row(fact["videoId"], position, kind, fact["authorId"], value[:-1], fact["appendedAtMs"])
+
+
+def _unix_ms(text: str) -> int:
+    from datetime import datetime
+
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        return 0  # of a foreign producer
+
+
+def _columns(one: Exported) -> tuple[Any, ...]:
+    """In the order of `_COLUMNS`."""
+    comment = orjson.loads(one.line)
+    author = comment["author"]
+    return (
+        comment["commentId"],
+        comment["videoId"],
+        author["id"],
+        author["displayName"],
+        comment["message"],
+        comment["createdAt"],
+        one.appended_at_ms,
+        comment.get("videoTimeMs"),
+    )

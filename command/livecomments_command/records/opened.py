@@ -1,0 +1,65 @@
+"""Log and store as the settings name them, embedded or distributed, for the commands that look after their records."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
+from livecomments.embedded.store import EmbeddedStore
+from livecomments.log.interface import CommentLog
+from livecomments.runtime.settings import Settings
+from livecomments.sqlite import FILE_NAME, DurableFile
+from livecomments.store.away import AwayStore
+from livecomments.store.interface import CommentStore, Lifetime
+from livecomments_schemas.errors import StartRefused
+from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a command works on. `topic` is the name of `log`."""
+
+    topic: str
+    log: CommentLog
+    dead_letter_log: CommentLog
+    store: CommentStore
+    lifetime: Lifetime = field(default_factory=Lifetime)
+    """That of the store's rows: what is older is missing in it."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterator[Opened]:
+    """What the settings name, open until it is left; without `needs_store` every call of a CQL store is refused.
+
+    Distributed, this works beside running services. Embedded, the file is one process's alone: stop the service first.
+
+    Raises:
+        StartRefused: no such topic, schema or data directory, or one in use.
+        StoreUnavailable: the store does not answer.
+    """
+    topic = comments_topic(settings.epoch)
+    async with AsyncExitStack() as stack:
+        if settings.kafka:
+            from livecomments_command.assembly.distributed import cql_store, kafka_log
+
+            log = await stack.enter_async_context(kafka_log(settings, topic))
+            letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
+            store: CommentStore = AwayStore(lambda: cql_store(settings))
+            if needs_store:
+                store = await stack.enter_async_context(cql_store(settings))
+            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
+            return
+        if not (settings.data_dir / FILE_NAME).exists():
+            raise StartRefused(
+                f"Nothing is kept in {settings.data_dir}. Set LIVECOMMENTS_DATA_DIR, or LIVECOMMENTS_KAFKA and _CQL."
+            )
+        file = await stack.enter_async_context(DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES))
+        embedded = [(topic, settings.partitions), (DEAD_LETTER_TOPIC, 1)]
+        logs = [
+            await stack.enter_async_context(EmbeddedLog(file, name, settings.epoch, count)) for name, count in embedded
+        ]
+        lifetime = Lifetime(settings.store_ttl_s)
+        store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime))
+        yield Opened(topic, logs[0], logs[1], store, lifetime)

@@ -1,0 +1,130 @@
+"""Reading a partition of the log from end to end, judged as everybody judges it, in bounded memory."""
+
+import asyncio
+from array import array
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, NamedTuple, TypeVar
+from zlib import crc32
+
+from livecomments.log.interface import CommentLog, OffsetUnavailable
+from livecomments_schemas.errors import StartRefused, Unavailable
+from livecomments_schemas.events import Record
+from livecomments_schemas.judge import Kind, Verdict, judge
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.positions import epoch_of, offset_of
+from livecomments_schemas.window import Window
+
+CHUNK_RECORDS: Final = 5_000
+"""Of one step, at most: 80 MB if all were as large as a record may be, 2 MB as they are."""
+DELETES_MAX: Final = 16_000_000
+"""Deleted positions of one partition kept at once, 8 bytes each: 128 MB."""
+_TRIES: Final = 60
+_RETRY_S: Final = 1.0
+"""Log and store may be away for a minute: a restarted broker is back by then."""
+
+T = TypeVar("T")
+
+
+class Judged(NamedTuple):
+    """A record and what it is."""
+
+    record: Record
+    verdict: Verdict
+
+
+class Deletes:
+    """What was deleted of one partition and epoch, of which video and at which offset. Add all, close, then ask.
+
+    A delete reaches comments of its own video alone. Kept as offset << 24 | 24 bits of the video's checksum: two videos
+    are taken for one only if somebody deleted another video's offset, and then once in 16 million times.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._keys = array("Q")
+
+    def add(self, video_id: str, position: int) -> None:
+        """Remember one. Raises StartRefused: more than can be kept."""
+        if epoch_of(position) == self._epoch:
+            self._keys.append(_key(video_id, position))
+        if len(self._keys) > DELETES_MAX:
+            raise StartRefused(f"More than {DELETES_MAX:,} deletes in one partition: more than fit into memory.")
+
+    def close(self) -> None:
+        """Nothing is added any more."""
+        self._keys = array("Q", sorted(self._keys))
+
+    def covers(self, video_id: str, position: int) -> bool:
+        """Whether the video's comment at `position` was deleted."""
+        key = _key(video_id, position)
+        at = bisect_left(self._keys, key)
+        return at < len(self._keys) and self._keys[at] == key
+
+
+def _key(video_id: str, position: int) -> int:
+    return offset_of(position) << 24 | crc32(video_id.encode()) & 0xFFFFFF
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Await `call`; while log or store are away, again, for a minute. An offset that is gone is raised at once."""
+    for _ in range(_TRIES):
+        try:
+            return await call()
+        except OffsetUnavailable:
+            raise
+        except Unavailable:
+            await asyncio.sleep(_RETRY_S)
+    return await call()
+
+
+async def scan(
+    log: CommentLog,
+    partition: int,
+    first: int,
+    end: int,
+    *,
+    window_records: int = DEDUPE_WINDOW_RECORDS,
+    chunk_records: int = CHUNK_RECORDS,
+) -> AsyncIterator[list[Judged]]:
+    """All records with first ≤ offset < end, ascending, in chunks; a window before `first` is read back to judge them.
+
+    Raises:
+        OffsetUnavailable: the log lets go of them faster than they are read.
+        LogUnavailable: for more than a minute.
+    """
+    start = (await patiently(lambda: log.bounds([partition])))[partition].start
+    if first < min(start, end):
+        raise OffsetUnavailable(f"Partition {partition} begins at {start} by now, not at {first}.")
+    following = max(start, first - window_records)
+    window = Window(
+        log.epoch,
+        partition,
+        log.partition_count,
+        since=following,
+        whole=following == start,
+        size=window_records,
+    )
+    while following < end:
+        at = following
+        records, following = await patiently(lambda: log.read(partition, at, end, chunk_records))  # noqa: B023 (awaited)
+        if following == at:
+            raise OffsetUnavailable(f"Partition {partition} ends at {at}, not at {end}.")
+        judged = [Judged(record, judge(record, window)) for record in records]
+        if wanted := [one for one in judged if one.record.offset >= first]:
+            yield wanted
+
+
+async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_read: Callable[[int], None]) -> Deletes:
+    """What the records with first ≤ offset < end delete; `on_read` hears how many were read, again and again.
+
+    Raises as `scan` does, and StartRefused: too many to keep.
+    """
+    deleted = Deletes(log.epoch)
+    async for chunk in scan(log, partition, first, end, window_records=0):  # no window decides on a delete
+        for _, verdict in chunk:
+            if verdict.kind is Kind.ACCEPTED and verdict.target:
+                deleted.add(verdict.video_id, verdict.target)
+        on_read(len(chunk))
+    deleted.close()
+    return deleted

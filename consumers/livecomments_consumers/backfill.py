@@ -1,0 +1,169 @@
+"""Reads for viewers whose position the tail has left, for those whose position is ahead of it, and for those who join.
+
+A crowd that was cut off together comes back together, and one that joins does so when a page is opened by all: whoever
+needs what another is being read already waits for that.
+"""
+
+import asyncio
+from collections import defaultdict
+from typing import Final, NamedTuple
+
+from livecomments.following.follower import PartitionUnavailable
+from livecomments.history.pages import newest_first
+from livecomments.history.reading import History
+from livecomments.history.stretch import HistoryBehind, Source, Stretch
+from livecomments.log.interface import LogUnavailable
+from livecomments_consumers.block import Block, fitting
+from livecomments_consumers.channel import SIZES, Channel, Sizes
+from livecomments_consumers.flights import Flights
+from livecomments_consumers.frames import bye_frame
+from livecomments_consumers.metrics import EdgeMetrics
+from livecomments_consumers.viewer import Close, Say, Viewer, Write
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX
+from livecomments_schemas.positions import first_position
+
+_READS_AT_ONCE: Final = 64
+"""Each holds a block of 100 KB for as long as it takes; who comes later waits."""
+_TRIES: Final = 5
+_RETRY_S: Final = 0.5
+_PAGES_MORE: Final = 4
+"""Asked for when a page ends before it is full, as among deleted comments: reads through some 3,000 of their rows."""
+
+
+class Backfill:
+    """Reads of one hub, each done once for all who need it at the same time."""
+
+    def __init__(self, history: History, metrics: EdgeMetrics, sizes: Sizes = SIZES) -> None:
+        self._history = history
+        self._metrics = metrics
+        self._sizes = sizes
+        self._stretches = Flights(self._forward)
+        self._joins = Flights(self._newest)
+        self._reads = asyncio.Semaphore(_READS_AT_ONCE)
+        self._ends: defaultdict[int, _End] = defaultdict(_End)
+
+    async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
+        """What a viewer is to be written next: a stretch of history; a gap; or, without the log, that it comes back."""
+        resets = channel.resets
+        for _ in range(_TRIES):
+            try:
+                read = await self._stretches.join(_Going(channel.video_id, viewer.position, resets))
+            except HistoryBehind as error:
+                return self._missed(channel, viewer, error.code)
+            except Unavailable as error:
+                failure = error
+                await asyncio.sleep(_RETRY_S)
+            else:
+                if channel.resets != resets:
+                    return _nothing(viewer)  # it was read of a log that is gone
+                if read.stretch.through <= viewer.position:
+                    await asyncio.sleep(_RETRY_S)  # the follower has lost what the channel still counts on
+                    return _nothing(viewer)
+                if read.write is None:
+                    read.write = viewer.fetched(read.stretch)
+                return read.write
+        if isinstance(failure, PartitionUnavailable | LogUnavailable):
+            return Close(bye_frame("error", channel.retry_ms()), "error")  # nothing would come live either
+        return self._missed(channel, viewer, failure.code)
+
+    async def join(self, channel: Channel, count: int) -> Stretch:
+        """The newest so many comments of a video, ascending, as of now or, if others have asked just before, of then.
+
+        Raises:
+            Unavailable: none could be read.
+        """
+        return await self._joins.join(_Joining(channel.video_id, count, channel.resets))
+
+    async def newest(self, partition: int) -> int:
+        """The position of the newest record in the log itself, as of now or later. Raises LogUnavailable."""
+        log, end = self._history.follower.log, self._ends[partition]
+        wanted = end.asked + 1
+        async with end.lock:
+            if end.asked < wanted or end.answer is None:  # an older answer may be older than what the caller has seen
+                end.asked += 1
+                end.answer = None
+                try:
+                    end.answer = (await log.bounds([partition]))[partition].end
+                except LogUnavailable as error:
+                    end.answer = error
+        if isinstance(end.answer, LogUnavailable):
+            raise end.answer
+        return first_position(log.epoch) + end.answer - 1
+
+    def bounded(self, stretch: Stretch) -> Stretch:
+        """As much of a stretch as fits into a block."""
+        fit = fitting(stretch.entries, self._sizes.block_bytes)
+        if fit == len(stretch.entries):
+            return stretch
+        entries = stretch.entries[:fit]
+        return stretch._replace(entries=entries, through=entries[-1].position)
+
+    def _missed(self, channel: Channel, viewer: Viewer, reason: str) -> Write | Say:
+        """The gap from the viewer's position to where its channel can go on."""
+        through = channel.resumable_after()
+        if through <= viewer.position:
+            return _nothing(viewer)  # the tail reaches back so far again
+        self._metrics.gap(reason)
+        return viewer.missed(through, reason, channel)
+
+    async def _forward(self, going: "_Going") -> "_Read":
+        limit = self._sizes.block_entries
+        async with self._reads:
+            stretch = await self._history.forward(going.video_id, going.after, limit, around_store=True)
+        self._metrics.backfilled(stretch.source)
+        return _Read(self.bounded(stretch))
+
+    async def _newest(self, joining: "_Joining") -> Stretch:
+        video_id, limit, _ = joining
+        page = await newest_first(self._history, video_id, None, limit)
+        comments, before = page.comments, page.next_cursor
+        for _ in range(_PAGES_MORE):
+            if len(comments) >= limit or before is None:
+                break
+            try:
+                more = await newest_first(self._history, video_id, before, HISTORY_ON_JOIN_MAX)
+            except Unavailable:
+                break
+            comments, before = comments + more.comments, more.next_cursor
+        return Stretch(comments[:limit][::-1], page.covered_through, Source.TAIL)
+
+
+class _Going(NamedTuple):
+    """What a viewer who goes on needs."""
+
+    video_id: str
+    after: int
+    resets: int
+    """Of the channel: what was read before the log went back is not for who asks since."""
+
+
+class _Joining(NamedTuple):
+    """What a viewer who joins needs."""
+
+    video_id: str
+    limit: int
+    resets: int
+
+
+class _Read:
+    """A stretch, and what the first who needed it made of it."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch = stretch
+        self.write: Write | None = None
+
+
+class _End:
+    """The end of one partition: how often it was asked for, and the last answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: int | LogUnavailable | None = None
+        """None while it is asked, and when whoever asked has left."""
+        self.lock = asyncio.Lock()
+
+
+def _nothing(viewer: Viewer) -> Write:
+    """Nothing to write: the viewer takes its next step."""
+    return Write(Block(viewer.position, viewer.position + 1, viewer.position, b"", 0))

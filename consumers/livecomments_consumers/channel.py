@@ -1,0 +1,296 @@
+"""One video's part of the hub: its viewers' lanes, and the newest blocks they share.
+
+A flush makes blocks of what has come since the last one, and moves the head. Blocks are kept a little while for viewers
+who have just fallen behind. Whoever is further back first gets what leads to the next boundary, a position that is the
+same for all, and from there blocks made from the tail and kept: crowds fall behind, and come back, together. A block
+that holds a comment deleted since is forgotten, so its text leaves memory with it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from livecomments.following.follower import Follower
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry
+from livecomments_consumers.block import Block, fitting
+from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.frames import heartbeat_frame
+from livecomments_consumers.lane import Lane, Member
+from livecomments_consumers.wire import Form
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
+from livecomments_schemas.positions import comment_id
+
+_SWEEP_INTERVAL_S: Final = 5.0
+"""What nobody has used between two sweeps is let go: an idle video keeps no blocks."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The bounds of a channel. Tests make them small."""
+
+    block_entries: int = 500
+    block_bytes: int = 98_304
+    """Given to a viewer in one write, plain, so that a slow one holds not much more than that."""
+    flushed_kept: int = 64
+    """Flushed blocks: two to six seconds of a busy video."""
+    behind_kept: int = 128
+    """Blocks for viewers behind: about a minute of a video with a thousand a second, 13 MB in one form."""
+    cohort_viewers: int = 500
+    """Written to before the loop is given away: some 5 ms."""
+    boundary: int = 256
+    """A power of two. A position before a multiple of it is a boundary, so less than that is sent unshared."""
+
+
+SIZES: Final = Sizes()
+
+
+class _Kept(NamedTuple):
+    block: Block
+    is_whole: bool
+    """It ended because it was full; one that ended at the head is made anew when the head has moved."""
+
+
+class Channel:
+    """The viewers of one video. Implements the `Feed` they see."""
+
+    def __init__(
+        self,
+        video_id: str,
+        followed: FollowedPartition,
+        follower: Follower,
+        *,
+        stale_after_s: float,
+        window_s: float,
+        retry_ms: Callable[[], int],
+        sizes: Sizes = SIZES,
+    ) -> None:
+        self.retry_ms = retry_ms
+        self.video_id = video_id
+        self.partition = followed.number
+        self.head = self.newest = followed.judged_through
+        self.resets = 0
+        self.reset_at = 0
+        self.ended_at: int | None = None
+        """Set by the hub, which is told."""
+        self.lanes: dict[Lane, None] = {}
+        """In order of arrival."""
+        self.loose: dict[Lane, None] = {}
+        """Those in no cohort."""
+        self.cohorts: list[Cohort] = []
+        self.flush_timer: asyncio.TimerHandle | None = None
+        self.passing: asyncio.Task[None] | None = None
+        """Writes the last flush to its viewers; the next one waits for it."""
+        self.flushed_at = 0.0
+        self.window_s = window_s
+        self.newest_append_ms = 0
+        """When the newest flushed entry was appended, by the log's clock."""
+        self._pending: list[Entry] = []
+        self._followed = followed
+        self._follower = follower
+        self._stale_after_s = stale_after_s
+        self._sizes = sizes
+        self._flushed: list[Block] = []  # an empty deque would be a third of what an idle video takes
+        self._behind: dict[int, _Kept] = {}
+        self._behind_unused: dict[int, _Kept] = {}
+        """Not used since the last sweep."""
+        self._heartbeat: Block | None = None
+        self._swept_at = 0.0
+        self._swept_head = self.head
+        self._unfollowed_since: float | None = None
+        self._unfollowed_s = 0.0
+
+    @property
+    def judged_through(self) -> int:
+        """The newest position that is known to exist; not before the head."""
+        return max(self.head, self._followed.judged_through)
+
+    @property
+    def is_idle(self) -> bool:
+        """No flush is due or under way."""
+        return self.flush_timer is None and self.passing is None
+
+    @property
+    def has_pending(self) -> bool:
+        """A flush has something to deliver."""
+        return bool(self._pending) or self.is_restarted
+
+    @property
+    def is_restarted(self) -> bool:
+        """The follower had to start the partition over, and no flush has noticed yet."""
+        return self._follower.followed.get(self.partition, self._followed) is not self._followed
+
+    def is_current(self, cohort: Cohort) -> bool:
+        """Whether the cohort has all that was flushed of the log as it is now."""
+        return self.newest <= cohort.position and cohort.resets == self.resets
+
+    def stand(self, member: Member, form: Form, fd: int) -> Cohort:
+        """Take a lane whose viewer `may_stand` into a cohort of its form; `fd` is where its bytes go."""
+        viewer, room = member.viewer, self._sizes.cohort_viewers
+        for cohort in self.cohorts:
+            if cohort.form is form and len(cohort.members) < room and self.is_current(cohort):
+                cohort.position = max(cohort.position, viewer.position)  # nothing of the video lies between the two
+                cohort.written_at = min(cohort.written_at, viewer.written_at)
+                break
+        else:
+            cohort = Cohort(form, self.resets, viewer.position, viewer.written_at)
+            self.cohorts.append(cohort)
+        cohort.add(fd, member)
+        viewer.stand_at(cohort)
+        del self.loose[member]
+        return cohort
+
+    def step_out(self, lane: Lane, cohort: Cohort, fd: int) -> None:
+        """Take a lane out of its cohort again, or note that the cohort has done so."""
+        lane.viewer.step_out()
+        self.loose[lane] = None
+        cohort.members.pop(fd, None)
+        if not cohort.members and cohort in self.cohorts:
+            self.cohorts.remove(cohort)
+
+    def add(self, entry: Entry) -> None:
+        """An entry of the video that the next flush delivers."""
+        self._pending.append(entry)
+
+    def flush(self) -> list[Block]:
+        """Make blocks of what is pending and move the head to what is judged; returns the new blocks."""
+        if self.is_restarted:
+            self._restart()
+            return []
+        entries = self._pending
+        self._erase({entry.target for entry in entries if entry.kind == COMMENT_DELETED})
+        through = max(self.head, self._followed.judged_through)
+        blocks = list(self._blocks(entries, through))
+        self._pending = []
+        self._flushed += blocks
+        del self._flushed[: -self._sizes.flushed_kept]
+        if entries:
+            self.newest = entries[-1].position
+            self.newest_append_ms = entries[-1].appended_at_ms
+        self.head = through
+        return blocks
+
+    def block_after(self, position: int) -> Block | None:
+        if position >= self.newest:
+            return Block(position, self.head + 1, self.head, b"", 0)
+        for block in reversed(self._flushed):
+            if block.through <= position:
+                break
+            if block.after <= position:
+                return block if position < block.first else self._private(position, block.through)
+        if position < self._followed.tail.after:
+            return None
+        if (position + 1) % self._sizes.boundary:
+            return self._private(position, min(position | (self._sizes.boundary - 1), self.head))
+        return self._shared(position)
+
+    def heartbeat(self, position: int) -> Block:
+        beat = self._heartbeat
+        if beat is None or beat.through != position:
+            frame = heartbeat_frame(comment_id(position, self.partition))
+            beat = self._heartbeat = Block(position, position + 1, position, frame, 0)
+        return beat
+
+    def resumable_after(self) -> int:
+        """The earliest position from which the tail goes on."""
+        return self._followed.tail.after
+
+    def silence_s(self) -> float:
+        silence_s = max(self._follower.partition_silence_s(self.partition), self._unfollowed_s)
+        return silence_s if silence_s > self._stale_after_s else 0.0
+
+    def look(self, now: float) -> None:
+        """Once a tick: let go of what is not used any more, and see whether the partition is still followed."""
+        if now - self._swept_at >= _SWEEP_INTERVAL_S:
+            self._swept_at = now
+            self._sweep()
+        if self.partition in self._follower.followed:
+            self._unfollowed_since, self._unfollowed_s = None, 0.0
+        else:
+            self._unfollowed_since = now if self._unfollowed_since is None else self._unfollowed_since
+            self._unfollowed_s = now - self._unfollowed_since
+
+    def _sweep(self) -> None:
+        while self._flushed and self._flushed[0].through <= self._swept_head:
+            del self._flushed[0]
+        self._swept_head = self.head
+        self._behind_unused, self._behind = self._behind, {}
+
+    def _restart(self) -> None:
+        """What lies between the head and where the follower began anew is in no block: all ask history.
+
+        If the log was seen to go back, or that is before the head, it has lost records and goes on with others at their
+        positions. Which, nobody can tell, so all viewers are told that they may have missed something.
+        """
+        before, followed = self._followed, self._follower.followed[self.partition]
+        self._followed = followed
+        has_gone_back = followed.resets != before.resets or followed.judged_through < self.head
+        if has_gone_back or (self._pending and self._pending[0].position <= self.head):
+            self.resets += 1
+            self.reset_at = self.head = followed.judged_through
+        self.head = self.newest = max(self.head, followed.judged_through)
+        self._pending = []
+        self._flushed.clear()
+        self._behind.clear()
+        self._behind_unused.clear()
+
+    def _blocks(self, entries: Sequence[Entry], through: int) -> Iterator[Block]:
+        """Blocks of a bounded size; each suits viewers from the last entry before it on."""
+        after, start = self.newest, 0
+        while start < len(entries):
+            part = entries[start : start + self._sizes.block_entries]
+            part = part[: fitting(part, self._sizes.block_bytes)]
+            start += len(part)
+            end = part[-1].position if start < len(entries) else through
+            yield Block.of(after, part, end, is_shared=True)
+            after = part[-1].position
+
+    def _private(self, position: int, through: int) -> Block | None:
+        """What lies between a position of one viewer's own and a position that others share, or a part of it."""
+        if position < self._followed.tail.after:
+            return None
+        entries, through, _ = self._of_tail(position, through)
+        return Block.of(position, entries, through)
+
+    def _shared(self, position: int) -> Block:
+        """The block from a boundary on: to another boundary, or to the head as long as that is where it is."""
+        kept = self._behind.get(position) or self._behind_unused.get(position)
+        if kept is None or not (kept.is_whole or kept.block.through == self.head):
+            entries, through, is_whole = self._of_tail(position, self.head)
+            boundary = (through + 1) // self._sizes.boundary * self._sizes.boundary - 1
+            if is_whole and boundary > position:
+                through = boundary
+                entries = [entry for entry in entries if entry.position <= through]
+            kept = _Kept(Block.of(position, entries, through, is_shared=True), is_whole)
+        self._behind[position] = kept
+        if len(self._behind) > self._sizes.behind_kept:
+            del self._behind[next(iter(self._behind))]
+        return kept.block
+
+    def _of_tail(self, position: int, through: int) -> tuple[list[Entry], int, bool]:
+        """Entries later than `position` up to `through`, how far they lead, and whether that is for their size."""
+        count = self._sizes.block_entries
+        found = self._followed.tail.forward(self.video_id, position, count)
+        entries = [entry for entry in found if entry.position <= through]
+        fit = fitting(entries, self._sizes.block_bytes)
+        if fit == len(entries) < count:
+            return entries, through, False
+        return entries[:fit], entries[fit - 1].position, True
+
+    def _erase(self, targets: set[int]) -> None:
+        """Take the texts of what was deleted: from blocks, and from entries that the tail has let go of already."""
+        if not targets:
+            return
+        for entry in self._pending:
+            if entry.position in targets and entry.kind == COMMENT_CREATED:
+                entry.value = b""
+        for block in [block for block in self._flushed if _holds(block, targets)]:
+            self._flushed.remove(block)
+        for kept in (self._behind, self._behind_unused):
+            for after in [after for after, (block, _) in kept.items() if _holds(block, targets)]:
+                del kept[after]
+
+
+def _holds(block: Block, targets: set[int]) -> bool:
+    return any(block.first <= target <= block.through for target in targets)

@@ -1,0 +1,83 @@
+"""Cohorts: viewers who stand at one place and take bytes, written to one right after the other.
+
+A write to a socket is some microseconds of the kernel's. What is done for each viewer between two of them costs more
+than itself: it fetches what the kernel has driven out of the processor's cache, and drives out what the kernel needs.
+So those of a cohort share their place, and a block for all of them touches nothing that is one viewer's own.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from typing import Final
+
+from livecomments_consumers.block import Block
+from livecomments_consumers.lane import Member
+from livecomments_consumers.viewer import Place
+from livecomments_consumers.wire import Form
+
+WriteTo = Callable[[int, bytes], int]
+"""`os.write`: takes a descriptor and bytes, returns how many it took, raises OSError if none can be taken now."""
+
+
+class Cohort(Place):
+    """Up to `Sizes.cohort_viewers` viewers of a video in one form, at one place.
+
+    It is written to in one go, in which nothing else runs; so its place is that of each of its members at any time.
+    """
+
+    __slots__ = ("expires_at", "form", "members", "resets")
+    is_shared = True
+
+    def __init__(self, form: Form, resets: int, position: int, now: float) -> None:
+        super().__init__(position, now)
+        self.form: Final = form
+        self.resets: Final = resets
+        """How many of the feed's resets the place knows of."""
+        self.members: dict[int, Member] = {}
+        """By descriptor. Nothing waits in their transports."""
+        self.expires_at = math.inf
+        """Before this no member's life ends, so that they need not be looked at one by one."""
+
+    def add(self, fd: int, member: Member) -> None:
+        """Have a member that is at this place."""
+        self.members[fd] = member
+        self.expires_at = min(self.expires_at, member.viewer.expires_at)
+
+    def expired(self, now: float) -> list[Member]:
+        """The members whose life has ended."""
+        if self.expires_at >= now:
+            return []
+        ends = {one: one.viewer.expires_at for one in self.members.values()}
+        self.expires_at = min((end for end in ends.values() if end >= now), default=math.inf)
+        return [one for one, end in ends.items() if end < now]
+
+    def write(self, block: Block, write_to: WriteTo, rng: random.Random, now: float) -> int:
+        """Write a block that `is_for` it to all, beginning with somebody else each time; returns to how many."""
+        data = block.form(self.form)
+        fallen: list[tuple[int, int]] = []
+        if data:
+            fallen = _write_to_all(self._turned(rng), data, write_to)
+            self.written_at = now
+        count, self.position = len(self.members), max(self.position, block.through)
+        for fd, sent in fallen:
+            self.members.pop(fd).fall_back(data, sent)
+        return count
+
+    def _turned(self, rng: random.Random) -> list[int]:
+        fds = list(self.members)
+        begin = rng.randrange(len(fds)) if fds else 0
+        return fds[begin:] + fds[:begin]
+
+
+def _write_to_all(fds: list[int], data: bytes, write_to: WriteTo) -> list[tuple[int, int]]:
+    """Returns those that did not take all of it, and how much they did."""
+    size, remaining, fallen = len(data), iter(fds), []
+    while True:
+        try:
+            for fd in remaining:
+                sent = write_to(fd, data)
+                if sent < size:
+                    fallen.append((fd, sent))
+            return fallen
+        except OSError:  # it is full; or broken, as its transport will find
+            fallen.append((fd, 0))

@@ -1,0 +1,72 @@
+"""Encoded SSE events.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html. Every frame has a `data` line, since one engine
+ignores an `id` in a frame without one, and comments are invisible to scripts.
+"""
+
+from collections.abc import Iterable
+
+import orjson
+
+from livecomments.following.tail import Entry
+from livecomments_schemas.events import COMMENT_DELETED
+from livecomments_schemas.positions import comment_id, parse_comment_id
+
+
+def entry_frames(entries: Iterable[Entry]) -> bytes:
+    """The frames of what viewers see of these entries: comments that have a text, and deletes."""
+    frames = []
+    for entry in entries:
+        if entry.is_shown:
+            frames += [b"event: comment\nid: ", entry.comment_id.encode(), b"\ndata: ", entry.rendered(), b"\n\n"]
+        elif entry.kind == COMMENT_DELETED:
+            data = entry.value or _delete_value(entry)
+            frames += [b"event: delete\nid: ", entry.comment_id.encode(), b"\ndata: ", data, b"\n\n"]
+    return b"".join(frames)
+
+
+def heartbeat_frame(comment_id: str) -> bytes:
+    """Everything up to `comment_id` was delivered, or told as a gap; and the stream is alive."""
+    return b"event: heartbeat\nid: " + comment_id.encode() + b"\ndata:\n\n"
+
+
+def gap_frame(after_id: str, through_id: str, reason: str) -> bytes:
+    """What lies between (exclusive) and (inclusive) was not delivered and will not be; history may have it."""
+    data = orjson.dumps({"from": after_id, "to": through_id, "reason": reason})
+    return b"event: gap\nid: " + through_id.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def stale_frame(behind_ms: int) -> bytes:
+    """The log has not answered for so long: what is shown may be old."""
+    return b'event: stale\ndata: {"behindMs":%d}\n\n' % behind_ms
+
+
+def bye_frame(reason: str, retry_ms: int) -> bytes:
+    """The server ends this stream; come back after `retry_ms`. Has no id: nothing was delivered by it."""
+    return b"event: bye\nretry: %d\ndata: " % retry_ms + orjson.dumps({"reason": reason}) + b"\n\n"
+
+
+def begin_frame(after_id: str, retry_ms: int) -> bytes:
+    """The beginning of a stream after `after_id` ("": of none): no event, but when to come back and where it begins.
+
+    WebKit keeps what it has of an event in which the connection is cut, and takes the next stream for its rest: half a
+    comment and half a line of ours, with an id that was never delivered. So the first line may end a line, `begin` is
+    an event that nobody listens to, and the id is again what was asked for. All others see no data, and so no event.
+    """
+    assert retry_ms > 0, "0 is as fast as they can, for some browsers"
+    return b":\nevent: begin\nid: %b\nretry: %d\n\n" % (after_id.encode(), retry_ms)
+
+
+def retry_answer(retry_ms: int) -> bytes:
+    """The whole of an answer that only says when to come back.
+
+    No blank line ends it: for WebKit that would end a cut event, as above; the response's own end makes it forget it.
+    """
+    assert retry_ms > 0
+    return b":\nretry: %d\n" % retry_ms
+
+
+def _delete_value(delete: Entry) -> bytes:
+    """A delete that was itself named as deleted has lost its value in the store; what it says is known all the same."""
+    _, partition = parse_comment_id(delete.comment_id)
+    return b'{"commentId":"%b"}' % comment_id(delete.target, partition).encode()

@@ -1,0 +1,263 @@
+"""The hub: channels, the tick of heartbeats, admission, rotation and drain."""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry
+from livecomments.history.reading import History
+from livecomments.history.state import STATE_TYPES
+from livecomments.log.revocations import Revocations
+from livecomments_consumers.addresses import Addresses
+from livecomments_consumers.backfill import Backfill
+from livecomments_consumers.channel import SIZES, Channel, Sizes
+from livecomments_consumers.cohort import WriteTo
+from livecomments_consumers.endings import Endings
+from livecomments_consumers.lane import Lane
+from livecomments_consumers.metrics import EdgeMetrics
+from livecomments_consumers.passes import Passes
+from livecomments_consumers.sessions import Sessions
+from livecomments_consumers.turns import Turns
+from livecomments_consumers.viewer import State, Viewer
+
+_TICK_S: Final = 0.5
+"""How exactly heartbeats, staleness, rotation and stuck viewers are told."""
+_PASS_SLICE: Final = 500
+"""Viewers written to before the loop is given away: some 5 ms."""
+_DRAIN_STEPS: Final = 50
+"""So many viewers, or fewer, go at once."""
+_BYE_TIMEOUT_S: Final = 1.0
+"""For the last byes to leave; who has not taken one by then is cut off, and comes back all the same."""
+
+_log = logging.getLogger("livecomments.edge")
+
+
+@dataclass(frozen=True)
+class HubSettings:
+    """The hub's bounds, from `Settings`."""
+
+    heartbeat_interval_s: float = 15.0
+    stale_after_s: float = 5.0
+    window_min_s: float = 0.025
+    window_max_s: float = 0.1
+    viewer_stuck_s: float = 20.0
+    viewer_life_s: float = 1_200.0
+    viewers_max: int = 20_000
+    viewers_per_address_max: int = 0
+
+
+class Hub:
+    """The fan-out of one process."""
+
+    def __init__(
+        self,
+        history: History,
+        settings: HubSettings,
+        *,
+        revocations: Revocations | None = None,
+        make_viewer: Callable[[int, float, float], Viewer] = Viewer,
+        make_channel: type[Channel] = Channel,
+        sizes: Sizes = SIZES,
+        pass_slice: int = _PASS_SLICE,
+        write_to: WriteTo = os.write,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.history = history
+        self.settings = settings
+        self.metrics = EdgeMetrics()
+        self.backfill = Backfill(history, self.metrics, sizes)
+        self.endings = Endings(history)
+        self.addresses = Addresses(settings.viewers_per_address_max)
+        self.sessions = Sessions(revocations, self._end_session)
+        self.turns = Turns(clock)
+        self.write_to = write_to
+        self.is_draining = False
+        self.now = clock
+        self._make_viewer = make_viewer
+        self._make_channel = make_channel
+        self._sizes = sizes
+        self._pass_slice = pass_slice
+        self._rng = rng or random.Random()  # noqa: S311 - jitter and fairness need no secrecy
+        self.passes = Passes(
+            *(self.metrics, settings.window_min_s, settings.window_max_s, pass_slice, write_to),
+            *(self.failed, clock, self._rng),
+        )
+        self._channels: dict[str, Channel] = {}
+        self._count = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        history.follower.listeners.append(self._on_entries)
+
+    @property
+    def is_full(self) -> bool:
+        return self.is_draining or self._count >= self.settings.viewers_max
+
+    def retry_ms(self) -> int:
+        """A jittered time to come back after: a crowd that left together must not return together."""
+        return self._rng.randint(1_000, 4_000)
+
+    def channel(self, video_id: str, followed: FollowedPartition) -> Channel:
+        """The video's channel. A new one is the hub's from its first `attach` on, which follows in the same step."""
+        return self._channels.get(video_id) or self._make_channel(
+            video_id,
+            followed,
+            self.history.follower,
+            stale_after_s=self.settings.stale_after_s,
+            window_s=self.settings.window_min_s,
+            retry_ms=self.retry_ms,
+            sizes=self._sizes,
+        )
+
+    def make_viewer(self, channel: Channel) -> Viewer:
+        """A new viewer at the channel's head. Its life is bounded and jittered, so that a deploy is ordinary churn."""
+        now = self.now()
+        viewer = self._make_viewer(channel.head, now, self.settings.heartbeat_interval_s)
+        viewer.expires_at = now + self.settings.viewer_life_s * self._rng.uniform(0.75, 1.25)
+        viewer.resets = channel.resets
+        return viewer
+
+    def attach(self, channel: Channel, lane: Lane) -> None:
+        """From now on the lane is told of the channel's blocks."""
+        if not channel.lanes:
+            known = self._channels.setdefault(channel.video_id, channel)
+            assert known is channel, "somebody else made the channel meanwhile"
+            self.history.follower.hold(channel.partition)
+            self.endings.tell(channel)
+        channel.lanes[lane] = channel.loose[lane] = None
+        self.sessions.add(lane)
+        self.addresses.enter(lane.address)
+        self.metrics.opened(lane.kind)
+        self._count += 1
+        self._empty.clear()
+
+    def detach(self, channel: Channel, lane: Lane, reason: str) -> None:
+        """Forget a lane; `reason` is why its stream ended, a fixed word. May be called twice."""
+        if lane not in channel.lanes:
+            return
+        del channel.lanes[lane], channel.loose[lane]
+        self.sessions.remove(lane)
+        self.addresses.leave(lane.address)
+        self.metrics.disconnected(reason)
+        self._count -= 1
+        if not self._count:
+            self._empty.set()
+        if not channel.lanes:
+            if channel.flush_timer is not None:
+                channel.flush_timer.cancel()
+            del self._channels[channel.video_id]
+            self.history.follower.release(channel.partition)
+
+    def failed(self, lane: Lane) -> None:
+        """End a stream in whose service an exception was raised: our bug, but one viewer's. It comes back."""
+        _log.exception("a stream failed")
+        lane.abort("error")
+
+    async def run(self) -> None:
+        """Tick, and read what is to be known of videos, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.endings.run())
+            while True:
+                await asyncio.sleep(_TICK_S)
+                await self.tick()
+
+    async def tick(self) -> None:
+        """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
+        counts: Counter[tuple[State, str]] = Counter()
+        seen, window_s = 0, 0.0
+        for channel in list(self._channels.values()):
+            channel.look(self.now())
+            if channel.is_idle:
+                if channel.is_restarted:
+                    self.passes.flush(channel)
+                else:
+                    channel.flush()  # nothing is pending: only the head moves
+            self.endings.tell(channel)
+            window_s = max(window_s, channel.window_s)
+            is_due = channel.silence_s() > 0 or channel.ended_at is not None
+            if not is_due:
+                for count in self.passes.keep_alive(channel, self.now() - self.settings.heartbeat_interval_s):
+                    seen = await self._breathe(seen + count)
+            for lane in self._to_look_after(channel, is_due, counts):
+                seen = await self._breathe(seen + 1)
+                counts[lane.viewer.state(channel), lane.kind] += 1
+                self._look_after(lane, is_due)
+        self.metrics.publish(counts, len(self._channels), window_s)
+
+    async def _breathe(self, seen: int) -> int:
+        """Give the loop away once that many were written to or looked at; returns how many there were since."""
+        if seen < self._pass_slice:
+            return seen
+        await asyncio.sleep(0)
+        return 0
+
+    def _to_look_after(self, channel: Channel, is_due: bool, counts: Counter[tuple[State, str]]) -> list[Lane]:
+        """Those about whom there may be something to do; the others are counted."""
+        if is_due:
+            return list(channel.lanes)
+        lanes, now = list(channel.loose), self.now()
+        for cohort in channel.cohorts:
+            expired = cohort.expired(now)
+            lanes += expired
+            counts[State.LIVE, "transport"] += len(cohort.members) - len(expired)
+        return lanes
+
+    def begin_drain(self) -> None:
+        """Take no new viewer. Does not wait."""
+        self.is_draining = True
+
+    async def drain(self, window_s: float) -> None:
+        """Say bye to all at a constant rate over the window; returns soon after, when none is left."""
+        self.begin_drain()
+        lanes = [lane for channel in self._channels.values() for lane in channel.lanes]
+        self._rng.shuffle(lanes)
+        for step in range(_DRAIN_STEPS):
+            for lane in lanes[step::_DRAIN_STEPS]:
+                lane.viewer.begin_bye("drain", self.retry_ms())
+                self.passes.advance(lane)
+            if len(lanes) > _DRAIN_STEPS:
+                await asyncio.sleep(window_s / _DRAIN_STEPS)
+        with suppress(TimeoutError):
+            await self.drained(_BYE_TIMEOUT_S)
+        for channel in list(self._channels.values()):
+            for lane in list(channel.lanes):
+                lane.abort("drain")
+
+    async def drained(self, timeout_s: float) -> None:
+        """Returns when no viewer is left. Raises TimeoutError after `timeout_s`."""
+        await asyncio.wait_for(self._empty.wait(), timeout_s)
+
+    def _on_entries(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
+        touched: dict[str, Channel] = {}
+        for entry in entries:
+            if entry.kind in STATE_TYPES:
+                self.endings.hear(followed, entry)
+            channel = self._channels.get(entry.video_id)
+            if channel is not None:
+                channel.add(entry)
+                touched[entry.video_id] = channel
+        for channel in touched.values():
+            self.endings.tell(channel)
+            self.passes.schedule(channel)
+
+    def _end_session(self, lane: Lane) -> None:
+        lane.viewer.begin_bye("revoked", self.retry_ms())
+        self.passes.advance(lane)
+        asyncio.get_running_loop().call_later(_BYE_TIMEOUT_S, lane.abort, "revoked")  # it may take no bytes
+
+    def _look_after(self, lane: Lane, is_due: bool) -> None:
+        viewer, now = lane.viewer, self.now()
+        if viewer.expires_at < now:
+            viewer.begin_bye("rotate", self.retry_ms())
+            self.passes.advance(lane)
+        elif is_due or viewer.is_heartbeat_due(now):
+            self.passes.advance(lane)
+        lane.abort_if_stuck(now - self.settings.viewer_stuck_s)

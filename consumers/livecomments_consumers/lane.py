@@ -1,0 +1,44 @@
+"""How bytes reach a viewer, as hub and channel see it."""
+
+from typing import Protocol
+
+from livecomments_consumers.block import Block
+from livecomments_consumers.viewer import Viewer
+
+
+class Lane(Protocol):
+    """How bytes reach one viewer."""
+
+    @property
+    def kind(self) -> str:
+        """What it is called in metrics."""
+
+    @property
+    def viewer(self) -> Viewer: ...
+    @property
+    def address(self) -> str:
+        """Where its viewer connects from."""
+
+    @property
+    def session(self) -> bytes:
+        """The digest of the token it came with; empty without one."""
+
+    def take(self, block: Block, now: float) -> None:
+        """A new block was flushed, and the lane is in no cohort. Writes it if it comes next and the viewer takes
+        bytes; never waits."""
+
+    def advance(self, now: float) -> None:
+        """Take the viewer's next step if it takes bytes, and more when it is its turn. Never waits."""
+
+    def abort_if_stuck(self, before: float) -> None:
+        """End the stream if its viewer has taken nothing since the time `before`."""
+
+    def abort(self, reason: str) -> None:
+        """End the stream at once, and throw away what was not sent yet; `reason` is a fixed word."""
+
+
+class Member(Lane, Protocol):
+    """A lane that may stand in a cohort, whose writes pass it by. Each call takes it out of there."""
+
+    def fall_back(self, data: bytes, sent: int) -> None:
+        """The cohort sent it only so many bytes of `data`; its viewer's place is after `data`."""

@@ -1,0 +1,69 @@
+"""What the edge tells of itself. Counts of the hot path are plain integers, published once a tick."""
+
+import time
+from collections.abc import Mapping
+
+from livecomments.history.stretch import Source
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments_consumers.viewer import State
+
+_viewers = Gauge("livecomments_edge_viewers", "Open streams: in the pass or behind, by lane.", ["state", "lane"])
+_channels = Gauge("livecomments_edge_videos", "Videos with viewers.")
+_window = Gauge("livecomments_edge_window_seconds", "The longest time that comments of a video are joined for now.")
+_connections = Counter("livecomments_edge_connections_total", "Stream requests, by what became of them.", ["result"])
+_lanes = Counter("livecomments_edge_lanes_total", "Streams opened, by the way their bytes take.", ["lane"])
+_disconnects = Counter("livecomments_edge_disconnects_total", "Streams ended, by reason.", ["reason"])
+_delivered = Counter("livecomments_edge_delivered_total", "Comments written to viewers.")
+_bytes = Counter("livecomments_edge_written_bytes_total", "Bytes of events written to viewers, as they were sent.")
+_gaps = Counter("livecomments_edge_gaps_total", "Gaps told to viewers, by reason.", ["reason"])
+_backfills = Counter("livecomments_edge_backfills_total", "Reads for viewers behind, by source.", ["source"])
+_pass = Histogram("livecomments_edge_pass_seconds", "Writing a window's block to its viewers.", buckets=SECONDS_BUCKETS)
+_delivery = Histogram(
+    "livecomments_edge_delivery_seconds",
+    "From the append of a block's newest comment until all viewers who take bytes were written to.",
+    buckets=SECONDS_BUCKETS,
+)
+
+
+class EdgeMetrics:
+    """The counters of one hub."""
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.bytes = 0
+
+    def publish(self, viewers: Mapping[tuple[State, str], int], channels: int, window_s: float) -> None:
+        """Make the plain counts visible; `viewers` by state and lane."""
+        for state in State:
+            for lane in ("transport", "asgi"):
+                _viewers.labels(state.value, lane).set(viewers.get((state, lane), 0))
+        _channels.set(channels)
+        _window.set(window_s)
+        _delivered.inc(self.delivered)
+        _bytes.inc(self.bytes)
+        self.delivered = self.bytes = 0
+
+    def connected(self, result: str) -> None:
+        """A stream request was answered: joined, resumed, full, address_full, draining, not_ready, ended, revoked."""
+        _connections.labels(result).inc()
+
+    def opened(self, lane: str) -> None:
+        """A stream runs in a lane: asgi, transport."""
+        _lanes.labels(lane).inc()
+
+    def disconnected(self, reason: str) -> None:
+        """A stream ended: client, stuck, drain, rotate, ended, revoked, error."""
+        _disconnects.labels(reason).inc()
+
+    def gap(self, reason: str, viewers: int = 1) -> None:
+        """So many viewers were told of a gap."""
+        _gaps.labels(reason).inc(viewers)
+
+    def backfilled(self, source: Source) -> None:
+        """A stretch of history was read, for all the viewers behind who waited for it."""
+        _backfills.labels(source.value).inc()
+
+    def passed(self, pass_s: float, appended_at_ms: int) -> None:
+        """A block was written to all its viewers; its newest entry was appended at this time."""
+        _pass.observe(pass_s)
+        _delivery.observe(max(0.0, time.time() - appended_at_ms / 1000))

@@ -1,0 +1,131 @@
+"""Passes: when what is pending of a video is flushed, and how it gets to all of its viewers.
+
+A video that was idle is flushed at once; a busy one once per window. The window grows with the time a pass over the
+viewers takes, so that a crowd gets larger blocks instead of a longer queue. A long pass gives the loop away now and
+then, and begins with others each time, so that nobody is always last. One pass of a channel begins when the one before
+has ended.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from livecomments_consumers.block import Block
+from livecomments_consumers.channel import Channel
+from livecomments_consumers.cohort import Cohort, WriteTo
+from livecomments_consumers.lane import Lane
+from livecomments_consumers.metrics import EdgeMetrics
+from livecomments_consumers.viewer import UNKNOWN_POSITION
+
+_PASS_SHARE: Final = 4
+"""A window is at least this many passes long: writing takes at most a quarter of the loop."""
+
+Part = Cohort | list[Lane]
+"""Who is written to before the loop is given away."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The passes of one hub."""
+
+    metrics: EdgeMetrics
+    window_min_s: float
+    window_max_s: float
+    slice_lanes: int
+    """Lanes in no cohort that are told of a block before the loop is given away."""
+    write_to: WriteTo
+    failed: Callable[[Lane], None]
+    """Told of a lane that raised."""
+    now: Callable[[], float]
+    rng: random.Random
+
+    def schedule(self, channel: Channel) -> None:
+        """See that what is pending is flushed: a window after the last flush, and after its pass."""
+        if channel.is_idle:
+            wait_s = max(0.0, channel.flushed_at + channel.window_s - self.now())
+            channel.flush_timer = asyncio.get_running_loop().call_later(wait_s, self.flush, channel)
+
+    def flush(self, channel: Channel) -> None:
+        """Make blocks of what is pending, and begin to write them."""
+        channel.flush_timer = None
+        channel.flushed_at = now = self.now()
+        resets, blocks = channel.resets, channel.flush()
+        if channel.resets != resets:  # each viewer says so at its next step
+            self.metrics.gap(UNKNOWN_POSITION, len(channel.lanes))
+        parts = self._parts(channel, is_for_all=bool(blocks))
+        if len(channel.lanes) <= self.slice_lanes:
+            for part in parts:
+                self._write(part, blocks)
+            self._passed(now, channel, blocks)
+        else:
+            channel.passing = asyncio.get_running_loop().create_task(self._pass(parts, blocks, channel))
+
+    def keep_alive(self, channel: Channel, before: float) -> Iterator[int]:
+        """Write a heartbeat to each cohort that was written nothing since the time `before`; yields to how many."""
+        for cohort in list(channel.cohorts):
+            if cohort.written_at <= before and channel.is_current(cohort):
+                count = len(cohort.members)
+                cohort.position = max(cohort.position, channel.head)  # nothing of the video lies between the two
+                self._write_block(cohort, channel.heartbeat(cohort.position))
+                yield count
+
+    def advance(self, lane: Lane) -> None:
+        """Have a lane take its next step."""
+        try:
+            lane.advance(self.now())
+        except Exception:
+            self.failed(lane)
+
+    def _parts(self, channel: Channel, *, is_for_all: bool) -> list[Part]:
+        """Everybody, beginning with others each time. What is not one thing for all is each lane's own matter."""
+        lanes = list(channel.loose if is_for_all else channel.lanes)
+        parts: list[Part] = list(channel.cohorts) if is_for_all else []
+        parts += [lanes[start : start + self.slice_lanes] for start in range(0, len(lanes), self.slice_lanes)]
+        begin = self.rng.randrange(len(parts)) if len(parts) > 1 else 0
+        return parts[begin:] + parts[:begin]
+
+    async def _pass(self, parts: list[Part], blocks: list[Block], channel: Channel) -> None:
+        began_at = self.now()
+        try:
+            for part in parts:
+                self._write(part, blocks)
+                await asyncio.sleep(0)
+        finally:
+            channel.passing = None
+        self._passed(began_at, channel, blocks)
+        if channel.has_pending and channel.lanes:
+            self.schedule(channel)
+
+    def _write(self, part: Part, blocks: Sequence[Block]) -> None:
+        if isinstance(part, Cohort):
+            for block in blocks:
+                self._write_block(part, block)
+            return
+        if not blocks:
+            for lane in part:
+                self.advance(lane)
+        for block in blocks:
+            now = self.now()
+            for lane in part:
+                try:
+                    lane.take(block, now)
+                except Exception:
+                    self.failed(lane)
+
+    def _write_block(self, cohort: Cohort, block: Block) -> None:
+        if not cohort.is_for(block):  # made while the pass was under way: each knows what comes next for itself
+            for member in list(cohort.members.values()):
+                self.advance(member)
+            return
+        count = cohort.write(block, self.write_to, self.rng, self.now())
+        self.metrics.delivered += count * block.comments
+        self.metrics.bytes += count * len(block.form(cohort.form))
+
+    def _passed(self, began_at: float, channel: Channel, blocks: list[Block]) -> None:
+        pass_s = self.now() - began_at
+        if any(block.comments for block in blocks):
+            self.metrics.passed(pass_s, channel.newest_append_ms)
+        wanted_s = min(max(pass_s * _PASS_SHARE, self.window_min_s), self.window_max_s)
+        channel.window_s += (wanted_s - channel.window_s) / 8

@@ -1,0 +1,81 @@
+"""Which session a stream belongs to, so that it ends with it.
+
+Reading needs no token. One that comes along, in `Authorization` or a cookie, is only held against the revocations,
+since it allows nothing. In an address it is refused: addresses are logged, shared and kept.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
+from livecomments_consumers.lane import Lane
+from livecomments_schemas.errors import Rejected
+from livecomments_schemas.limits import SESSION_COOKIE
+
+_TOKEN_NAMES: Final = frozenset(("token", "access_token", "accesstoken", "sessiontoken", "authorization", "jwt"))
+
+
+class TokenInUrlRejected(Rejected):
+    """The query holds a token."""
+
+    code = "token_in_url"
+
+
+class SessionEndedRejected(Rejected):
+    """The token was revoked."""
+
+    code = "invalid_token"
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises TokenInUrlRejected if one of these parameters would be a token."""
+    if not _TOKEN_NAMES.isdisjoint(name.lower() for name in names):
+        raise TokenInUrlRejected(
+            f"Send the token as Authorization: Bearer, or as the cookie {SESSION_COOKIE}; never in the address."
+        )
+
+
+def session_of(authorization: str, cookie: str) -> bytes:
+    """The digest of the token that comes with a stream's request; empty without one."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        cookies = (text.strip().partition("=") for text in cookie.split(";"))
+        token = next((value for name, _, value in cookies if name == SESSION_COOKIE), "")
+    return token_digest(token) if token else b""
+
+
+class Sessions:
+    """The open streams of each session. `end` is called with each whose session ends."""
+
+    def __init__(self, revocations: Revocations | None, end: Callable[[Lane], None]) -> None:
+        self._revocations = revocations
+        self._end = end
+        self._lanes: defaultdict[bytes, set[Lane]] = defaultdict(set)
+        if revocations is not None:
+            revocations.listeners.append(self._revoked)
+
+    def is_revoked(self, digest: bytes) -> bool:
+        """Whether it is known that the session has ended. What is still being read ends its streams when it is."""
+        try:
+            return bool(digest) and self._revocations is not None and self._revocations.is_revoked(digest)
+        except RevocationsUnavailable:
+            return False
+
+    def add(self, lane: Lane) -> None:
+        """A stream that begins."""
+        if lane.session:
+            self._lanes[lane.session].add(lane)
+            if self.is_revoked(lane.session):  # while it waited to begin
+                self._end(lane)
+
+    def remove(self, lane: Lane) -> None:
+        """A stream that has ended."""
+        if lane.session:
+            self._lanes[lane.session].discard(lane)
+            if not self._lanes[lane.session]:
+                del self._lanes[lane.session]
+
+    def _revoked(self, digest: bytes) -> None:
+        for lane in list(self._lanes.get(digest, ())):
+            self._end(lane)

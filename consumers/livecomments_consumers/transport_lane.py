@@ -1,0 +1,244 @@
+"""The transport lane: a viewer's bytes written to its transport by the hub itself, the same bytes object to everybody.
+
+A viewer here is this object, a `Viewer` and a transport: no task, no queue, no ASGI. While its transport is full it
+simply stays where it is; when it takes bytes again it goes on from its position.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from typing import cast
+
+from livecomments.web.cors import Headers
+from livecomments_consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
+from livecomments_consumers.block import Block
+from livecomments_consumers.channel import Channel
+from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.direct import NOT_DIRECT, descriptor, is_clear, write, write_rest
+from livecomments_consumers.hub import Hub
+from livecomments_consumers.joining import Wanted, beginning, place, place_at_once
+from livecomments_consumers.viewer import Close, Fetch, Say, Wait, Write
+from livecomments_consumers.wire import LAST_CHUNK, Form, formed, opening
+
+_Reading = Callable[[], Awaitable[Write | Say | Close | None]]
+
+
+@cache
+def _head(form: Form, more: Headers) -> bytes:
+    """The answer's head; `more` is one of as many as there are allowed origins."""
+    headers = GZIP_HEADERS if form.is_gzip else STREAM_HEADERS
+    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in (*headers, *more))]
+    return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
+
+
+class TransportLane(asyncio.Protocol):
+    """The protocol of a connection that is nothing but a stream any more, and a `Lane`.
+
+    It begins with `connection_made`, as the protocol of its transport: what it writes may fill that.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_cohort",
+        "_ended",
+        "_fd",
+        "_form",
+        "_full_bytes",
+        "_full_since",
+        "_has_asked",
+        "_head",
+        "_hub",
+        "_is_open",
+        "_is_over",
+        "_reading",
+        "_transport",
+        "_want",
+        "address",
+        "session",
+        "viewer",
+    )
+
+    kind = "transport"
+
+    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, address: str, more: Headers) -> None:
+        self.viewer = hub.make_viewer(channel)
+        self.session = want.session
+        self.address = address
+        self._hub = hub
+        self._channel = channel
+        self._cohort: Cohort | None = None
+        self._want: Wanted | None = want
+        self._form = form
+        self._head = _head(form, more)
+        self._is_open = False
+        """Whether the next step may be taken: begun, no read under way, the transport takes bytes."""
+        self._is_over = False
+        """Nothing is written any more."""
+        self._has_asked = False
+        """For a turn, which it has not had yet."""
+        self._full_since: float | None = None
+        """Since when the transport has waited for its viewer to take something."""
+        self._full_bytes = 0
+        self._reading: asyncio.Task[None] | None = None
+        self._ended = "client"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer the request and go on from what it asks for."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        self._fd = descriptor(self._transport)
+        hub, want, self._want = self._hub, self._want, None
+        assert want is not None
+        hub.attach(self._channel, self)
+        if self._fd != NOT_DIRECT:  # with TLS, 0 would be full while nothing waits
+            self._transport.set_write_buffer_limits(high=0)  # full is: something waits that the kernel has not taken
+        self._put(self._head + opening(beginning(hub, self._channel, want), self._form))
+        if place_at_once(self._channel, self.viewer, want):
+            self._greet()
+        else:
+            self._read(partial(place, hub, self._channel, self.viewer, want), self._greet)
+
+    def take(self, block: Block, now: float) -> None:
+        if self._is_open:
+            if self.viewer.is_for(block):
+                self._write(block, now)
+                self._go_on()
+            else:
+                self.advance(now)
+
+    def fall_back(self, data: bytes, sent: int) -> None:
+        self._step_out()
+        try:
+            write_rest(self._transport, data, sent)
+            self._go_on()
+        except Exception:
+            self._hub.failed(self)
+
+    def advance(self, now: float) -> None:
+        if not self._is_open or self._has_asked:
+            return
+        self._step_out()
+        step = self.viewer.step(self._channel, now)
+        if isinstance(step, Wait):
+            if self.viewer.may_stand(self._channel) and is_clear(self._transport, self._fd):
+                self._cohort = self._channel.stand(self, self._form, self._fd)
+            return
+        if isinstance(step, Fetch):
+            self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
+        else:
+            self._do(step, now)
+            self._go_on()
+
+    def abort_if_stuck(self, before: float) -> None:
+        if self._full_since is None:
+            return
+        left = self._transport.get_write_buffer_size()
+        if left < self._full_bytes:
+            self._note_full()
+        elif self._full_since < before:
+            self.abort("stuck")
+
+    def abort(self, reason: str) -> None:
+        self._step_out()
+        self._is_open, self._is_over = False, True
+        self._ended = reason
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._is_open = False
+        self._note_full()
+
+    def resume_writing(self) -> None:
+        if not self._is_over:
+            self._full_since = None
+            self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        """A client has nothing more to say; what it says is not kept."""
+
+    def eof_received(self) -> None:
+        """The client has left. What it has not taken yet may leave too, but nothing is added."""
+        self._end("client")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._step_out()
+        self._is_open, self._is_over = False, True
+        if self._reading is not None:
+            self._reading.cancel()
+        self._hub.detach(self._channel, self, self._ended)
+
+    def _go_on(self) -> None:
+        """Take the next step when it is this viewer's turn, if it takes bytes then."""
+        if not self._is_over and self._full_since is None and self._reading is None:
+            self._is_open = True
+            if not self._has_asked:
+                self._has_asked = True
+                self._hub.turns.ask(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._has_asked = False
+        try:
+            self.advance(self._hub.now())
+        except Exception:
+            self._hub.failed(self)
+
+    def _greet(self) -> None:
+        """An id to resume from at once, then the stream."""
+        if not self._is_over:
+            self._write(self._channel.heartbeat(self.viewer.position), self._hub.now())
+            self._go_on()
+
+    def _read(self, reading: _Reading, then: Callable[[], None]) -> None:
+        """Take no step until what is read has come; write it, and go on by `then`."""
+        self._is_open = False
+        self._reading = asyncio.get_running_loop().create_task(self._finish(reading, then))
+
+    async def _finish(self, reading: _Reading, then: Callable[[], None]) -> None:
+        try:
+            step = await reading()
+            self._reading = None
+            if step is not None and not self._is_over:
+                self._do(step, self._hub.now())
+            then()
+        except Exception:
+            self._hub.failed(self)
+
+    def _do(self, step: Write | Say | Close, now: float) -> None:
+        if isinstance(step, Write):
+            self._write(step.block, now)
+        elif isinstance(step, Say):
+            self._put(formed(step.frame, self._form))
+            self.viewer.wrote(step.through, now)
+        else:
+            self._put(formed(step.frame, self._form) + LAST_CHUNK)
+            self._transport.close()
+            self._end(step.reason)
+
+    def _write(self, block: Block, now: float) -> None:
+        data = block.form(self._form)
+        if not data:
+            self.viewer.moved(block.through)
+            return
+        self._put(data)
+        self.viewer.wrote(block.through, now)
+        metrics = self._hub.metrics
+        metrics.delivered += block.comments
+        metrics.bytes += len(data)
+
+    def _put(self, data: bytes) -> None:
+        write(self._transport, self._fd, data, self._hub.write_to)
+
+    def _step_out(self) -> None:
+        cohort, self._cohort = self._cohort, None
+        if cohort is not None:
+            self._channel.step_out(self, cohort, self._fd)
+
+    def _end(self, reason: str) -> None:
+        """The transport is closing: what it still holds has as long as any stuck viewer."""
+        self._step_out()
+        self._is_open, self._is_over = False, True
+        self._ended = reason
+        self._note_full()
+
+    def _note_full(self) -> None:
+        self._full_since = self._hub.now()
+        self._full_bytes = self._transport.get_write_buffer_size()

@@ -1,0 +1,236 @@
+"""One viewer: a position, and the rules by which it moves. Pure: time and the video's feed are arguments.
+
+LIVE: the position is at the feed's head; the next block is for it. BEHIND: joining, resuming or slow; it is given what
+follows its position, from the tail if that reaches back so far, else it asks for history. The invariant: an id is
+written only when everything of the video up to it has been written before, or told as a gap.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from livecomments.history.stretch import Stretch
+from livecomments_consumers.block import Block
+from livecomments_consumers.frames import bye_frame, gap_frame, heartbeat_frame, stale_frame
+from livecomments_schemas.positions import comment_id
+
+STALE_INTERVAL_S: Final = 5.0
+"""Between two `stale` events of one silence."""
+UNKNOWN_POSITION: Final = "unknown_position"
+"""The reason of a gap told to a viewer whose position the log does not have, or not any more."""
+
+
+class State(Enum):
+    """How a viewer is served."""
+
+    LIVE = "live"
+    BEHIND = "behind"
+
+
+class Feed(Protocol):
+    """What a viewer sees of its video."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def head(self) -> int:
+        """The position up to which everything has been flushed to viewers."""
+
+    @property
+    def newest(self) -> int:
+        """A position not after the head; between the two lies nothing of the video."""
+
+    @property
+    def resets(self) -> int:
+        """How often the log went back, so that positions before it say nothing any more."""
+
+    @property
+    def reset_at(self) -> int:
+        """The head when the log went back the last time."""
+
+    def block_after(self, position: int) -> Block | None:
+        """What follows `position` at once, or None if the tail does not reach back to it."""
+
+    def heartbeat(self, position: int) -> Block:
+        """Says that everything up to `position` was delivered."""
+
+    @property
+    def ended_at(self) -> int | None:
+        """The position of the record that ended the video; None while it goes on, or nobody knows better."""
+
+    def retry_ms(self) -> int:
+        """A jittered time to come back after."""
+
+    def silence_s(self) -> float:
+        """How long the log has been silent beyond what is normal; 0 while all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write a block; then the viewer has everything up to its `through`."""
+
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Write a frame of this viewer's own; then it has everything up to `through`."""
+
+    frame: bytes
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Read history after this position, and tell the viewer by `fetched` or `missed`."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until the feed or the clock moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Write a last frame and end the stream."""
+
+    frame: bytes
+    reason: str
+
+
+Step = Write | Say | Fetch | Wait | Close
+WAIT: Final = Wait()
+
+
+class Place:
+    """How far one viewer is, or all those of a cohort."""
+
+    __slots__ = ("position", "written_at")
+    is_shared = False
+
+    def __init__(self, position: int, written_at: float) -> None:
+        self.position = position
+        """Everything of the video up to here has been written, or told as a gap."""
+        self.written_at = written_at
+        """When something was last written, by the hub's clock."""
+
+    def is_for(self, block: Block) -> bool:
+        """Whether `block` is exactly what comes next."""
+        return block.after <= self.position < block.first
+
+
+class Viewer:
+    """The state machine of one viewer."""
+
+    __slots__ = ("_bye", "_heartbeat_interval_s", "_place", "_stale_at", "expires_at", "resets")
+
+    def __init__(self, position: int, now: float, heartbeat_interval_s: float) -> None:
+        self._place = Place(position, now)
+        self.expires_at = math.inf
+        """When the hub ends the stream, so that it comes back elsewhere."""
+        self.resets = 0
+        """How many of the feed's resets the position knows of."""
+        self._stale_at = now
+        self._heartbeat_interval_s = heartbeat_interval_s
+        self._bye: Close | None = None
+
+    @property
+    def position(self) -> int:
+        """See `Place`."""
+        return self._place.position
+
+    @position.setter
+    def position(self, position: int) -> None:
+        self._own().position = position
+
+    @property
+    def written_at(self) -> float:
+        """See `Place`."""
+        return self._place.written_at
+
+    def may_stand(self, feed: Feed) -> bool:
+        """Whether it needs nothing of its own now: what comes next for those at the head is for it as well."""
+        return feed.newest <= self.position <= feed.head and self.resets == feed.resets and self._bye is None
+
+    def stand_at(self, place: Place) -> None:
+        """From now on it is where `place` is, which others may move."""
+        self._place = place
+
+    def step_out(self) -> None:
+        """From now on it goes its own way, from where it stands."""
+        place = self._place
+        self._place = Place(place.position, place.written_at)
+
+    def state(self, feed: Feed) -> State:
+        return State.LIVE if self.position >= feed.newest else State.BEHIND
+
+    def step(self, feed: Feed, now: float) -> Step:
+        """What to do next. A `Write` or `Say` is followed by `wrote`, a `Fetch` by `fetched` or `missed`."""
+        if self._bye is not None:
+            return self._bye
+        if self.resets != feed.resets:
+            return self._reset(feed)
+        if self.position < feed.head:
+            block = feed.block_after(self.position)
+            return Fetch(self.position) if block is None else Write(block)
+        if feed.ended_at is not None and feed.ended_at <= self.position <= feed.head:  # else it may know of more
+            return self._end(feed)
+        silence_s = feed.silence_s()
+        if silence_s:
+            if now - self._stale_at >= STALE_INTERVAL_S:
+                self._stale_at = now
+                return Say(stale_frame(int(silence_s * 1000)), self.position)
+        elif self.is_heartbeat_due(now):
+            return Write(feed.heartbeat(self.position))
+        return WAIT
+
+    def is_for(self, block: Block) -> bool:
+        """Whether `block` is exactly what comes next."""
+        return self._place.is_for(block) and self._bye is None
+
+    def is_heartbeat_due(self, now: float) -> bool:
+        return now - self._place.written_at >= self._heartbeat_interval_s
+
+    def wrote(self, through: int, now: float) -> None:
+        """The lane has written what leads up to `through`. The position never goes back."""
+        self.moved(through)
+        self._own().written_at = now
+
+    def moved(self, through: int) -> None:
+        """Nothing of the video lies up to `through`; nothing was written."""
+        own = self._own()
+        if through > own.position:
+            own.position = through
+
+    def fetched(self, stretch: Stretch) -> Write:
+        """What to write of a stretch of history that begins at the viewer's position."""
+        return Write(Block.of(self.position, stretch.entries, stretch.through))
+
+    def missed(self, through: int, reason: str, feed: Feed) -> Say:
+        """What to write when everything up to `through` cannot be had."""
+        after_id, through_id = comment_id(self.position, feed.partition), comment_id(through, feed.partition)
+        return Say(gap_frame(after_id, through_id, reason), through)
+
+    def begin_bye(self, reason: str, retry_ms: int) -> None:
+        """End the stream at the next step."""
+        if self._bye is None:
+            self._bye = Close(bye_frame(reason, retry_ms), reason)
+
+    def _own(self) -> Place:
+        assert not self._place.is_shared, "it stands with others, and would move them"
+        return self._place
+
+    def _end(self, feed: Feed) -> Close:
+        """The video is over, and the viewer has all of it; the id says so, or it would be let in again."""
+        all_of_it = heartbeat_frame(comment_id(self.position, feed.partition))
+        return Close(all_of_it + bye_frame("ended", feed.retry_ms()), "ended")
+
+    def _reset(self, feed: Feed) -> Say:
+        """The log went back: what the viewer has may not be what stands there now. It is told."""
+        self.resets = feed.resets
+        gap = self.missed(feed.reset_at, UNKNOWN_POSITION, feed)
+        self.position = feed.reset_at
+        return gap

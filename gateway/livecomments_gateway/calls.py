@@ -1,0 +1,196 @@
+"""The calls of the public interface as a table: what each takes, does and answers.
+
+`app` builds its routes from it, `requests` reads values by the same members and parameters, and `openapi` describes it.
+A call that is not in the table does not exist.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from livecomments.web.problems import STATUS
+from livecomments_gateway.kinds import Member, Parameter, Schema
+from livecomments_gateway.requests import (
+    CURSOR,
+    DELETE_LAST_S,
+    DISPLAY_NAME,
+    IDEMPOTENCY_KEY,
+    MAX_COMMENTS_PER_S,
+    MESSAGE,
+    PAGE_SIZE,
+    SLOW_MODE_S,
+    SORT,
+    STATE,
+    TITLE,
+    VIDEO_TIME_MS,
+    WHO_MAY_COMMENT,
+)
+
+_BODY: Final = ("invalid_json", "body_too_large", "body_timeout", "unsupported_media_type")
+_TOKEN: Final = ("missing_token", "invalid_token", "overloaded", "keys_unavailable")
+_READ: Final = ("log_unavailable", "offset_unavailable", "store_unavailable", "history_behind", "overloaded")
+_APPEND: Final = ("overloaded", "append_unknown", "log_unavailable", "storage_unavailable")
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call. `path` as in OpenAPI; `answers`: status → the schema in schemas/json, or None for an empty body."""
+
+    method: str
+    path: str
+    name: str
+    """Names the endpoint, in the document and in metrics."""
+    summary: str
+    detail: str
+    answers: Mapping[int, str | None]
+    problems: tuple[str, ...]
+    parameters: tuple[Parameter[Any], ...] = ()
+    body: tuple[Member[Any], ...] = ()
+    takes_token: bool = False
+    media_type: str = "application/json"
+
+    def body_schema(self) -> Schema:
+        """The body in JSON Schema; unknown members are ignored."""
+        return {
+            "type": "object",
+            "required": [member.name for member in self.body if member.is_required],
+            "properties": {member.name: member.schema() for member in self.body},
+        }
+
+    def codes_by_status(self) -> dict[int, list[str]]:
+        """The codes of its problems by their status, ascending."""
+        found: dict[int, list[str]] = {}
+        for code in sorted(set(self.problems), key=lambda each: (STATUS[each][0], each)):
+            found.setdefault(STATUS[code][0], []).append(code)
+        return found
+
+
+POST_COMMENT: Final = Call(
+    "POST",
+    "/comments/{videoId}",
+    "postComment",
+    "Write a comment",
+    "201: it is durable, at the place its id names. 503 append_unknown: it may or may not be written; send it again "
+    "with the same Idempotency-Key, and there will be one. Any other problem: nothing was written.",
+    {201: "comment"},
+    (
+        *("invalid_video_id", "invalid_idempotency_key", "text_not_unicode", "message_empty", "message_too_long"),
+        *("user_limit", "slow_mode", "duplicate_text", "video_limit"),
+        *("message_refused", "review_unavailable", "banned", "not_allowed_to_comment", "video_not_found"),
+        *("idempotency_conflict", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
+    ),
+    (IDEMPOTENCY_KEY,),
+    (MESSAGE, VIDEO_TIME_MS),
+    takes_token=True,
+)
+READ_PAGE: Final = Call(
+    "GET",
+    "/comments/{videoId}",
+    "readPage",
+    "Read a page of comments",
+    "A page may be short or empty and still have a nextCursor; only null is the end. streamUrl goes on live, exactly "
+    "behind what the page covers.",
+    {200: "page", 304: None},
+    ("invalid_video_id", "invalid_cursor", "invalid_page_size", "invalid_sort", *_READ),
+    (CURSOR, PAGE_SIZE, SORT),
+)
+READ_COMMENT: Final = Call(
+    "GET",
+    "/comments/{videoId}/{commentId}",
+    "readComment",
+    "Read one comment",
+    "410 once it is deleted.",
+    {200: "comment"},
+    ("invalid_video_id", "invalid_cursor", "comment_not_found", "comment_deleted", *_READ),
+)
+DELETE_COMMENT: Final = Call(
+    "DELETE",
+    "/comments/{videoId}/{commentId}",
+    "deleteComment",
+    "Delete a comment",
+    "Its author may, and a token with the role moderate. Viewers are told. Deleting it again changes nothing.",
+    {204: None},
+    ("invalid_video_id", "invalid_cursor", "not_the_author", "comment_not_found", *_TOKEN, *_READ, *_APPEND),
+    takes_token=True,
+)
+OPEN_SESSION: Final = Call(
+    "POST",
+    "/sessions",
+    "openSession",
+    "Open a guest's session",
+    "Where guests are allowed. Keep the token: it is the only proof of who wrote the comments.",
+    {201: "session"},
+    ("invalid_display_name", "text_not_unicode", "guests_not_allowed", *_BODY),
+    (),
+    (DISPLAY_NAME,),
+)
+RENEW_SESSION: Final = Call(
+    "POST",
+    "/sessions/current",
+    "renewSession",
+    "Renew a session",
+    "A new token for the same guest, within the session's whole life. The old one stays good until it expires.",
+    {201: "session"},
+    ("not_a_session", "overloaded", *_TOKEN),
+    takes_token=True,
+)
+END_SESSION: Final = Call(
+    "DELETE",
+    "/sessions/current",
+    "endSession",
+    "End a session",
+    "The token is refused from now on, here at once and everywhere within seconds. A JWT, too, "
+    "unless it is good for more than 31 days.",
+    {204: None},
+    ("not_a_session", *_TOKEN, *_APPEND),
+    takes_token=True,
+)
+PUT_VIDEO: Final = Call(
+    "PUT",
+    "/videos/{videoId}",
+    "putVideo",
+    "Set a video",
+    "Takes the role own. What is absent is set to its default, except the state. It holds in the order of the "
+    "comments: whoever wrote before the end has written.",
+    {200: "video"},
+    ("invalid_video_id", "role_missing", *_BODY, *_TOKEN, *_APPEND),
+    (),
+    (STATE, TITLE, WHO_MAY_COMMENT, SLOW_MODE_S, MAX_COMMENTS_PER_S),
+    takes_token=True,
+)
+GET_VIDEO: Final = Call(
+    "GET",
+    "/videos/{videoId}",
+    "readVideo",
+    "Read what is set of a video",
+    "404 if nothing was ever set.",
+    {200: "video"},
+    ("invalid_video_id", "video_not_found", *_READ),
+)
+BAN: Final = Call(
+    "PUT",
+    "/videos/{videoId}/bans/{userId}",
+    "banUser",
+    "Ban a person from a video",
+    "Takes the role moderate. They cannot write under it any more, on any gateway, a moment later.",
+    {204: None},
+    ("invalid_video_id", "invalid_user_id", "invalid_delete_last", "role_missing", *_TOKEN, *_READ, *_APPEND),
+    (DELETE_LAST_S,),
+    takes_token=True,
+)
+UNBAN: Final = Call(
+    "DELETE",
+    "/videos/{videoId}/bans/{userId}",
+    "unbanUser",
+    "Let a person write again",
+    "Takes the role moderate.",
+    {204: None},
+    ("invalid_video_id", "invalid_user_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
+    takes_token=True,
+)
+CALLS: Final = (
+    *(POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT),
+    *(OPEN_SESSION, RENEW_SESSION, END_SESSION),
+    *(PUT_VIDEO, GET_VIDEO, BAN, UNBAN),
+)
+"""All that the gateway answers; the stream is the edge's."""

@@ -1,0 +1,188 @@
+"""`/openapi.json`: the table of calls as OpenAPI 3.1, with the schemas of `schemas/json` as its components.
+
+Source: https://spec.openapis.org/oas/v3.1.1.html. And `/docs`: the same for people, one page without a script.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from html import escape
+from importlib import resources
+from typing import Any, Final
+
+from livecomments_gateway.calls import Call
+from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, SESSION_COOKIE, VIDEO_ID_CHARS_MAX
+from livecomments_schemas.positions import COMMENT_ID_CHARS
+
+_VERSION: Final = "1"
+_SCHEMA_FILE: Final = re.compile(r"([a-z-]+)\.schema\.json(?:#/)?")
+_PATH_SCHEMAS: Final = {
+    "videoId": {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{VIDEO_ID_CHARS_MAX}}}$"},
+    "commentId": {"type": "string", "pattern": rf"^[0-9a-v]{{{COMMENT_ID_CHARS}}}$"},
+    "userId": {"type": "string", "minLength": 1},
+}
+_STREAM: Final = {
+    "operationId": "openStream",
+    "summary": "Follow a video live",
+    "description": "Server-Sent Events: comment, delete, gap, stale, heartbeat, bye. A client that reconnects with "
+    "Last-Event-ID misses nothing. What may pass is said as 200 with retry: and the end of the stream. No token is "
+    "needed; one that comes, by Authorization or cookie, ends the stream with its session. In the URL it is refused.",
+    "parameters": [
+        {"name": "after", "in": "query", "description": "Go on behind this comment id.", "schema": {"type": "string"}},
+        {
+            "name": "history",
+            "in": "query",
+            "description": "First the newest N comments.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": HISTORY_ON_JOIN_MAX},
+        },
+        {"name": "Last-Event-ID", "in": "header", "description": "As after; wins.", "schema": {"type": "string"}},
+        {"name": SESSION_COOKIE, "in": "cookie", "description": "A token.", "schema": {"type": "string"}},
+    ],
+    "responses": {
+        "200": {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        "204": {"description": "The video is over, and you have all of it."},
+        "400": {"description": "A parameter or id that cannot be, or a token in the URL: a problem."},
+        "401": {"description": "The session of the token has ended: a problem."},
+    },
+}
+
+
+def openapi(calls: Iterable[Call]) -> dict[str, Any]:
+    """The document, as JSON takes it."""
+    paths: dict[str, dict[str, Any]] = {}
+    for call in calls:
+        at = paths.setdefault(call.path, {"parameters": _path_parameters(call.path)})
+        at[call.method.lower()] = _operation(call)
+    stream = "/comments/{videoId}/stream"
+    paths[stream] = {"parameters": _path_parameters(stream), "get": _STREAM}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "livecomments",
+            "version": _VERSION,
+            "description": "Live comments for live video. Errors are problems (RFC 9457) with a stable code.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _components(),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A JWT, or a session."}},
+        },
+    }
+
+
+def docs_page(document: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """The page for people, and the headers it is answered with."""
+    digest = b64encode(sha256(_STYLE.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
+    sections = "".join(
+        _section(method.upper(), path, operation)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "parameters"
+    )
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>livecomments: calls</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><main><h1>livecomments</h1>'
+        f'<p>{escape(document["info"]["description"])} The same for programs: <a href="/openapi.json">OpenAPI</a>.</p>'
+        f"{sections}</main></html>"
+    )
+    return page.encode(), {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+
+
+def _operation(call: Call) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": call.name,
+        "summary": call.summary,
+        "description": call.detail,
+        "responses": {str(status): _answer(call, name) for status, name in call.answers.items()},
+    }
+    for status, codes in call.codes_by_status().items():
+        operation["responses"][str(status)] = {
+            "description": "Problem: " + ", ".join(codes),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}},
+        }
+    if call.parameters:
+        operation["parameters"] = [
+            {"name": each.name, "in": each.where, "description": each.doc, "schema": each.kind.schema()}
+            for each in call.parameters
+        ]
+    if call.body:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": call.body_schema()}}}
+    if call.takes_token:
+        operation["security"] = [{"bearer": []}]
+    return operation
+
+
+def _answer(call: Call, name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {"description": "Done."}
+    content = {call.media_type: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"description": "Done.", "content": content}
+
+
+def _components() -> dict[str, Any]:
+    """The published schemas, their references turned to where they stand in the document."""
+    room = resources.files("livecomments_schemas").joinpath("json")
+    components = {}
+    for file in sorted(room.iterdir(), key=lambda each: each.name):
+        schema = _referring(json.loads(file.read_text("utf-8")))
+        del schema["$schema"]
+        components[file.name.removesuffix(".schema.json")] = schema
+    return components
+
+
+def _referring(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: _SCHEMA_FILE.sub(r"#/components/schemas/\1/", each).rstrip("/")
+            if name == "$ref"
+            else _referring(each)
+            for name, each in value.items()
+        }
+    return [_referring(each) for each in value] if isinstance(value, list) else value
+
+
+def _section(method: str, path: str, operation: dict[str, Any]) -> str:
+    rows = [(each["name"], each["in"], each["schema"], each["description"]) for each in operation.get("parameters", ())]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    rows += [(name, "body", schema, schema["description"]) for name, schema in body.get("properties", {}).items()]
+    takes = "".join(
+        f"<tr><td><code>{escape(name)}</code><td>{where}<td><code>{escape(_said(schema))}</code><td>{escape(doc)}"
+        for name, where, schema, doc in rows
+    )
+    answers = "".join(
+        f"<tr><td><code>{status}</code><td>{escape(answer['description'])}"
+        for status, answer in operation["responses"].items()
+    )
+    token = "<p>Needs <code>Authorization: Bearer</code>.</p>" if "security" in operation else ""
+    return (
+        f"<section><h2><code>{method} {escape(path)}</code></h2><p><b>{escape(operation['summary'])}.</b> "
+        f"{escape(operation['description'])}</p>{token}<table>{takes}</table><table>{answers}</table></section>"
+    )
+
+
+def _said(schema: dict[str, Any]) -> str:
+    return ", ".join(
+        " or ".join(map(str, value)) if isinstance(value, list) else f"{value}" if name == "type" else f"{name} {value}"
+        for name, value in schema.items()
+        if name != "description"
+    )
+
+
+_STYLE: Final = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:0;color:#1a1a1a;background:#fff}main{max-width:60rem;margin:auto;"
+    "padding:1.5rem}section{border-top:1px solid #ccc}h2{font-size:1.1rem}code{background:#f3f3f3;padding:.1em .3em}"
+    "table{border-collapse:collapse;margin:.5rem 0;display:block;overflow-x:auto}td{padding:.2rem .8rem .2rem 0;"
+    "vertical-align:top}@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}code{background:#2a2a2a}"
+    "a{color:#8ab4f8}}"
+)

@@ -1,0 +1,120 @@
+"""What owners and moderators say of a video, as records in the log's order: what it is, that it is over, who is banned.
+
+A replay of the log gives the same picture, on every gateway.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from livecomments.history.pages import newest_first
+from livecomments.history.reading import History
+from livecomments_gateway.facts import MODERATE, OWN, VideoFacts, VideoNotFoundRejected, VideoSettings
+from livecomments_gateway.identity import Identity
+from livecomments_gateway.posting import Posting
+from livecomments_schemas.errors import Rejected
+from livecomments_schemas.events import (
+    USER_BANNED,
+    USER_UNBANNED,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    NewRecord,
+    comment_deleted,
+    user_event,
+    video_changed,
+    video_event,
+)
+from livecomments_schemas.limits import AUTHOR_ID_BYTES_MAX
+
+_PAGE: Final = 100
+_PAGES_MAX: Final = 100
+"""Read back for one ban: ten thousand comments; what is older stays."""
+
+
+class RoleRejected(Rejected):
+    """The token lacks the role that this takes."""
+
+    code = "role_missing"
+
+
+class UserIdRejected(Rejected):
+    """Nobody can have this id."""
+
+    code = "invalid_user_id"
+
+
+class Owning:
+    """Acts of owners (`own`) and moderators (`moderate`), through one gateway's `Posting`."""
+
+    def __init__(self, history: History, posting: Posting, clock: Callable[[], float] = time.time) -> None:
+        self._history = history
+        self._posting = posting
+        self._clock = clock
+
+    async def read(self, video_id: str) -> VideoFacts:
+        """What is set of a video. Raises VideoNotFoundRejected, PartitionUnavailable."""
+        facts = await self._posting.videos.facts(video_id)
+        if not facts.is_known:
+            raise VideoNotFoundRejected("Nothing was set of this video. Comments may be written all the same.")
+        return facts
+
+    async def put(self, video_id: str, settings: VideoSettings, state: str | None, identity: Identity) -> VideoFacts:
+        """Set all of a video, and whether it is over (None: as before). Saying what is so already appends nothing.
+
+        Raises:
+            RoleRejected: nothing was written. Unavailable leaves: all, some or nothing was; saying it again is safe.
+        """
+        _check_role(identity, OWN)
+        facts = await self._posting.videos.facts(video_id)
+        if not facts.is_known or facts.settings != settings:
+            await self._say(video_id, video_changed(video_id, settings.said(), identity.author.id))
+        if state is not None and (state == "ended") != facts.is_ended:
+            kind = VIDEO_ENDED if state == "ended" else VIDEO_STARTED
+            await self._say(video_id, video_event(kind, video_id, identity.author.id))
+        return await self._posting.videos.facts(video_id)
+
+    async def ban(self, video_id: str, user_id: str, identity: Identity, delete_last_s: int) -> None:
+        """Ban a person from a video; their comments of the last `delete_last_s` seconds go too.
+
+        Raises:
+            RoleRejected, UserIdRejected. Unavailable leaves: maybe not all was done; banning again is safe.
+        """
+        await self._set_ban(video_id, user_id, identity, banned=True)
+        if delete_last_s:
+            await self._delete_all(video_id, user_id, identity, (self._clock() - delete_last_s) * 1000)
+
+    async def unban(self, video_id: str, user_id: str, identity: Identity) -> None:
+        """Let a person write again. Raises as `ban` does."""
+        await self._set_ban(video_id, user_id, identity, banned=False)
+
+    async def _set_ban(self, video_id: str, user_id: str, identity: Identity, *, banned: bool) -> None:
+        _check_role(identity, MODERATE)
+        if not 0 < len(user_id.encode("utf-8", "surrogatepass")) <= AUTHOR_ID_BYTES_MAX or not _is_text(user_id):
+            raise UserIdRejected(f"A user id has 1 to {AUTHOR_ID_BYTES_MAX} bytes of UTF-8.")
+        facts = await self._posting.videos.facts(video_id)
+        if facts.is_banned(user_id) != banned:
+            kind = USER_BANNED if banned else USER_UNBANNED
+            await self._say(video_id, user_event(kind, video_id, user_id, identity.author.id))
+
+    async def _delete_all(self, video_id: str, user_id: str, identity: Identity, since_ms: float) -> None:
+        cursor = None
+        for _ in range(_PAGES_MAX):
+            page = await newest_first(self._history, video_id, cursor, _PAGE)
+            for entry in page.comments:
+                if entry.author_id == user_id and entry.appended_at_ms >= since_ms:
+                    await self._say(video_id, comment_deleted(video_id, entry.comment_id, identity.author.id))
+            cursor = page.next_cursor
+            if cursor is None or (page.comments and page.comments[-1].appended_at_ms < since_ms):
+                return
+
+    async def _say(self, video_id: str, record: NewRecord) -> None:
+        await self._posting.append(self._history.home(video_id), record)
+
+
+def _check_role(identity: Identity, role: str) -> None:
+    if role not in identity.roles:
+        raise RoleRejected(f"This takes a token with the role {role}.")
+
+
+def _is_text(user_id: str) -> bool:
+    return "\0" not in user_id and not any("\ud800" <= character <= "\udfff" for character in user_id)

@@ -1,0 +1,294 @@
+"""Appending, and what the answer means: acked, rejected, or unknown.
+
+A record counts once our own follower has judged it: its verdict is everybody's verdict. So two gateways that race with
+one Idempotency-Key both answer with the comment that survives, and no id is ever answered that others will not see.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+from weakref import WeakSet
+
+import orjson
+
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry
+from livecomments.history.reading import History
+from livecomments.log.interface import AppendUnavailable, AppendUnknown
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments_gateway.admission import Admission, AdmissionLimits
+from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
+from livecomments_gateway.identity import Identity
+from livecomments_gateway.review import Message, Review
+from livecomments_gateway.videos import Videos
+from livecomments_schemas.errors import Rejected, Unavailable
+from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
+from livecomments_schemas.judge import Kind, Verdict
+from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
+from livecomments_schemas.render import render_comment
+from livecomments_schemas.window import Occurrence
+
+NO_LIMITS: Final = AdmissionLimits()
+NO_REVIEW: Final = Review(())
+
+_comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
+_created = _comments.labels("created")
+_in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
+_append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
+_judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
+
+
+class KeyConflictRejected(Rejected):
+    """The Idempotency-Key was used for another comment."""
+
+    code = "idempotency_conflict"
+
+
+class VideoEndedRejected(Rejected):
+    """Comments are closed: the video has ended."""
+
+    code = "video_ended"
+
+
+class CommentNotFoundRejected(Rejected):
+    """No comment of this video has this id."""
+
+    code = "comment_not_found"
+
+
+class CommentDeletedRejected(Rejected):
+    """The comment was deleted."""
+
+    code = "comment_deleted"
+
+
+class NotTheAuthorRejected(Rejected):
+    """Only its author, or a moderator, may delete a comment."""
+
+    code = "not_the_author"
+
+
+class Posting:
+    """Writes of one gateway. `timeout_s`: from append to verdict; `in_flight_max`: appends under way at once."""
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        timeout_s: float,
+        in_flight_max: int,
+        limits: AdmissionLimits = NO_LIMITS,
+        review: Review = NO_REVIEW,
+        only_registered: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.videos = Videos(history)
+        self._admission = Admission(limits)
+        self._counted: WeakSet[FollowedPartition] = WeakSet()  # one that was let go must not stay in memory
+        self._counted_through: dict[int, int] = {}
+        history.follower.listeners.append(self._count)
+        self._history = history
+        self._review = review
+        self._only_registered = only_registered
+        self._log = history.follower.log
+        self._timeout_s = timeout_s
+        self._in_flight_max = in_flight_max
+        self._in_flight = 0
+        self._clock = clock
+
+    async def post(
+        self,
+        video_id: str,
+        identity: Identity,
+        message: str,
+        video_time_ms: int | None,
+        key: str | None,
+        *,
+        traceparent: str | None = None,
+    ) -> bytes:
+        """Append a comment; returns its public JSON. A retry with its key returns the first one's.
+
+        `traceparent` is W3C trace context, checked by the caller.
+
+        Raises:
+            KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
+            VideoNotFoundRejected, LimitRejected leaves, ReviewRejected: nothing was written.
+            AppendUnavailable, PartitionUnavailable, ReviewUnavailable: nothing was written; try again.
+            AppendUnknown: may be written; try again with the same key.
+            LogWentBackUnavailable: nothing is written here any more.
+        """
+        self._history.follower.continuity.check()
+        followed = self._history.home(video_id)
+        record = comment_created(
+            video_id,
+            message,
+            identity.author,
+            created_at_ms=time.time_ns() // 1_000_000,
+            video_time_ms=video_time_ms,
+            key=key,
+            traceparent=traceparent,
+        )
+        with _unknown_counted():
+            if key is not None:
+                before = followed.window.occurrence(
+                    video_id, record.headers["author"], record.headers["key"], followed.next_offset
+                )
+                if before is not None:
+                    return await self._surviving(followed, video_id, record, before)
+            await self._check(followed, video_id, identity, message)
+            offset, verdict = await self.append(followed, record)
+            if verdict.kind is Kind.DUPLICATE:
+                assert verdict.survivor is not None
+                return await self._surviving(followed, video_id, record, verdict.survivor)
+            if verdict.kind is Kind.VOID:
+                raise VideoEndedRejected(_ENDED)
+            assert verdict.kind is Kind.ACCEPTED, verdict.reason
+            _created.inc()
+            return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
+
+    async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
+        """Whether this person may write here now. Only the verdict on the record is certain that it was not over."""
+        facts = await self.videos.facts(video_id)
+        if facts.is_ended or followed.window.is_ended(video_id, followed.next_offset):
+            raise VideoEndedRejected(_ENDED)
+        if self._only_registered and not facts.is_known:
+            raise VideoNotFoundRejected("There is no such video here.")
+        facts.check_writer(identity)
+        if MODERATE not in identity.roles:
+            if followed not in self._counted:
+                self._count(followed, ())
+            self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
+            await self._review.check(Message(video_id, identity.author.id, message))
+
+    def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
+        """Hear what was written, here or through another gateway; first, what was before we followed the partition.
+
+        Only once: a partition that is taken on again has comments in its tail that count already.
+        """
+        needs_text, is_new = self._admission.limits.duplicate_text_s > 0, True
+        if followed not in self._counted:
+            self._counted.add(followed)
+            entries, is_new = list(followed.tail), False
+        through = self._counted_through.get(followed.number, BEFORE_EVERYTHING)
+        now, now_ms = self._clock(), time.time_ns() // 1_000_000
+        for entry in entries:
+            if entry.is_shown and entry.position > through:
+                text = orjson.loads(entry.value)["message"] if needs_text else ""
+                at = entry.read_at if is_new else now - max(0, now_ms - entry.appended_at_ms) / 1_000
+                self._admission.hear(entry.video_id, entry.author_id, text, at)
+        self._counted_through[followed.number] = max(through, followed.judged_through)
+
+    async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
+        """A comment's public JSON and its author's id.
+
+        Raises:
+            CursorRejected, CommentNotFoundRejected, CommentDeletedRejected
+            Unavailable leaves: try again.
+        """
+        followed = self._history.home(video_id)
+        found = await self._history.find(video_id, parse_cursor(id_text, followed.number))
+        if found.deleted:
+            raise CommentDeletedRejected("This comment was deleted.")
+        if found.entry is None:
+            raise CommentNotFoundRejected(f"This video has no such comment. Ids have {COMMENT_ID_CHARS} characters.")
+        return found.entry.rendered(), found.entry.author_id
+
+    async def delete(self, video_id: str, id_text: str, identity: Identity) -> None:
+        """Delete a comment; deleting it again changes nothing.
+
+        Raises:
+            NotTheAuthorRejected, and what `find` and `post` raise.
+        """
+        try:
+            _, author_id = await self.find(video_id, id_text)
+        except CommentDeletedRejected:
+            return
+        if author_id != identity.author.id and MODERATE not in identity.roles:
+            raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
+        await self.append(self._history.home(video_id), comment_deleted(video_id, id_text, identity.author.id))
+
+    async def append(self, followed: FollowedPartition, record: NewRecord) -> tuple[int, Verdict]:
+        """Append and wait for the verdict; the record's offset with it.
+
+        Raises:
+            AppendUnavailable: not written. AppendUnknown: maybe written.
+            LogWentBackUnavailable: the log would give ids again that it gave before; what is written there is lost.
+        """
+        continuity, expected = self._history.follower.continuity, followed.next_offset
+        continuity.check()
+        if self._in_flight >= self._in_flight_max:
+            raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
+        self._in_flight += 1
+        _in_flight.set(self._in_flight)
+        began_at = self._clock()
+        try:
+            offset = await self._log.append(followed.number, record)
+            acked_at = self._clock()
+            _append.observe(acked_at - began_at)
+            if offset < expected:
+                continuity.note("an append came before what was read", partition=followed.number, offset=offset)
+                continuity.check()
+            verdict = await followed.verdict(offset, max(0.0, began_at + self._timeout_s - acked_at))
+            _judged.observe(self._clock() - acked_at)
+            read = followed.tail.find(position_at(followed.epoch, offset))
+            if read is not None and read.value not in (record.value, b""):  # without its text it was deleted already
+                continuity.note("another record stands at an append's place", partition=followed.number, offset=offset)
+            continuity.check()
+            return offset, verdict
+        except (TimeoutError, AppendUnknown) as error:
+            raise AppendUnknown("The comment may be written or not. Retry with the same Idempotency-Key.") from error
+        finally:
+            self._in_flight -= 1
+            _in_flight.set(self._in_flight)
+
+    async def _surviving(
+        self, followed: FollowedPartition, video_id: str, record: NewRecord, before: Occurrence
+    ) -> bytes:
+        if before.digest != record.headers["digest"]:
+            raise KeyConflictRejected("This Idempotency-Key was used for another comment. Use a new key for a new one.")
+        if before.void:
+            raise VideoEndedRejected(_ENDED)
+        position = position_at(followed.epoch, before.survivor)
+        is_sure = followed.window.is_sure(before.survivor)
+        try:
+            is_first = is_sure or not await self._is_preceded(followed, record, before.survivor)
+            value = await self._value_at(video_id, position) if is_first else None
+        except Unavailable as error:
+            raise AppendUnknown(
+                f"The first comment with this key is written, but cannot be read now. {error}"
+            ) from error
+        if value is None:
+            raise AppendUnknown("The first comment with this key is too old to be found. It is written.")
+        if not value:
+            raise CommentDeletedRejected("The comment that was posted with this key has been deleted since.")
+        _comments.labels("repeated").inc()
+        return render_comment(comment_id(position, followed.number), value)
+
+    async def _is_preceded(self, followed: FollowedPartition, record: NewRecord, survivor: int) -> bool:
+        """Whether the W records before a survivor hold its key too, so that it is no survivor at all."""
+        first = max((await self._log.bounds([followed.number]))[followed.number].start, survivor - followed.window.size)
+        names = ("type", "author", "key")
+        while first < survivor:
+            records, first = await self._log.read(followed.number, first, survivor, 1_000)
+            for older in records:
+                if older.key == record.key and all(older.headers.get(n) == record.headers[n] for n in names):
+                    return True
+        return False
+
+    async def _value_at(self, video_id: str, position: int) -> bytes | None:
+        """The value of a comment that stood there, as it is now: empty once it is deleted, None if it is not kept."""
+        entries = (await self._history.forward(video_id, position - 1, 1, around_store=True)).entries
+        return entries[0].value if entries and entries[0].position == position else None
+
+
+_ENDED: Final = "The video has ended; comments are closed."
+
+
+@contextmanager
+def _unknown_counted() -> Iterator[None]:
+    try:
+        yield
+    except AppendUnknown:
+        _comments.labels("unknown").inc()
+        raise

@@ -1,0 +1,160 @@
+"""What a request may hold: bounded in bytes before anything is parsed."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+
+from livecomments_gateway.facts import EVERYONE, MEMBERS, MODERATORS
+from livecomments_gateway.kinds import BodyRejected, Choice, Member, Parameter, Pattern, Text, Whole
+from livecomments_schemas.errors import Rejected
+from livecomments_schemas.limits import (
+    BODY_BYTES_MAX,
+    DISPLAY_NAME_BYTES_MAX,
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    MESSAGE_BYTES_MAX,
+    PAGE_SIZE_DEFAULT,
+    PAGE_SIZE_MAX,
+    VIDEO_TIME_MS_MAX,
+)
+from livecomments_schemas.positions import COMMENT_ID_CHARS, CursorRejected
+
+
+class BodyTooLargeRejected(Rejected):
+    """More bytes than any valid body has."""
+
+    code = "body_too_large"
+
+
+class MediaTypeRejected(Rejected):
+    """The body is not declared to be JSON."""
+
+    code = "unsupported_media_type"
+
+
+class IdempotencyKeyRejected(Rejected):
+    """Not printable ASCII of a bounded length."""
+
+    code = "invalid_idempotency_key"
+
+
+class PageSizeRejected(Rejected):
+    """Not a number in range."""
+
+    code = "invalid_page_size"
+
+
+class SortRejected(Rejected):
+    """Neither asc nor desc."""
+
+    code = "invalid_sort"
+
+
+class DeleteLastRejected(Rejected):
+    """Not a number in range."""
+
+    code = "invalid_delete_last"
+
+
+MESSAGE: Final = Member("message", Text(MESSAGE_BYTES_MAX), "What is said, 1 to 500 characters.", is_required=True)
+VIDEO_TIME_MS: Final = Member(
+    "videoTimeMs", Whole(0, VIDEO_TIME_MS_MAX), "Where in the video it belongs, milliseconds from its beginning."
+)
+DISPLAY_NAME: Final = Member(
+    "displayName", Text(DISPLAY_NAME_BYTES_MAX), "The name shown beside the comments, on one line.", is_required=True
+)
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key",
+    "header",
+    Pattern(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", "is 1 to 128 printable ASCII characters"),
+    "Chosen anew for each comment and repeated with each retry of it: then it is written once.",
+    IdempotencyKeyRejected,
+)
+CURSOR: Final = Parameter(
+    "cursor", "query", Text(COMMENT_ID_CHARS, r"^([0-9a-v]{16})?$"), "Exclusive; a page's nextCursor.", CursorRejected
+)
+PAGE_SIZE: Final = Parameter(
+    "pageSize",
+    "query",
+    Whole(1, PAGE_SIZE_MAX),
+    f"Comments of a page, {PAGE_SIZE_DEFAULT} by default.",
+    PageSizeRejected,
+)
+SORT: Final = Parameter(
+    "sort", "query", Choice(("desc", "asc")), "desc (default): newest first; asc reads forward.", SortRejected
+)
+
+STATE: Final = Member(
+    "state", Choice(("live", "ended")), "ended closes comments, live opens them; as before if absent."
+)
+TITLE: Final = Member(
+    "title", Pattern(r"[^\x00-\x1f\x7f]{0,200}", "has at most 200 characters on one line"), "Its name."
+)
+WHO_MAY_COMMENT: Final = Member(
+    "whoMayComment",
+    Choice((EVERYONE, MEMBERS, MODERATORS)),
+    "everyone (default); members: no guests; moderators: tokens with the role moderate.",
+)
+SLOW_MODE_S: Final = Member("slowModeS", Whole(0, 3_600), "Seconds between two comments of one person; 0: none.")
+MAX_COMMENTS_PER_S: Final = Member(
+    "maxCommentsPerS", Whole(0, 10_000), "Comments a second of all people together; 0: no such limit."
+)
+DELETE_LAST_S: Final = Parameter(
+    "deleteLastS",
+    "query",
+    Whole(0, 86_400),
+    "Their comments of the last so many seconds are deleted too, 0 by default.",
+    DeleteLastRejected,
+)
+
+
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""Source: https://www.w3.org/TR/trace-context/#traceparent-header, version 00."""
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """The request's headers by lower-case name, the first of each: Starlette's own decode all of them at each look."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
+
+
+def traceparent(headers: Mapping[str, str]) -> str | None:
+    """The caller's trace, if it names one; anything else is as if it named none."""
+    text = headers.get("traceparent")
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
+
+
+async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The body as a JSON object, at most BODY_BYTES_MAX long. How late it may be is for the server (`bounded_http`).
+
+    Raises:
+        MediaTypeRejected, BodyTooLargeRejected, BodyRejected
+    """
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise MediaTypeRejected("Send Content-Type: application/json.")
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
+        raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
+    raw = await _body(request)
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BodyRejected("The body is not valid JSON in UTF-8.") from error
+    if not isinstance(parsed, dict):
+        raise BodyRejected("The body must be a JSON object.")
+    return parsed
+
+
+async def _body(request: Request) -> bytes:
+    body, is_whole = b"", False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BodyRejected("The connection was closed before the body was complete.")
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
+        is_whole = not message.get("more_body", False)
+    return body

@@ -1,0 +1,67 @@
+"""The endpoints of `/videos`: what owners and moderators say."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from livecomments_gateway.calls import BAN, GET_VIDEO, PUT_VIDEO, UNBAN, Call
+from livecomments_gateway.facts import VideoSettings
+from livecomments_gateway.identity import Identity, Tokens
+from livecomments_gateway.owning import Owning
+from livecomments_gateway.requests import (
+    DELETE_LAST_S,
+    MAX_COMMENTS_PER_S,
+    SLOW_MODE_S,
+    STATE,
+    TITLE,
+    WHO_MAY_COMMENT,
+    headers_of,
+    json_body,
+)
+from livecomments_schemas.partitions import parse_video_id
+
+
+def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Request], Awaitable[Response]]]:
+    """An endpoint for each call about videos."""
+
+    def asked(request: Request) -> tuple[str, Identity]:
+        return _video_id(request), tokens.identify(headers_of(request).get("authorization"))
+
+    async def put_video(request: Request) -> Response:
+        video_id, identity = asked(request)
+        body = await json_body(request, headers_of(request))
+        default = VideoSettings()
+        settings = VideoSettings(
+            TITLE.of(body) or default.title,
+            WHO_MAY_COMMENT.of(body) or default.who_may_comment,
+            SLOW_MODE_S.of(body) or default.slow_mode_s,
+            MAX_COMMENTS_PER_S.of(body) or default.max_comments_per_s,
+        )
+        facts = await owning.put(video_id, settings, STATE.of(body), identity)
+        return Response(facts.said(video_id), headers=_NOT_STORED, media_type="application/json")
+
+    async def read_video(request: Request) -> Response:
+        video_id = _video_id(request)
+        facts = await owning.read(video_id)
+        return Response(facts.said(video_id), headers=_NOT_STORED, media_type="application/json")
+
+    async def ban(request: Request) -> Response:
+        video_id, identity = asked(request)
+        delete_last_s = DELETE_LAST_S.of(request.query_params, 0)
+        await owning.ban(video_id, request.path_params["user_id"], identity, delete_last_s)
+        return Response(status_code=204)
+
+    async def unban(request: Request) -> Response:
+        video_id, identity = asked(request)
+        await owning.unban(video_id, request.path_params["user_id"], identity)
+        return Response(status_code=204)
+
+    return {PUT_VIDEO: put_video, GET_VIDEO: read_video, BAN: ban, UNBAN: unban}
+
+
+def _video_id(request: Request) -> str:
+    return parse_video_id(request.path_params["video_id"])
+
+
+_NOT_STORED = {"Cache-Control": "no-store"}

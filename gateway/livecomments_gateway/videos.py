@@ -1,0 +1,135 @@
+"""Videos as this gateway knows them: facts from store, log and tail, then kept up to date by its own follower.
+
+A video's facts are read once, when it is first asked for, and every later one is heard as it is judged; so a ban or a
+new setting holds on every gateway a read-back after its record. What cannot be read while the store is away counts as
+not said, for a moment: people go on writing.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+from weakref import ref
+
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.tail import Entry
+from livecomments.history.reading import History
+from livecomments.runtime.metrics import Counter
+from livecomments_gateway.facts import VideoFacts
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import FACT_TYPES, facts_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING
+
+VIDEOS_MAX: Final = 20_000
+"""Kept at once, about 20 MB; a miss costs one read of the store."""
+FACTS_MAX: Final = 10_000
+"""Of one video, newest first: whoever was banned before ten thousand others is let in again."""
+_READ_ROWS: Final = 1_000
+_UNREAD_S: Final = 2.0
+"""After a read that failed or is late, what could not be read counts as not said for this long."""
+_WAIT_S: Final = 1.0
+"""For a read: a store that hangs must not use up the deadline of a POST. The read goes on."""
+
+_unread = Counter("livecomments_gateway_videos_unread_total", "Videos taken as open since their facts were away.")
+
+
+class _Known:
+    """One video. `followed` is the partition whose entries we have heard since: another one has gaps before it.
+
+    It is not kept in memory by this: one that was let go has a tail of many megabytes.
+    """
+
+    __slots__ = ("again_at", "facts", "followed", "loading")
+
+    def __init__(self, followed: FollowedPartition) -> None:
+        self.facts = VideoFacts()
+        self.followed = ref(followed)
+        self.loading: asyncio.Task[None] | None = None
+        self.again_at: float | None = 0.0
+        """When to read again; None once it was read."""
+
+
+class Videos:
+    """The videos of one gateway."""
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        wait_s: float = _WAIT_S,
+        videos_max: int = VIDEOS_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._history = history
+        self._wait_s = wait_s
+        self._videos_max = videos_max
+        self._clock = clock
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        history.follower.listeners.append(self._hear)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def facts(self, video_id: str) -> VideoFacts:
+        """The facts of a video. Raises PartitionUnavailable."""
+        followed = self._history.home(video_id)
+        known = self._known.get(video_id)
+        if known is None or known.followed() is not followed:
+            known = self._known[video_id] = _Known(followed)
+            if len(self._known) > self._videos_max:
+                self._known.popitem(last=False)
+        if known.again_at is not None and self._clock() >= known.again_at:
+            await self._await_facts(video_id, known, followed)
+        return known.facts
+
+    async def _await_facts(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
+        """Wait for the read of a video's facts, but not for long."""
+        if known.loading is None:  # one read for all who wait for it
+            known.loading = asyncio.create_task(self._load(video_id, known, followed))
+        loading = known.loading
+        await asyncio.wait([loading], timeout=self._wait_s)  # one who leaves does not end it for the others
+        if loading.done():
+            loading.result()
+        elif known.again_at is not None and self._clock() >= known.again_at:  # the first of those who waited
+            _unread.inc()
+            known.again_at = self._clock() + _UNREAD_S
+
+    def _hear(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.kind in FACT_TYPES:
+                known = self._known.get(entry.video_id)
+                if known is not None and known.followed() is followed:
+                    known.facts.hear(entry.kind, entry.position, entry.value)
+
+    async def _load(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
+        try:
+            await self._read(video_id, known.facts, followed)
+            known.again_at = None
+        except Unavailable:
+            _unread.inc()
+            known.again_at = self._clock() + _UNREAD_S
+        finally:
+            known.loading = None
+
+    async def _read(self, video_id: str, facts: VideoFacts, followed: FollowedPartition) -> None:
+        """Everything of before; what is judged meanwhile is heard beside it."""
+        _hear_all(facts, followed.tail.forward(video_id, followed.tail.after, len(followed.tail)))
+        above = await self._history.above(followed, video_id)
+        if above.middle is not None:
+            _hear_all(facts, above.middle.forward(video_id, above.middle.after, len(above.middle)))
+        through, read = above.watermark, 0
+        while through > BEFORE_EVERYTHING and read < FACTS_MAX:
+            rows, examined = await self._history.store.read(
+                facts_of(video_id), BEFORE_EVERYTHING, through, _READ_ROWS, descending=True
+            )
+            for row in rows:
+                facts.hear(row.kind, row.position, row.value)
+            read += len(rows)
+            through = examined - 1
+
+
+def _hear_all(facts: VideoFacts, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if entry.kind in FACT_TYPES:
+            facts.hear(entry.kind, entry.position, entry.value)

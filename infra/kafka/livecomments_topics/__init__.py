@@ -1,0 +1,59 @@
+"""The topics, pure: their names, and what each must be.
+
+- `topics.toml`: for each topic its key, partitions, replicas and settings, with the reasons.
+
+Every process knows a topic by the names of this module; nothing else spells one out. Deliberately not here: asking a
+Kafka about its topics, or making one (`livecomments.kafka.topics`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any, Final
+
+DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
+REVOCATIONS_TOPIC: Final = "session-revocations"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a topic is to be."""
+
+    name: str
+    holds: str
+    key: str
+    partitions: int
+    replication_factor: int
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    settings: Mapping[str, str]
+
+    def with_replicas(self, count: int) -> "Topic":
+        """The same on `count` replicas, a majority of them in sync: for a cluster with fewer brokers than three."""
+        settings = {**self.settings, "min.insync.replicas": str(count // 2 + 1)}
+        return replace(self, replication_factor=count, settings=settings)
+
+
+def comments_topic(epoch: int) -> str:
+    """Name the comments topic of an epoch."""
+    return f"comments-{epoch}"
+
+
+def load_topics(epoch: int) -> list[Topic]:
+    """Load the topics of `topics.toml`, for this epoch."""
+    text = resources.files("livecomments_topics").joinpath("topics.toml").read_text("utf-8")
+    return [_topic(table, epoch) for table in tomllib.loads(text)["topic"]]
+
+
+def _topic(table: Mapping[str, Any], epoch: int) -> Topic:
+    return Topic(
+        name=table["name"].format(epoch=epoch),
+        holds=table["holds"],
+        key=table["key"],
+        partitions=table["partitions"],
+        replication_factor=table["replication_factor"],
+        written_by=tuple(table["written_by"]),
+        read_by=tuple(table["read_by"]),
+        settings={key: str(value) for key, value in table["settings"].items()},
+    )

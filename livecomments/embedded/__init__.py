@@ -1,0 +1,7 @@
+"""Log and store of the embedded form: both in one SQLite file (`livecomments.sqlite`), with its one writer thread.
+
+- `log`: `EmbeddedLog`: group commit before any append of the group is answered; `log_rows`: its tables.
+- `store`: `EmbeddedStore`.
+
+Deliberately not here: a second process. The file belongs to one alone.
+"""

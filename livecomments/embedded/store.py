@@ -1,0 +1,197 @@
+"""The comment store in one SQLite file: the rows, buckets and last-write-wins of the CQL store, without its servers.
+
+SQLite has no write timestamps. They are not needed: the only write that meets another's row is a delete on its target,
+which always carries the higher position, so a deleted row is simply never given a value again.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from livecomments.sqlite import DurableFile, FileUnavailable, Work
+from livecomments.store.interface import BUCKET_BITS, Lifetime, Row, StoredSlice, StoreUnavailable
+from livecomments.store.waves import read_in_waves
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.positions import BEFORE_EVERYTHING
+
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS store_records (
+    video_id TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    kind BLOB,
+    author_id TEXT,
+    value BLOB NOT NULL,
+    appended_at_ms INTEGER,
+    target INTEGER,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (video_id, bucket, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS store_buckets (
+    video_id TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    PRIMARY KEY (video_id, bucket)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS store_watermarks (
+    epoch INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (epoch, partition)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS store_logs (epoch INTEGER PRIMARY KEY, identity INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS store_layout (bucket_bits INTEGER NOT NULL);
+"""
+"""A row without `kind` and `appended_at_ms` was written by a delete whose target has not arrived."""
+
+_INSERT: Final = """
+INSERT INTO store_records (video_id, bucket, position, kind, author_id, value, appended_at_ms, target)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET kind = excluded.kind, author_id = excluded.author_id,
+    appended_at_ms = excluded.appended_at_ms, target = excluded.target,
+    value = CASE WHEN deleted THEN value ELSE excluded.value END
+"""
+_DELETE_TARGET: Final = """
+INSERT INTO store_records (video_id, bucket, position, value, deleted) VALUES (?, ?, ?, x'', 1)
+ON CONFLICT DO UPDATE SET value = x'', deleted = 1
+"""
+_REMOVE_EXPIRED: Final = "DELETE FROM store_records WHERE appended_at_ms <= ?"
+_COLUMNS: Final = "video_id, position, kind, author_id, value, appended_at_ms, target, deleted"
+
+T = TypeVar("T")
+
+
+class EmbeddedStore:
+    """The store in a `DurableFile` that was opened with `TABLES`. Enter it before use; the file stays its owner's.
+
+    `bucket_bits` other than the default are for comparing layouts; a file keeps those of its first opening. Rows whose
+    `lifetime` is over are not read any more, and are removed when the store is entered.
+    """
+
+    def __init__(self, file: DurableFile, *, bucket_bits: int = BUCKET_BITS, lifetime: Lifetime | None = None) -> None:
+        self._lifetime = lifetime or Lifetime()
+        self._file = file
+        self._bucket_bits = bucket_bits
+
+    async def __aenter__(self) -> "EmbeddedStore":
+        """Raises StartRefused: the file was made with other bucket bits."""
+        bits = await self._write(self._record_bucket_bits)
+        if bits != self._bucket_bits:
+            raise StartRefused(
+                f"The store was made with {bits} bucket bits, this livecomments uses {self._bucket_bits}. "
+                "Use the livecomments that made it, or another --data-dir."
+            )
+        if self._lifetime.ttl_s:
+            expired = (self._lifetime.expired_before_ms,)
+            await self._write(lambda connection: connection.execute(_REMOVE_EXPIRED, expired))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        kept = [row for row in rows if self._lifetime.left_s(row.appended_at_ms) is not None]
+        if kept:
+            await self._write(lambda connection: _upsert(connection, kept, self._bucket_bits))
+
+    async def watermark(self, epoch: int, partition: int) -> int:
+        text = "SELECT position FROM store_watermarks WHERE epoch = ? AND partition = ?"
+        found = await self._rows(text, (epoch, partition))
+        return int(found[0][0]) if found else BEFORE_EVERYTHING
+
+    async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
+        await self._write(lambda connection: _raise_watermark(connection, epoch, partition, position))
+
+    async def log_identity(self, epoch: int) -> int | None:
+        found = await self._rows("SELECT identity FROM store_logs WHERE epoch = ?", (epoch,))
+        return int(found[0][0]) if found else None
+
+    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+        text = "INSERT OR REPLACE INTO store_logs (epoch, identity) VALUES (?, ?)"
+        await self._write(lambda connection: connection.execute(text, (epoch, identity)))
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        order = "DESC" if descending else "ASC"
+        index = f"""
+            SELECT bucket FROM store_buckets WHERE video_id = ? AND bucket BETWEEN ? AND ?
+            ORDER BY bucket {order} LIMIT ?
+        """  # noqa: S608 (order is one of two words)
+        bucket_rows = f"""
+            SELECT {_COLUMNS} FROM store_records
+            WHERE video_id = ? AND bucket = ? AND position > ? AND position <= ? AND appended_at_ms > ?
+            ORDER BY position {order} LIMIT ?
+        """  # noqa: S608 (order is one of two words)
+
+        expired = self._lifetime.expired_before_ms
+
+        async def list_buckets(first: int, last: int, limit: int) -> list[int]:
+            return [bucket for (bucket,) in await self._rows(index, (video_id, first, last, limit))]
+
+        async def read_bucket(bucket: int, limit: int) -> list[Row]:
+            found = await self._rows(bucket_rows, (video_id, bucket, after, through, expired, limit))
+            return [_row(columns) for columns in found]
+
+        return await read_in_waves(
+            list_buckets, read_bucket, after, through, limit, bucket_bits=self._bucket_bits, descending=descending
+        )
+
+    async def read_one(self, video_id: str, position: int) -> Row | None:
+        text = f"""
+            SELECT {_COLUMNS} FROM store_records
+            WHERE video_id = ? AND bucket = ? AND position = ? AND appended_at_ms > ?
+        """  # noqa: S608 (a constant)
+        place = (video_id, position >> self._bucket_bits, position)
+        found = await self._rows(text, (*place, self._lifetime.expired_before_ms))
+        return _row(found[0]) if found else None
+
+    async def aclose(self) -> None:
+        """Nothing to release: whoever opened the file closes it."""
+
+    def _record_bucket_bits(self, connection: sqlite3.Connection) -> int:
+        connection.execute(
+            "INSERT INTO store_layout SELECT ? WHERE NOT EXISTS (SELECT 1 FROM store_layout)", (self._bucket_bits,)
+        )
+        (bits,) = connection.execute("SELECT bucket_bits FROM store_layout").fetchone()
+        return int(bits)
+
+    async def _rows(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return await self._file.read(lambda connection: connection.execute(text, parameters).fetchall())
+        except FileUnavailable as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def _write(self, work: Work[T]) -> T:
+        try:
+            return await self._file.write(work)
+        except FileUnavailable as error:
+            raise StoreUnavailable(str(error)) from error
+
+
+def _upsert(connection: sqlite3.Connection, rows: Sequence[Row], bits: int) -> None:
+    targets = [(row.video_id, row.target >> bits, row.target) for row in rows if row.target]
+    buckets = {(row.video_id, row.position >> bits) for row in rows}
+    buckets.update((video_id, bucket) for video_id, bucket, _ in targets)
+    connection.executemany("INSERT OR IGNORE INTO store_buckets (video_id, bucket) VALUES (?, ?)", buckets)
+    connection.executemany(
+        _INSERT,
+        [
+            (video_id, position >> bits, position, kind, author_id, value, appended_at_ms, target)
+            for video_id, position, kind, author_id, value, appended_at_ms, target, _ in rows
+        ],
+    )
+    connection.executemany(_DELETE_TARGET, targets)
+
+
+def _raise_watermark(connection: sqlite3.Connection, epoch: int, partition: int, position: int) -> None:
+    connection.execute(
+        "INSERT INTO store_watermarks (epoch, partition, position) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
+        (epoch, partition, position),
+    )
+
+
+def _row(columns: tuple[Any, ...]) -> Row:
+    video_id, position, kind, author_id, value, appended_at_ms, target, deleted = columns
+    return Row(video_id, position, kind, author_id, value, appended_at_ms, target, bool(deleted))

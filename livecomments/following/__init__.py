@@ -1,0 +1,12 @@
+"""Following the log: reading partitions without a consumer group, so without a rebalance.
+
+Flow: the follower assigns partitions to itself, reads one window back, passes each record through
+`livecomments_schemas.judge`, keeps the newest in the partition's tail, and lets others wait for a position.
+
+- `follower`: follows partitions, judges, keeps tails, lets others wait for a position.
+- `partition`: one followed partition: its window, its tail, its next offset.
+- `tail`: the newest records of one partition, in memory.
+- `silence`: how long which partition has not answered.
+
+Deliberately not here: old history (`livecomments.history`), and consuming in a group (`livecomments_streams`).
+"""

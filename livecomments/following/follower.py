@@ -1,0 +1,300 @@
+"""The follower: reads partitions of the log without a group, judges every record once, and keeps their tails.
+
+A partition is taken on in three steps: read its bounds, read the window (and a little tail) before its end through
+`CommentLog.read`, then hand it to the live reader at exactly the next offset. It serves as soon as its own window is
+read. Assigned partitions are followed always; any other from its first use until minutes after its last.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from livecomments.following.partition import FollowedPartition, Judge, read_on
+from livecomments.following.silence import Silence
+from livecomments.following.tail import Entry, Tail, TailBounds
+from livecomments.log.continuity import Continuity
+from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
+from livecomments.runtime.metrics import Counter, Gauge
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import Record
+from livecomments_schemas.judge import judge
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.positions import position_at
+from livecomments_schemas.window import Window
+
+_TAIL_AT_START_RECORDS: Final = 1_024
+"""Read back beyond the window, so that viewers who come back after a restart are served from memory."""
+_READ_BACKS_AT_ONCE: Final = 4
+_PROBE_INTERVAL_S: Final = 1.0
+_RETRY_S: Final = 0.2
+
+_log = logging.getLogger("livecomments.log")
+_records = Counter("livecomments_log_records_total", "Records followed, accepted or not.", ["verdict"])
+_accepted, _other = _records.labels("accepted"), _records.labels("other")
+_silence = Gauge("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
+_tail_bytes = Gauge("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
+_followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
+
+Listener = Callable[[FollowedPartition, Sequence[Entry]], None]
+"""Called with the entries just accepted of a partition, ascending; must not wait and must not raise."""
+
+
+class PartitionUnavailable(Unavailable):
+    """This process has not read the partition's window yet."""
+
+    code = "overloaded"
+
+
+class Follower:
+    """Follows the assigned partitions, and others while they are used. `run` does the work; the rest only looks."""
+
+    def __init__(
+        self,
+        log: CommentLog,
+        assigned: Collection[int],
+        bounds: TailBounds,
+        *,
+        idle_s: float = 300.0,
+        window_records: int = DEDUPE_WINDOW_RECORDS,
+        judge: Judge = judge,
+        tail: Callable[[TailBounds, int], Tail] = Tail,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.log = log
+        self.assigned = frozenset(assigned)
+        self.listeners: list[Listener] = []
+        self.followed: dict[int, FollowedPartition] = {}
+        """The partitions that are ready. Changed by the follower alone."""
+        self.continuity = Continuity(log)
+        self._bounds = bounds
+        self._idle_s = idle_s
+        self._window_records = window_records
+        self._judge = judge
+        self._tail = tail
+        self._clock = clock
+        self._reader = log.follow()
+        self._taking: dict[int, asyncio.Task[None]] = {}
+        self._ready: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        self._used_at: dict[int, float] = {}
+        self._holders: defaultdict[int, int] = defaultdict(int)
+        self._read_backs = asyncio.Semaphore(_READ_BACKS_AT_ONCE)
+        self._silence = Silence(clock)
+        self._is_reading = True
+        """The last poll did not fail."""
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Every assigned partition's window is read."""
+        return self.assigned <= self.followed.keys()
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the log last answered, for whichever partition."""
+        return self._silence.of_all_s
+
+    def partition_silence_s(self, number: int) -> float:
+        """Seconds since the partition last answered: its broker may be away while others are not."""
+        return self._silence.of_s(number)
+
+    def partition(self, number: int) -> FollowedPartition:
+        """The partition, if it is ready; if not, it is being taken on from now on.
+
+        Raises:
+            PartitionUnavailable: not ready yet.
+        """
+        self._used_at[number] = self._clock()
+        followed = self.followed.get(number)
+        if followed is None:
+            self._take_on(number)
+            raise PartitionUnavailable("This node is still reading the log of this video. Try again in a second.")
+        return followed
+
+    async def ready_partition(self, number: int, timeout_s: float) -> FollowedPartition:
+        """The partition as soon as it is ready. Raises PartitionUnavailable after `timeout_s`."""
+        if number not in self.followed:
+            self._take_on(number)
+            try:
+                await asyncio.wait_for(self._ready[number].wait(), timeout_s)
+            except TimeoutError:
+                pass
+        return self.partition(number)
+
+    @contextmanager
+    def holding(self, number: int) -> Iterator[None]:
+        """While inside, the partition is not let go."""
+        self.hold(number)
+        try:
+            yield
+        finally:
+            self.release(number)
+
+    def hold(self, number: int) -> None:
+        """The partition is not let go until it is released as often as it was held."""
+        self._holders[number] += 1
+
+    def release(self, number: int) -> None:
+        """Undo one `hold`."""
+        self._used_at[number] = self._clock()
+        self._holders[number] -= 1
+        if not self._holders[number]:
+            del self._holders[number]
+
+    async def run(self) -> None:
+        """Follow until cancelled. Survives everything the log does; what it raises is our bug."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                try:
+                    for number in self.assigned | self._ready.keys():  # somebody may have come before us
+                        self._take_on(number)
+                    tasks.create_task(self._probe())
+                    await self._read()
+                finally:
+                    self._tasks = None  # a group that ends takes no more tasks
+        finally:
+            await self._reader.aclose()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                records = await self._reader.poll()
+            except LogUnavailable:
+                self._is_reading = False
+                await asyncio.sleep(_RETRY_S)
+                continue
+            except OffsetUnavailable:
+                await self._take_again()
+                continue
+            self._is_reading = True
+            if records:
+                self._apply(records)
+            self._let_go_idle()
+
+    def _apply(self, records: list[Record]) -> None:
+        now = self._clock()
+        by_partition: defaultdict[int, list[Record]] = defaultdict(list)
+        for record in records:
+            by_partition[record.partition].append(record)
+        self._silence.broke(by_partition, self.followed)
+        for number, of_partition in by_partition.items():
+            followed = self.followed.get(number)
+            if followed is None:
+                continue  # let go while this batch was under way
+            accepted = followed.apply(of_partition, now)
+            _accepted.inc(len(accepted))
+            _other.inc(len(of_partition) - len(accepted))
+            for listener in self.listeners:
+                listener(followed, accepted)
+
+    def _take_on(self, number: int) -> None:
+        if self._tasks is not None and number not in self._taking and number not in self.followed:
+            self._taking[number] = self._tasks.create_task(self._taken_on(number))
+
+    async def _taken_on(self, number: int) -> None:
+        while True:
+            try:
+                async with self._read_backs:
+                    followed = await self._read_back(number)
+                if followed.resets == self.continuity.resets:
+                    break
+            except Unavailable as error:
+                _log.warning("partition not readable, trying again", extra={"partition": number, "code": error.code})
+                await asyncio.sleep(_RETRY_S)
+        self.followed[number] = followed
+        self._silence.broke([number], self.followed)
+        self._used_at[number] = self._clock()
+        self._assign()  # with the line above in one step: no record can come between
+        del self._taking[number]
+        self._ready[number].set()
+        _followed.set(len(self.followed))
+
+    async def _read_back(self, number: int) -> FollowedPartition:
+        resets = self.continuity.resets
+        await self.continuity.begin()
+        start, end = (await self.log.bounds([number]))[number]
+        since = max(start, end - self._window_records - _TAIL_AT_START_RECORDS)
+        whole = since == 0  # what retention took counts for those who have read it, so the tail begins a window later
+        tail_from = since if whole else min(since + self._window_records, end)
+        epoch = self.log.epoch
+        window = Window(epoch, number, self.log.partition_count, since=since, whole=whole, size=self._window_records)
+        tail = self._tail(self._bounds, position_at(epoch, 0) + tail_from - 1)
+        followed = FollowedPartition(epoch, window, tail, since, self._judge, resets=resets)
+        while since < end:
+            records, since = await read_on(self.log, number, since, end)
+            followed.prime(records, tail_from, self._clock())
+        followed.next_offset = max(followed.next_offset, end)
+        return followed
+
+    async def _take_again(self) -> None:
+        """A partition does not hold our next offset: start over. Its viewers learn of the gap by the tail's start."""
+        await asyncio.sleep(_RETRY_S)
+        before = dict(self.followed)
+        for number, (start, end) in (await self._bounds_of(list(before))).items():
+            if self.followed.get(number) is not before[number]:
+                continue  # taken on anew meanwhile
+            following = before[number].next_offset
+            if following > end:
+                self.continuity.note("its end was lost", partition=number, ends_at=end, read_to=following)
+            if not start <= following <= end:
+                _log.error("the log lost what was to be read next", extra={"partition": number})
+                self._forget(number)
+                self._take_on(number)
+        self._assign()
+
+    def _take_all_again(self) -> None:
+        for number in list(self.followed):
+            self._forget(number)
+            self._take_on(number)
+        self._assign()
+
+    async def _bounds_of(self, numbers: list[int]) -> dict[int, tuple[int, int]]:
+        """Of those that answer; whoever cannot be read now says so again, and must not hold up the others."""
+        try:
+            return dict(await self.log.bounds(await self.log.answering(numbers)))
+        except LogUnavailable:
+            return {}
+
+    def _let_go_idle(self) -> None:
+        before = self._clock() - self._idle_s
+        idle = [
+            number
+            for number in self.followed.keys() - self.assigned
+            if number not in self._holders and self._used_at[number] < before
+        ]
+        for number in idle:
+            self._forget(number)
+        if idle:
+            self._assign()
+
+    def _forget(self, number: int) -> None:
+        del self.followed[number]
+        self._ready.pop(number, None)
+        self._silence.forget(number)
+        _followed.set(len(self.followed))
+
+    def _assign(self) -> None:
+        self._reader.assign({number: followed.next_offset for number, followed in self.followed.items()})
+
+    async def _probe(self) -> None:
+        """Silence of the reader does not tell a quiet log from a dead one: ask it. Also lets go of what became old."""
+        while True:
+            await asyncio.sleep(_PROBE_INTERVAL_S)
+            async with asyncio.TaskGroup() as both:  # for each may wait for a broker that hangs
+                both.create_task(self._ask_quiet())
+                is_broken = both.create_task(self.continuity.is_broken())
+            if is_broken.result():
+                self._take_all_again()
+            _silence.set(self._silence.longest_s)
+            for followed in self.followed.values():
+                followed.tail.trim(self._clock())
+            _tail_bytes.set(sum(followed.tail.bytes for followed in self.followed.values()))
+
+    async def _ask_quiet(self) -> None:
+        quiet = self._silence.quiet() if self.followed else range(self.log.partition_count)
+        if quiet and self._is_reading:
+            self._silence.broke(await self.log.answering(quiet), self.followed)

@@ -1,0 +1,139 @@
+"""One followed partition: its window, its tail, how far it is judged, and who waits for a record of it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from livecomments.following.tail import Entry, Tail
+from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
+from livecomments_schemas.events import Record
+from livecomments_schemas.judge import Kind, Verdict, judge
+from livecomments_schemas.positions import position_at
+from livecomments_schemas.window import Window
+
+ACCEPTED: Final = Verdict(Kind.ACCEPTED)
+"""What `verdict_at` answers for an accepted record; the record itself is in the tail."""
+
+READ_CHUNK: Final = 1_000
+"""Records read and judged without giving the loop away: about 10 ms."""
+
+Judge = Callable[[Record, Window], Verdict]
+
+
+async def read_on(log: CommentLog, partition: int, start: int, end: int) -> Slice:
+    """The next chunk of a range that the log is known to hold; others get their turn in between.
+
+    Raises:
+        OffsetUnavailable: the log holds it no longer: retention passed `start`, or the log ends there now.
+        LogUnavailable: try again.
+    """
+    await asyncio.sleep(0)  # what is read from memory would not wait otherwise
+    found = await log.read(partition, start, end, READ_CHUNK)
+    if found.next <= start < end:
+        raise OffsetUnavailable(f"Partition {partition} ends at {start}, not at {end}.")
+    return found
+
+
+class FollowedPartition:
+    """State of one partition. Changed only by the follower; read by everybody in the same loop."""
+
+    def __init__(
+        self, epoch: int, window: Window, tail: Tail, next_offset: int, judge: Judge = judge, *, resets: int = 0
+    ) -> None:
+        self.epoch = epoch
+        self.resets = resets
+        """How often the follower had seen the log go back when it took this on."""
+        self.number = window.partition
+        self.window = window
+        self.tail = tail
+        self.next_offset = next_offset
+        self._judge = judge
+        self._verdicts_from = next_offset
+        """What lies before was judged with a window that was not full, if at all."""
+        self._refused: dict[int, Verdict] = {}
+        self._waiting: dict[int, list[asyncio.Future[Verdict]]] = {}
+        self._reaching: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def judged_through(self) -> int:
+        """The position of the newest record judged; everything accepted up to it is in tail, log or store."""
+        return position_at(self.epoch, 0) + self.next_offset - 1
+
+    def apply(self, records: Sequence[Record], now: float) -> list[Entry]:
+        """Judge the next records, at the monotonic time `now`; returns the accepted ones, already in the tail.
+
+        Records before the next offset were judged already and are passed over: a reader may repeat, never skip.
+        """
+        accepted = []
+        for record in records:
+            if record.offset < self.next_offset:
+                continue
+            verdict = self._judge(record, self.window)
+            self.next_offset = record.offset + 1
+            if verdict.kind is Kind.ACCEPTED:
+                entry = Entry.of(record, verdict, self.epoch, now)
+                self.tail.append(entry, now)
+                accepted.append(entry)
+            else:
+                self._refuse(record.offset, verdict)
+            for waiter in self._waiting.pop(record.offset, ()):
+                if not waiter.done():
+                    waiter.set_result(verdict)
+        for position, reached in self._reaching:
+            if position <= self.judged_through and not reached.done():
+                reached.set_result(None)
+        return accepted
+
+    def prime(self, records: Sequence[Record], tail_from: int, now: float) -> None:
+        """Judge records of the time before: those before offset `tail_from` only fill the window."""
+        for index, record in enumerate(records):
+            if record.offset >= tail_from:
+                self.apply(records[index:], now)
+                return
+            self._judge(record, self.window)
+            self.next_offset = self._verdicts_from = record.offset + 1
+
+    async def verdict(self, offset: int, timeout_s: float) -> Verdict:
+        """The verdict on the record at `offset`, as soon as it is judged.
+
+        Raises:
+            TimeoutError: not judged in time, or so long ago that its verdict is forgotten.
+        """
+        if offset < self.next_offset:
+            if offset < max(self._verdicts_from, self.next_offset - self.window.size):
+                raise TimeoutError
+            return self._refused.get(offset, ACCEPTED)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Verdict] = loop.create_future()
+        self._waiting.setdefault(offset, []).append(waiter)
+        deadline = loop.call_later(timeout_s, _expire, waiter)  # a third of what `asyncio.timeout` costs each POST
+        try:
+            return await waiter
+        finally:
+            deadline.cancel()
+            if offset in self._waiting:  # not judged: too late, or nobody waits any more
+                self._waiting[offset].remove(waiter)
+                if not self._waiting[offset]:
+                    del self._waiting[offset]
+
+    async def reach(self, position: int, timeout_s: float) -> None:
+        """Wait until everything up to `position` is judged. Raises TimeoutError."""
+        if position <= self.judged_through:
+            return
+        waiter = position, asyncio.get_running_loop().create_future()
+        self._reaching.append(waiter)
+        try:
+            await asyncio.wait_for(waiter[1], timeout_s)
+        finally:
+            self._reaching.remove(waiter)
+
+    def _refuse(self, offset: int, verdict: Verdict) -> None:
+        self._refused[offset] = verdict
+        oldest = next(iter(self._refused))
+        if oldest < offset - self.window.size:  # as many leave as come: bounded by the window
+            del self._refused[oldest]
+
+
+def _expire(waiter: asyncio.Future[Verdict]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

@@ -1,0 +1,13 @@
+"""The comment log in Kafka, by aiokafka: the only room that knows it. Needs the extra `distributed`.
+
+- `log`: `KafkaLog`: checks the topic, joins the next three.
+- `writer`: appends in batches of our own, with a deadline; replaces a producer that is spoilt.
+- `reader`: follows partitions without a group; reads ranges and bounds.
+- `decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
+- `probe`: asks which partitions answer.
+- `topic_id`: asks for the id by which a topic that was made anew is known.
+- `connection`: how all Kafka clients connect and stop.
+- `topics`: creates what is missing of `livecomments_topics`, and compares the rest.
+
+Deliberately not here: consumer groups (`livecomments_streams.faust_runner`).
+"""

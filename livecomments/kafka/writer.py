@@ -1,0 +1,266 @@
+"""Appends to Kafka: in batches of our own, with a deadline of our own, and no answer that is not earned.
+
+Why not `producer.send()`: when its batch is full, all who wait for the next one race for it, and of 1,000 appends to
+one partition some lost for five seconds. Here each partition has a queue: one batch under way, the next one made of all
+that came meanwhile, first come first served; and what waits in the queue is known not to be written.
+
+aiokafka 0.14's idempotent producer never gives a batch up, and after an error that it does not retry it may refuse a
+partition for ever (aiokafka issue 1017). Hence two rules: a partition with an append past its deadline takes no more
+until that one is settled; and a producer that said such an error, or is stuck, is replaced by a new one.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
+from livecomments.log.interface import AppendUnavailable, AppendUnknown
+from livecomments_schemas.events import NewRecord
+
+_BATCH_BYTES: Final = 128 * 1_024
+"""One batch of a partition is in flight: 16 KiB at a round trip of 5 ms would be 11,000 records a second."""
+RECORD_BYTES_MAX: Final = 100 * 1_024
+"""Below the topics' max.message.bytes, overhead included: a refusal by the broker spoils the producer."""
+_STUCK_S: Final = 30.0
+"""A producer with an append late for this long is replaced; what it still holds is dropped."""
+_START_AGAIN_S: Final = 0.5
+_LOG_APPEND_TIME: Final = 1
+
+_log = logging.getLogger("livecomments.log")
+
+
+class _Append:
+    """A record on its way; `offset` is what its caller waits for."""
+
+    __slots__ = ("is_handed_over", "offset", "record")
+
+    def __init__(self, record: NewRecord, offset: asyncio.Future[int]) -> None:
+        self.record = record
+        self.offset = offset
+        self.is_handed_over = False
+
+
+class _Queue:
+    """The appends to one partition."""
+
+    __slots__ = ("late_since", "waiting", "work")
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Append] = deque()
+        self.work: asyncio.Task[None] | None = None
+        self.late_since: float | None = None
+        """When the batch under way passed a deadline."""
+
+
+class _Producer:
+    """An aiokafka producer and its queues."""
+
+    def __init__(self, client: Any, topic: str) -> None:
+        self.client = client
+        self.queues: dict[int, _Queue] = {}
+        self.error: BaseException | None = None
+        """Why it cannot be used any more."""
+        self._topic = topic
+
+    async def work(self, partition: int, queue: _Queue) -> None:
+        """Append what waits in the queue, batch by batch, until nothing does."""
+        while queue.waiting and self.error is None:
+            batch = self.client.create_batch()
+            appends = _fill(batch, queue.waiting)
+            if not appends:
+                continue
+            try:
+                await self._append(partition, batch, appends)
+            except Exception as error:
+                _refuse(appends, RuntimeError, f"The append failed: {error!r}.")
+                raise
+            queue.late_since = None
+        _refuse(queue.waiting, AppendUnavailable, f"Kafka takes no appends just now: {self.error!r}.")
+        queue.waiting.clear()
+
+    async def _append(self, partition: int, batch: Any, appends: list[_Append]) -> None:
+        for append in appends:  # before it waits, for a topic that is away: it may send long after a deadline
+            append.is_handed_over = True
+        try:
+            sent = await self.client.send_batch(batch, self._topic, partition=partition)
+        except KafkaError as error:  # not even buffered
+            self.error = error
+            _refuse(appends, AppendUnavailable, f"Kafka does not take the record: {error!r}.")
+            return
+        try:
+            placed = await sent
+        except KafkaError as error:
+            self.error = error
+            _refuse(appends, AppendUnknown, f"Kafka did not confirm the record: {error!r}.")
+            return
+        # A duplicate whose place the broker has forgotten is confirmed without a time and with offset -1.
+        if placed.timestamp_type != _LOG_APPEND_TIME or placed.offset < 0:
+            _refuse(appends, AppendUnknown, "Kafka confirmed the record without saying where it is.")
+            return
+        for offset, append in enumerate(appends, placed.offset):
+            if not append.offset.done():  # else its caller was cancelled, or told AppendUnknown
+                append.offset.set_result(offset)
+
+    async def stop(self, flush_s: float) -> None:
+        """Let what was handed over be confirmed for at most `flush_s`, and drop the rest.
+
+        aiokafka's own stop would wait for ever for a broker that is away: it flushes without a bound.
+        """
+        works = [queue.work for queue in self.queues.values() if queue.work is not None]
+        if works and flush_s:
+            await asyncio.wait(works, timeout=flush_s)
+        if (sending := self.client._sender.sender_task) is not None:
+            sending.cancel()
+            await asyncio.wait([sending], timeout=REQUEST_TIMEOUT_S)
+        held = self.client._message_accumulator
+        for batch in [batch for batches in held._batches.values() for batch in batches]:
+            held._pending_batches.add(batch)  # from which it will remove itself, even where it is not in it
+            batch._drain_waiter.cancel()  # nobody waits for it, and its exception would be logged
+        held.fail_all(KafkaError("stopped"))
+        await stop(self.client, self.client.client)
+
+
+class KafkaWriter:
+    """Appends to one topic."""
+
+    def __init__(self, connection: KafkaConnection, topic: str, append_timeout_s: float) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._append_timeout_s = append_timeout_s
+        self._producer: _Producer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError or TimeoutError."""
+        self._closed = False
+        await self._start()
+
+    async def append(self, partition: int, record: NewRecord) -> int:
+        """See `CommentLog.append`."""
+        producer = self._producer
+        if producer is None:
+            raise AppendUnavailable("Kafka takes no appends just now.")
+        queue = producer.queues.get(partition) or producer.queues.setdefault(partition, _Queue())
+        if queue.late_since is not None:
+            self._refuse_behind(producer, queue.late_since)
+        if size_of(record) > RECORD_BYTES_MAX:
+            raise AppendUnavailable(f"The record is larger than {RECORD_BYTES_MAX} bytes.")
+        loop = asyncio.get_running_loop()
+        append = _Append(record, loop.create_future())
+        queue.waiting.append(append)
+        if (
+            queue.work is None or queue.work.done()
+        ):  # it starts in the loop's next tick and takes all that came until then
+            queue.work = asyncio.create_task(producer.work(partition, queue))
+            queue.work.add_done_callback(lambda work: self._after(producer, work))
+        deadline = loop.call_later(self._append_timeout_s, _expire, append.offset)  # cheaper than `asyncio.timeout`
+        try:
+            return await append.offset
+        except TimeoutError as error:
+            if not append.is_handed_over:
+                raise AppendUnavailable("Kafka did not take the record in time; it was not sent.") from error
+            if not queue.work.done():  # else the answer came with the deadline, and nothing is under way to settle
+                queue.late_since = queue.late_since or loop.time()
+            _refuse(queue.waiting, AppendUnavailable, "Kafka does not confirm appends just now.")
+            raise AppendUnknown("Kafka did not confirm the record in time.") from error
+        finally:
+            deadline.cancel()
+
+    async def aclose(self) -> None:
+        """Give appends under way their time, then let go. May be called twice."""
+        self._closed = True
+        while self._producer is not None or self._tasks:
+            producer, self._producer = self._producer, None
+            if producer is not None:
+                self._spawn(producer.stop(self._append_timeout_s))
+            await asyncio.wait(self._tasks)
+
+    async def _start(self) -> None:
+        client = AIOKafkaProducer(
+            **self._connection.options(),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+        )
+        producer = _Producer(client, self._topic)
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await client.start()
+                await client.partitions_for(self._topic)  # or the first appends would wait for it
+        except BaseException:
+            await producer.stop(0)
+            raise
+        pace_metadata(client.client)
+        self._producer = producer
+
+    def _refuse_behind(self, producer: _Producer, late_since: float) -> None:
+        if asyncio.get_running_loop().time() - late_since > _STUCK_S:
+            producer.error = producer.error or TimeoutError()
+            self._replace(producer, 0)
+        raise AppendUnavailable("Kafka does not confirm appends just now.")
+
+    def _after(self, producer: _Producer, work: asyncio.Task[None]) -> None:
+        if not work.cancelled() and (bug := work.exception()) is not None:
+            producer.error = producer.error or bug
+        if producer.error is not None:
+            self._replace(producer, self._append_timeout_s)
+
+    def _replace(self, producer: _Producer, flush_s: float) -> None:
+        if self._producer is not producer:
+            return  # already done
+        _log.error("producer replaced", extra={"reason": repr(producer.error)})
+        self._producer = None
+        self._spawn(producer.stop(flush_s))
+        self._spawn(self._start_again())
+
+    async def _start_again(self) -> None:
+        while not self._closed:
+            try:
+                await self._start()
+            except (KafkaError, TimeoutError, OSError):
+                await asyncio.sleep(_START_AGAIN_S)
+            else:
+                break
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _fill(batch: Any, waiting: deque[_Append]) -> list[_Append]:
+    """Move appends that are still waited for into the batch, until it is full."""
+    appends = []
+    while waiting:
+        append = waiting[0]
+        if not append.offset.done():
+            key, value, headers = append.record
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers.items())) is None:
+                break
+            appends.append(append)
+        waiting.popleft()
+    batch.close()
+    return appends
+
+
+def _refuse(appends: Iterable[_Append], kind: type[Exception], text: str) -> None:
+    for append in appends:
+        if not append.offset.done():
+            append.offset.set_exception(kind(text))
+
+
+def _expire(offset: asyncio.Future[int]) -> None:
+    if not offset.done():
+        offset.set_exception(TimeoutError())
+
+
+def size_of(record: NewRecord) -> int:
+    """Bytes of a record, as RECORD_BYTES_MAX bounds them."""
+    return len(record.key) + len(record.value) + sum(len(name) + len(value) for name, value in record.headers.items())

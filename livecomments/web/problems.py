@@ -1,0 +1,113 @@
+"""Errors as answers: RFC 9457 problem+json with a stable `code`. One table for every leaf of the error tree."""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from livecomments_schemas.errors import Rejected, Unavailable
+
+_log = logging.getLogger("livecomments.http")
+
+STATUS: Final[Mapping[str, tuple[int, str]]] = {
+    "invalid_request": (400, "Not an HTTP request"),
+    "invalid_video_id": (400, "Not a video id"),
+    "invalid_cursor": (400, "Not a cursor of this video"),
+    "invalid_page_size": (400, "Page size out of range"),
+    "invalid_sort": (400, "Unknown sort order"),
+    "invalid_history": (400, "History out of range"),
+    "token_in_url": (400, "A token in the address"),
+    "invalid_json": (400, "Body is not the JSON asked for"),
+    "invalid_idempotency_key": (400, "Not an idempotency key"),
+    "text_not_unicode": (400, "Not Unicode text"),
+    "message_empty": (400, "Empty message"),
+    "message_too_long": (400, "Message too long"),
+    "invalid_display_name": (400, "Not a display name"),
+    "invalid_user_id": (400, "Not a user id"),
+    "invalid_delete_last": (400, "Time out of range"),
+    "missing_token": (401, "Who are you?"),
+    "invalid_token": (401, "Token not accepted"),
+    "not_a_session": (403, "Not a session of ours"),
+    "guests_not_allowed": (403, "No guests here"),
+    "banned": (403, "Banned from this video"),
+    "not_allowed_to_comment": (403, "Not for you to write here"),
+    "message_refused": (403, "Not to be shown here"),
+    "role_missing": (403, "Takes another role"),
+    "not_the_author": (403, "Not yours"),
+    "not_found": (404, "No such thing"),
+    "comment_not_found": (404, "No such comment"),
+    "video_not_found": (404, "No such video"),
+    "method_not_allowed": (405, "Method not allowed here"),
+    "body_timeout": (408, "Body too slow"),
+    "idempotency_conflict": (409, "Key used for another comment"),
+    "video_ended": (409, "The video has ended"),
+    "comment_deleted": (410, "Comment deleted"),
+    "body_too_large": (413, "Body too large"),
+    "unsupported_media_type": (415, "Not JSON"),
+    "user_limit": (429, "You write too fast"),
+    "slow_mode": (429, "Slow mode"),
+    "duplicate_text": (429, "The same again"),
+    "video_limit": (429, "Too many comments at once"),
+    "head_too_large": (431, "Headers too large"),
+    "overloaded": (503, "Try again in a moment"),
+    "keys_unavailable": (503, "The issuer's keys are away"),
+    "review_unavailable": (503, "Nobody to review"),
+    "append_unknown": (503, "It may or may not be written"),
+    "log_went_back": (503, "Nothing can be written"),
+    "log_unavailable": (503, "The log is away"),
+    "offset_unavailable": (503, "No longer in the log"),
+    "store_unavailable": (503, "The store is away"),
+    "storage_full": (503, "The disk is full"),
+    "storage_unavailable": (503, "The storage is away"),
+    "history_behind": (503, "History is catching up"),
+    "internal": (500, "Our fault"),
+}
+"""Status and title of every public code; `docs/ERRORS.md` lists the same (held by tests/test_docs.py)."""
+
+
+def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer for `code`. `detail` says what to do next and never repeats what was sent."""
+    status, title = STATUS[code]
+    kind = f"urn:livecomments:problem:{code}"
+    body = {"type": kind, "title": title, "status": status, "detail": detail, "code": code}
+    return Response(orjson.dumps(body), status, dict(headers or {}), "application/problem+json")
+
+
+async def answer_rejected(_: Request, error: Exception) -> Response:
+    """What the caller has to change."""
+    assert isinstance(error, Rejected)
+    bearer = {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else {}
+    return problem(error.code, str(error), {**bearer, **error.headers})
+
+
+async def answer_unavailable(_: Request, error: Exception) -> Response:
+    """What may work in a moment."""
+    assert isinstance(error, Unavailable)
+    return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)})
+
+
+async def answer_http(_: Request, error: Exception) -> Response:
+    """What the router refuses."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers)
+    return problem("not_found", "There is nothing at this path.")
+
+
+async def answer_bug(_: Request, error: Exception) -> Response:
+    """Our own fault: logged with its traceback, told without."""
+    _log.error("unhandled error", exc_info=error)
+    return problem("internal", "This is our fault, and it has been logged. Try again later.")
+
+
+HANDLERS: Final = {
+    Rejected: answer_rejected,
+    Unavailable: answer_unavailable,
+    HTTPException: answer_http,
+    Exception: answer_bug,
+}
+"""For `Starlette(exception_handlers=…)`."""

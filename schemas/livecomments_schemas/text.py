@@ -1,0 +1,122 @@
+"""What people may write, and its normal form. Cleaning twice changes nothing.
+
+Source: Unicode UAX #9 (bidi controls), UAX #15 (NFC; never NFKC, which rewrites what was meant), UAX #29 (graphemes),
+UTS #51 (emoji sequences keep ZWJ and tags).
+"""
+
+import unicodedata
+from typing import ClassVar, Final
+
+import regex
+
+from livecomments_schemas.errors import Rejected
+from livecomments_schemas.limits import (
+    COMBINING_MARKS_MAX,
+    DISPLAY_NAME_BYTES_MAX,
+    DISPLAY_NAME_GRAPHEMES_MAX,
+    MESSAGE_BYTES_MAX,
+    MESSAGE_GRAPHEMES_MAX,
+)
+
+
+class TextRejected(Rejected):
+    """A message or a name that cannot be accepted as it is. Each leaf says why."""
+
+
+class TextNotUnicodeRejected(TextRejected):
+    """Holds a lone surrogate or U+0000."""
+
+    code: ClassVar[str] = "text_not_unicode"
+
+
+class MessageEmptyRejected(TextRejected):
+    """Nothing visible is left of the message."""
+
+    code: ClassVar[str] = "message_empty"
+
+
+class MessageTooLongRejected(TextRejected):
+    """More bytes or graphemes than a message may have."""
+
+    code: ClassVar[str] = "message_too_long"
+
+
+class DisplayNameRejected(TextRejected):
+    """Empty or over-long name."""
+
+    code: ClassVar[str] = "invalid_display_name"
+
+
+_FLAG: Final = r"\U0001F3F4[\U000E0061-\U000E007A\U000E0030-\U000E0039]{3,6}\U000E007F"
+_MONGOLIAN: Final = r"[\p{Mongolian}&&\p{L}]"
+_UNWANTED: Final = regex.compile(
+    rf"(?:{_FLAG})(*SKIP)(*FAIL)"  # tag characters stand only in the flags of England, Scotland, Wales, …
+    # Mongolian spells common words with its vowel separator, maybe after a variant of a letter.
+    rf"|(?<={_MONGOLIAN}[\u180B-\u180D\u180F]?)\u180E(?={_MONGOLIAN})(*SKIP)(*FAIL)"
+    r"|[\p{Cc}--[\n\t]]|\p{Cs}|\p{Co}|\p{Cn}"  # controls, surrogates, private use, unassigned
+    # invisible characters and bidi controls
+    r"|[\u200B\u200E\u200F\u061C\u202A-\u202E\u2060-\u2064\u2066-\u206F\uFEFF\u00AD\u180E\uFFF9-\uFFFB]"
+    r"|[\U000E0000-\U000E007F]",
+    regex.V1,
+)
+_LINE_BREAKS: Final = regex.compile(r"\r\n?|[\u2028\u2029\u0085\v\f]")
+_JOINERS: Final = r"[\u200C\u200D]"
+_MARKS: Final = regex.compile(  # joiners between marks do not begin a new character, so the marks after them count too
+    rf"((?:\p{{M}}{_JOINERS}*+){{{COMBINING_MARKS_MAX}}})\p{{M}}[\p{{M}}\u200C\u200D]*"
+)
+_VISIBLE: Final = regex.compile(r"[^\s\p{Cf}\p{M}\u115F\u1160\u2800\u3164\uFFA0]")
+"""Hangul fillers and the blank Braille pattern are letters and symbols by category, but show nothing alone."""
+_GRAPHEME: Final = regex.compile(r"\X")
+
+
+def clean_message(text: str) -> str:
+    """The normal form of a message: NFC, no controls but line feed and tab, no bidi controls, marks bounded, trimmed.
+
+    Raises:
+        TextNotUnicodeRejected, MessageTooLongRejected, MessageEmptyRejected: the writer must change the message.
+    """
+    size = _utf8_size(text)
+    if size > MESSAGE_BYTES_MAX:
+        raise MessageTooLongRejected(f"A message has at most {MESSAGE_BYTES_MAX} bytes of UTF-8; this one has {size}.")
+    # Most of chat is printable ASCII, which is in normal form already.
+    cleaned = text.strip() if text.isascii() and text.isprintable() else _normal_form(text)
+    if not _VISIBLE.search(cleaned):
+        raise MessageEmptyRejected("Write something: this message has no visible character.")
+    if len(cleaned) > MESSAGE_GRAPHEMES_MAX and len(_GRAPHEME.findall(cleaned)) > MESSAGE_GRAPHEMES_MAX:
+        raise MessageTooLongRejected(f"A message has at most {MESSAGE_GRAPHEMES_MAX} characters.")
+    if not cleaned.isascii() and _utf8_size(cleaned) > MESSAGE_BYTES_MAX:
+        raise MessageTooLongRejected(f"A message has at most {MESSAGE_BYTES_MAX} bytes of UTF-8.")
+    return cleaned
+
+
+def clean_display_name(text: str) -> str:
+    """The normal form of a display name: as a message, on one line.
+
+    Raises:
+        TextNotUnicodeRejected, DisplayNameRejected: the user must choose another name.
+    """
+    if _utf8_size(text) > DISPLAY_NAME_BYTES_MAX:
+        raise DisplayNameRejected(f"A display name has at most {DISPLAY_NAME_BYTES_MAX} bytes of UTF-8.")
+    cleaned = " ".join(_normal_form(text).split())
+    if not _VISIBLE.search(cleaned) or len(_GRAPHEME.findall(cleaned)) > DISPLAY_NAME_GRAPHEMES_MAX:
+        raise DisplayNameRejected(f"A display name has 1 to {DISPLAY_NAME_GRAPHEMES_MAX} characters.")
+    if _utf8_size(cleaned) > DISPLAY_NAME_BYTES_MAX:  # a few characters have longer normal forms
+        raise DisplayNameRejected(f"A display name has at most {DISPLAY_NAME_BYTES_MAX} bytes of UTF-8.")
+    return cleaned
+
+
+def _normal_form(text: str) -> str:
+    # Removing a control can bring two characters together that compose, so NFC comes after it.
+    kept = _UNWANTED.sub("", _LINE_BREAKS.sub("\n", text))
+    bounded: str = _MARKS.sub(r"\1", unicodedata.normalize("NFC", kept))
+    return bounded.strip()
+
+
+def _utf8_size(text: str) -> int:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise TextNotUnicodeRejected("The text holds a lone surrogate. Send whole Unicode characters.") from error
+    if "\0" in text:
+        raise TextNotUnicodeRejected("The text holds U+0000. Remove it.")
+    return size

@@ -1,0 +1,211 @@
+"""The persister of one partition: judge, rows, dead letters, watermark. At least once, and idempotent.
+
+The watermark says: every record up to here is in the store, index and delete targets included. It only ever advances
+from its stored value over a contiguous prefix, so a persister whose first record lies further on reads the records
+between from the log first.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from livecomments.following.partition import Judge, read_on
+from livecomments.history.log_end import stored_end
+from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
+from livecomments.store.interface import CommentStore, Row, StoreUnavailable
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.events import FACT_TYPES, Record, facts_of
+from livecomments_schemas.judge import Kind, Verdict, judge
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.positions import first_position, position_at
+from livecomments_schemas.window import Window
+from livecomments_streams.dead_letters import DeadLetters
+
+_RETRY_MAX_S: Final = 5.0
+"""Between tries of a store that is away: it is found within this after it is back."""
+WATERMARK_INTERVAL_S: Final = 1.0
+
+T = TypeVar("T")
+
+_log = logging.getLogger("livecomments.stream")
+_records = Counter("livecomments_stream_records_total", "Records taken, by verdict.", ["verdict"])
+_retries = Counter(
+    "livecomments_stream_write_retries_total",
+    "Writes of the store, and reads of what is missing, repeated.",
+    ["reason"],
+)
+_write = Histogram("livecomments_stream_write_seconds", "A write, retries included.", buckets=SECONDS_BUCKETS)
+_stored = Histogram(
+    "livecomments_stream_stored_seconds", "From a batch's oldest append until it was stored.", buckets=SECONDS_BUCKETS
+)
+_lost = Counter("livecomments_stream_lost_to_retention_total", "Records the log let go of before they were stored.")
+
+
+class Persister:
+    """One partition's way into the store. For one task; after a `persist` that raised or was cancelled, not for any."""
+
+    def __init__(
+        self,
+        log: CommentLog,
+        store: CommentStore,
+        dead_letters: DeadLetters,
+        window: Window,
+        watermark: int,
+        next_offset: int,
+        judge: Judge = judge,
+    ) -> None:
+        self.partition = window.partition
+        self.next_offset = next_offset
+        """The first offset that is not in the store."""
+        self.watermark = watermark
+        """The stored one."""
+        self._log = log
+        self._store = store
+        self._dead_letters = dead_letters
+        self._window = window
+        self._judge = judge
+        self._is_whole = True
+        """What the window has seen is stored. Judged again, a comment with a key would be its own duplicate."""
+
+    @classmethod
+    async def open(
+        cls,
+        log: CommentLog,
+        store: CommentStore,
+        dead_letters: DeadLetters,
+        partition: int,
+        *,
+        window_records: int = DEDUPE_WINDOW_RECORDS,
+        judge: Judge = judge,
+    ) -> "Persister":
+        """A persister that goes on where the store is complete; reads a window back first.
+
+        Raises:
+            LogWentBack: do not go on with this topic; start a new epoch.
+            LogUnavailable, StoreUnavailable: try again.
+        """
+        watermark, next_offset, start = await stored_end(log, store, partition)
+        if next_offset < start:
+            _count_lost(partition, next_offset, start)
+            next_offset = start
+        since = max(start, next_offset - window_records)
+        window = Window(log.epoch, partition, log.partition_count, since=since, whole=since == 0, size=window_records)
+        while since < next_offset:
+            records, since = await read_on(log, partition, since, next_offset)
+            for record in records:
+                judge(record, window)
+        return cls(log, store, dead_letters, window, watermark, next_offset, judge)
+
+    async def persist(self, records: Sequence[Record]) -> None:
+        """Store these records of the partition, ascending; returns when the store has acknowledged every one.
+
+        Tries for ever. Records already stored are passed over; records missing before the first are read from the log.
+        """
+        assert self._is_whole, "open a new one"
+        new = [record for record in records if record.offset >= self.next_offset]
+        if not new:
+            return
+        self._is_whole = False
+        while new[0].offset > self.next_offset:
+            await self._catch_up(new[0].offset)
+        await self._store_records(new)
+        self._is_whole = True
+
+    async def advance_watermark(self) -> None:
+        """Write the watermark, if it has moved. A failure is left for the next time."""
+        if self.is_marked:
+            return
+        through = self._through
+        try:
+            await self._store.advance_watermark(self._log.epoch, self.partition, through)
+            self.watermark = through
+        except StoreUnavailable as error:
+            _log.warning("watermark not written", extra={"partition": self.partition, "code": error.code})
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the watermark says all that is stored."""
+        return self._through == self.watermark or self._through < first_position(self._log.epoch)
+
+    @property
+    def _through(self) -> int:
+        return first_position(self._log.epoch) + self.next_offset - 1
+
+    async def _catch_up(self, end: int) -> None:
+        records, following = await self._with_retries(lambda: self._read_missing(end))
+        if records:
+            await self._store_records(records)
+        self.next_offset = following
+
+    async def _read_missing(self, end: int) -> Slice:
+        try:
+            return await read_on(self._log, self.partition, self.next_offset, end)
+        except OffsetUnavailable:
+            start = min(end, (await self._log.bounds([self.partition]))[self.partition].start)
+            if start <= self.next_offset:
+                raise  # not there yet, as after a change of leaders: asked again
+            _count_lost(self.partition, self.next_offset, start)
+            return Slice([], start)
+
+    async def _store_records(self, records: Sequence[Record]) -> None:
+        rows, letters = [], []
+        for record in records:
+            verdict = self._judge(record, self._window)
+            _records.labels(verdict.kind.value).inc()
+            if verdict.kind is Kind.ACCEPTED:
+                rows += rows_of(record, verdict, self._log.epoch)
+            elif verdict.kind is Kind.INVALID:
+                letters.append(self._dead_letters.put(record, verdict.reason))
+        await asyncio.gather(*letters)
+        if rows:
+            with _write.time():
+                await self._with_retries(lambda: self._store.write(rows))
+        self.next_offset = records[-1].offset + 1
+        _stored.observe(max(0.0, time.time() - records[0].appended_at_ms / 1000))
+
+    async def _with_retries(self, call: Callable[[], Awaitable[T]]) -> T:
+        delay_s = 0.05
+        while True:
+            try:
+                return await call()
+            except Unavailable as error:
+                _retries.labels(error.code).inc()
+                _log.warning("trying again", extra={"partition": self.partition, "code": error.code})
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
+                delay_s = min(delay_s * 2, _RETRY_MAX_S)
+
+
+def rows_of(record: Record, verdict: Verdict, epoch: int) -> list[Row]:
+    """The rows of an accepted record: its own, and of a fact one more in the video's log of facts."""
+    return rows_of_row(row_of(record, verdict, epoch))
+
+
+def rows_of_row(row: Row) -> list[Row]:
+    """A row, and where it is a fact the same once more, where facts are looked for."""
+    return [row, row._replace(video_id=facts_of(row.video_id))] if row.kind in FACT_TYPES else [row]
+
+
+def _count_lost(partition: int, start: int, end: int) -> None:
+    _lost.inc(end - start)
+    _log.critical(
+        "retention took records before they were stored",
+        extra={"partition": partition, "from_offset": start, "to_offset": end},
+    )
+
+
+def row_of(record: Record, verdict: Verdict, epoch: int) -> Row:
+    """The row of an accepted record."""
+    assert record.value is not None
+    return Row(
+        verdict.video_id,
+        position_at(epoch, record.offset),
+        record.headers["type"],
+        record.headers["author"].decode("utf-8", "replace"),
+        record.value,
+        record.appended_at_ms,
+        verdict.target,
+    )

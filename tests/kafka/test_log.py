@@ -1,0 +1,242 @@
+"""What only the Kafka log promises: which topics it refuses, what it answers when Kafka fails, and that it recovers."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from infra.local.servers import KafkaServer
+from livecomments.kafka.log import KafkaLog
+from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnavailable
+from livecomments.runtime.metrics import REGISTRY
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import NewRecord
+from tests.log.contract import (
+    WAIT_S,
+    append_all,
+    append_undecodable,
+    delete_topic,
+    make_anew,
+    new_record,
+    new_topic,
+    poll_until,
+    read_all,
+    texts_of,
+)
+
+_RESTART_S = 60.0
+"""A killed broker reads its log again; on a busy machine 20 s were seen."""
+
+
+@pytest.fixture
+async def log(kafka_address: str) -> AsyncIterator[KafkaLog]:
+    async with KafkaLog(kafka_address, await new_topic(kafka_address, 2), 1) as opened:
+        yield opened
+
+
+async def test_a_missing_topic_is_refused_with_the_command_that_creates_it(kafka_address: str) -> None:
+    with pytest.raises(StartRefused, match=r"no topic no-such-topic; run: livecomments topics --create"):
+        await KafkaLog(kafka_address, "no-such-topic", 1).__aenter__()
+
+
+async def test_a_topic_that_takes_the_writers_clock_is_refused(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 1, message_timestamp_type="CreateTime")
+    with pytest.raises(StartRefused, match=r"message\.timestamp\.type=CreateTime"):
+        await KafkaLog(kafka_address, topic, 1).__aenter__()
+
+
+async def test_a_topic_with_too_few_replicas_in_sync_is_refused(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 1)
+    with pytest.raises(StartRefused, match=r"min\.insync\.replicas=1, less than 2"):
+        await KafkaLog(kafka_address, topic, 1, in_sync_replicas_min=2).__aenter__()
+
+
+async def test_a_kafka_that_stays_away_at_the_start_is_refused_after_the_bound() -> None:
+    started = time.monotonic()
+    with pytest.raises(StartRefused, match=r"127\.0\.0\.1:1 did not answer for 1 s"):
+        await KafkaLog("127.0.0.1:1", "comments-1", 1, connect_timeout_s=1.0).__aenter__()
+    assert time.monotonic() - started < 5
+
+
+async def test_a_topic_made_anew_has_another_identity(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 2)
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        before = await log.identity()
+        assert before == await log.identity()
+        await make_anew(kafka_address, topic, 2)
+
+        async def is_another() -> bool:
+            return await log.identity() != before
+
+        async with asyncio.timeout(WAIT_S):
+            while not await is_another():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.02)
+    async with KafkaLog(kafka_address, await new_topic(kafka_address, 2), 1) as other:
+        assert await other.identity() != before
+
+
+async def test_what_is_refused_while_the_topic_is_away_is_not_written_when_it_is_back(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 2)
+    async with KafkaLog(kafka_address, topic, 1, append_timeout_s=1.0) as log:
+        assert await append_all(log, 1, ["a"]) == [0]
+        await delete_topic(kafka_address, topic)
+        with pytest.raises(AppendUnknown):
+            await log.append(0, new_record("b"))
+        with pytest.raises((AppendUnknown, AppendUnavailable)) as told:  # aiokafka waits for the topic by now
+            await log.append(1, new_record("c"))
+        await new_topic(kafka_address, 2, topic)
+        last = await append_when_it_is_back(log, "d", 1, other=AppendUnknown)
+        texts = texts_of(await read_all(log, 1, 0, last + 1))
+        assert texts[-1] == "d"
+        assert told.type is AppendUnknown or "c" not in texts
+
+
+async def test_a_record_too_large_is_refused_and_the_next_one_is_not(log: KafkaLog) -> None:
+    assert await append_all(log, 0, ["a"]) == [0]
+    with pytest.raises(AppendUnavailable):
+        await log.append(0, NewRecord(b"video", b"x" * 200_000, {}))
+    assert await append_all(log, 0, ["b", "c"]) == [1, 2]
+    assert texts_of(await read_all(log, 0, 0, 3)) == ["a", "b", "c"]
+
+
+async def test_a_producer_that_the_broker_refused_is_replaced(kafka_address: str) -> None:
+    """The broker's own limit is below ours: aiokafka's producer would refuse the partition from then on."""
+    topic = await new_topic(kafka_address, 1, max_message_bytes="5000")
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        assert await append_all(log, 0, ["a"]) == [0]
+        with pytest.raises(AppendUnknown):
+            await log.append(0, NewRecord(b"video", b"x" * 20_000, {}))
+        with pytest.raises(AppendUnavailable):
+            await log.append(0, new_record("at once, while the producer is replaced"))
+        assert await append_when_it_is_back(log, "b") == 1
+        assert await append_all(log, 0, ["c"]) == [2]
+        assert texts_of(await read_all(log, 0, 0, 3)) == ["a", "b", "c"]
+
+
+async def test_a_reader_whose_consumer_broke_connects_again_and_misses_nothing(log: KafkaLog) -> None:
+    reader = log.follow()
+    reader.assign({0: 0})
+    await append_all(log, 0, ["a"])
+    assert texts_of(await poll_until(reader, 1)) == ["a"]
+    reader._consumer._fetcher._fetch_task.cancel()
+    await append_all(log, 0, ["b"])
+    with pytest.raises(LogUnavailable):
+        await poll_until(reader, 1)
+    assert texts_of(await poll_until(reader, 1)) == ["b"]
+
+
+async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log: KafkaLog, kafka_address: str) -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("livecomments_log_undecodable_batches_total") or 0.0
+
+    await append_all(log, 0, ["a"])
+    before, reader = counted(), log.follow()
+    reader.assign({0: 0, 1: 0})
+    await append_undecodable(kafka_address, log._topic, 0, [new_record(text) for text in ("b", "bad", "behind bad")], 1)
+    await append_all(log, 0, ["c"])
+    await append_all(log, 1, ["d"])
+    followed = await poll_until(reader, 4)
+    assert [(r.offset, r.value) for r in followed if r.partition == 0] == [(0, b"a"), (1, b"b"), (4, b"c")]
+    assert texts_of([record for record in followed if record.partition == 1]) == ["d"]
+    assert counted() == before + 1
+    for start, texts in ((0, ["a", "b", "c"]), (2, ["c"]), (3, ["c"])):
+        assert texts_of(await read_all(log, 0, start, 5)) == texts
+
+
+async def test_closing_waits_for_appends_under_way(kafka_address: str) -> None:
+    log = await KafkaLog(kafka_address, await new_topic(kafka_address, 1), 1).__aenter__()
+    appends = [asyncio.create_task(log.append(0, new_record(str(number)))) for number in range(100)]
+    await asyncio.sleep(0)
+    await log.aclose()
+    assert sorted(await asyncio.gather(*appends)) == list(range(100))
+    with pytest.raises(AppendUnavailable):
+        await log.append(0, new_record("late"))
+
+
+class Load:
+    """Appends all the time, and remembers what was answered and how long that took."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        self.log = log
+        self.is_over = False
+        self.acked: dict[tuple[int, int], str] = {}
+        self.answers: list[tuple[str, float]] = []
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            number = 0
+            while not self.is_over:
+                group.create_task(self._append(number))
+                number += 1
+                await asyncio.sleep(0.005)
+
+    async def _append(self, number: int) -> None:
+        started = time.monotonic()
+        try:
+            offset = await self.log.append(number % 2, new_record(str(number)))
+        except (AppendUnavailable, AppendUnknown) as error:
+            answer = type(error).__name__
+        else:
+            self.acked[number % 2, offset] = str(number)
+            answer = "acked"
+        self.answers.append((answer, time.monotonic() - started))
+
+
+@pytest.mark.timeout(240)
+async def test_a_killed_broker_loses_nothing_acknowledged_and_the_log_recovers_alone(own_broker: KafkaServer) -> None:
+    topic = await new_topic(own_broker.address, 2)
+    async with KafkaLog(own_broker.address, topic, 1, append_timeout_s=2.0) as log:
+        load = Load(log)
+        reader = log.follow()
+        reader.assign({0: 0, 1: 0})
+        appending = asyncio.create_task(load.run())
+        followed = await poll_until(reader, 100)
+        await asyncio.to_thread(own_broker.kill)
+
+        await until(lambda: all(answer == "AppendUnavailable" and took < 0.2 for answer, took in load.answers[-50:]))
+        assert "AppendUnknown" in {answer for answer, _ in load.answers}
+        assert max(took for _, took in load.answers) < 2.0 + 1.0, "no answer comes after its deadline"
+        with pytest.raises(LogUnavailable):
+            await log.bounds([0, 1])
+
+        before = len(load.acked)
+        await asyncio.to_thread(own_broker.start)
+        await until(lambda: len(load.acked) > before + 100, _RESTART_S)
+        load.is_over = True
+        await appending
+        ends = {partition: held.end for partition, held in (await log.bounds([0, 1])).items()}
+        followed += await poll_until(reader, sum(ends.values()) - len(followed))
+        for partition, end in ends.items():
+            stored = await read_all(log, partition, 0, end)
+            assert [record.offset for record in stored] == list(range(end))
+            assert [record for record in followed if record.partition == partition] == stored
+            texts = texts_of(stored)
+            acked = {offset: text for (of, offset), text in load.acked.items() if of == partition}
+            assert {offset: texts[offset] for offset in acked} == acked
+
+
+async def append_when_it_is_back(
+    log: KafkaLog, text: str, partition: int = 0, *, other: type[Exception] = AppendUnavailable
+) -> int:
+    """The offset, after any number of refusals and `other` errors."""
+    offset: int | None = None
+
+    async def is_appended() -> bool:
+        nonlocal offset
+        with contextlib.suppress(AppendUnavailable, other):
+            offset = await log.append(partition, new_record(text))
+        return offset is not None
+
+    async with asyncio.timeout(WAIT_S):
+        while not await is_appended():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.02)
+    assert offset is not None
+    return offset
+
+
+async def until(holds: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.02)
