@@ -46,7 +46,7 @@ faults: install ## Kill every process of a deployment of its own in turn, under 
 sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")
 	@$(PYTHON_IN) -m tests.consumers.sim $(ARGS)
 
-bench: install ## Measure: fanout, latency, resume, slow, videos, post, persist or history (ARGS="fanout --viewers 1000")
+bench: install ## Measure: fanout, latency, resume, slow, videos, post, persist, codecs or history (ARGS="fanout --viewers 1000")
 	@$(PYTHON_IN) -m bench.$(ARGS)
 
 install: ## Put the checkout and all its tools into .venv

@@ -10,6 +10,7 @@
 - `resume`: a crowd comes back at once; what those who stayed notice.
 - `slow`: viewers that never read; what the others notice, and what they cost.
 - `videos`: many videos with a few viewers each, beside one.
+- `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `stand`: what these five stand on: Kafka, an edge, a feed of comments.
 - `crowd`: their viewers, and the bare loop, in C (`crowd.c`).
 - `command`: their command line; tables, JSON and chart.

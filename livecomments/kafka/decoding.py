@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+import cramjam  # noqa: F401 - aiokafka's snappy, lz4 and zstd, which it goes without in silence: no process of ours does
+
 from livecomments.runtime.metrics import Counter
 from livecomments_schemas.events import Record
 

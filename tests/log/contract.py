@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.record.util import calc_crc32c
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
@@ -146,17 +147,32 @@ async def is_gone(address: str, topic: str) -> bool:
     return not await find_topics(KafkaConnection(address), [topic])
 
 
-async def new_topic(address: str, partition_count: int, name: str | None = None, **settings: str) -> str:
-    """A comments topic under a name of its own, on one replica."""
+async def new_topic(address: str, partition_count: int, name: str | None = None, **settings: str | None) -> str:
+    """A comments topic under a name of its own, on one replica; a setting that is None is the broker's."""
     pattern = load_topics(3)[0].with_replicas(1)
     topic: Topic = dataclasses.replace(
         pattern,
         name=name or f"test-{uuid.uuid4().hex}",
         partitions=partition_count,
-        settings={**pattern.settings, **{key.replace("_", "."): value for key, value in settings.items()}},
+        settings=_settings_of(pattern, settings),
     )
     await create_missing(KafkaConnection(address), [topic])
     return topic.name
+
+
+async def alter_topic(address: str, topic: str, **settings: str | None) -> None:
+    """Alter a topic of `new_topic` to other settings, under whoever uses it."""
+    whole = _settings_of(load_topics(3)[0].with_replicas(1), settings)  # all of them: what is not named is reset
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    answer = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, whole)])
+    await admin.close()
+    assert [code for one in answer for code, *_ in one.resources] == [0]
+
+
+def _settings_of(pattern: Topic, settings: Mapping[str, str | None]) -> dict[str, str]:
+    wanted = {**pattern.settings, **{key.replace("_", "."): value for key, value in settings.items()}}
+    return {key: value for key, value in wanted.items() if value is not None}
 
 
 @contextlib.asynccontextmanager
