@@ -14,7 +14,7 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
 - `endings`: which videos are over.
 - `addresses`: how many streams one address has open. Pure.
-- `backfill`: reads for viewers whose position the tail has left; `flights`: shared by those who need the same.
+- `backfill`: reads for viewers whose position the tail has left, one for all who need the same.
 - `viewer`: one viewer's state machine. Pure.
 - `turns`: whose turn it is of those who are behind.
 - `lane`: how bytes reach a viewer; `transport_lane`, `asgi_lane`: to its transport, or as a plain ASGI response.

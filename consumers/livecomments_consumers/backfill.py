@@ -6,6 +6,7 @@ needs what another is being read already waits for that.
 
 import asyncio
 from collections import defaultdict
+from functools import partial
 from typing import Final, NamedTuple
 
 from livecomments.following.follower import PartitionUnavailable
@@ -13,9 +14,9 @@ from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Source, Stretch
 from livecomments.log.interface import LogUnavailable
+from livecomments.runtime.single_flight import SingleFlight
 from livecomments_consumers.block import Block, fitting
 from livecomments_consumers.channel import SIZES, Channel, Sizes
-from livecomments_consumers.flights import Flights
 from livecomments_consumers.frames import bye_frame
 from livecomments_consumers.metrics import EdgeMetrics
 from livecomments_consumers.viewer import Close, Say, Viewer, Write
@@ -38,8 +39,8 @@ class Backfill:
         self._history = history
         self._metrics = metrics
         self._sizes = sizes
-        self._stretches = Flights(self._forward)
-        self._joins = Flights(self._newest)
+        self._stretches = SingleFlight[_Going, _Read]()
+        self._joins = SingleFlight[_Joining, Stretch]()
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
         self._ends: defaultdict[int, _End] = defaultdict(_End)
 
@@ -48,7 +49,8 @@ class Backfill:
         resets = channel.resets
         for _ in range(_TRIES):
             try:
-                read = await self._stretches.join(_Going(channel.video_id, viewer.position, resets))
+                going = _Going(channel.video_id, viewer.position, resets)
+                read = await self._stretches.join(going, partial(self._forward, going))
             except HistoryBehind as error:
                 return self._missed(channel, viewer, error.code)
             except Unavailable as error:
@@ -73,7 +75,8 @@ class Backfill:
         Raises:
             Unavailable: none could be read.
         """
-        return await self._joins.join(_Joining(channel.video_id, count, channel.resets))
+        joining = _Joining(channel.video_id, count, channel.resets)
+        return await self._joins.join(joining, partial(self._newest, joining))
 
     async def newest(self, partition: int) -> int:
         """The position of the newest record in the log itself, as of now or later. Raises LogUnavailable."""

@@ -14,7 +14,7 @@ has judged the record, answer by the verdict (`posting`).
 - `admission`: how fast a person, and all of them, may write.
 - `review`: whether a message may be shown: a word list, and others' decisions.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
-- `shared_reads`: one read for all who ask the same; validators of answers.
+- `etags`: validators of answers.
 - `app`: the routes.
 - `page/`: the page people see at `/`.
 

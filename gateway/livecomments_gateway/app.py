@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
+from livecomments.runtime.single_flight import SingleFlight
 from livecomments_gateway.calls import (
     CALLS,
     DELETE_COMMENT,
@@ -27,6 +28,7 @@ from livecomments_gateway.calls import (
     RENEW_SESSION,
     Call,
 )
+from livecomments_gateway.etags import is_unchanged, validator
 from livecomments_gateway.identity import Session, Tokens
 from livecomments_gateway.openapi import docs_page, openapi
 from livecomments_gateway.owning import Owning
@@ -43,7 +45,6 @@ from livecomments_gateway.requests import (
     json_body,
     traceparent,
 )
-from livecomments_gateway.shared_reads import SharedReads, is_unchanged, validator
 from livecomments_gateway.video_endpoints import video_endpoints
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import timestamp
@@ -101,7 +102,7 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
 
 def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
     """An endpoint for each call about comments."""
-    reads = SharedReads[tuple[bytes, bool]]()
+    reads = SingleFlight[tuple[object, ...], tuple[bytes, bool]]()
 
     async def post_comment(request: Request) -> Response:
         video_id = _video_id(request)
@@ -123,7 +124,7 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         text = CURSOR.of(request.query_params)
         cursor = parse_cursor(text, partition) if text else None
         what = (video_id, cursor, limit, descending, history.home(video_id).judged_through)
-        body, is_settled = await reads.read(what, lambda: _page(history, video_id, cursor, limit, descending))
+        body, is_settled = await reads.join(what, lambda: _page(history, video_id, cursor, limit, descending))
         etag = validator(body)
         headers = {
             "Cache-Control": f"public, max-age=0, s-maxage={_SETTLED_S if is_settled else _NEW_S}",

@@ -14,12 +14,12 @@ from weakref import ref
 
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
-from livecomments.history.reading import History
+from livecomments.history.reading import BEGINNING, FACTS, History
+from livecomments.history.stretch import Source
 from livecomments.runtime.metrics import Counter
 from livecomments_gateway.facts import VideoFacts
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.events import FACT_TYPES, facts_of
-from livecomments_schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.events import FACT_TYPES
 
 VIDEOS_MAX: Final = 20_000
 """Kept at once, about 20 MB; a miss costs one read of the store."""
@@ -114,22 +114,9 @@ class Videos:
 
     async def _read(self, video_id: str, facts: VideoFacts, followed: FollowedPartition) -> None:
         """Everything of before; what is judged meanwhile is heard beside it."""
-        _hear_all(facts, followed.tail.forward(video_id, followed.tail.after, len(followed.tail)))
-        above = await self._history.above(followed, video_id)
-        if above.middle is not None:
-            _hear_all(facts, above.middle.forward(video_id, above.middle.after, len(above.middle)))
-        through, read = above.watermark, 0
-        while through > BEFORE_EVERYTHING and read < FACTS_MAX:
-            rows, examined = await self._history.store.read(
-                facts_of(video_id), BEFORE_EVERYTHING, through, _READ_ROWS, descending=True
-            )
-            for row in rows:
-                facts.hear(row.kind, row.position, row.value)
-            read += len(rows)
-            through = examined - 1
-
-
-def _hear_all(facts: VideoFacts, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        if entry.kind in FACT_TYPES:
-            facts.hear(entry.kind, entry.position, entry.value)
+        before, read = followed.judged_through + 1, 0
+        while before > BEGINNING and read < FACTS_MAX:
+            entries, before, source = await self._history.backward(video_id, before, _READ_ROWS, FACTS)
+            for entry in entries:
+                facts.hear(entry.kind, entry.position, entry.value)
+            read += len(entries) if source is Source.STORE else 0

@@ -5,6 +5,7 @@ Flow: the follower assigns partitions to itself, reads one window back, passes e
 
 - `follower`: follows partitions, judges, keeps tails, lets others wait for a position.
 - `partition`: one followed partition: its window, its tail, its next offset.
+- `read_back`: reads a range on in chunks, and back one window, so that a reader who begins mid-log judges like all.
 - `tail`: the newest records of one partition, in memory.
 - `silence`: how long which partition has not answered.
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from livecomments.following.partition import FollowedPartition, Judge, read_on
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.read_back import Judge, read_back, read_on
 from livecomments.following.silence import Silence
 from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.continuity import Continuity
@@ -24,7 +25,6 @@ from livecomments_schemas.events import Record
 from livecomments_schemas.judge import judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import position_at
-from livecomments_schemas.window import Window
 
 _TAIL_AT_START_RECORDS: Final = 1_024
 """Read back beyond the window, so that viewers who come back after a restart are served from memory."""
@@ -218,16 +218,17 @@ class Follower:
         await self.continuity.begin()
         start, end = (await self.log.bounds([number]))[number]
         since = max(start, end - self._window_records - _TAIL_AT_START_RECORDS)
-        whole = since == 0  # what retention took counts for those who have read it, so the tail begins a window later
-        tail_from = since if whole else min(since + self._window_records, end)
-        epoch = self.log.epoch
-        window = Window(epoch, number, self.log.partition_count, since=since, whole=whole, size=self._window_records)
-        tail = self._tail(self._bounds, position_at(epoch, 0) + tail_from - 1)
-        followed = FollowedPartition(epoch, window, tail, since, self._judge, resets=resets)
-        while since < end:
-            records, since = await read_on(self.log, number, since, end)
-            followed.prime(records, tail_from, self._clock())
-        followed.next_offset = max(followed.next_offset, end)
+        # What retention took counts for those who have read it, so the tail begins a window later.
+        tail_from = min(since + self._window_records, end) if since else 0
+        window = await read_back(
+            self.log, number, tail_from, start=start, judge=self._judge, window_records=self._window_records
+        )
+        tail = self._tail(self._bounds, position_at(self.log.epoch, 0) + tail_from - 1)
+        followed = FollowedPartition(self.log.epoch, window, tail, tail_from, self._judge, resets=resets)
+        while followed.next_offset < end:
+            records, following = await read_on(self.log, number, followed.next_offset, end)
+            followed.apply(records, self._clock())
+            followed.next_offset = following
         return followed
 
     async def _take_again(self) -> None:

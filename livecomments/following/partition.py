@@ -1,11 +1,11 @@
 """One followed partition: its window, its tail, how far it is judged, and who waits for a record of it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from livecomments.following.read_back import Judge
 from livecomments.following.tail import Entry, Tail
-from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.positions import position_at
@@ -13,25 +13,6 @@ from livecomments_schemas.window import Window
 
 ACCEPTED: Final = Verdict(Kind.ACCEPTED)
 """What `verdict_at` answers for an accepted record; the record itself is in the tail."""
-
-READ_CHUNK: Final = 1_000
-"""Records read and judged without giving the loop away: about 10 ms."""
-
-Judge = Callable[[Record, Window], Verdict]
-
-
-async def read_on(log: CommentLog, partition: int, start: int, end: int) -> Slice:
-    """The next chunk of a range that the log is known to hold; others get their turn in between.
-
-    Raises:
-        OffsetUnavailable: the log holds it no longer: retention passed `start`, or the log ends there now.
-        LogUnavailable: try again.
-    """
-    await asyncio.sleep(0)  # what is read from memory would not wait otherwise
-    found = await log.read(partition, start, end, READ_CHUNK)
-    if found.next <= start < end:
-        raise OffsetUnavailable(f"Partition {partition} ends at {start}, not at {end}.")
-    return found
 
 
 class FollowedPartition:
@@ -83,15 +64,6 @@ class FollowedPartition:
             if position <= self.judged_through and not reached.done():
                 reached.set_result(None)
         return accepted
-
-    def prime(self, records: Sequence[Record], tail_from: int, now: float) -> None:
-        """Judge records of the time before: those before offset `tail_from` only fill the window."""
-        for index, record in enumerate(records):
-            if record.offset >= tail_from:
-                self.apply(records[index:], now)
-                return
-            self._judge(record, self.window)
-            self.next_offset = self._verdicts_from = record.offset + 1
 
     async def verdict(self, offset: int, timeout_s: float) -> Verdict:
         """The verdict on the record at `offset`, as soon as it is judged.

@@ -4,20 +4,18 @@ A store that is ahead of the log has the ids of another one. A topic that was ma
 stored: that is known by its identity, which the stream job keeps in the store.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 from zlib import crc32
 
 from livecomments.log.interface import CommentLog
+from livecomments.runtime.retrying import retrying, told
 from livecomments.store.interface import CommentStore
-from livecomments_schemas.errors import StartRefused, Unavailable
+from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import first_position, offset_of
 
-_RETRY_S: Final = 0.5
-
 _log = logging.getLogger("livecomments.history")
+_NOT_READY: Final = told(_log, "log or store not ready, trying again")
 
 
 class LogWentBack(StartRefused):
@@ -64,12 +62,12 @@ async def refuse_other_log(log: CommentLog, store: CommentStore) -> None:
 
 async def check_log(log: CommentLog, store: CommentStore) -> None:
     """Refuse another log than the one that the store was filled from. Tries until both answer; raises LogWentBack."""
-    await _patiently(lambda: refuse_other_log(log, store))
+    await retrying(lambda: refuse_other_log(log, store), _NOT_READY)
 
 
 async def claim_log(log: CommentLog, store: CommentStore) -> None:
     """Do as `check_log`, and let the store know by which log it is filled: for who is about to fill it."""
-    await _patiently(lambda: _claim(log, store))
+    await retrying(lambda: _claim(log, store), _NOT_READY)
 
 
 async def _claim(log: CommentLog, store: CommentStore) -> None:
@@ -97,12 +95,3 @@ def _number_of(identity: str) -> int | None:
     None of a log that has no identity.
     """
     return crc32(identity.encode()) - (1 << 31) if identity else None
-
-
-async def _patiently(call: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            return await call()
-        except Unavailable as error:
-            _log.warning("log or store not ready, trying again", extra={"code": error.code})
-            await asyncio.sleep(_RETRY_S)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from livecomments.following.partition import FollowedPartition, Judge, read_on
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.read_back import Judge, read_back, read_on
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.stretch import HistoryBehind
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments_schemas.positions import first_position, offset_of
-from livecomments_schemas.window import Window
 
 _TOO_MUCH: Final = "The newest history is being stored; this part of it can be read in a moment."
 UNUSED_S: Final = 10.0
@@ -155,13 +155,7 @@ class Middle:
         first = max(0, after + 1 - first_position(epoch))
         if first < start:
             raise HistoryBehind(_GONE)
-        since = max(start, first - self._window_records)
-        window = Window(
-            epoch, self._partition, log.partition_count, since=since, whole=since == 0, size=self._window_records
+        window = await read_back(
+            log, self._partition, first, start=start, judge=self._judge, window_records=self._window_records
         )
-        followed = FollowedPartition(epoch, window, Tail(self._bounds, after), since, self._judge)
-        while followed.next_offset < first:
-            records, following = await read_on(log, self._partition, followed.next_offset, first)
-            followed.prime(records, first, 0.0)
-            followed.next_offset = following
-        return followed
+        return FollowedPartition(epoch, window, Tail(self._bounds, after), first, self._judge)

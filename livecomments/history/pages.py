@@ -4,18 +4,17 @@ A page says what it examined: `next_cursor` is the last position looked at, so a
 whose reading broke off half way, is short or empty and still leads on. It ends in None.
 """
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from livecomments.following.tail import Entry
-from livecomments.history.reading import History
+from livecomments.history.reading import BEGINNING, History
 from livecomments.history.stretch import Source, count_read
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import COMMENT_DELETED
 from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 _READS_MAX: Final = 8
-"""Reads for one page: a long stretch of deleted comments gives a short page instead of a slow one."""
+"""Reads for one page; tail and log take one each. Many deleted comments give a short page instead of a slow one."""
 
 
 class Page(NamedTuple):
@@ -38,43 +37,19 @@ async def newest_first(history: History, video_id: str, before: int | None, limi
     top = followed.judged_through if before is None else min(before - 1, followed.judged_through)
     top = max(top, BEFORE_EVERYTHING)  # a cursor may name the first position that there is: none lies before
     comments: list[Entry] = []
-    examined = _take(comments, followed.tail.backward(video_id, top + 1), limit, min(followed.tail.after, top) + 1)
-    source = Source.TAIL
+    before, source = top + 1, Source.TAIL
     try:
-        if len(comments) < limit and examined > BEFORE_EVERYTHING + 1:
-            above = await history.above(followed, video_id)
-            if above.middle is not None:
-                source = Source.LOG
-                lowest = min(above.watermark + 1, examined)
-                examined = _take(comments, above.middle.backward(video_id, examined), limit, lowest)
-            else:
-                examined = min(examined, above.watermark + 1)
-            for _ in range(_READS_MAX):
-                if len(comments) == limit or examined <= BEFORE_EVERYTHING + 1:
-                    break
-                source = Source.STORE
-                rows, examined = await history.store.read(
-                    video_id, BEFORE_EVERYTHING, examined - 1, limit - len(comments), descending=True
-                )
-                comments += [entry for entry in history.entries(rows, followed, above) if entry.is_shown]
+        for _ in range(_READS_MAX):
+            entries, before, source = await history.backward(video_id, before, limit - len(comments))
+            comments += entries
+            if len(comments) == limit or before <= BEGINNING:
+                break
     except Unavailable:
         if not comments:
             raise
     count_read(source)
-    following = examined if examined > BEFORE_EVERYTHING + 1 else None
+    following = before if before > BEGINNING else None
     return Page([entry for entry in comments if entry.is_shown], following, top)  # some were deleted meanwhile
-
-
-def _take(comments: list[Entry], entries: Iterable[Entry], limit: int, lowest: int) -> int:
-    """Add shown entries, newest first, until there are `limit`; the lowest position examined: `lowest` if all were."""
-    for entry in entries:
-        if entry.position < lowest:
-            break
-        if entry.is_shown:
-            comments.append(entry)
-            if len(comments) == limit:
-                return entry.position
-    return lowest
 
 
 async def oldest_first(history: History, video_id: str, after: int, limit: int) -> Page:

@@ -1,24 +1,28 @@
 """`History`: reads of one video's comments that join store, log and tail."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
 from livecomments.following.follower import Follower, PartitionUnavailable
-from livecomments.following.partition import FollowedPartition, Judge
+from livecomments.following.partition import FollowedPartition
+from livecomments.following.read_back import Judge
 from livecomments.following.tail import Entry, Tail
 from livecomments.history.detour import Detour
 from livecomments.history.middle import Budget, Middle
 from livecomments.history.stretch import HistoryBehind, Source, Stretch, entry_of_row, stretch
+from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.events import COMMENT_CREATED
+from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, facts_of
 from livecomments_schemas.judge import judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 
+BEGINNING: Final = BEFORE_EVERYTHING + 1
+"""Before this position there is nothing: where reading backward ends."""
 _WATERMARK_AGE_MAX_S: Final = 0.25
 """A watermark is used this long: an older one is never wrong, it only leaves more to the log."""
 _MIDDLES_BYTES_MAX: Final = 128 * 2**20
@@ -45,8 +49,22 @@ class Above(NamedTuple):
     """The positions deleted above the watermark, as of this moment. A later delete is later than `judged_through`."""
 
 
+class View(NamedTuple):
+    """What a reader of `History.backward` looks for in a video's log."""
+
+    wanted: Callable[[Entry], bool]
+    stored_as: Callable[[str], str]
+    """The log of the store in which rows of this kind are found without reading through all others."""
+
+
+COMMENTS: Final = View(lambda entry: entry.is_shown, lambda video_id: video_id)
+"""What pages show."""
+FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES, facts_of)
+"""That it started or ended, its settings, who is banned."""
+
+
 class History:
-    """Reads of history in one process."""
+    """Reads of history in one process: forward and backward from a position, and one comment."""
 
     def __init__(
         self,
@@ -59,7 +77,7 @@ class History:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.follower = follower
-        self.store = store
+        self._store = store
         self._middle_records_max = middle_records_max
         self._window_records = window_records
         self._judge = judge
@@ -69,7 +87,7 @@ class History:
         self._middles: dict[int, Middle] = {}
         self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
-        self._asked: dict[int, asyncio.Task[int]] = {}
+        self._asked = SingleFlight[int, int]()
 
     def home(self, video_id: str) -> FollowedPartition:
         """The partition of a video. Raises PartitionUnavailable while its window is being read."""
@@ -111,7 +129,7 @@ class History:
         try:
             above = await self.above(followed, video_id)
             if after < above.watermark:
-                rows, examined = await self.store.read(video_id, after, above.watermark, limit, descending=False)
+                rows, examined = await self._store.read(video_id, after, above.watermark, limit, descending=False)
                 self._detour.let_go(followed.number)
                 return stretch(self.entries(rows, followed, above), examined, Source.STORE)
         except (StoreUnavailable, HistoryBehind) as error:
@@ -120,6 +138,38 @@ class History:
                 raise
             return await self._around_store(followed, video_id, after, limit, error)
         return _of_middle(above.middle, followed, video_id, after, limit)
+
+    async def backward(self, video_id: str, before: int, limit: int, view: View = COMMENTS) -> Stretch:
+        """Read up to `limit` entries of a view earlier than `before`, newest first, from one source.
+
+        The mirror of `forward`: the stretch is complete from `before` down to its `through`, which is the `before` of
+        the next call. Nothing is left where `through` has come down to `BEGINNING`. An entry of the tail may lose its
+        text while the caller awaits something else: a delete was read.
+
+        Args:
+            video_id: whose.
+            before: a position of the video's partition, at most one later than `judged_through`.
+            limit: at least 1.
+            view: what is wanted; entries of no interest are examined and left out.
+
+        Raises:
+            PartitionUnavailable, LogUnavailable, StoreUnavailable: try again.
+            HistoryBehind: too much lies between tail and store to read from the log.
+        """
+        followed = self.home(video_id)
+        lowest = followed.tail.after + 1
+        if before > lowest:
+            return _descending(followed.tail, video_id, before, lowest, limit, view, Source.TAIL)
+        above = await self.above(followed, video_id)
+        lowest = above.watermark + 1
+        if above.middle is not None and before > lowest:
+            return _descending(above.middle, video_id, before, lowest, limit, view, Source.LOG)
+        through = min(before - 1, above.watermark)
+        rows, examined = await self._store.read(
+            view.stored_as(video_id), BEFORE_EVERYTHING, through, limit, descending=True
+        )
+        entries = [entry for entry in self.entries(rows, followed, above) if view.wanted(entry)]
+        return Stretch(entries, examined, Source.STORE)
 
     async def find(self, video_id: str, position: int) -> Found:
         """The comment at `position`, wherever it is. Raises as `forward` does."""
@@ -133,7 +183,7 @@ class History:
             if position > above.watermark:
                 entry = above.middle.find(position) if above.middle is not None else None
             else:
-                row = await self.store.read_one(video_id, position)
+                row = await self._store.read_one(video_id, position)
                 entry = self.entries([row], followed, above)[0] if row else None
         if entry is None or entry.kind != COMMENT_CREATED or entry.video_id != video_id:
             return Found(None, False)
@@ -182,23 +232,15 @@ class History:
         if known is not None and now - known[0] <= _WATERMARK_AGE_MAX_S:
             return known[1]
         try:
-            return await asyncio.shield(self._asking(followed))  # a reader that leaves takes no answer from the others
+            return await self._asked.join(followed.number, lambda: self._ask(followed))
         except StoreUnavailable:
             if known is None:
                 raise
             return known[1]
 
-    def _asking(self, followed: FollowedPartition) -> asyncio.Task[int]:
-        """The one question for the partition's watermark that is under way."""
-        asking = self._asked.get(followed.number)
-        if asking is None or asking.done():
-            asking = self._asked[followed.number] = asyncio.create_task(self._ask(followed))
-            asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # if nobody waits any more
-        return asking
-
     async def _ask(self, followed: FollowedPartition) -> int:
         now = self._clock()
-        watermark = await self.store.watermark(followed.epoch, followed.number)
+        watermark = await self._store.watermark(followed.epoch, followed.number)
         watermark = max(watermark, first_position(followed.epoch) - 1)  # an epoch begins when the one before is stored
         self._watermarks[followed.number] = now, watermark
         return watermark
@@ -239,6 +281,12 @@ def _of_middle(middle: Tail | None, followed: FollowedPartition, video_id: str, 
     if len(entries) == limit:
         through = min(through, entries[-1].position)  # a tail taken on anew may begin before the middle's end
     return stretch([entry for entry in entries if entry.position <= through], through, Source.LOG)
+
+
+def _descending(tail: Tail, video_id: str, before: int, lowest: int, limit: int, view: View, source: Source) -> Stretch:
+    found = islice(filter(view.wanted, tail.backward(video_id, before)), limit)
+    entries = list(takewhile(lambda entry: entry.position >= lowest, found))
+    return Stretch(entries, entries[-1].position if len(entries) == limit else lowest, source)
 
 
 def _of_tail(followed: FollowedPartition, video_id: str, after: int, limit: int) -> Stretch:

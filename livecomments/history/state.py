@@ -5,9 +5,8 @@ from typing import Final, NamedTuple
 
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
-from livecomments.history.reading import History
-from livecomments.store.interface import Row
-from livecomments_schemas.events import VIDEO_ENDED, VIDEO_STARTED, facts_of
+from livecomments.history.reading import BEGINNING, FACTS, History
+from livecomments_schemas.events import VIDEO_ENDED, VIDEO_STARTED
 from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 STATE_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED))
@@ -29,24 +28,18 @@ async def video_state(history: History, followed: FollowedPartition, video_id: s
     Raises:
         StoreUnavailable, LogUnavailable, HistoryBehind: try again.
     """
-    state = _newest(followed.tail.backward(video_id, followed.judged_through + 1))
-    if state is not None:
-        return state
-    above = await history.above(followed, video_id)
-    if above.middle is not None:
-        state = _newest(above.middle.backward(video_id, followed.judged_through + 1))
-    through = above.watermark
+    before = followed.judged_through + 1
     for _ in range(_READS_MAX):
-        if state is not None or through <= BEFORE_EVERYTHING:
+        entries, before, _source = await history.backward(video_id, before, _READ_ROWS, FACTS)
+        state = _newest(entries)
+        if state is not None:
+            return state
+        if before <= BEGINNING:
             break
-        rows, examined = await history.store.read(
-            facts_of(video_id), BEFORE_EVERYTHING, through, _READ_ROWS, descending=True
-        )
-        state, through = _newest(rows), examined - 1
-    return state or VideoState(BEFORE_EVERYTHING, False)
+    return VideoState(BEFORE_EVERYTHING, False)
 
 
-def _newest(facts: Iterable[Entry | Row]) -> VideoState | None:
+def _newest(facts: Iterable[Entry]) -> VideoState | None:
     """What the first of these says that says anything."""
     for fact in facts:
         if fact.kind in STATE_TYPES:

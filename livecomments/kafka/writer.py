@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
+from livecomments.runtime.retrying import retrying
 from livecomments_schemas.events import NewRecord
 
 _BATCH_BYTES: Final = 128 * 1_024
@@ -28,7 +29,6 @@ RECORD_BYTES_MAX: Final = 100 * 1_024
 """Below the topics' max.message.bytes, overhead included: a refusal by the broker spoils the producer."""
 _STUCK_S: Final = 30.0
 """A producer with an append late for this long is replaced; what it still holds is dropped."""
-_START_AGAIN_S: Final = 0.5
 _LOG_APPEND_TIME: Final = 1
 
 _log = logging.getLogger("livecomments.log")
@@ -221,13 +221,11 @@ class KafkaWriter:
         self._spawn(self._start_again())
 
     async def _start_again(self) -> None:
-        while not self._closed:
-            try:
+        async def start() -> None:
+            if not self._closed:
                 await self._start()
-            except (KafkaError, TimeoutError, OSError):
-                await asyncio.sleep(_START_AGAIN_S)
-            else:
-                break
+
+        await retrying(start, on=(KafkaError, TimeoutError, OSError))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

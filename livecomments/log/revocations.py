@@ -16,6 +16,7 @@ from typing import Final
 import orjson
 
 from livecomments.log.interface import AppendUnknown, CommentLog, LogReader
+from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
 
@@ -23,7 +24,6 @@ DIGEST_BYTES: Final = 16
 _TYPE: Final = b"session.revoked"
 _REVOKED_MAX: Final = 500_000
 """Held at once, about 100 MB; beyond it no token can be revoked, since forgetting one would let it speak again."""
-_RETRY_S: Final = 0.5
 _READ_CHUNK: Final = 1_000
 
 _log = logging.getLogger("livecomments.log")
@@ -98,12 +98,7 @@ class Revocations:
         """Read until cancelled."""
         reader = self._log.follow()
         try:
-            while True:
-                try:
-                    await self._follow(reader)
-                except Unavailable as error:
-                    _log.warning("revocations not readable, trying again", extra={"code": error.code})
-                    await asyncio.sleep(_RETRY_S)
+            await retrying(lambda: self._follow(reader), told(_log, "revocations not readable, trying again"))
         finally:
             await reader.aclose()
 

@@ -1,12 +1,12 @@
 """A store that may be away when the process starts: live comments do not wait for history."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Final
 
+from livecomments.runtime.retrying import retrying
 from livecomments.store.interface import CommentStore, Row, StoredSlice, StoreUnavailable
 
 _RETRY_S: Final = 2.0
@@ -39,12 +39,9 @@ class AwayStore:
 
     async def run(self) -> None:
         """Open the store. Raises StartRefused: its schema does not fit."""
-        while self._store is None:
-            try:
-                self._store = await self._stack.enter_async_context(self._open_store())
-            except StoreUnavailable as error:
-                _log.warning("store not open, trying again", extra={"code": error.code, "reason": str(error)})
-                await asyncio.sleep(_RETRY_S)
+        self._store = await retrying(
+            lambda: self._stack.enter_async_context(self._open_store()), _told, on=StoreUnavailable, first_s=_RETRY_S
+        )
 
     async def write(self, rows: Sequence[Row]) -> None:
         await self._opened().write(rows)
@@ -74,3 +71,8 @@ class AwayStore:
         if self._store is None:
             raise StoreUnavailable("The store has not been reached yet. Try again in a moment.")
         return self._store
+
+
+def _told(error: Exception) -> bool:
+    _log.warning("store not open, trying again", extra={"code": StoreUnavailable.code, "reason": str(error)})
+    return False

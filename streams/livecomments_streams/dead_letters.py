@@ -1,12 +1,11 @@
 """Dead letters: records nobody can read, set aside with their reason and origin. They never hold up what follows."""
 
-import asyncio
 import logging
 from typing import Final
 
 from livecomments.log.interface import CommentLog
 from livecomments.runtime.metrics import Counter
-from livecomments_schemas.errors import Unavailable
+from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.events import NewRecord, Record
 
 _RETRY_S: Final = 1.0
@@ -39,13 +38,7 @@ class DeadLetters:
     async def put(self, record: Record, reason: str) -> None:
         """Set `record` aside; tries until it is durable."""
         letter = letter_of(record, reason, self._origin_topic)
-        while True:
-            try:
-                await self._log.append(0, letter)
-                break
-            except Unavailable as error:
-                _log.warning("dead letter not taken, trying again", extra={"code": error.code})
-                await asyncio.sleep(_RETRY_S)
+        await retrying(lambda: self._log.append(0, letter), told(_log, "dead letter not taken, trying again"))
         _letters.labels(reason).inc()
 
 

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from livecomments.following.partition import Judge
+from livecomments.following.read_back import Judge
 from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.runtime.metrics import Counter, Gauge, Histogram
+from livecomments.runtime.retrying import retrying, told
 from livecomments.store.interface import CommentStore
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
@@ -30,7 +31,6 @@ from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.persister import WATERMARK_INTERVAL_S, Persister
 from livecomments_streams.progress import Progress
 
-_RETRY_S: Final = 0.5
 _OBSERVE_INTERVAL_S: Final = 1.0
 _READ_RECORDS: Final = 1_000
 _TAKE_BUCKETS: Final = (1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000)
@@ -78,14 +78,11 @@ class Job:
 
     async def persister(self, partition: int) -> Persister:
         """The partition's persister, opened if need be. Tries until log and store answer; raises LogWentBack."""
-        while partition not in self._persisters:
-            try:
-                self._persisters[partition] = await Persister.open(
-                    self._log, self._store, self._dead_letters, partition, judge=self._judge
-                )
-            except Unavailable as error:
-                _log.warning("partition not ready, trying again", extra={"partition": partition, "code": error.code})
-                await asyncio.sleep(_RETRY_S)
+        if partition not in self._persisters:
+            self._persisters[partition] = await retrying(
+                lambda: Persister.open(self._log, self._store, self._dead_letters, partition, judge=self._judge),
+                told(_log, "partition not ready, trying again", partition=partition),
+            )
         return self._persisters[partition]
 
     def give(self, partitions: Iterable[int]) -> None:

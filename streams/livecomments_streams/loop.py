@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final
 
-from livecomments.following.partition import Judge
+from livecomments.following.read_back import Judge
 from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, OffsetUnavailable
 from livecomments.store.interface import CommentStore
 from livecomments_schemas.judge import judge

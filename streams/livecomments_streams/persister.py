@@ -7,17 +7,16 @@ between from the log first.
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from livecomments.following.partition import Judge, read_on
+from livecomments.following.read_back import Judge, read_back, read_on
 from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
+from livecomments.runtime.retrying import retrying
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
-from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import FACT_TYPES, Record, facts_of
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
@@ -25,6 +24,7 @@ from livecomments_schemas.positions import first_position, position_at
 from livecomments_schemas.window import Window
 from livecomments_streams.dead_letters import DeadLetters
 
+_RETRY_FIRST_S: Final = 0.05
 _RETRY_MAX_S: Final = 5.0
 """Between tries of a store that is away: it is found within this after it is back."""
 WATERMARK_INTERVAL_S: Final = 1.0
@@ -92,12 +92,7 @@ class Persister:
         if next_offset < start:
             _count_lost(partition, next_offset, start)
             next_offset = start
-        since = max(start, next_offset - window_records)
-        window = Window(log.epoch, partition, log.partition_count, since=since, whole=since == 0, size=window_records)
-        while since < next_offset:
-            records, since = await read_on(log, partition, since, next_offset)
-            for record in records:
-                judge(record, window)
+        window = await read_back(log, partition, next_offset, start=start, judge=judge, window_records=window_records)
         return cls(log, store, dead_letters, window, watermark, next_offset, judge)
 
     async def persist(self, records: Sequence[Record]) -> None:
@@ -168,15 +163,13 @@ class Persister:
         _stored.observe(max(0.0, time.time() - records[0].appended_at_ms / 1000))
 
     async def _with_retries(self, call: Callable[[], Awaitable[T]]) -> T:
-        delay_s = 0.05
-        while True:
-            try:
-                return await call()
-            except Unavailable as error:
-                _retries.labels(error.code).inc()
-                _log.warning("trying again", extra={"partition": self.partition, "code": error.code})
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
-                delay_s = min(delay_s * 2, _RETRY_MAX_S)
+        return await retrying(call, self._note_failure, first_s=_RETRY_FIRST_S, max_s=_RETRY_MAX_S)
+
+    def _note_failure(self, error: Exception) -> bool:
+        code = getattr(error, "code", "")
+        _retries.labels(code).inc()
+        _log.warning("trying again", extra={"partition": self.partition, "code": code})
+        return False
 
 
 def rows_of(record: Record, verdict: Verdict, epoch: int) -> list[Row]:

@@ -53,7 +53,7 @@ def test_who_shares_a_read_that_began_before_misses_nothing_that_came_since(coun
             edge.append(count, text="old")
             edge.append(1, "other")
             await edge.store_all()
-            store = edge.hub.history.store = HeldStore(edge)
+            store = edge.hub.history._store = HeldStore(edge)
             held = store.let_go
             assert held is not None
             first = edge.connect(query="?history=3")

@@ -8,11 +8,12 @@ from typing import Final
 
 import pytest
 
-from livecomments.following.partition import ACCEPTED, FollowedPartition, read_on
+from livecomments.following.partition import ACCEPTED, FollowedPartition
+from livecomments.following.read_back import read_on
 from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.interface import Bounds, OffsetUnavailable
 from livecomments_schemas.events import NewRecord, Record
-from livecomments_schemas.judge import Kind
+from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.positions import first_position
 from livecomments_schemas.window import Window
 from tests.log.contract import WAIT_S, EmbeddedMaker, append_all, embedded_maker
@@ -32,9 +33,8 @@ async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedMaker]:
 
 def partition(since: int = 0, *, tail_from: int | None = None, whole: bool = True) -> FollowedPartition:
     after = START + (since if tail_from is None else tail_from) - 1
-    return FollowedPartition(
-        EPOCH, Window(EPOCH, 0, 1, since=since, whole=whole, size=W), Tail(UNBOUNDED, after), since
-    )
+    window = Window(EPOCH, 0, 1, since=since, whole=whole, size=W)
+    return FollowedPartition(EPOCH, window, Tail(UNBOUNDED, after), after + 1 - START)
 
 
 def positions(entries: list[Entry]) -> list[int]:
@@ -121,8 +121,9 @@ async def test_verdicts_of_refused_records_take_no_more_room_than_the_window() -
 
 async def test_records_that_only_filled_the_window_have_no_verdict_here() -> None:
     followed = partition(10, tail_from=14, whole=False)
-    followed.prime([at(10, comment(key="k")), at(11, comment(key="k"))], 14, 1.0)
-    followed.prime([at(13, comment()), at(14, comment(key="k")), at(15, comment())], 14, 1.0)
+    for record in (at(10, comment(key="k")), at(11, comment(key="k")), at(13, comment())):
+        judge(record, followed.window)
+    followed.apply([at(14, comment(key="k")), at(15, comment())], 1.0)
     for offset in range(14):
         with pytest.raises(TimeoutError):
             await followed.verdict(offset, 0)
@@ -157,7 +158,10 @@ async def test_whoever_starts_a_window_back_agrees_with_whoever_read_everything(
         tail_from = records[index].offset
         since = max(0, tail_from - W)
         later = partition(since, tail_from=tail_from, whole=since == 0)
-        later.prime([record for record in records if record.offset >= since], tail_from, 1.0)
+        for record in records:
+            if since <= record.offset < tail_from:
+                judge(record, later.window)
+        later.apply(records[index:], 1.0)
         newest = [record.offset for record in records[index:] if record.offset >= later.next_offset - W]
         assert [(await later.verdict(offset, 0)).kind for offset in newest] == [verdicts[offset] for offset in newest]
         assert positions(later.tail.forward("a", later.tail.after, 999)) == positions(

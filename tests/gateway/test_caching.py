@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from livecomments_gateway.shared_reads import SharedReads, is_unchanged, validator
+from livecomments_gateway.etags import is_unchanged, validator
 from tests.served import served
 
 
@@ -37,42 +37,6 @@ async def test_people_read_what_they_wrote_at_once_in_a_crowd_too(tmp_path: Path
             assert comment in (await running.page("v", pageSize=100))["comments"]
 
         await asyncio.gather(*(write_and_read(n) for n in range(40)))
-
-
-async def test_a_crowd_that_asks_the_same_costs_one_read_and_the_next_crowd_another() -> None:
-    reads, done, count = SharedReads[bytes](), asyncio.Event(), 0
-
-    async def read() -> bytes:
-        nonlocal count
-        count += 1
-        await done.wait()
-        return b"page"
-
-    crowd = [asyncio.create_task(reads.read("same", read)) for _ in range(100)]
-    other = asyncio.create_task(reads.read("other", read))
-    await asyncio.sleep(0)
-    crowd[0].cancel()
-    await asyncio.sleep(0)
-    done.set()
-    assert await asyncio.gather(*crowd[1:], other) == [b"page"] * 100
-    assert count == 2
-    await reads.read("same", read)
-    assert count == 3
-
-
-async def test_a_read_that_fails_fails_for_all_who_wait_and_not_for_the_next() -> None:
-    reads = SharedReads[bytes]()
-
-    async def fail() -> bytes:
-        await asyncio.sleep(0)
-        raise OSError("away")
-
-    async def work() -> bytes:
-        return b"page"
-
-    results = await asyncio.gather(*(reads.read("same", fail) for _ in range(3)), return_exceptions=True)
-    assert [type(result) for result in results] == [OSError] * 3
-    assert await reads.read("same", work) == b"page"
 
 
 async def test_only_a_page_to_which_nothing_is_added_any_more_is_kept_longer(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from livecomments.following.follower import Follower
-from livecomments.following.partition import Judge
+from livecomments.following.read_back import Judge
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
 from livecomments.log.interface import CommentLog

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 from rich.table import Table
 
-from livecomments.following.partition import read_on
+from livecomments.following.read_back import read_on
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import patiently

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import orjson
 from rich.console import Console
 
-from livecomments.following.partition import read_on
+from livecomments.following.read_back import read_on
 from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.interface import CommentLog
 from livecomments.store.interface import CommentStore, Row, StoredSlice

@@ -1,19 +1,19 @@
 """Reading a partition of the log from end to end, judged as everybody judges it, in bounded memory."""
 
-import asyncio
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
+from livecomments.following.read_back import read_back, read_on
 from livecomments.log.interface import CommentLog, OffsetUnavailable
-from livecomments_schemas.errors import StartRefused, Unavailable
+from livecomments.runtime.retrying import after, retrying
+from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import epoch_of, offset_of
-from livecomments_schemas.window import Window
 
 CHUNK_RECORDS: Final = 5_000
 """Of one step, at most: 80 MB if all were as large as a record may be, 2 MB as they are."""
@@ -68,14 +68,8 @@ def _key(video_id: str, position: int) -> int:
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Await `call`; while log or store are away, again, for a minute. An offset that is gone is raised at once."""
-    for _ in range(_TRIES):
-        try:
-            return await call()
-        except OffsetUnavailable:
-            raise
-        except Unavailable:
-            await asyncio.sleep(_RETRY_S)
-    return await call()
+    is_tired = after(_TRIES)
+    return await retrying(call, lambda error: isinstance(error, OffsetUnavailable) or is_tired(error), first_s=_RETRY_S)
 
 
 async def scan(
@@ -96,23 +90,13 @@ async def scan(
     start = (await patiently(lambda: log.bounds([partition])))[partition].start
     if first < min(start, end):
         raise OffsetUnavailable(f"Partition {partition} begins at {start} by now, not at {first}.")
-    following = max(start, first - window_records)
-    window = Window(
-        log.epoch,
-        partition,
-        log.partition_count,
-        since=following,
-        whole=following == start,
-        size=window_records,
-    )
+    following = max(start, first)
+    window = await patiently(lambda: read_back(log, partition, following, start=start, window_records=window_records))
     while following < end:
         at = following
-        records, following = await patiently(lambda: log.read(partition, at, end, chunk_records))  # noqa: B023 (awaited)
-        if following == at:
-            raise OffsetUnavailable(f"Partition {partition} ends at {at}, not at {end}.")
-        judged = [Judged(record, judge(record, window)) for record in records]
-        if wanted := [one for one in judged if one.record.offset >= first]:
-            yield wanted
+        records, following = await patiently(lambda: read_on(log, partition, at, end, chunk_records))  # noqa: B023 (awaited)
+        if records:
+            yield [Judged(record, judge(record, window)) for record in records]
 
 
 async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_read: Callable[[int], None]) -> Deletes:

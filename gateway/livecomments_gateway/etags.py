@@ -1,0 +1,16 @@
+"""Validators of answers: whether a client has this very answer already (RFC 9110, 8.8.3 and 13.1.2)."""
+
+from hashlib import blake2b
+
+
+def validator(body: bytes) -> str:
+    """The `ETag` of an answer: changes with any byte of it, so with a comment that was deleted from it too."""
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def is_unchanged(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client has this very answer (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return False
+    named = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return etag in named or named == ["*"]
