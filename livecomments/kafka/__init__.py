@@ -6,6 +6,7 @@
 - `decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
 - `probe`: asks which partitions answer.
 - `topic_id`: asks for the id by which a topic that was made anew is known.
+- `contract`: what an epoch's live topic has become, against what it must be.
 - `connection`: how all Kafka clients connect and stop.
 - `topics`: creates what is missing of `livecomments_topics`, and compares the rest.
 

@@ -8,10 +8,12 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 
 from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.contract import Difference, Endangers, differences_of
 from livecomments.kafka.reader import KafkaRanges, KafkaReader
 from livecomments.kafka.topics import FoundTopic, find_topics
 from livecomments.kafka.writer import KafkaWriter
 from livecomments.log.interface import Bounds, LogUnavailable, Slice
+from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord
 
@@ -31,7 +33,8 @@ class KafkaLog:
         topic: its name; `topics.comments_topic(epoch)` outside of tests.
         epoch: the generation the topic is.
         append_timeout_s: until an append without an answer is AppendUnknown.
-        in_sync_replicas_min: the least `min.insync.replicas` of the topic that is good enough.
+        contract: what the topic must be, if it is an epoch's; its count of partitions is the one that we go by.
+        in_sync_replicas_min: without a contract, the least `min.insync.replicas` of the topic that is good enough.
         rest_s: a follower's, after a poll of few records: a fetch of 64 partitions costs aiokafka about 0.6 ms of CPU,
             whether it brings one record or ten.
         connect_timeout_s: how long Kafka may be away at the start.
@@ -44,6 +47,7 @@ class KafkaLog:
         topic: str,
         epoch: int,
         *,
+        contract: Contract | None = None,
         append_timeout_s: float = 5.0,
         in_sync_replicas_min: int = 1,
         rest_s: float = REST_S,
@@ -54,6 +58,7 @@ class KafkaLog:
         self.partition_count = 0
         self._connection = KafkaConnection(addresses, security or {})
         self._topic = topic
+        self._contract = contract
         self._in_sync_replicas_min = in_sync_replicas_min
         self._rest_s = rest_s
         self._connect_timeout_s = connect_timeout_s
@@ -64,12 +69,10 @@ class KafkaLog:
     async def __aenter__(self) -> "KafkaLog":
         """Raises StartRefused: no Kafka, no such topic, or one that does not keep what a 201 promises."""
         try:
-            found = await self._connected()
-            self._check(found)
+            await self._check(await self._connected())
         except BaseException:
             await self.aclose()
             raise
-        self.partition_count = found.partitions
         return self
 
     async def __aexit__(
@@ -98,6 +101,12 @@ class KafkaLog:
         self._readers = [*(one for one in self._readers if not one.is_closed), reader]
         return reader
 
+    async def differences(self) -> list[Difference]:
+        """How the live topic differs from the contract now. Raises LogUnavailable."""
+        assert self._contract is not None
+        found = (await find_topics(self._connection, [self._topic])).get(self._topic)
+        return await self._differences(found, self._contract)
+
     async def aclose(self) -> None:
         """Let the appends under way finish, for at most their deadline. May be called twice."""
         await self._writer.aclose()
@@ -105,6 +114,10 @@ class KafkaLog:
         for reader in self._readers:
             await reader.aclose()
         self._readers.clear()
+
+    async def _differences(self, found: FoundTopic | None, contract: Contract) -> list[Difference]:
+        topic_id = await self.identity() if found is not None else ""
+        return differences_of(contract, self._topic, found, topic_id, self._connection.addresses)
 
     async def _connected(self) -> FoundTopic:
         """The topic, with writer and ranges connected."""
@@ -114,7 +127,8 @@ class KafkaLog:
             try:
                 found = await self._found()
                 await self._writer.start()
-                await self._ranges.start(found.partitions)
+                self.partition_count = found.partitions if self._contract is None else self._contract.partitions
+                await self._ranges.start(self.partition_count)
                 return found
             except (LogUnavailable, KafkaError, TimeoutError, OSError) as error:
                 await self._writer.aclose()
@@ -128,13 +142,19 @@ class KafkaLog:
         deadline = asyncio.get_running_loop().time() + _MISSING_S
         while (found := (await find_topics(self._connection, [self._topic])).get(self._topic)) is None:
             if asyncio.get_running_loop().time() > deadline:
+                lost = "" if self._contract is None else "; if it is lost: livecomments epochs next --topic-lost"
                 raise StartRefused(
-                    f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_COMPARE} --create."
+                    f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_COMPARE} --create{lost}."
                 )
             await asyncio.sleep(_CONNECT_AGAIN_S)
         return found
 
-    def _check(self, found: FoundTopic) -> None:
+    async def _check(self, found: FoundTopic) -> None:
+        if self._contract is not None:
+            for one in await self._differences(found, self._contract):
+                if one.endangers is Endangers.COMMENTS:
+                    raise StartRefused(one.sentence)
+            return
         timestamps = found.settings.get("message.timestamp.type")
         if timestamps != "LogAppendTime":
             raise StartRefused(

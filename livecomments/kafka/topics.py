@@ -89,8 +89,8 @@ def differences(topic: Topic, found: FoundTopic, addresses: str) -> list[str]:
     sentences = []
     if found.partitions != topic.partitions:
         sentences.append(
-            f"Topic {topic.name} has {found.partitions} partitions, not {topic.partitions}: fixed for its epoch, since "
-            "every comment id names its partition; for another number, start a new epoch."
+            f"Topic {topic.name} has {found.partitions} partitions, not {topic.partitions}. They cannot be taken "
+            "back; of a comments topic nobody uses those that were added."
         )
     if found.replication_factor != topic.replication_factor:
         sentences.append(
@@ -100,12 +100,17 @@ def differences(topic: Topic, found: FoundTopic, addresses: str) -> list[str]:
     for key, value in topic.settings.items():
         is_now = found.settings.get(key)
         if is_now != value:
-            sentences.append(
-                f"Topic {topic.name} has {key}={is_now}, not {value}. Set it: "
-                f"kafka-configs.sh --bootstrap-server {addresses} --entity-type topics --entity-name {topic.name} "
-                f"--alter --add-config {key}={value}"
-            )
+            mend = configs_command(topic.name, addresses, key, value)
+            sentences.append(f"Topic {topic.name} has {key}={is_now}, not {value}. {mend}")
     return sentences
+
+
+def configs_command(topic: str, addresses: str, key: str, value: str) -> str:
+    """The command that sets one setting of a topic and leaves the others, for people."""
+    return (
+        f"Set it: kafka-configs.sh --bootstrap-server {addresses} --entity-type topics --entity-name {topic} "
+        f"--alter --add-config {key}={value}"
+    )
 
 
 def _new_topic(topic: Topic) -> Any:

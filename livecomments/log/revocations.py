@@ -5,18 +5,17 @@ records as long as a token may live, so that every process that starts knows the
 record twice changes nothing.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from heapq import heappop, heappush
 from typing import Final
 
 import orjson
 
-from livecomments.log.interface import AppendUnknown, CommentLog, LogReader
-from livecomments.runtime.retrying import retrying, told
+from livecomments.log.interface import AppendUnknown, CommentLog
+from livecomments.log.whole import WholeTopic
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
 
@@ -24,7 +23,6 @@ DIGEST_BYTES: Final = 16
 _TYPE: Final = b"session.revoked"
 _REVOKED_MAX: Final = 500_000
 """Held at once, about 100 MB; beyond it no token can be revoked, since forgetting one would let it speak again."""
-_READ_CHUNK: Final = 1_000
 
 _log = logging.getLogger("livecomments.log")
 
@@ -52,30 +50,22 @@ class Revocations:
 
     def __init__(self, log: CommentLog, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.time) -> None:
         self.listeners: list[Listener] = []
-        self._log = log
-        self._timeout_s = timeout_s
         self._clock = clock
         self._until: dict[bytes, int] = {}
         self._soonest: list[tuple[int, bytes]] = []
-        self._next = 0
-        self._ready_at: int | None = None
-        self._read = asyncio.Condition()
+        self._topic = WholeTopic(log, self._take, "revocations", timeout_s=timeout_s)
+        self.ready, self.run = self._topic.ready, self._topic.run
 
     @property
     def is_ready(self) -> bool:
         """All that was revoked before the start is known."""
-        return self._ready_at is not None and self._next >= self._ready_at
+        return self._topic.is_ready
 
     def is_revoked(self, digest: bytes) -> bool:
         """Whether the token of this digest was revoked. Raises RevocationsUnavailable until all are read."""
         if not self.is_ready:
             raise RevocationsUnavailable("This node is still reading which sessions have ended. Try again in a second.")
         return digest in self._until
-
-    async def ready(self, timeout_s: float) -> None:
-        """Wait until all that was revoked before the start is known. Raises TimeoutError."""
-        async with asyncio.timeout(timeout_s), self._read:
-            await self._read.wait_for(lambda: self.is_ready)
 
     async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
         """Revoke a token that is good until `expires_at` (Unix seconds); returns once this process knows of it.
@@ -87,44 +77,17 @@ class Revocations:
             raise RevocationsUnavailable("Too many sessions were ended. Try again later.")
         value = orjson.dumps({"digest": digest.hex(), "expiresAt": expires_at})
         headers = {"type": _TYPE, "schema": SCHEMA_VERSION, "author": by.encode()}
-        offset = await self._log.append(0, NewRecord(digest.hex().encode("ascii"), value, headers))
         try:
-            async with asyncio.timeout(self._timeout_s), self._read:
-                await self._read.wait_for(lambda: self._next > offset)
-        except TimeoutError as error:
+            await self._topic.append(NewRecord(digest.hex().encode("ascii"), value, headers))
+        except AppendUnknown as error:
             raise AppendUnknown("The session has ended or is about to. Try again.") from error
 
-    async def run(self) -> None:
-        """Read until cancelled."""
-        reader = self._log.follow()
-        try:
-            await retrying(lambda: self._follow(reader), told(_log, "revocations not readable, trying again"))
-        finally:
-            await reader.aclose()
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._take_one(record)
+        self._forget_expired()
 
-    async def _follow(self, reader: LogReader) -> None:
-        start, end = (await self._log.bounds([0]))[0]
-        if self._ready_at is None:
-            self._ready_at = end
-        if not start <= self._next <= end:
-            # A topic made anew is read whole. What was revoked before stays so.
-            self._next, self._ready_at = start, min(self._ready_at, end)
-        reader.assign({0: self._next})
-        while True:
-            records = await reader.poll()
-            for record in records:
-                self._take(record)
-            if not records and self._next < self._ready_at:
-                # What is left may be markers, which no reader ever sees.
-                records, self._next = await self._log.read(0, self._next, self._ready_at, _READ_CHUNK)
-                for record in records:
-                    self._take(record)
-            self._forget_expired()
-            async with self._read:
-                self._read.notify_all()
-
-    def _take(self, record: Record) -> None:
-        self._next = record.offset + 1
+    def _take_one(self, record: Record) -> None:
         if record.headers.get("type") != _TYPE or record.value is None:
             return
         try:

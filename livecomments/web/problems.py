@@ -57,6 +57,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "keys_unavailable": (503, "The issuer's keys are away"),
     "review_unavailable": (503, "Nobody to review"),
     "append_unknown": (503, "It may or may not be written"),
+    "contract_broken": (503, "Nothing is written for now"),
     "log_went_back": (503, "Nothing can be written"),
     "log_unavailable": (503, "The log is away"),
     "offset_unavailable": (503, "No longer in the log"),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
 REVOCATIONS_TOPIC: Final = "session-revocations"
+EPOCHS_TOPIC: Final = "livecomments-epochs"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,192 @@
+"""What the live topic of an epoch has become, held against the epoch's contract.
+
+What endangers comments that were acknowledged, or ids, stops writes until it is mended; what endangers only how long
+records are kept, or nothing at all, is told.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple, Protocol
+
+from livecomments.kafka.topics import FoundTopic, configs_command
+from livecomments.runtime.metrics import Gauge
+from livecomments_schemas.epochs import Contract
+from livecomments_schemas.errors import Unavailable
+
+CONTRACT_INTERVAL_S: Final = 60.0
+"""Between two looks at the live topic: two requests to any broker, for a setting that nobody should change."""
+
+_log = logging.getLogger("livecomments.log")
+_differences = Gauge(
+    "livecomments_log_contract_differences",
+    "1 where the live topic is not what its epoch's contract says, by what differs and what that endangers.",
+    ["difference", "endangers"],
+)
+
+
+class Endangers(StrEnum):
+    """What a difference may cost."""
+
+    COMMENTS = "comments"
+    """Acknowledged comments, their ids, or every answer: nothing is written until it is mended."""
+    RETENTION = "retention"
+    """How long records can be read again."""
+    NOTHING = "nothing"
+
+
+class Difference(NamedTuple):
+    """One way in which the live topic is not what it must be, with what mends it."""
+
+    name: str
+    endangers: Endangers
+    sentence: str
+
+
+class Compared(Protocol):
+    """A log that can be held against its contract."""
+
+    async def differences(self) -> list[Difference]:
+        """How the live topic differs from the contract now. Raises LogUnavailable."""
+
+
+def differences_of(
+    contract: Contract, topic: str, found: FoundTopic | None, topic_id: str, addresses: str
+) -> list[Difference]:
+    """How a live topic differs from the contract. `topic_id` is empty where Kafka has none; `found` None: no topic."""
+    if found is None:
+        return [
+            Difference(
+                "topic_missing",
+                Endangers.COMMENTS,
+                f"Kafka has no topic {topic}. If it is lost, {_NEXT}",
+            )
+        ]
+    return [
+        *_of_topic(contract, topic, found, topic_id),
+        *_of_replicas(contract, topic, found, addresses),
+        *_of_settings(contract, topic, found.settings, addresses),
+    ]
+
+
+def _of_topic(contract: Contract, topic: str, found: FoundTopic, topic_id: str) -> Iterable[Difference]:
+    if "" not in (contract.topic_id, topic_id) and contract.topic_id != topic_id:
+        yield Difference(
+            "topic_id",
+            Endangers.COMMENTS,
+            f"Topic {topic} was made anew since epoch {contract.epoch} was opened, and would give ids again "
+            f"that were given before; {_NEXT}",
+        )
+    elif found.partitions < contract.partitions:
+        yield Difference(
+            "partitions_missing",
+            Endangers.COMMENTS,
+            f"Topic {topic} has {found.partitions} partitions, not {contract.partitions}: it was made anew; {_NEXT}",
+        )
+    elif found.partitions > contract.partitions:
+        yield Difference(
+            "partitions_added",
+            Endangers.NOTHING,
+            f"Topic {topic} has {found.partitions} partitions; epoch {contract.epoch} goes by {contract.partitions}, "
+            "and nobody reads or writes the others.",
+        )
+
+
+def _of_replicas(contract: Contract, topic: str, found: FoundTopic, addresses: str) -> Iterable[Difference]:
+    # Kafka waits for no more replicas than there are, whatever min.insync.replicas says.
+    promised = _number(contract.settings.get("min.insync.replicas"), 1)
+    in_sync = min(_number(found.settings.get("min.insync.replicas"), 1), found.replication_factor)
+    move = f"Move it: kafka-reassign-partitions.sh --bootstrap-server {addresses} --reassignment-json-file … --execute"
+    if in_sync < promised:
+        has_few = found.replication_factor < promised
+        mend = move if has_few else configs_command(topic, addresses, "min.insync.replicas", str(promised))
+        yield Difference(
+            "in_sync",
+            Endangers.COMMENTS,
+            f"Topic {topic} acknowledges with {in_sync} replicas in sync, less than the {promised} that epoch "
+            f"{contract.epoch} promised: an acknowledged comment could be lost with one broker. {mend}",
+        )
+    elif found.replication_factor < contract.replicas:
+        sentence = f"Topic {topic} has {found.replication_factor} replicas, not {contract.replicas}. {move}"
+        yield Difference("replicas", Endangers.RETENTION, sentence)
+
+
+def _of_settings(contract: Contract, topic: str, found: Mapping[str, str], addresses: str) -> Iterable[Difference]:
+    for key, (endangers, why) in _WATCHED.items():
+        wanted, is_now = contract.settings.get(key), found.get(key)
+        if wanted is None or is_now is None or _is_as_good(key, wanted, is_now):
+            continue
+        mend = configs_command(topic, addresses, key, wanted)
+        yield Difference(key, endangers, f"Topic {topic} has {key}={is_now}, not {wanted}: {why}. {mend}")
+
+
+_WATCHED: Final[Mapping[str, tuple[Endangers, str]]] = {
+    "cleanup.policy": (Endangers.COMMENTS, "Kafka would keep one comment a video"),
+    "unclean.leader.election.enable": (Endangers.COMMENTS, "acknowledged comments could be lost with one broker"),
+    "message.timestamp.type": (Endangers.COMMENTS, "no acknowledgement can be told from none"),
+    "max.message.bytes": (Endangers.COMMENTS, "what our writers send could be refused"),
+    "retention.ms": (Endangers.RETENTION, "the store has less time to catch up than was promised"),
+    "retention.bytes": (Endangers.RETENTION, "a hot video would cost the others what is not stored yet"),
+}
+_NEXT: Final = "open the next epoch: livecomments epochs next --topic-lost"
+_WHOLE: Final = re.compile("-?[0-9]{1,19}")
+_AT_LEAST: Final = ("max.message.bytes", "retention.ms", "retention.bytes")
+"""A larger number than the contract's is as good; -1 is without a bound."""
+
+CONTRACT_SETTINGS: Final = (*_WATCHED, "min.insync.replicas")
+"""Of a topic's settings, those that a contract names."""
+
+
+def _is_as_good(key: str, wanted: str, is_now: str) -> bool:
+    if key not in _AT_LEAST:
+        return wanted == is_now
+    least, held = _number(wanted, 0), _number(is_now, 0)
+    return held < 0 or 0 <= least <= held
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and _WHOLE.fullmatch(text) else default
+
+
+class ContractWatch:
+    """Looks at the live topic again and again. `run` looks; `breach` is what stops writes, "" if nothing does."""
+
+    def __init__(self, log: Compared, interval_s: float = CONTRACT_INTERVAL_S) -> None:
+        self.breach = ""
+        self._log = log
+        self._interval_s = interval_s
+        self._told: dict[str, Difference] = {}
+
+    async def run(self) -> None:
+        """Look until cancelled, at once and then every `interval_s`."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._interval_s)
+
+    async def look(self) -> None:
+        """Look once, and tell what has changed since. What cannot be seen stays as it was."""
+        try:
+            found = {one.name: one for one in await self._log.differences()}
+        except Unavailable as error:
+            _log.warning("the topic cannot be held against its contract", extra={"code": error.code})
+            return
+        for name, one in found.items():
+            if self._told.get(name) != one:
+                level = logging.CRITICAL if one.endangers is Endangers.COMMENTS else logging.ERROR
+                _log.log(level, "the topic is not what its contract says", extra=_said(one))
+            _differences.labels(name, one.endangers.value).set(1)
+        for name in self._told.keys() - found.keys():
+            _log.info("the topic is again what its contract says", extra=_said(self._told[name]))
+            _differences.labels(name, self._told[name].endangers.value).set(0)
+        self._told = found
+        stops = [one for one in found.values() if one.endangers is Endangers.COMMENTS]
+        self.breach = _STOPPED if stops else ""
+
+
+_STOPPED: Final = "The log is not what it must be to keep comments; its operators have to mend it. Try again later."
+
+
+def _said(one: Difference) -> dict[str, str]:
+    return {"difference": one.name, "endangers": one.endangers.value, "reason": one.sentence}

@@ -1,0 +1,110 @@
+"""What one process knows of the epochs, and whether it may write to the one that it serves.
+
+The topic `livecomments-epochs` says which epochs there are (`livecomments_schemas.epochs`); it is read whole before
+anything else of the log is, and followed. Whoever closes an epoch waits until no process can still be writing there:
+one that has not heard of the topic for EPOCHS_AGE_MAX_S writes nothing, and asks again once a record is acknowledged,
+so that nothing is answered that the end of the epoch does not hold. No two clocks are compared.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from livecomments.log.interface import AppendUnknown, CommentLog
+from livecomments.log.whole import WholeTopic
+from livecomments_schemas.epochs import NO_EPOCHS, Contract, Epochs
+from livecomments_schemas.errors import StartRefused, Unavailable
+from livecomments_schemas.events import NewRecord, Record
+
+EPOCHS_AGE_MAX_S: Final = 30.0
+"""Longer than an election of leaders takes; so long whoever closes an epoch waits for the last writers."""
+
+
+class ContractUnavailable(Unavailable):
+    """The log is not what this epoch's contract says, or the epoch is over: nothing is written."""
+
+    code = "contract_broken"
+    retry_after_s = 30
+
+
+class KnownEpochs:
+    """The epochs, as far as they are read. `run` reads."""
+
+    def __init__(self, log: CommentLog, *, timeout_s: float = 5.0) -> None:
+        self.epochs: Epochs = NO_EPOCHS
+        self._topic = WholeTopic(log, self._take, "epochs", timeout_s=timeout_s)
+        self._changed = asyncio.Event()
+        self.ready, self.run = self._topic.ready, self._topic.run
+
+    @property
+    def age_s(self) -> float:
+        """What was said of epochs so many seconds ago is known."""
+        return self._topic.age_s
+
+    def open_contract(self) -> Contract:
+        """The contract of the epoch that is written to.
+
+        Raises:
+            StartRefused: there is none.
+        """
+        newest = self.epochs.newest
+        if newest is None:
+            raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
+        if newest.is_closed:
+            raise StartRefused(
+                f"Epoch {newest.number} was closed ({newest.reason}) and the next is not open. "
+                "Open it: livecomments epochs next"
+            )
+        return newest.contract
+
+    async def say(self, record: NewRecord) -> Epochs:
+        """Append a record; what is known once it is read, be it that another had said so before.
+
+        Raises:
+            AppendUnavailable: not written. AppendUnknown: maybe; saying it again does no harm.
+        """
+        await self._topic.append(record)
+        return self.epochs
+
+    async def over(self, number: int) -> None:
+        """Wait until a later epoch than this one is open."""
+        while (newest := self.epochs.newest) is None or newest.number <= number:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.epochs = self.epochs.after(record)
+        if records:
+            self._changed.set()
+
+
+class Writing:
+    """Whether this process may write to its epoch. `breach` tells what the live topic breaks, in a sentence."""
+
+    def __init__(self, known: KnownEpochs, number: int, breach: Callable[[], str]) -> None:
+        self._known = known
+        self._number = number
+        self._breach = breach
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether a write would be taken now."""
+        return not self._refusal()
+
+    def check(self) -> None:
+        """Before a write. Raises ContractUnavailable: nothing may be written."""
+        if refusal := self._refusal():
+            raise ContractUnavailable(refusal)
+
+    def confirm(self) -> None:
+        """After a write was acknowledged. Raises AppendUnknown: it may be in no epoch, or not last."""
+        if refusal := self._refusal():
+            raise AppendUnknown(f"The comment may be written or not. {refusal}")
+
+    def _refusal(self) -> str:
+        if not self._known.epochs.is_open(self._number):
+            return "The log goes on in another epoch, and this node does not write there yet. Try again in a moment."
+        if self._known.age_s > EPOCHS_AGE_MAX_S:
+            return "This node does not hear which epoch is open. Try again in a moment."
+        return self._breach()

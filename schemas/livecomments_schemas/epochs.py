@@ -1,0 +1,152 @@
+"""Which epochs there are, which one is open, and what each must be: a pure fold over the topic `livecomments-epochs`.
+
+A record of that topic has the epoch's number in decimal as its key, and these headers and values:
+
+| `type` | value |
+|---|---|
+| `epoch.opened` | `{"epoch", "partitions", "topicId", "replicas", "settings"}`: from now on it is written to |
+| `epoch.closed` | `{"epoch", "reason"}`: nothing is written there any more |
+
+The first valid record of a kind wins, for each epoch. So anyone may repeat any step, and of two who race both read who
+won. Whatever else stands in the topic is passed over: later versions know more kinds, and others may write there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import orjson
+
+from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
+from livecomments_schemas.positions import EPOCH_MAX, PARTITION_MAX
+
+EPOCH_OPENED: Final = b"epoch.opened"
+EPOCH_CLOSED: Final = b"epoch.closed"
+
+_REPLICAS_MAX: Final = 1_000
+_SETTINGS_MAX: Final = 100
+_TEXT_CHARS_MAX: Final = 1_000
+"""Of a name or a value: a record that says more was not written by us."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What an epoch's topic must be, for as long as the epoch is."""
+
+    epoch: int
+    partitions: int
+    """Never that of the live topic: positions, ids and cursors name the partition."""
+    topic_id: str
+    """Kafka's id of the topic; empty where the log gives none."""
+    replicas: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Kafka's names and values, of those that could cost acknowledged comments."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch, as far as the log tells of it."""
+
+    contract: Contract
+    opened_at_ms: int
+    closed_at_ms: int | None = None
+    reason: str = ""
+    """Why it was closed."""
+
+    @property
+    def number(self) -> int:
+        return self.contract.epoch
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is written there any more."""
+        return self.closed_at_ms is not None
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """All epochs that are told of, the oldest first. At most the newest is open."""
+
+    known: tuple[Epoch, ...] = ()
+
+    @property
+    def newest(self) -> Epoch | None:
+        """The one that is written to, unless it is closed; None before the first."""
+        return self.known[-1] if self.known else None
+
+    def is_open(self, number: int) -> bool:
+        """Whether this epoch is written to."""
+        return self.newest is not None and self.newest.number == number and not self.newest.is_closed
+
+    def after(self, record: Record) -> "Epochs":
+        """The epochs once this record of the topic is read; itself if the record changes nothing."""
+        kind, said = record.headers.get("type"), _said(record)
+        if said is None or record.key != b"%d" % said["epoch"]:
+            return self
+        newest, number = self.newest, said["epoch"]
+        if kind == EPOCH_OPENED:
+            contract = _contract(said)
+            follows = newest is None or (newest.is_closed and number == newest.number + 1)
+            if contract is None or not follows:
+                return self
+            return Epochs((*self.known, Epoch(contract, record.appended_at_ms)))
+        reason = said.get("reason")
+        if kind != EPOCH_CLOSED or newest is None or not self.is_open(number) or not isinstance(reason, str):
+            return self
+        closed = replace(newest, closed_at_ms=record.appended_at_ms, reason=reason[:_TEXT_CHARS_MAX])
+        return Epochs((*self.known[:-1], closed))
+
+
+NO_EPOCHS: Final = Epochs()
+
+
+def epoch_opened(contract: Contract) -> NewRecord:
+    """Say that an epoch is open, and what it must be."""
+    said = {
+        "epoch": contract.epoch,
+        "partitions": contract.partitions,
+        "topicId": contract.topic_id,
+        "replicas": contract.replicas,
+        "settings": dict(contract.settings),
+    }
+    return _record(EPOCH_OPENED, contract.epoch, said)
+
+
+def epoch_closed(number: int, reason: str) -> NewRecord:
+    """Say that nothing is written to an epoch any more, and why."""
+    return _record(EPOCH_CLOSED, number, {"epoch": number, "reason": reason})
+
+
+def _record(kind: bytes, number: int, said: Mapping[str, Any]) -> NewRecord:
+    return NewRecord(b"%d" % number, orjson.dumps(said), {"type": kind, "schema": SCHEMA_VERSION})
+
+
+def _said(record: Record) -> dict[str, Any] | None:
+    """What a record of ours says of an epoch; None if it is none."""
+    if record.value is None or record.headers.get("schema") != SCHEMA_VERSION:
+        return None
+    try:
+        said = orjson.loads(record.value)
+    except orjson.JSONDecodeError:
+        return None
+    return said if isinstance(said, dict) and _is_number(said.get("epoch"), 1, EPOCH_MAX) else None
+
+
+def _contract(said: Mapping[str, Any]) -> Contract | None:
+    partitions, topic_id = said.get("partitions"), said.get("topicId")
+    replicas, settings = said.get("replicas"), said.get("settings")
+    if not (_is_number(partitions, 1, PARTITION_MAX + 1) and _is_number(replicas, 1, _REPLICAS_MAX)):
+        return None
+    if not isinstance(settings, dict) or len(settings) > _SETTINGS_MAX:
+        return None
+    if not all(_is_text(one) for one in (topic_id, *settings, *settings.values())):
+        return None
+    return Contract(said["epoch"], partitions, topic_id, replicas, settings)  # type: ignore[arg-type]  # seen above
+
+
+def _is_number(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _TEXT_CHARS_MAX
