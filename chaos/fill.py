@@ -39,7 +39,7 @@ class Start(NamedTuple):
 
 async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> None:
     """Append so many keyed comments to every partition."""
-    from livecomments_command.assembly.distributed import kafka_connection, kafka_log
+    from livecomments_command.assembly.kafka import kafka_connection, kafka_log
 
     topic = comments_topic(settings.epoch)
     async with kafka_log(settings, topic) as log:
@@ -58,7 +58,8 @@ async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> 
 
 async def until_stored(settings: Settings, say: Callable[[str], None]) -> None:
     """Returns when the store has all that the log has now."""
-    from livecomments_command.assembly.distributed import cql_store, kafka_log
+    from livecomments_command.assembly.cql import cql_store
+    from livecomments_command.assembly.kafka import kafka_log
 
     async with kafka_log(settings, comments_topic(settings.epoch)) as log, cql_store(settings) as store:
         first = now = await stored_of(log, store)

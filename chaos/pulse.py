@@ -168,7 +168,8 @@ class Pulse:
                 kind = new_id = ""
 
     async def _measure_lag(self) -> None:
-        from livecomments_command.assembly.distributed import cql_store, kafka_log
+        from livecomments_command.assembly.cql import cql_store
+        from livecomments_command.assembly.kafka import kafka_log
 
         settings = self._settings
         async with kafka_log(settings, comments_topic(settings.epoch)) as log, cql_store(settings) as store:

@@ -11,8 +11,7 @@ import aiohttp
 
 from livecomments.runtime.settings import Settings
 from livecomments.web.server import DrainingServer, listening_socket
-from livecomments_command.assembly.embedded import Embedded, embedded_service
-from livecomments_command.assembly.parts import Seams
+from livecomments_command.assembly.embedded import Embedded, Seams, embedded_service
 
 READY_TIMEOUT_S = 20.0
 

@@ -52,7 +52,6 @@ def run(
     """Run the whole service in this process, on one durable file: no servers needed."""
     from livecomments.web.server import listening_socket
     from livecomments_command.assembly.embedded import Embedded, serve_embedded
-    from livecomments_command.demo import play
 
     settings = Settings.load(os.environ, host=host, port=port, data_dir=data_dir)
     playing: set[asyncio.Task[None]] = set()
@@ -64,6 +63,8 @@ def run(
         def started(service: Embedded) -> None:
             _greet(url, settings.data_dir)
             if demo:
+                from livecomments_command.demo import play
+
                 playing.add(asyncio.get_running_loop().create_task(play(service.posting)))
 
         try:
@@ -78,7 +79,7 @@ def run(
 @app.command()
 def gateway(host: HostOption = None, port: PortOption = None) -> None:
     """Run a gateway: POST, history pages and the page, on Kafka and CQL (LIVECOMMENTS_KAFKA, LIVECOMMENTS_CQL)."""
-    from livecomments_command.assembly.distributed import serve_gateway
+    from livecomments_command.assembly.gateway import serve_gateway
 
     _serve("gateway", serve_gateway, _distributed(host=host, port=port))
 
@@ -86,7 +87,7 @@ def gateway(host: HostOption = None, port: PortOption = None) -> None:
 @app.command()
 def edge(host: HostOption = None, port: PortOption = None) -> None:
     """Run an edge: streams over Server-Sent Events; LIVECOMMENTS_FOLLOW names its partitions, e.g. 1/2."""
-    from livecomments_command.assembly.distributed import serve_edge
+    from livecomments_command.assembly.edge import serve_edge
 
     _serve("edge", serve_edge, _distributed(host=host, port=port))
 
@@ -94,7 +95,7 @@ def edge(host: HostOption = None, port: PortOption = None) -> None:
 @app.command()
 def stream() -> None:
     """Run the stream job: from the log into the store, in a consumer group."""
-    from livecomments_command.assembly.distributed import run_stream
+    from livecomments_command.assembly.stream import run_stream
 
     settings = _distributed()
     uvloop.run(run_stream(settings, lambda: _say(f"stream job runs in group {settings.group}")))
@@ -105,7 +106,7 @@ def topics(
     create: Annotated[bool, typer.Option("--create", help="Create those that are missing.")] = False,
 ) -> None:
     """Compare the topics with what they must be; exit code 1 if they differ. Never alters one."""
-    from livecomments_command.assembly.distributed import check_topics
+    from livecomments_command.assembly.kafka import check_topics
 
     created, differences = asyncio.run(check_topics(_distributed(), create=create))
     for name in created:
@@ -120,17 +121,9 @@ def topics(
 @app.command()
 def migrate() -> None:
     """Bring the store's schema up to date. Safe to run twice, and from two places at once."""
-    from livecomments.cql.migrations import migrate as bring_up_to_date
-    from livecomments_command.assembly.distributed import cql_access
+    from livecomments_command.assembly.cql import migrate_schema
 
-    settings = _distributed()
-    applied = bring_up_to_date(
-        settings.cql,
-        keyspace=settings.cql_keyspace,
-        datacenter=settings.cql_datacenter,
-        replication_factor=settings.replicas,
-        access=cql_access(settings),
-    )
+    applied = migrate_schema(_distributed())
     _say(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
 
 

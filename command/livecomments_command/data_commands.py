@@ -127,7 +127,6 @@ def verify(
 ) -> None:
     """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
     from livecomments_command.records.opened import opened
-    from livecomments_command.records.rebuild_export import verify_export
     from livecomments_command.records.replay_plan import check_video
     from livecomments_command.records.verify import Findings, sampled
     from livecomments_command.records.verify import verify as compare
@@ -141,6 +140,8 @@ def verify(
             chosen = sampled(1.0 if sample is None else sample, seed)
             progress = Console(stderr=True)
             if with_export is not None:
+                from livecomments_command.records.rebuild_export import verify_export
+
                 return await verify_export(found, progress, with_export, video_id=video, chosen=chosen)
             return await compare(found, progress, video_id=video, chosen=chosen)
 

@@ -183,20 +183,13 @@ class Stack:
 
 
 def _prepare_topics(settings: Settings) -> list[str]:
-    from livecomments_command.assembly.distributed import check_topics
+    from livecomments_command.assembly.kafka import check_topics
 
     _, differences = asyncio.run(check_topics(settings, create=True))
     return differences
 
 
 def _prepare_schema(settings: Settings) -> None:
-    from livecomments.cql.migrations import migrate
-    from livecomments_command.assembly.distributed import cql_access
+    from livecomments_command.assembly.cql import migrate_schema
 
-    migrate(
-        settings.cql,
-        keyspace=settings.cql_keyspace,
-        datacenter=settings.cql_datacenter,
-        replication_factor=settings.replicas,
-        access=cql_access(settings),
-    )
+    migrate_schema(settings)

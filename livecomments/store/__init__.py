@@ -3,6 +3,7 @@
 Flow: the stream job `write`s rows at their positions and advances the watermark behind them; history reads slices.
 
 - `interface`: `CommentStore`, rows and slices, with what every implementation promises.
+- `rows`: the rows of a judged record.
 - `away`: a store that may be away when the process starts.
 - `waves`: reading a video's buckets in waves, the same for every implementation.
 

@@ -16,11 +16,12 @@ from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
 from livecomments.runtime.retrying import retrying
-from livecomments.store.interface import CommentStore, Row, StoreUnavailable
-from livecomments_schemas.events import FACT_TYPES, Record, facts_of
-from livecomments_schemas.judge import Kind, Verdict, judge
+from livecomments.store.interface import CommentStore, StoreUnavailable
+from livecomments.store.rows import rows_of
+from livecomments_schemas.events import Record
+from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
-from livecomments_schemas.positions import first_position, position_at
+from livecomments_schemas.positions import first_position
 from livecomments_schemas.window import Window
 from livecomments_streams.dead_letters import DeadLetters
 
@@ -172,33 +173,9 @@ class Persister:
         return False
 
 
-def rows_of(record: Record, verdict: Verdict, epoch: int) -> list[Row]:
-    """The rows of an accepted record: its own, and of a fact one more in the video's log of facts."""
-    return rows_of_row(row_of(record, verdict, epoch))
-
-
-def rows_of_row(row: Row) -> list[Row]:
-    """A row, and where it is a fact the same once more, where facts are looked for."""
-    return [row, row._replace(video_id=facts_of(row.video_id))] if row.kind in FACT_TYPES else [row]
-
-
 def _count_lost(partition: int, start: int, end: int) -> None:
     _lost.inc(end - start)
     _log.critical(
         "retention took records before they were stored",
         extra={"partition": partition, "from_offset": start, "to_offset": end},
-    )
-
-
-def row_of(record: Record, verdict: Verdict, epoch: int) -> Row:
-    """The row of an accepted record."""
-    assert record.value is not None
-    return Row(
-        verdict.video_id,
-        position_at(epoch, record.offset),
-        record.headers["type"],
-        record.headers["author"].decode("utf-8", "replace"),
-        record.value,
-        record.appended_at_ms,
-        verdict.target,
     )

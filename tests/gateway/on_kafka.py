@@ -20,7 +20,10 @@ from livecomments.log.revocations import Revocations
 from livecomments.runtime.settings import Settings
 from livecomments.sqlite import DurableFile
 from livecomments.web.server import DrainingServer, listening_socket
-from livecomments_command.assembly.parts import Seams, hub_settings, make_app, make_follower, make_posting, make_tokens
+from livecomments_command.assembly.fanout import hub_settings
+from livecomments_command.assembly.following import make_follower
+from livecomments_command.assembly.serving import make_app
+from livecomments_command.assembly.writing import make_posting, make_tokens
 from livecomments_consumers.app import stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_gateway.app import gateway_routes
@@ -101,7 +104,7 @@ async def serving(
         await stack.enter_async_context(revoked)
         store = await stack.enter_async_context(EmbeddedStore(file))
         log = await stack.enter_async_context(KafkaLog(address, topic, 1, append_timeout_s=DEADLINE_S))
-        follower = make_follower(log, settings, Seams())
+        follower = make_follower(log, settings)
         history, revocations = History(follower, store), Revocations(revoked)
         hub, posting = Hub(history, hub_settings(settings)), make_posting(history, settings)
         routes = [stream_route(hub), *gateway_routes(history, posting, make_tokens(settings, revocations, None))]

@@ -20,7 +20,9 @@ from livecomments.kafka.connection import KafkaConnection
 from livecomments.runtime import logs
 from livecomments.runtime.settings import Settings
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
-from livecomments_command.assembly.distributed import cql_store, kafka_log, run_stream
+from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.kafka import kafka_log
+from livecomments_command.assembly.stream import run_stream
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import epoch_of
 from livecomments_streams.dead_letters import DeadLetters

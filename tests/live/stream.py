@@ -30,12 +30,12 @@ from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing, find_topics
 from livecomments.runtime.settings import PREFIX, Settings
 from livecomments.store.interface import Row
+from livecomments.store.rows import rows_of
 from livecomments_schemas.events import Author, NewRecord, Record, comment_created
 from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, first_position, offset_of
 from livecomments_schemas.window import Window
-from livecomments_streams.persister import rows_of
 from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic, load_topics
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 

@@ -21,7 +21,8 @@ from livecomments.cql.session import CqlAccess, open_session
 from livecomments.runtime.settings import PREFIX, Settings
 from livecomments.runtime.tls import client_context
 from livecomments.store.interface import StoreUnavailable
-from livecomments_command.assembly.distributed import check_topics, cql_store, kafka_connection, kafka_log
+from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.kafka import check_topics, kafka_connection, kafka_log
 from livecomments_schemas.errors import StartRefused
 from livecomments_topics import comments_topic
 from tests.live.secured import (

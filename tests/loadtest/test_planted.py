@@ -9,7 +9,7 @@ from rich.console import Console
 
 from livecomments.following.tail import Entry, Tail
 from livecomments.history.stretch import Stretch
-from livecomments_command.assembly.parts import Seams
+from livecomments_command.assembly.embedded import Seams
 from livecomments_consumers.viewer import Feed, Step, Viewer, Write
 from livecomments_loadtest import LoadPlan, Report, run_load
 from livecomments_loadtest.chat import CHAT

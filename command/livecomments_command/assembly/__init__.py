@@ -1,8 +1,15 @@
-"""How a process is put together from its settings: the wiring, by hand.
+"""The wiring: how each process is put together from its settings. Dependency injection, by hand.
+
+A module a process, which imports only what that process runs:
 
 - `embedded`: the whole service in one process, on one file.
-- `distributed`: gateway, edge and stream job as processes of their own.
-- `parts`: the pieces that every form of the service is made of.
+- `gateway`, `edge`, `stream`: the processes of the distributed form.
+
+Pieces that several of them, or the tools for records, are made of:
+
+- `kafka`, `cql`: the configured servers.
+- `following`, `writing`, `fanout`: the follower; a gateway's write path; an edge's fan-out.
+- `serving`: an application beside a port for health and metrics.
 
 Deliberately not here: the command line.
 """

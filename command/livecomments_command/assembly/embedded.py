@@ -13,6 +13,8 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.following.follower import Follower
+from livecomments.following.read_back import Judge
+from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.runtime.settings import Settings
@@ -21,23 +23,28 @@ from livecomments.store.interface import Lifetime
 from livecomments.web.door import Claim
 from livecomments.web.health import health_routes
 from livecomments.web.server import DrainingServer
-from livecomments_command.assembly.parts import (
-    Seams,
-    cors_rules,
-    hub_settings,
-    make_app,
-    make_follower,
-    make_jwks,
-    make_posting,
-    make_tokens,
-)
+from livecomments_command.assembly.fanout import hub_settings
+from livecomments_command.assembly.following import make_follower
+from livecomments_command.assembly.serving import cors_rules, make_app
+from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
+from livecomments_consumers.viewer import Viewer
 from livecomments_gateway.app import gateway_routes, page_routes
 from livecomments_gateway.posting import Posting
+from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.loop import PersistLoop
 from livecomments_topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
+
+
+@dataclass(frozen=True)
+class Seams:
+    """What a test may replace to see that a checker notices."""
+
+    judge: Judge = judge
+    tail: Callable[[TailBounds, int], Tail] = Tail
+    viewer: Callable[[int, float, float], Viewer] = Viewer
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         EmbeddedStore(file, lifetime=Lifetime(settings.store_ttl_s)) as store,
     ):
         dead_letters = DeadLetters(dead_letter_log, topic)
-        follower = make_follower(log, settings, seams)
+        follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         revocations = Revocations(revocations_log)
         hub = Hub(history, hub_settings(settings), revocations=revocations, make_viewer=seams.viewer)

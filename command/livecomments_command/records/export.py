@@ -16,10 +16,11 @@ import orjson
 from rich.console import Console
 
 from livecomments.log.interface import OffsetUnavailable
+from livecomments.store.rows import row_of
 from livecomments_command.records.bars import bar
 from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact, pyarrow
+from livecomments_command.records.kept_files import write_atomically
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.rebuild import write_atomically
 from livecomments_command.records.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
@@ -27,7 +28,6 @@ from livecomments_schemas.judge import Kind
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position, offset_of, parse_comment_id, position_at
-from livecomments_streams.persister import row_of
 
 PART_COMMENTS_MAX: Final = 500_000
 """Of one file: what is done again after a stop."""

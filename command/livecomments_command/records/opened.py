@@ -1,7 +1,7 @@
 """Log and store as the settings name them, embedded or distributed, for the commands that look after their records."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from livecomments.embedded.log import TABLES as LOG_TABLES
@@ -42,13 +42,13 @@ async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterat
     topic = comments_topic(settings.epoch)
     async with AsyncExitStack() as stack:
         if settings.kafka:
-            from livecomments_command.assembly.distributed import cql_store, kafka_log
+            from livecomments_command.assembly.kafka import kafka_log
 
             log = await stack.enter_async_context(kafka_log(settings, topic))
             letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
-            store: CommentStore = AwayStore(lambda: cql_store(settings))
+            store: CommentStore = AwayStore(lambda: _cql_store(settings))
             if needs_store:
-                store = await stack.enter_async_context(cql_store(settings))
+                store = await stack.enter_async_context(_cql_store(settings))
             yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
             return
         if not (settings.data_dir / FILE_NAME).exists():
@@ -63,3 +63,9 @@ async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterat
         lifetime = Lifetime(settings.store_ttl_s)
         store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime))
         yield Opened(topic, logs[0], logs[1], store, lifetime)
+
+
+def _cql_store(settings: Settings) -> AbstractAsyncContextManager[CommentStore]:
+    from livecomments_command.assembly.cql import cql_store  # who needs no store loads no driver
+
+    return cql_store(settings)

@@ -7,7 +7,6 @@ its checkpoint instead. Nothing is set aside anew.
 """
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -22,13 +21,14 @@ from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.interface import CommentLog
 from livecomments.store.interface import CommentStore, Row, StoredSlice
 from livecomments_command.records.bars import Advance, bar
+from livecomments_command.records.kept_files import read_checkpoint, write_atomically
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.scan import patiently
+from livecomments_command.records.scan import offset_behind, patiently
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, Record
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
-from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 from livecomments_schemas.window import Window
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.persister import Persister
@@ -211,28 +211,6 @@ async def _takes(
         yield take, start
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write a small file, so that after a crash it is the old one or the new one."""
-    making = file.with_name(f".{file.name}.new")
-    with making.open("wb") as new:
-        new.write(content)
-        new.flush()
-        os.fsync(new.fileno())
-    making.rename(file)
-
-
-def read_checkpoint(file: Path) -> bytes | None:
-    """What was written there, if anything. Raises StartRefused: it cannot be read, or none could be written."""
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        if file.parent.is_dir():
-            return None
-        raise StartRefused(f"--checkpoint {file}: there is no such folder. Make it, or name another file.") from None
-    except OSError as error:
-        raise StartRefused(f"--checkpoint {file}: {error.strerror}. Name another file.") from error
-
-
 def _marks_of(said: bytes, file: Path | None, topic: str) -> dict[str, int]:
     try:
         found = orjson.loads(said)
@@ -242,8 +220,3 @@ def _marks_of(said: bytes, file: Path | None, topic: str) -> dict[str, int]:
     if found.get("topic") != topic:
         raise StartRefused(f"{file} is the checkpoint of a rebuild from {found.get('topic')}, not {topic}.")
     return marks
-
-
-def offset_behind(watermark: int, epoch: int) -> int:
-    """The first offset of the epoch that lies behind a watermark."""
-    return offset_of(watermark) + 1 if watermark >= first_position(epoch) else 0

@@ -18,12 +18,13 @@ from typing import Final
 from rich.console import Console
 
 from livecomments.store.interface import Row
+from livecomments.store.rows import rows_of_row
 from livecomments_command.records.bars import bar
 from livecomments_command.records.export import MANIFEST, Manifest
 from livecomments_command.records.export_files import Digest, read_lines, row_of_fact, row_of_line
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.rebuild import TAKE_RECORDS, UnsureLeft, offset_behind
-from livecomments_command.records.scan import patiently
+from livecomments_command.records.rebuild import TAKE_RECORDS, UnsureLeft
+from livecomments_command.records.scan import offset_behind, patiently
 from livecomments_command.records.verify import NOT_IN_LOG, Chosen, Difference, Findings, compare, stored_rows
 from livecomments_schemas.errors import Corrupt, Rejected, StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, Record
@@ -31,7 +32,6 @@ from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import first_position, offset_of, position_at
 from livecomments_schemas.window import Window
-from livecomments_streams.persister import rows_of_row
 
 NOT_IN_EXPORT: Final = "stored, and not in the export"
 _CONTENT: Final = (("files", frozenset((COMMENT_CREATED,)), row_of_line), ("facts", FACT_TYPES, row_of_fact))

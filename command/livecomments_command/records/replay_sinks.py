@@ -14,8 +14,8 @@ import orjson
 
 from livecomments.log.interface import CommentLog
 from livecomments.runtime.settings import Settings
+from livecomments_command.records.kept_files import read_checkpoint, write_atomically
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.rebuild import read_checkpoint, write_atomically
 from livecomments_command.records.scan import Judged
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, timestamp
@@ -159,7 +159,7 @@ async def opened_sink(
         raise StartRefused("--to-topic needs a Kafka: LIVECOMMENTS_KAFKA.")
     if any(to_topic.startswith(ours) for ours in _OUR_TOPICS):
         raise StartRefused(f"--to-topic {to_topic}: what is appended there is comments, or letters. Name another.")
-    from livecomments_command.assembly.distributed import kafka_log
+    from livecomments_command.assembly.kafka import kafka_log
 
     async with kafka_log(settings, to_topic) as log:
         yield Topic(log)

@@ -13,7 +13,7 @@ from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
-from livecomments_schemas.positions import epoch_of, offset_of
+from livecomments_schemas.positions import epoch_of, first_position, offset_of
 
 CHUNK_RECORDS: Final = 5_000
 """Of one step, at most: 80 MB if all were as large as a record may be, 2 MB as they are."""
@@ -112,3 +112,8 @@ async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_r
         on_read(len(chunk))
     deleted.close()
     return deleted
+
+
+def offset_behind(watermark: int, epoch: int) -> int:
+    """The first offset of the epoch that lies behind a watermark."""
+    return offset_of(watermark) + 1 if watermark >= first_position(epoch) else 0

@@ -16,16 +16,15 @@ from rich.console import Console
 from livecomments.history.log_end import refuse_other_log
 from livecomments.log.interface import Bounds
 from livecomments.store.interface import CommentStore, Row
+from livecomments.store.rows import rows_of
 from livecomments_command.records.bars import bar
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.rebuild import offset_behind
-from livecomments_command.records.scan import Deletes, Judged, deletes_of, patiently, scan
+from livecomments_command.records.scan import Deletes, Judged, deletes_of, offset_behind, patiently, scan
 from livecomments_schemas.events import COMMENT_CREATED, facts_of
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_streams.persister import rows_of
 
 _SLICE_ROWS: Final = 1_000
 _SHOWN_MAX: Final = 20

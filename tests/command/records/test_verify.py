@@ -9,6 +9,7 @@ from rich.console import Console
 
 from livecomments.history.log_end import LogWentBack
 from livecomments.store.interface import Lifetime, Row
+from livecomments.store.rows import row_of
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.verify import (
     DELETED,
@@ -24,7 +25,6 @@ from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_
 from livecomments_schemas.judge import Kind, Verdict
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import first_position
-from livecomments_streams.persister import row_of
 from tests.command.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
 
 QUIET = Console(quiet=True)

@@ -1,0 +1,43 @@
+"""The configured CQL store: how it is spoken to, the store itself, and its schema."""
+
+from livecomments.cql.migrations import migrate
+from livecomments.cql.session import CqlAccess
+from livecomments.cql.store import CqlStore
+from livecomments.runtime.settings import Settings
+from livecomments.runtime.tls import client_context
+from livecomments.store.interface import Lifetime
+
+
+def cql_access(settings: Settings) -> CqlAccess:
+    """Return how the configured store is spoken to. Raises StartRefused: its CA certificates cannot be read."""
+    tls = None
+    if settings.cql_tls:
+        tls = client_context("LIVECOMMENTS_CQL_CA", settings.cql_ca, check_hostname=settings.cql_check_hostname)
+    return CqlAccess(settings.cql_user, settings.cql_password, tls)
+
+
+def cql_store(settings: Settings) -> CqlStore:
+    """Return the configured CQL store, not yet opened."""
+    return CqlStore(
+        settings.cql,
+        keyspace=settings.cql_keyspace,
+        datacenter=settings.cql_datacenter,
+        lifetime=Lifetime(settings.store_ttl_s),
+        access=cql_access(settings),
+    )
+
+
+def migrate_schema(settings: Settings) -> list[str]:
+    """Bring the configured store's schema up to date; blocks. Returns the migrations that were applied.
+
+    Raises:
+        StartRefused: the schema is of a newer livecomments, or the settings cannot be.
+        StoreUnavailable: the store does not answer.
+    """
+    return migrate(
+        settings.cql,
+        keyspace=settings.cql_keyspace,
+        datacenter=settings.cql_datacenter,
+        replication_factor=settings.replicas,
+        access=cql_access(settings),
+    )

@@ -1,0 +1,28 @@
+"""The follower of a process, made from settings."""
+
+from collections.abc import Callable
+
+from livecomments.following.follower import Follower
+from livecomments.following.read_back import Judge
+from livecomments.following.tail import Tail, TailBounds
+from livecomments.log.interface import CommentLog
+from livecomments.runtime.settings import Settings, share_of
+from livecomments_schemas.judge import judge
+
+
+def make_follower(
+    log: CommentLog,
+    settings: Settings,
+    *,
+    judge: Judge = judge,
+    tail: Callable[[TailBounds, int], Tail] = Tail,
+) -> Follower:
+    """Return a follower of the partitions that the settings name. `judge` and `tail` are seams for planted faults."""
+    return Follower(
+        log,
+        share_of(settings.follow, log.partition_count),
+        TailBounds(settings.tail_records_max, settings.tail_bytes_max, settings.tail_age_max_s),
+        idle_s=settings.partition_idle_s,
+        judge=judge,
+        tail=tail,
+    )

@@ -1,0 +1,48 @@
+"""A gateway as a process of its own: the write path and history, on Kafka and CQL."""
+
+import socket
+from collections.abc import Callable
+
+from livecomments.history.reading import History
+from livecomments.log.revocations import Revocations
+from livecomments.runtime.settings import Settings
+from livecomments.store.away import AwayStore
+from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.following import make_follower
+from livecomments_command.assembly.kafka import kafka_log
+from livecomments_command.assembly.serving import Serving, cors_rules, make_app
+from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
+from livecomments_gateway.app import gateway_routes, page_routes
+from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
+
+
+async def serve_gateway(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
+    """Serve the write path and history until SIGTERM or SIGINT. `started` is called once requests are taken.
+
+    Raises:
+        StartRefused: no topic, no schema, or a log that the store was not filled from.
+    """
+    async with (
+        kafka_log(settings, comments_topic(settings.epoch)) as log,
+        kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
+        AwayStore(lambda: cql_store(settings)) as store,
+    ):
+        revocations = Revocations(revocations_log)
+        follower = make_follower(log, settings)
+        history = History(follower, store, middle_records_max=settings.middle_records_max)
+        posting = make_posting(history, settings)
+        jwks = make_jwks(settings)
+        tokens = make_tokens(settings, revocations, jwks)
+        routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first
+        serving = Serving(
+            app=make_app(routes, cors_rules(settings)),
+            follower=follower,
+            store=store,
+            work=[follower.run(), revocations.run(), *([jwks.run()] if jwks else [])],
+            checks={
+                "sessions": lambda: revocations.is_ready,
+                "keys": lambda: jwks is None or jwks.is_ready,
+                "epoch": lambda: not follower.continuity.resets,
+            },
+        )
+        await serving.run(settings, listening, started)

@@ -1,0 +1,40 @@
+"""The configured Kafka: its connection, a log on one of its topics, and the check of them all."""
+
+from livecomments.kafka.connection import KafkaConnection, security_of
+from livecomments.kafka.log import REST_S, KafkaLog
+from livecomments.kafka.topics import compare, create_missing
+from livecomments.runtime.settings import Settings
+from livecomments_topics import load_topics
+
+
+def kafka_connection(settings: Settings) -> KafkaConnection:
+    """Return the configured Kafka. Raises StartRefused: its CA certificates cannot be read."""
+    security = security_of(
+        settings.kafka_security,
+        mechanism=settings.kafka_mechanism,
+        user=settings.kafka_user,
+        password=settings.kafka_password,
+        ca_file=settings.kafka_ca,
+    )
+    return KafkaConnection(settings.kafka, security)
+
+
+def kafka_log(settings: Settings, topic: str, rest_s: float = REST_S) -> KafkaLog:
+    """Return a topic of the configured Kafka, not yet opened."""
+    return KafkaLog(
+        settings.kafka,
+        topic,
+        settings.epoch,
+        append_timeout_s=settings.append_timeout_s,
+        in_sync_replicas_min=settings.replicas // 2 + 1,
+        rest_s=rest_s,
+        security=kafka_connection(settings).security,
+    )
+
+
+async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], list[str]]:
+    """Return `(created, differences)` of the topics. Raises LogUnavailable."""
+    connection = kafka_connection(settings)
+    topics = [topic.with_replicas(settings.replicas) for topic in load_topics(settings.epoch)]
+    created = await create_missing(connection, topics) if create else []
+    return created, await compare(connection, topics)

@@ -1,0 +1,90 @@
+"""How a process of the distributed form serves: its application, and health and metrics on a port of their own."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from livecomments.following.follower import Follower
+from livecomments.history.log_end import check_log
+from livecomments.log.interface import CommentLog
+from livecomments.runtime.settings import Settings
+from livecomments.store.away import AwayStore
+from livecomments.web.cors import NO_CORS, CorsAnswers, CorsRules, origins_of
+from livecomments.web.door import Claim, claim_nothing
+from livecomments.web.health import health_routes
+from livecomments.web.problems import HANDLERS
+from livecomments.web.server import DrainingServer, listening_socket
+
+Checks = Mapping[str, Callable[[], bool]]
+"""What must be so for a process to be ready, each by the name that `/healthz/ready` answers with."""
+
+_STORE_WAIT_S: Final = 3.0
+"""Before requests are taken, so that a log which is not the store's is refused first. A store that is away is not."""
+
+
+async def drain_nothing() -> None:
+    """Return at once: nothing is open beyond its answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What a process of the distributed form serves, and what goes on meanwhile."""
+
+    app: ASGIApp
+    follower: Follower
+    store: AwayStore
+    work: Sequence[Coroutine[Any, Any, None]]
+    """Runs beside the server, and ends it if it fails."""
+    checks: Checks = field(default_factory=dict)
+    """Beside those of every process: that the log is read, and requests are taken."""
+    drain: Callable[[], Awaitable[None]] = drain_nothing
+    claim: Claim = claim_nothing
+
+    async def run(self, settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
+        """Serve the application publicly, and health and metrics on the internal port, until SIGTERM or SIGINT."""
+        server = DrainingServer(self.app, started, self.drain, claim=self.claim)
+        internal = internal_server(
+            lambda: {
+                "log": self.follower.is_ready and self.follower.silence_s < settings.stale_after_s,
+                "taking": server.started and not server.should_exit,
+                **{name: check() for name, check in self.checks.items()},
+            }
+        )
+        async with asyncio.TaskGroup() as running:
+            tasks = [running.create_task(one) for one in self.work]
+            tasks.append(known := running.create_task(_check_store(self.follower.log, self.store)))
+            beside = running.create_task(internal.serve([listening_socket(settings.host, settings.internal_port)]))
+            await asyncio.wait([known], timeout=_STORE_WAIT_S)
+            await server.serve([listening])
+            internal.should_exit = True
+            await beside
+            for task in tasks:
+                task.cancel()
+
+
+def internal_server(checks: Callable[[], Mapping[str, bool]]) -> DrainingServer:
+    """Return the server of health and metrics; whoever runs it takes the signals."""
+    return DrainingServer(make_app([*health_routes(checks)]), lambda: None, drain_nothing, takes_signals=False)
+
+
+def cors_rules(settings: Settings) -> CorsRules:
+    """Return which other sites' pages may call."""
+    return CorsRules(origins_of(settings.cors_origins))
+
+
+def make_app(routes: Sequence[BaseRoute], cors: CorsRules = NO_CORS) -> ASGIApp:
+    """Return an application of these routes that answers errors as problems, to the pages of allowed origins too."""
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    return CorsAnswers(app, cors) if cors.is_open else app
+
+
+async def _check_store(log: CommentLog, store: AwayStore) -> None:
+    """Open the store, and refuse a log that is not the one it was filled from."""
+    await store.run()
+    await check_log(log, store)

@@ -1,0 +1,51 @@
+"""The stream job as a process of its own: from Kafka into CQL, in a consumer group, driven by Faust."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn
+
+from livecomments.history.log_end import claim_log
+from livecomments.runtime.settings import Settings
+from livecomments.store.away import AwayStore
+from livecomments.store.interface import CommentStore
+from livecomments.web.server import listening_socket
+from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.kafka import kafka_connection, kafka_log
+from livecomments_command.assembly.serving import internal_server
+from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.faust_runner import FaustRunner
+from livecomments_streams.job import Job
+from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
+
+OpenStore = AbstractAsyncContextManager[CommentStore]
+
+
+async def run_stream(
+    settings: Settings, started: Callable[[], None], open_store: Callable[[Settings], OpenStore] = cql_store
+) -> NoReturn:
+    """Persist until SIGTERM or SIGINT, then end the process. `open_store` is a seam for tests that make stores fail.
+
+    Raises:
+        StartRefused: no topic, no schema, or a log that went back.
+    """
+    topic = comments_topic(settings.epoch)
+    async with (
+        kafka_log(settings, topic) as log,
+        kafka_log(settings, DEAD_LETTER_TOPIC) as dead_letter_log,
+        AwayStore(lambda: open_store(settings)) as store,
+    ):
+        listening = listening_socket(settings.host, settings.internal_port)
+        job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
+        internal = internal_server(
+            lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
+        )
+        serving = asyncio.create_task(internal.serve([listening]))  # a store may be away for hours
+        await store.run()
+        await claim_log(log, store)
+        told_to_stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
+        await runner.run(told_to_stop, started, beside=[serving])

@@ -1,0 +1,59 @@
+"""A gateway's write path, made from settings: the posting of comments, and who may speak."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from livecomments.history.reading import History
+from livecomments.log.revocations import Revocations
+from livecomments.runtime.settings import Settings
+from livecomments_gateway.admission import AdmissionLimits
+from livecomments_gateway.identity import JwtRules, SessionRules, Tokens
+from livecomments_gateway.jwks import JwksKeys
+from livecomments_gateway.keys import SharedSecret
+from livecomments_gateway.posting import Posting
+from livecomments_gateway.review import Review, WordList
+
+_KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
+_SECRET_BYTES: Final = 32
+
+
+def make_posting(history: History, settings: Settings) -> Posting:
+    """The writes of this gateway."""
+    return Posting(
+        history,
+        timeout_s=settings.append_timeout_s,
+        in_flight_max=settings.appends_in_flight_max,
+        limits=AdmissionLimits(settings.user_comments_max, settings.user_window_s, settings.duplicate_text_s),
+        review=Review([WordList.of_file(Path(settings.word_list))] if settings.word_list else ()),
+        only_registered=settings.unknown_videos == "registered",
+    )
+
+
+def make_jwks(settings: Settings) -> JwksKeys | None:
+    """The issuer's keys, if they are published somewhere; its `run` is for the caller."""
+    return JwksKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
+
+
+def make_tokens(settings: Settings, revocations: Revocations, jwks: JwksKeys | None) -> Tokens:
+    """The tokens this process accepts and makes. Those that serve one site must sign alike."""
+    keys = jwks or (SharedSecret(settings.jwt_secret) if settings.jwt_secret else None)
+    rules = JwtRules(keys, settings.jwt_issuer, settings.jwt_audience) if keys else None
+    secret = settings.session_secret.encode() or kept_secret(settings.data_dir)
+    sessions = SessionRules(secret, settings.session_ttl_s, settings.session_idle_s, settings.guests)
+    return Tokens(sessions, revocations, jwt_rules=rules)
+
+
+def kept_secret(directory: Path) -> bytes:
+    """The session secret of a data directory, made once, readable by its owner only."""
+    path = directory / _KEPT_SECRET
+    if not path.exists():
+        making = path.with_suffix(".new")
+        making.unlink(missing_ok=True)
+        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        making.rename(path)
+    return path.read_bytes()
