@@ -50,7 +50,14 @@ class PartitionUnavailable(Unavailable):
 
 
 class Follower:
-    """Follows the assigned partitions, and others while they are used. `run` does the work; the rest only looks."""
+    """Follows the assigned partitions, and others while they are used. `run` does the work; the rest only looks.
+
+    Taking a partition on is the one delicate step. The window is read back by range reads beside the live reader, so
+    that others notice nothing; only then is the partition put among the followed ones and assigned to the live reader
+    at exactly the next offset, in one step without an await, so that no record can come in between or be judged twice.
+    Whoever held an answer from before a log went back counts `resets`: a reading that was overtaken by one is thrown
+    away and done again.
+    """
 
     def __init__(
         self,
@@ -77,11 +84,11 @@ class Follower:
         self._tail = tail
         self._clock = clock
         self._reader = log.follow()
-        self._taking: dict[int, asyncio.Task[None]] = {}
+        self._being_read: dict[int, asyncio.Task[None]] = {}
         self._ready: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         self._used_at: dict[int, float] = {}
         self._holders: defaultdict[int, int] = defaultdict(int)
-        self._read_backs = asyncio.Semaphore(_READ_BACKS_AT_ONCE)
+        self._readings = asyncio.Semaphore(_READ_BACKS_AT_ONCE)
         self._silence = Silence(clock)
         self._is_reading = True
         """The last poll did not fail."""
@@ -102,7 +109,7 @@ class Follower:
         return self._silence.of_s(number)
 
     def partition(self, number: int) -> FollowedPartition:
-        """The partition, if it is ready; if not, it is being taken on from now on.
+        """Return the partition if it is ready; if not, begin to take it on.
 
         Raises:
             PartitionUnavailable: not ready yet.
@@ -115,7 +122,7 @@ class Follower:
         return followed
 
     async def ready_partition(self, number: int, timeout_s: float) -> FollowedPartition:
-        """The partition as soon as it is ready. Raises PartitionUnavailable after `timeout_s`."""
+        """Wait until the partition is ready and return it. Raises PartitionUnavailable after `timeout_s`."""
         if number not in self.followed:
             self._take_on(number)
             try:
@@ -126,7 +133,7 @@ class Follower:
 
     @contextmanager
     def holding(self, number: int) -> Iterator[None]:
-        """While inside, the partition is not let go."""
+        """Keep the partition from being let go while inside."""
         self.hold(number)
         try:
             yield
@@ -134,7 +141,7 @@ class Follower:
             self.release(number)
 
     def hold(self, number: int) -> None:
-        """The partition is not let go until it is released as often as it was held."""
+        """Keep the partition from being let go until it is released as often as it was held."""
         self._holders[number] += 1
 
     def release(self, number: int) -> None:
@@ -192,13 +199,13 @@ class Follower:
                 listener(followed, accepted)
 
     def _take_on(self, number: int) -> None:
-        if self._tasks is not None and number not in self._taking and number not in self.followed:
-            self._taking[number] = self._tasks.create_task(self._taken_on(number))
+        if self._tasks is not None and number not in self._being_read and number not in self.followed:
+            self._being_read[number] = self._tasks.create_task(self._read_until_ready(number))
 
-    async def _taken_on(self, number: int) -> None:
+    async def _read_until_ready(self, number: int) -> None:
         while True:
             try:
-                async with self._read_backs:
+                async with self._readings:
                     followed = await self._read_back(number)
                 if followed.resets == self.continuity.resets:
                     break
@@ -209,7 +216,7 @@ class Follower:
         self._silence.broke([number], self.followed)
         self._used_at[number] = self._clock()
         self._assign()  # with the line above in one step: no record can come between
-        del self._taking[number]
+        del self._being_read[number]
         self._ready[number].set()
         _followed.set(len(self.followed))
 
@@ -232,7 +239,7 @@ class Follower:
         return followed
 
     async def _take_again(self) -> None:
-        """A partition does not hold our next offset: start over. Its viewers learn of the gap by the tail's start."""
+        """Take on anew what does not hold our next offset. Its viewers learn of the gap by the tail's start."""
         await asyncio.sleep(_RETRY_S)
         before = dict(self.followed)
         for number, (start, end) in (await self._bounds_of(list(before))).items():
@@ -254,7 +261,7 @@ class Follower:
         self._assign()
 
     async def _bounds_of(self, numbers: list[int]) -> dict[int, tuple[int, int]]:
-        """Of those that answer; whoever cannot be read now says so again, and must not hold up the others."""
+        """Ask for the bounds of those that answer: one that cannot be read now must not hold up the others."""
         try:
             return dict(await self.log.bounds(await self.log.answering(numbers)))
         except LogUnavailable:

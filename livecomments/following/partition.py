@@ -66,7 +66,7 @@ class FollowedPartition:
         return accepted
 
     async def verdict(self, offset: int, timeout_s: float) -> Verdict:
-        """The verdict on the record at `offset`, as soon as it is judged.
+        """Return the verdict on the record at `offset` as soon as it is judged.
 
         Raises:
             TimeoutError: not judged in time, or so long ago that its verdict is forgotten.

@@ -16,7 +16,7 @@ class Silence:
         self._since_by_partition: dict[int, float] = {}
 
     def broke(self, numbers: Iterable[int], followed: Collection[int]) -> None:
-        """These answered just now; each that is `followed` is remembered until it is forgotten."""
+        """Note that these answered just now; remember each that is `followed` until it is forgotten."""
         now = self._clock()
         for number in numbers:
             self._since = now
@@ -24,11 +24,11 @@ class Silence:
                 self._since_by_partition[number] = now
 
     def forget(self, number: int) -> None:
-        """The partition is followed no more."""
+        """Forget a partition that is followed no more."""
         self._since_by_partition.pop(number, None)
 
     def quiet(self) -> list[int]:
-        """The followed partitions that have not answered just now, and are to be asked."""
+        """List the followed partitions that have not answered just now, and are to be asked."""
         before = self._clock() - _QUIET_S
         return [number for number, since in self._since_by_partition.items() if since <= before]
 

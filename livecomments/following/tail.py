@@ -60,7 +60,7 @@ class Entry:
 
     @classmethod
     def of(cls, record: Record, verdict: Verdict, epoch: int, read_at: float = 0.0) -> "Entry":
-        """The entry of an accepted record; `read_at` is a monotonic time in seconds."""
+        """Make the entry of an accepted record; `read_at` is a monotonic time in seconds."""
         position = position_at(epoch, record.offset)
         assert record.value is not None
         return cls(
@@ -81,7 +81,7 @@ class Entry:
         return self.kind == COMMENT_CREATED and bool(self.value)
 
     def rendered(self) -> bytes:
-        """The public JSON of a shown comment."""
+        """Render the public JSON of a shown comment."""
         return render_comment(self.comment_id, self.value)
 
 
@@ -170,11 +170,11 @@ class Tail:
         self.after = max(self.after, through)
 
     def find(self, position: int) -> Entry | None:
-        """The entry at `position`, if the tail holds one."""
+        """Return the entry at `position`, if the tail holds one."""
         return self._by_position.get(position)
 
     def forward(self, video_id: str, after: int, limit: int) -> list[Entry]:
-        """Up to `limit` entries of a video later than `after`, oldest first. `after` is not before the tail."""
+        """Return up to `limit` entries of a video later than `after`, oldest first. `after` is not before the tail."""
         assert after >= self.after
         video = self._videos.get(video_id)
         if video is None or video.entries[-1].position <= after:
@@ -183,7 +183,7 @@ class Tail:
         return video.entries[start : start + limit]
 
     def backward(self, video_id: str, before: int) -> Iterator[Entry]:
-        """A video's entries earlier than `before`, newest first. Not to be held over an await."""
+        """Iterate over a video's entries earlier than `before`, newest first. Not to be held over an await."""
         video = self._videos.get(video_id)
         if video is not None:
             end = bisect_left(video.entries, before, lo=video.first, key=_POSITION)
@@ -191,7 +191,7 @@ class Tail:
                 yield video.entries[index]
 
     def deleted(self, video_id: str) -> set[int]:
-        """The positions that deletes in the tail have deleted, of one video."""
+        """Collect the positions that deletes in the tail have deleted, of one video."""
         video = self._videos.get(video_id)
         return {entry.target for entry in video.deletes} if video and video.deletes else set()
 

@@ -27,7 +27,7 @@ class Detour:
         """By partition: from where it was read, and what was."""
 
     async def cover(self, partition: int, after: int, through: Callable[[], int]) -> Tail | None:
-        """The partition's records later than `after`, or than an earlier position, as `Middle.cover` gives them.
+        """Read the partition's records later than `after`, or than an earlier position, as `Middle.cover` does.
 
         Raises:
             HistoryBehind: more than the bounds allow, or the log no longer holds them.
@@ -50,7 +50,7 @@ class Detour:
             self._middles.pop(partition)[1].let_go()
 
     def _from(self, partition: int, after: int, through: int) -> tuple[int, Middle]:
-        """Where a reading began or is to begin that holds what is later than `after`. Raises HistoryBehind."""
+        """Find or begin a reading of what is later than `after`; return where it begins, too. Raises HistoryBehind."""
         known = self._middles.get(partition)
         if known is None or after < known[0]:
             made = self._make(partition)

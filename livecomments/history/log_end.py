@@ -77,7 +77,7 @@ async def _claim(log: CommentLog, store: CommentStore) -> None:
 
 
 async def _checked(log: CommentLog, store: CommentStore) -> tuple[int | None, int | None]:
-    """The identity that the store knows, and that of the log. Raises as `refuse_other_log`."""
+    """Return the identity that the store knows, and that of the log. Raises as `refuse_other_log`."""
     held = [await stored_end(log, store, partition) for partition in range(log.partition_count)]
     known, identity = await store.log_identity(log.epoch), _number_of(await log.identity())
     is_filled = any(one.watermark >= first_position(log.epoch) for one in held)  # else nothing collides
@@ -90,7 +90,7 @@ async def _checked(log: CommentLog, store: CommentStore) -> tuple[int | None, in
 
 
 def _number_of(identity: str) -> int | None:
-    """What a store keeps of an identity: 32 bits, so one other log in four thousand million is taken for this one.
+    """Shorten an identity to what a store keeps: 32 bits, so one other log in four thousand million is taken for it.
 
     None of a log that has no identity.
     """

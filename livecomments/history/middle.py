@@ -49,11 +49,11 @@ class Budget:
         self._used_at: WeakKeyDictionary[Middle, float] = WeakKeyDictionary()
 
     def use(self, middle: "Middle") -> None:
-        """It is read, or read from."""
+        """Note that this middle is being extended or read by somebody now."""
         self._used_at[middle] = self.now()
 
     def make_room(self) -> bool:
-        """Let go of what is unused if more is held than the bound allows; whether it is within the bound now."""
+        """Let go of unused middles if more is held than the bound allows; return whether it is within the bound now."""
         if sum(one.bytes for one in self._used_at) <= self.bytes_max:
             return True
         before = self.now() - UNUSED_S
@@ -63,7 +63,7 @@ class Budget:
         return sum(one.bytes for one in self._used_at) <= self.bytes_max
 
     def forget(self, middle: "Middle") -> None:
-        """It holds nothing any more."""
+        """Drop a middle that no longer holds anything."""
         self._used_at.pop(middle, None)
 
 
@@ -90,11 +90,11 @@ class Middle:
 
     @property
     def bytes(self) -> int:
-        """What it holds."""
+        """The records held, in bytes."""
         return self._read.tail.bytes if self._read is not None else 0
 
     async def cover(self, watermark: int, through: Callable[[], int]) -> Covered:
-        """The partition's records later than `watermark`, as far as `through()` says when it is reached.
+        """Return the partition's records later than `watermark`, as far as `through()` says once that is read.
 
         Raises:
             HistoryBehind: more than the bounds allow, or the log no longer holds them.
@@ -114,7 +114,7 @@ class Middle:
                 raise HistoryBehind(_GONE) from error
 
     def check_span(self, after: int, through: int) -> None:
-        """Raises HistoryBehind: more records may lie between these positions than the bound allows."""
+        """Refuse a span of more records than the bound allows. Raises HistoryBehind."""
         if through - after > self._bounds.records_max:
             raise HistoryBehind(_TOO_MUCH)
 
@@ -149,7 +149,7 @@ class Middle:
         self._budget.forget(self)
 
     async def _begin(self, after: int) -> FollowedPartition:
-        """A reader that stands at `after`, its window filled from before."""
+        """Begin a reading at `after`, its window read back from before."""
         log, epoch = self._log, self._log.epoch
         start = (await log.bounds([self._partition]))[self._partition].start
         first = max(0, after + 1 - first_position(epoch))

@@ -26,7 +26,7 @@ class Page(NamedTuple):
 
 
 async def newest_first(history: History, video_id: str, before: int | None, limit: int) -> Page:
-    """The `limit` newest comments earlier than `before` (exclusive; None: from the newest on), newest first.
+    """Read the `limit` newest comments earlier than `before` (exclusive; None: from the newest on), newest first.
 
     Raises:
         PartitionUnavailable, StoreUnavailable, LogUnavailable, HistoryBehind: nothing could be read; try again.
@@ -53,7 +53,7 @@ async def newest_first(history: History, video_id: str, before: int | None, limi
 
 
 async def oldest_first(history: History, video_id: str, after: int, limit: int) -> Page:
-    """The `limit` oldest comments later than `after` (exclusive), oldest first.
+    """Read the `limit` oldest comments later than `after` (exclusive), oldest first.
 
     Raises:
         PartitionUnavailable, StoreUnavailable, LogUnavailable, HistoryBehind: nothing could be read; try again.

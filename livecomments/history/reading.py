@@ -87,14 +87,14 @@ class History:
         self._middles: dict[int, Middle] = {}
         self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
-        self._asked = SingleFlight[int, int]()
+        self._watermark_reads = SingleFlight[int, int]()
 
     def home(self, video_id: str) -> FollowedPartition:
-        """The partition of a video. Raises PartitionUnavailable while its window is being read."""
+        """Return the partition of a video. Raises PartitionUnavailable while its window is being read back."""
         return self.follower.partition(partition_of(video_id, self.follower.log.partition_count))
 
     async def reach(self, followed: FollowedPartition, position: int) -> None:
-        """If `position` is ahead of us but in the log, wait for it: another node may have told a client of it.
+        """Wait for `position` if it is ahead of us but in the log: another node may have told a client of it.
 
         Raises:
             PartitionUnavailable: not reached in time. LogUnavailable.
@@ -108,7 +108,7 @@ class History:
             raise PartitionUnavailable("This node is behind the log. Try again in a second.") from error
 
     async def forward(self, video_id: str, after: int, limit: int, *, around_store: bool = False) -> Stretch:
-        """Up to `limit` entries of every kind later than `after`, from one source; go on from `through`.
+        """Read up to `limit` entries of every kind later than `after`, from one source; go on from `through`.
 
         It is complete when `through` has reached the partition's `judged_through`. Deleted comments are in it without
         a value; deletes later than `after` are in it as entries of their own.
@@ -172,7 +172,7 @@ class History:
         return Stretch(entries, examined, Source.STORE)
 
     async def find(self, video_id: str, position: int) -> Found:
-        """The comment at `position`, wherever it is. Raises as `forward` does."""
+        """Find the comment at `position`, wherever it is. Raises as `forward` does."""
         followed = self.home(video_id)
         await self.reach(followed, position)
         entry: Entry | None = None
@@ -190,7 +190,7 @@ class History:
         return Found(entry, not entry.is_shown)
 
     async def above(self, followed: FollowedPartition, video_id: str) -> Above:
-        """What lies above the store. Raises StoreUnavailable, LogUnavailable, HistoryBehind."""
+        """Cover what lies above the store's watermark. Raises StoreUnavailable, LogUnavailable, HistoryBehind."""
         watermark, covering = await self._watermark(followed), self._middle(followed.number)
         if watermark >= followed.tail.after:
             covering.let_go()
@@ -203,7 +203,7 @@ class History:
         return Above(watermark, middle, deleted)
 
     def entries(self, rows: Iterable[Row], followed: FollowedPartition, above: Above) -> list[Entry]:
-        """Stored rows as entries, with the deletes from above the store applied."""
+        """Make entries of stored rows, with the deletes from above the store applied."""
         entries = [entry_of_row(row, followed.number) for row in rows]
         for entry in entries:
             if entry.position in above.deleted:
@@ -213,7 +213,7 @@ class History:
     async def _around_store(
         self, followed: FollowedPartition, video_id: str, after: int, limit: int, error: Unavailable
     ) -> Stretch:
-        """What `forward` gives, out of the log alone. Raises `error` where the log does not reach back so far."""
+        """Read as `forward` does, from the log alone. Raises `error` where the log does not reach back so far."""
         if after < first_position(followed.epoch) - 1:
             raise error
         self._forget_lost()
@@ -226,19 +226,19 @@ class History:
         return _of_middle(middle, followed, video_id, after, limit)
 
     async def _watermark(self, followed: FollowedPartition) -> int:
-        """The store's watermark, at most a moment old; older while the store is away. Raises StoreUnavailable."""
+        """Return the store's watermark, a moment old at most, or older while it is away. Raises StoreUnavailable."""
         known = self._watermarks.get(followed.number)
         now = self._clock()
         if known is not None and now - known[0] <= _WATERMARK_AGE_MAX_S:
             return known[1]
         try:
-            return await self._asked.join(followed.number, lambda: self._ask(followed))
+            return await self._watermark_reads.join(followed.number, lambda: self._read_watermark(followed))
         except StoreUnavailable:
             if known is None:
                 raise
             return known[1]
 
-    async def _ask(self, followed: FollowedPartition) -> int:
+    async def _read_watermark(self, followed: FollowedPartition) -> int:
         now = self._clock()
         watermark = await self._store.watermark(followed.epoch, followed.number)
         watermark = max(watermark, first_position(followed.epoch) - 1)  # an epoch begins when the one before is stored
@@ -246,7 +246,7 @@ class History:
         return watermark
 
     def stored_through(self, followed: FollowedPartition) -> int:
-        """The watermark as it was last read, if ever: what lies up to it does not change any more, but for deletes."""
+        """Return the watermark as it was last read, if ever: nothing up to it changes any more, except by deletes."""
         return self._watermarks.get(followed.number, (0.0, BEFORE_EVERYTHING))[1]
 
     def _forget_lost(self) -> None:

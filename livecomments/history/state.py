@@ -23,7 +23,7 @@ class VideoState(NamedTuple):
 
 
 async def video_state(history: History, followed: FollowedPartition, video_id: str) -> VideoState:
-    """The newest that was said before this call; what is said meanwhile may be in it or not.
+    """Find the newest state that was said before this call; what is said meanwhile may be in it or not.
 
     Raises:
         StoreUnavailable, LogUnavailable, HistoryBehind: try again.
@@ -40,7 +40,7 @@ async def video_state(history: History, followed: FollowedPartition, video_id: s
 
 
 def _newest(facts: Iterable[Entry]) -> VideoState | None:
-    """What the first of these says that says anything."""
+    """Return what the first of these facts that starts or ends a video says."""
     for fact in facts:
         if fact.kind in STATE_TYPES:
             return VideoState(fact.position, fact.kind == VIDEO_ENDED)

@@ -41,13 +41,13 @@ def count_read(source: Source) -> None:
 
 
 def stretch(entries: list[Entry], through: int, source: Source) -> Stretch:
-    """A stretch, counted by its source."""
+    """Make a stretch, and count the read by its source."""
     count_read(source)
     return Stretch(entries, through, source)
 
 
 def entry_of_row(row: Row, partition: int) -> Entry:
-    """A stored row as an entry."""
+    """Make an entry of a stored row."""
     return Entry(
         row.position,
         comment_id(row.position, partition),

@@ -76,7 +76,7 @@ def comment_created(
     key: str | None = None,
     traceparent: str | None = None,
 ) -> NewRecord:
-    """The record of a comment. `message` is in normal form (`schemas.text.clean_message`)."""
+    """Make the record of a comment. `message` is in normal form (`text.clean_message`)."""
     value: dict[str, object] = {
         "videoId": video_id,
         "message": message,
@@ -93,7 +93,7 @@ def comment_created(
 
 
 def comment_deleted(video_id: str, comment_id: str, by: str, *, traceparent: str | None = None) -> NewRecord:
-    """The record that deletes `comment_id`; `by` is the id of who did it. Appending it twice harms nothing."""
+    """Make the record that deletes `comment_id`; `by` is the id of who did it. Appending it twice harms nothing."""
     value = orjson.dumps({"commentId": comment_id})
     return NewRecord(video_id.encode("ascii"), value, _headers(COMMENT_DELETED, by, traceparent))
 
@@ -105,7 +105,7 @@ def video_event(kind: bytes, video_id: str, by: str, *, traceparent: str | None 
 
 
 def video_changed(video_id: str, settings: Mapping[str, object], by: str) -> NewRecord:
-    """The record that says all that can be set of a video, by the names of `video-changed.schema.json`."""
+    """Make the record that says all that can be set of a video, by the names of `video-changed.schema.json`."""
     value = orjson.dumps({"videoId": video_id, **settings})
     return NewRecord(video_id.encode("ascii"), value, _headers(VIDEO_CHANGED, by, None))
 
@@ -118,7 +118,7 @@ def user_event(kind: bytes, video_id: str, user_id: str, by: str) -> NewRecord:
 
 
 def facts_of(video_id: str) -> str:
-    """The name that a video's facts are stored under once more, apart from its comments, to be found at once.
+    """Name the log in which a video's facts are stored once more, apart from its comments, to be found at once.
 
     No video id holds a `/`. The rows are ordinary rows, at the positions of their records.
     """
@@ -126,7 +126,7 @@ def facts_of(video_id: str) -> str:
 
 
 def comment_digest(message: str, video_time_ms: int | None) -> bytes:
-    """What makes two posts with one key the same post: 16 bytes over the normal form and the video time."""
+    """Digest what makes two posts with one key the same post: 16 bytes over the normal form and the video time."""
     of = b"" if video_time_ms is None else b"%d" % video_time_ms
     return hashlib.blake2b(of + b"\0" + message.encode(), digest_size=DIGEST_BYTES).digest()
 

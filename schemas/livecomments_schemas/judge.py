@@ -68,7 +68,7 @@ _CR: Final = 0x0D  # as numbers: looking for b"\r" in bytes takes twenty times a
 
 
 def judge(record: Record, window: Window) -> Verdict:
-    """The verdict on `record`; afterwards the window remembers it. Records come in the order of their offsets."""
+    """Judge `record`, and let the window remember it. Records come in the order of their offsets."""
     kind = record.headers.get("type")
     if kind not in EVENT_TYPES:
         return _UNKNOWN_TYPE
@@ -137,7 +137,7 @@ def _check_fact(record: Record, kind: bytes, video_id: str) -> None:
 
 
 def _video_of(record: Record, window: Window) -> str:
-    """The video of a record whose envelope is sound. Raises RecordCorrupt."""
+    """Return the video of a record whose envelope is sound. Raises RecordCorrupt."""
     value, headers = record.value, record.headers
     if record.key is None or value is None:
         raise RecordCorrupt("null_key_or_value")

@@ -35,12 +35,12 @@ def parse_video_id(text: str) -> str:
 
 @lru_cache(_HOMES_REMEMBERED)
 def partition_of(video_id: str, partition_count: int) -> int:
-    """The partition of a video in an epoch with `partition_count` partitions."""
+    """Return the partition of a video in an epoch with `partition_count` partitions."""
     return (murmur2(video_id.encode("ascii")) & 0x7FFFFFFF) % partition_count
 
 
 def video_of_key(key: bytes, partition: int, partition_count: int) -> str | None:
-    """The video id a record's key names, or None if it is no video id or not at home in `partition`."""
+    """Return the video id that a record's key names; None if it is no video id or not at home in `partition`."""
     if len(key) > VIDEO_ID_CHARS_MAX:
         return None  # a foreign producer's key of a megabyte must not stay in the cache
     return _video_of_key(key, partition, partition_count)

@@ -39,7 +39,7 @@ class CursorRejected(Rejected):
 
 
 def position_at(epoch: int, offset: int) -> int:
-    """The position of `offset` in the topic of generation `epoch`. Both in range is the caller's duty (asserted)."""
+    """Pack epoch and offset into a position. Both in range is the caller's duty (asserted)."""
     assert 0 <= epoch <= EPOCH_MAX
     assert 0 <= offset <= OFFSET_MAX
     return epoch << OFFSET_BITS | offset
@@ -54,7 +54,7 @@ def offset_of(position: int) -> int:
 
 
 def first_position(epoch: int) -> int:
-    """The position of an epoch's offset 0."""
+    """Return the position of an epoch's offset 0."""
     return epoch << OFFSET_BITS
 
 
@@ -83,7 +83,7 @@ def parse_comment_id(text: str) -> tuple[int, int]:
 
 
 def parse_cursor(text: str, partition: int) -> int:
-    """The position a client means by `text` for a video of `partition`; any position of that partition is valid.
+    """Parse the position a client means by `text` for a video of `partition`: any position of that partition.
 
     Raises:
         CursorRejected: malformed, or of another partition.

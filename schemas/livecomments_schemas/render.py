@@ -9,5 +9,5 @@ _HEAD: Final = b'{"commentId":"'
 
 
 def render_comment(comment_id: str, value: bytes) -> bytes:
-    """A comment as clients see it. `value` is that of an accepted `comment.created` record: it starts with `{"`."""
+    """Render a comment as clients see it. `value` is of an accepted `comment.created` record: it starts with `{"`."""
     return b"".join((_HEAD, comment_id.encode("ascii"), b'",', value[1:]))

@@ -69,11 +69,11 @@ class Window:
         self._heads = array("Q", bytes(8 * count))  # of each bucket, the link to its newest slot
 
     def occurrence(self, video_id: str, author: bytes, key: bytes, offset: int) -> Occurrence | None:
-        """The survivor of the newest record with this key among those up to W before `offset`, or None."""
+        """Find the survivor of the newest record with this key among those up to W before `offset`, or None."""
         return self._find(_hash(video_id, author, key), offset)
 
     def is_sure(self, survivor: int) -> bool:
-        """Whether everything that could precede this survivor has been read too, so that it is the first."""
+        """Tell whether everything that could precede this survivor has been read too, so that it is the first."""
         return self._whole or survivor - self.size >= self._since
 
     def note_comment(self, video_id: str, author: bytes, key: bytes, offset: int, digest: bytes) -> Occurrence | None:
@@ -105,7 +105,7 @@ class Window:
             self._ended.pop(video_id, None)
 
     def is_ended(self, video_id: str, offset: int) -> bool:
-        """Whether the video's last start or end among the W records before `offset` is an end."""
+        """Tell whether the video's last start or end among the W records before `offset` is an end."""
         if not self._ended:
             return False
         ended = self._ended.get(video_id)

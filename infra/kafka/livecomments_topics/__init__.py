@@ -31,7 +31,7 @@ class Topic:
     settings: Mapping[str, str]
 
     def with_replicas(self, count: int) -> "Topic":
-        """The same on `count` replicas, a majority of them in sync: for a cluster with fewer brokers than three."""
+        """Return the topic on `count` replicas, a majority in sync: for clusters of fewer than three brokers."""
         settings = {**self.settings, "min.insync.replicas": str(count // 2 + 1)}
         return replace(self, replication_factor=count, settings=settings)
 
