@@ -68,6 +68,8 @@ class VideoFacts:
     def __init__(self) -> None:
         self.settings = VideoSettings()
         self.is_ended = False
+        self.is_whole = False
+        """Everything that was said before somebody first asked is in it; else what is missing may say otherwise."""
         self._settings_at = -1
         self._state_at = -1
         self._banned: dict[str, tuple[int, bool]] = {}

@@ -1,14 +1,14 @@
 """What owners and moderators say of a video, as records in the log's order: what it is, that it is over, who is banned.
 
-A replay of the log gives the same picture, on every gateway.
+A replay of the log gives the same picture, on every gateway. Whatever is said is appended, also when it seems to be so
+already: what this gateway knows may be old, or empty while the store is away, and saying it twice changes nothing.
 """
 
-import time
-from collections.abc import Callable
 from typing import Final
 
 from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
+from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.facts import MODERATE, OWN, VideoFacts, VideoNotFoundRejected, VideoSettings
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.posting import Posting
@@ -46,32 +46,35 @@ class UserIdRejected(Rejected):
 class Owning:
     """Acts of owners (`own`) and moderators (`moderate`), through one gateway's `Posting`."""
 
-    def __init__(self, history: History, posting: Posting, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, history: History, posting: Posting) -> None:
         self._history = history
         self._posting = posting
-        self._clock = clock
 
     async def read(self, video_id: str) -> VideoFacts:
-        """What is set of a video. Raises VideoNotFoundRejected, PartitionUnavailable."""
+        """What is set of a video. Raises VideoNotFoundRejected, PartitionUnavailable, StoreUnavailable."""
         facts = await self._posting.videos.facts(video_id)
+        if not facts.is_whole:
+            raise StoreUnavailable("What was set of this video cannot be read just now. Try again in a second.")
         if not facts.is_known:
             raise VideoNotFoundRejected("Nothing was set of this video. Comments may be written all the same.")
         return facts
 
     async def put(self, video_id: str, settings: VideoSettings, state: str | None, identity: Identity) -> VideoFacts:
-        """Set all of a video, and whether it is over (None: as before). Saying what is so already appends nothing.
+        """Set all of a video, and whether it is over (None: as before).
 
         Raises:
             RoleRejected: nothing was written. Unavailable leaves: all, some or nothing was; saying it again is safe.
         """
         _check_role(identity, OWN)
-        facts = await self._posting.videos.facts(video_id)
-        if not facts.is_known or facts.settings != settings:
-            await self._say(video_id, video_changed(video_id, settings.said(), identity.author.id))
-        if state is not None and (state == "ended") != facts.is_ended:
+        await self._posting.videos.facts(video_id)  # so that it is kept, and hears what is said now
+        await self._say(video_id, video_changed(video_id, settings.said(), identity.author.id))
+        if state is not None:
             kind = VIDEO_ENDED if state == "ended" else VIDEO_STARTED
             await self._say(video_id, video_event(kind, video_id, identity.author.id))
-        return await self._posting.videos.facts(video_id)
+        facts = await self._posting.videos.facts(video_id)
+        if state is None and not facts.is_whole:
+            raise StoreUnavailable("It is set; whether the video is over cannot be read just now.")
+        return facts
 
     async def ban(self, video_id: str, user_id: str, identity: Identity, delete_last_s: int) -> None:
         """Ban a person from a video; their comments of the last `delete_last_s` seconds go too.
@@ -79,9 +82,10 @@ class Owning:
         Raises:
             RoleRejected, UserIdRejected. Unavailable leaves: maybe not all was done; banning again is safe.
         """
+        followed = self._history.home(video_id)
         await self._set_ban(video_id, user_id, identity, banned=True)
-        if delete_last_s:
-            await self._delete_all(video_id, user_id, identity, (self._clock() - delete_last_s) * 1000)
+        if delete_last_s:  # before the ban, by the clock that stamped it and them
+            await self._delete_all(video_id, user_id, identity, followed.appended_at_ms - delete_last_s * 1000)
 
     async def unban(self, video_id: str, user_id: str, identity: Identity) -> None:
         """Let a person write again. Raises as `ban` does."""
@@ -91,12 +95,10 @@ class Owning:
         _check_role(identity, MODERATE)
         if not 0 < len(user_id.encode("utf-8", "surrogatepass")) <= AUTHOR_ID_BYTES_MAX or not _is_text(user_id):
             raise UserIdRejected(f"A user id has 1 to {AUTHOR_ID_BYTES_MAX} bytes of UTF-8.")
-        facts = await self._posting.videos.facts(video_id)
-        if facts.is_banned(user_id) != banned:
-            kind = USER_BANNED if banned else USER_UNBANNED
-            await self._say(video_id, user_event(kind, video_id, user_id, identity.author.id))
+        kind = USER_BANNED if banned else USER_UNBANNED
+        await self._say(video_id, user_event(kind, video_id, user_id, identity.author.id))
 
-    async def _delete_all(self, video_id: str, user_id: str, identity: Identity, since_ms: float) -> None:
+    async def _delete_all(self, video_id: str, user_id: str, identity: Identity, since_ms: int) -> None:
         cursor = None
         for _ in range(_PAGES_MAX):
             page = await newest_first(self._history, video_id, cursor, _PAGE)

@@ -15,8 +15,10 @@ import orjson
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
-from livecomments.log.interface import AppendUnavailable, AppendUnknown
+from livecomments.log.interface import AppendUnavailable, AppendUnknown, Bounds
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments.runtime.single_flight import FreshFlight
+from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import Admission, AdmissionLimits
 from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
 from livecomments_gateway.identity import Identity
@@ -25,7 +27,14 @@ from livecomments_gateway.videos import Videos
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
 from livecomments_schemas.judge import Kind, Verdict
-from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
+from livecomments_schemas.positions import (
+    BEFORE_EVERYTHING,
+    COMMENT_ID_CHARS,
+    comment_id,
+    first_position,
+    parse_cursor,
+    position_at,
+)
 from livecomments_schemas.render import render_comment
 from livecomments_schemas.window import Occurrence
 
@@ -96,6 +105,7 @@ class Posting:
         self._in_flight_max = in_flight_max
         self._in_flight = 0
         self._clock = clock
+        self._ends = FreshFlight[int, dict[int, Bounds]]()
 
     async def post(
         self,
@@ -114,7 +124,8 @@ class Posting:
         Raises:
             KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
             VideoNotFoundRejected, LimitRejected leaves, ReviewRejected: nothing was written.
-            AppendUnavailable, PartitionUnavailable, ReviewUnavailable: nothing was written; try again.
+            AppendUnavailable, PartitionUnavailable, LogUnavailable, StoreUnavailable, ReviewUnavailable: nothing was
+                written; try again.
             AppendUnknown: may be written; try again with the same key.
             LogWentBackUnavailable: nothing is written here any more.
         """
@@ -130,13 +141,18 @@ class Posting:
             traceparent=traceparent,
         )
         with _unknown_counted():
-            if key is not None:
-                before = followed.window.occurrence(
-                    video_id, record.headers["author"], record.headers["key"], followed.next_offset
-                )
-                if before is not None:
+            if (before := _first_copy(followed, video_id, record)) is not None:
+                return await self._surviving(followed, video_id, record, before)
+            try:
+                await self._check(followed, video_id, identity, message)
+            except Rejected:
+                if key is None:
+                    raise
+                # Its first copy may have come through another gateway, further on than we have read.
+                await self._read_on(followed)
+                if (before := _first_copy(followed, video_id, record)) is not None:
                     return await self._surviving(followed, video_id, record, before)
-            await self._check(followed, video_id, identity, message)
+                await self._check(followed, video_id, identity, message)
             offset, verdict = await self.append(followed, record)
             if verdict.kind is Kind.DUPLICATE:
                 assert verdict.survivor is not None
@@ -147,12 +163,23 @@ class Posting:
             _created.inc()
             return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
 
+    async def _read_on(self, followed: FollowedPartition) -> None:
+        """Judge all that the log holds by now, so that what is refused then is refused by one place in it.
+
+        Raises:
+            PartitionUnavailable, LogUnavailable: not now; try again.
+        """
+        ends = await self._ends.join(followed.number, lambda: self._log.bounds([followed.number]))
+        await self._history.reach(followed, first_position(followed.epoch) + ends[followed.number].end - 1)
+
     async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
         """Whether this person may write here now. Only the verdict on the record is certain that it was not over."""
         facts = await self.videos.facts(video_id)
         if facts.is_ended or followed.window.is_ended(video_id, followed.next_offset):
             raise VideoEndedRejected(_ENDED)
         if self._only_registered and not facts.is_known:
+            if not facts.is_whole:
+                raise StoreUnavailable("Whether there is such a video cannot be read just now. Try again in a second.")
             raise VideoNotFoundRejected("There is no such video here.")
         facts.check_writer(identity)
         if MODERATE not in identity.roles:
@@ -203,7 +230,7 @@ class Posting:
         try:
             _, author_id = await self.find(video_id, id_text)
         except CommentDeletedRejected:
-            return
+            return  # a delete that was read, here or by the stream job, and nothing undoes one
         if author_id != identity.author.id and MODERATE not in identity.roles:
             raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
         await self.append(self._history.home(video_id), comment_deleted(video_id, id_text, identity.author.id))
@@ -280,6 +307,14 @@ class Posting:
         """The value of a comment that stood there, as it is now: empty once it is deleted, None if it is not kept."""
         entries = (await self._history.forward(video_id, position - 1, 1, around_store=True)).entries
         return entries[0].value if entries and entries[0].position == position else None
+
+
+def _first_copy(followed: FollowedPartition, video_id: str, record: NewRecord) -> Occurrence | None:
+    """The comment with this one's key, if there is a key and our window holds it."""
+    key = record.headers.get("key")
+    if key is None:
+        return None
+    return followed.window.occurrence(video_id, record.headers["author"], key, followed.next_offset)
 
 
 _ENDED: Final = "The video has ended; comments are closed."

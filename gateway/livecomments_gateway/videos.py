@@ -30,6 +30,8 @@ _UNREAD_S: Final = 2.0
 """After a read that failed or is late, what could not be read counts as not said for this long."""
 _WAIT_S: Final = 1.0
 """For a read: a store that hangs must not use up the deadline of a POST. The read goes on."""
+READS_MAX: Final = 64
+"""Under way at once: each video asked for while the store hangs would leave one behind. Enough for 20,000 a second."""
 
 _unread = Counter("livecomments_gateway_videos_unread_total", "Videos taken as open since their facts were away.")
 
@@ -66,6 +68,7 @@ class Videos:
         self._videos_max = videos_max
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._reads = asyncio.Semaphore(min(READS_MAX, videos_max))
         history.follower.listeners.append(self._hear)
 
     def __len__(self) -> int:
@@ -79,21 +82,36 @@ class Videos:
             known = self._known[video_id] = _Known(followed)
             if len(self._known) > self._videos_max:
                 self._known.popitem(last=False)
-        if known.again_at is not None and self._clock() >= known.again_at:
+        if self._is_due(known):
             await self._await_facts(video_id, known, followed)
         return known.facts
 
     async def _await_facts(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
         """Wait for the read of a video's facts, but not for long."""
-        if known.loading is None:  # one read for all who wait for it
-            known.loading = asyncio.create_task(self._load(video_id, known, followed))
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._loaded(video_id, known, followed)
+        except TimeoutError:
+            if self._is_due(known):  # the first of those who waited
+                _unread.inc()
+                known.again_at = self._clock() + _UNREAD_S
+
+    async def _loaded(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
+        """Wait for the one read under way, or for room to begin it. One who leaves does not end it for the others."""
+        if known.loading is None:
+            await self._reads.acquire()
+            if known.loading is None and self._is_due(known):
+                known.loading = asyncio.create_task(self._load(video_id, known, followed))
+                known.loading.add_done_callback(lambda _: self._reads.release())
+            else:  # another who waited was first
+                self._reads.release()
         loading = known.loading
-        await asyncio.wait([loading], timeout=self._wait_s)  # one who leaves does not end it for the others
-        if loading.done():
+        if loading is not None:
+            await asyncio.wait([loading])
             loading.result()
-        elif known.again_at is not None and self._clock() >= known.again_at:  # the first of those who waited
-            _unread.inc()
-            known.again_at = self._clock() + _UNREAD_S
+
+    def _is_due(self, known: _Known) -> bool:
+        return known.again_at is not None and self._clock() >= known.again_at
 
     def _hear(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -105,7 +123,7 @@ class Videos:
     async def _load(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
         try:
             await self._read(video_id, known.facts, followed)
-            known.again_at = None
+            known.facts.is_whole, known.again_at = True, None
         except Unavailable:
             _unread.inc()
             known.again_at = self._clock() + _UNREAD_S

@@ -28,6 +28,8 @@ class FollowedPartition:
         self.window = window
         self.tail = tail
         self.next_offset = next_offset
+        self.appended_at_ms = 0
+        """When the newest record that was read was appended, by the log's clock."""
         self._judge = judge
         self._verdicts_from = next_offset
         """What lies before was judged with a window that was not full, if at all."""
@@ -51,6 +53,7 @@ class FollowedPartition:
                 continue
             verdict = self._judge(record, self.window)
             self.next_offset = record.offset + 1
+            self.appended_at_ms = max(self.appended_at_ms, record.appended_at_ms)
             if verdict.kind is Kind.ACCEPTED:
                 entry = Entry.of(record, verdict, self.epoch, now)
                 self.tail.append(entry, now)

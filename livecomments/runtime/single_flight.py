@@ -5,6 +5,7 @@ a bound.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
@@ -40,6 +41,27 @@ class SingleFlight(Generic[Key, T]):
                 if self._flights.get(key) is flight:
                     del self._flights[key]
                 flight.task.cancel()
+
+
+class FreshFlight(Generic[Key, T]):
+    """Single flight whose answers are never from before the question: of all who ask, one call is under way and the
+    others share the next. Remembers every key for ever, so keys are few.
+    """
+
+    def __init__(self) -> None:
+        self._flights = SingleFlight[tuple[Key, int], T]()
+        self._turns: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._begun: defaultdict[Key, int] = defaultdict(int)
+
+    async def join(self, key: Key, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a call for `key` that begins after this one. Raises what the call raises."""
+
+        async def begin() -> T:
+            async with self._turns[key]:
+                self._begun[key] += 1
+                return await call()
+
+        return await self._flights.join((key, self._begun[key]), begin)
 
 
 class _Flight(Generic[T]):

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
@@ -15,7 +17,7 @@ from livecomments.log.interface import CommentLog
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
-from livecomments_gateway.videos import Videos
+from livecomments_gateway.videos import READS_MAX, Videos
 from livecomments_schemas.events import USER_BANNED, facts_of, user_event
 from livecomments_schemas.positions import position_at
 from tests.gateway.test_sessions import Clock
@@ -91,3 +93,24 @@ async def test_no_more_videos_are_kept_than_may_be(tmp_path: Path) -> None:
             await videos.facts(f"v{n}")
         assert len(videos) == 10
         assert (await videos.facts("v")).is_banned("rude")
+
+
+@pytest.mark.parametrize("videos_max", [10, 20_000])
+async def test_reads_under_way_are_bounded_however_many_videos_are_asked_for(tmp_path: Path, videos_max: int) -> None:
+    async with banned_in_store(tmp_path) as (log, store), following(log) as follower:
+        followed = follower.followed[0]
+        followed.tail.forget(followed.judged_through)
+        videos = Videos(History(follower, store), wait_s=0.001, videos_max=videos_max)
+        before = len(asyncio.all_tasks())
+        asked = [asyncio.create_task(videos.facts(f"v{n}")) for n in range(500)]
+        await asyncio.wait(asked)
+        assert len(asyncio.all_tasks()) - before <= min(READS_MAX, videos_max)
+        assert not any(one.result().is_whole for one in asked)
+        waiting = asyncio.create_task(videos.facts("v"))  # which finds no room
+        await asyncio.sleep(0)
+        store.goes_on.set()
+        assert not (await waiting).is_banned("rude") or (await waiting).is_whole
+        patient = Videos(History(follower, store), videos_max=videos_max)
+        found = await asyncio.gather(*(patient.facts(f"v{n}") for n in range(500)), patient.facts("v"))
+        assert all(one.is_whole for one in found)  # those beyond the bound had their turn
+        assert found[-1].is_banned("rude")

@@ -76,6 +76,41 @@ class WatchedLog:
             raise LogUnavailable("no leader")
 
 
+class ClockedLog(WatchedLog):
+    """A log whose clock is not ours: records say they were appended when `clock_ms` says, of their offset."""
+
+    def __init__(self, inner: CommentLog, clock_ms: Callable[[int], int], around: Around = nothing) -> None:
+        super().__init__(inner, around)
+        self.clock_ms = clock_ms
+
+    def stamped(self, records: list[Record]) -> list[Record]:
+        return [record._replace(appended_at_ms=self.clock_ms(record.offset)) for record in records]
+
+    async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
+        found = await super().read(partition, start, end, limit)
+        return Slice(self.stamped(found.records), found.next)
+
+    def follow(self) -> "ClockedReader":
+        return ClockedReader(self, self.inner.follow())
+
+
+class ClockedReader:
+    """Reads a `ClockedLog`."""
+
+    def __init__(self, log: ClockedLog, inner: LogReader) -> None:
+        self._log = log
+        self._inner = inner
+
+    def assign(self, offsets: Mapping[int, int]) -> None:
+        self._inner.assign(offsets)
+
+    async def poll(self) -> list[Record]:
+        return self._log.stamped(await self._inner.poll())
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
 class GatedLog(WatchedLog):
     """A log of one partition whose reader gives records only as far as `release` has said: a follower that lags."""
 

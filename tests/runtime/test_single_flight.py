@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from livecomments.runtime.single_flight import SingleFlight
+from livecomments.runtime.single_flight import FreshFlight, SingleFlight
 
 
 class Question:
@@ -118,3 +118,75 @@ async def test_what_a_cancelled_call_raises_is_nobodys_error(count: int) -> None
     await settle()
     assert all(one.cancelled() for one in herd)
     assert said == []
+
+
+class Counted:
+    """A call that ends when it is let go: with its number, or with `error`."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.goes_on = asyncio.Event()
+        self.error: BaseException | None = None
+
+    async def __call__(self) -> int:
+        self.begun += 1
+        number = self.begun
+        await self.goes_on.wait()
+        if self.error is not None:
+            raise self.error
+        return number
+
+
+async def run_on(rounds: int = 200) -> None:
+    """Let every task come as far as it can."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+async def test_a_fresh_answer_is_of_a_call_that_began_later_and_a_crowd_shares_the_next() -> None:
+    flights, call = FreshFlight[str, int](), Counted()
+    tasks = [asyncio.create_task(flights.join("a", call))]
+    await run_on()
+    assert call.begun == 1
+    tasks += [asyncio.create_task(flights.join("a", call)) for _ in range(100)]
+    await run_on()
+    assert call.begun == 1  # the next one waits for it
+    call.goes_on.set()
+    assert await asyncio.gather(*tasks) == [1, *([2] * 100)]
+    assert await flights.join("a", call) == 3
+
+
+class Bug(BaseException):
+    """Not an Exception, as a cancellation is none."""
+
+
+@pytest.mark.parametrize("kind", [FreshFlight, SingleFlight])
+@pytest.mark.parametrize("error", [ValueError("x"), Bug()])
+async def test_whatever_a_call_raises_reaches_all_who_wait_and_the_next_one_is_new(
+    kind: type[SingleFlight[str, int]], error: BaseException
+) -> None:
+    flights, call = kind(), Counted()
+    first = asyncio.create_task(flights.join("a", call))
+    await run_on()
+    later = [asyncio.create_task(flights.join("a", call)) for _ in range(5)]
+    await run_on()
+    call.error = error
+    call.goes_on.set()
+    found = await asyncio.gather(first, *later, return_exceptions=True)
+    assert [type(one) for one in found] == [type(error)] * 6
+    call.error = None
+    assert await flights.join("a", call) == call.begun
+
+
+async def test_one_who_leaves_takes_a_fresh_answer_from_nobody_and_all_who_leave_end_the_call() -> None:
+    flights, call = FreshFlight[str, int](), Counted()
+    tasks = [asyncio.create_task(flights.join("a", call)) for _ in range(3)]
+    await run_on()
+    tasks[0].cancel()
+    await run_on()
+    assert not any(task.done() for task in tasks[1:])
+    for task in tasks[1:]:
+        task.cancel()
+    await asyncio.wait(tasks)
+    call.goes_on.set()
+    assert await flights.join("a", call) == 2
