@@ -11,11 +11,14 @@ from typing import Final, NamedTuple
 
 from livecomments_gateway.facts import VideoSettings
 from livecomments_schemas.errors import Rejected
+from livecomments_schemas.text import skeleton
 
 WRITERS_MAX: Final = 100_000
 """Remembered at once, about 50 MB; who wrote longest ago is forgotten first."""
 VIDEOS_MAX: Final = 20_000
 _SECOND: Final = 1.0
+_SEEN_BYTES: Final = 8
+"""Of each writer's last text: enough that nobody is refused for another text."""
 
 
 class LimitRejected(Rejected):
@@ -149,4 +152,5 @@ class Admission:
 
 
 def _digest(text: str) -> bytes:
-    return blake2b(" ".join(text.casefold().split()).encode(), digest_size=8).digest()
+    """What was seen of a text, in few bytes."""
+    return blake2b(skeleton(text).encode(), digest_size=_SEEN_BYTES).digest()

@@ -22,8 +22,8 @@ from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import Admission, AdmissionLimits
 from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
 from livecomments_gateway.identity import Identity
-from livecomments_gateway.review import Message, Review
 from livecomments_gateway.videos import Videos
+from livecomments_gateway.word_list import NO_WORDS, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
 from livecomments_schemas.judge import Kind, Verdict
@@ -39,7 +39,6 @@ from livecomments_schemas.render import render_comment
 from livecomments_schemas.window import Occurrence
 
 NO_LIMITS: Final = AdmissionLimits()
-NO_REVIEW: Final = Review(())
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _created = _comments.labels("created")
@@ -88,7 +87,7 @@ class Posting:
         timeout_s: float,
         in_flight_max: int,
         limits: AdmissionLimits = NO_LIMITS,
-        review: Review = NO_REVIEW,
+        words: WordList = NO_WORDS,
         only_registered: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,7 +97,7 @@ class Posting:
         self._counted_through: dict[int, int] = {}
         history.follower.listeners.append(self._count)
         self._history = history
-        self._review = review
+        self._words = words
         self._only_registered = only_registered
         self._log = history.follower.log
         self._timeout_s = timeout_s
@@ -123,9 +122,8 @@ class Posting:
 
         Raises:
             KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
-            VideoNotFoundRejected, LimitRejected leaves, ReviewRejected: nothing was written.
-            AppendUnavailable, PartitionUnavailable, LogUnavailable, StoreUnavailable, ReviewUnavailable: nothing was
-                written; try again.
+            VideoNotFoundRejected, LimitRejected leaves, MessageRefusedRejected: nothing was written.
+            AppendUnavailable, PartitionUnavailable, LogUnavailable, StoreUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
             LogWentBackUnavailable: nothing is written here any more.
         """
@@ -186,7 +184,7 @@ class Posting:
             if followed not in self._counted:
                 self._count(followed, ())
             self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
-            await self._review.check(Message(video_id, identity.author.id, message))
+            self._words.check(message)
 
     def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
         """Hear what was written, here or through another gateway; first, what was before we followed the partition.

@@ -64,8 +64,14 @@ _JOINERS: Final = r"[\u200C\u200D]"
 _MARKS: Final = regex.compile(  # joiners between marks do not begin a new character, so the marks after them count too
     rf"((?:\p{{M}}{_JOINERS}*+){{{COMBINING_MARKS_MAX}}})\p{{M}}[\p{{M}}\u200C\u200D]*"
 )
-_VISIBLE: Final = regex.compile(r"[^\s\p{Cf}\p{M}\u115F\u1160\u2800\u3164\uFFA0]")
-"""Hangul fillers and the blank Braille pattern are letters and symbols by category, but show nothing alone."""
+_IGNORED: Final = r"\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Cs}\p{Co}\p{Cn}"
+"""Shown by nothing of their own, wherever they stand: joiners, variation selectors, bidi controls, Hangul fillers, …"""
+_BLANK: Final = r"\s\u2800\uFFFC\U0001D159"
+"""Shown as a blank: the empty Braille pattern, the place of an object that is not there, the note without a head."""
+_VISIBLE: Final = regex.compile(rf"[^{_IGNORED}{_BLANK}\p{{M}}]")
+"""A mark alone shows nothing that was meant."""
+_BLANKS: Final = regex.compile(rf"[{_BLANK}]+")
+_UNSEEN: Final = regex.compile(rf"[[{_IGNORED}]--[{_BLANK}]]+", regex.V1)
 _GRAPHEME: Final = regex.compile(r"\X")
 
 
@@ -103,6 +109,33 @@ def clean_display_name(text: str) -> str:
     if _utf8_size(cleaned) > DISPLAY_NAME_BYTES_MAX:  # a few characters have longer normal forms
         raise DisplayNameRejected(f"A display name has at most {DISPLAY_NAME_BYTES_MAX} bytes of UTF-8.")
     return cleaned
+
+
+def fitting_display_name(text: str) -> str:
+    """The normal form of a name that somebody else chose: cut behind a whole grapheme where it is too long.
+
+    Raises:
+        TextNotUnicodeRejected, DisplayNameRejected: nothing visible is left to show.
+    """
+    bounded = text[:DISPLAY_NAME_BYTES_MAX]  # normal forms are costly, and no grapheme beyond it would fit
+    _utf8_size(bounded)
+    graphemes = _GRAPHEME.findall(" ".join(_normal_form(bounded).split()))[:DISPLAY_NAME_GRAPHEMES_MAX]
+    while len("".join(graphemes).encode()) > DISPLAY_NAME_BYTES_MAX:
+        graphemes.pop()
+    return clean_display_name("".join(graphemes))
+
+
+def skeleton(text: str) -> str:
+    """What a reader sees of a text, for comparing it with others; never shown, and never part of a record.
+
+    Without what is not seen, in one case and width (NFKC, case folded), each run of blanks as one space. Texts that
+    look alike by letters of different alphabets stay different.
+    """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
+    seen = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
+    seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", seen))  # folding and composing may bring more of them
+    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", seen)).strip()
 
 
 def _normal_form(text: str) -> str:

@@ -23,6 +23,8 @@ from livecomments_schemas.text import (
     TextRejected,
     clean_display_name,
     clean_message,
+    fitting_display_name,
+    skeleton,
 )
 
 from .texts import WORLD
@@ -146,7 +148,14 @@ def test_what_is_changed_is_changed_to_this(text: str, cleaned: str) -> None:
         "\u202e\u2066",
         "\U000e0041",
         "\u034f\u17b4\u17b5",
+        "\ufffc",
+        "\ufffc \u2800\n\u3164",
+        "\U0001d159",
+        "\U0001d173\U000e0100\u2064",
+        "\u0600",
+        " \u0301 \u20dd",
     ],
+    ids=ascii,
 )
 def test_a_message_that_shows_nothing_is_empty(text: str) -> None:
     with pytest.raises(MessageEmptyRejected) as rejected:
@@ -154,6 +163,73 @@ def test_a_message_that_shows_nothing_is_empty(text: str) -> None:
     assert rejected.value.code == "message_empty"
     with pytest.raises(DisplayNameRejected):
         clean_display_name(text)
+
+
+@given(ANYTHING)
+def test_what_is_accepted_has_a_skeleton_whose_skeleton_it_is(text: str) -> None:
+    try:
+        cleaned = clean_message(text)
+    except TextRejected:
+        cleaned = text
+    else:
+        assert skeleton(cleaned)
+    assert skeleton(skeleton(cleaned)) == skeleton(cleaned)
+
+
+UNSEEN = st.sampled_from(
+    "\u200b\u200c\u200d\u200e\u200f\u2060\u2064\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180e\u180f\u202a\u202e"
+    "\u2066\u2069\u206f\u3164\ufe00\ufe0f\ufeff\uffa0\ufff9\ufffb\U0001bca0\U0001d173\U000e0001\U000e0061\U000e007f\U000e0100"
+)
+BLANKS = st.sampled_from(" \t\n\u00a0\u1680\u2003\u2009\u200a\u2028\u202f\u205f\u2800\u3000\ufffc")
+
+
+@given(st.text(st.sampled_from("aZß中ش👩1 "), min_size=1), st.lists(st.tuples(st.integers(0, 99), UNSEEN)), st.data())
+def test_nothing_that_is_not_seen_and_no_kind_of_blank_makes_a_text_another(
+    text: str, hidden: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    changed = list(text)
+    for at, character in hidden:
+        changed.insert(at % (len(changed) + 1), character)
+    changed = [data.draw(BLANKS) if each == " " else each for each in changed]
+    assert skeleton("".join(changed)) == skeleton(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Hello  World ", "hello world"),
+        ("ＦＵＬＬ ﬁ①", "full fi1"),
+        ("Straße", "strasse"),
+        ("e\u0301", "\u00e9"),
+        ("ΣΑΣ", "σασ"),
+    ],
+)
+def test_a_skeleton_is_in_one_case_and_width(text: str, seen: str) -> None:
+    assert skeleton(text) == seen
+
+
+@pytest.mark.parametrize("pair", [("a", "\u0430"), ("resume", "résumé"), ("no", "on"), ("ab", "a b")])
+def test_what_is_seen_as_different_stays_different(pair: tuple[str, str]) -> None:
+    assert skeleton(pair[0]) != skeleton(pair[1])
+
+
+@settings(max_examples=300)
+@given(ANYTHING | st.text(max_size=9_000))
+def test_a_name_that_somebody_else_chose_is_cut_to_one_that_fits(text: str) -> None:
+    try:
+        fitting = fitting_display_name(text)
+    except TextRejected:
+        return
+    assert clean_display_name(fitting) == fitting
+
+
+def test_a_name_is_cut_behind_a_whole_character() -> None:
+    assert fitting_display_name("n" * 41) == "n" * 40
+    family = "👨\u200d👩\u200d👧\u200d👦"
+    assert fitting_display_name(family * 41) == family * (DISPLAY_NAME_BYTES_MAX // len(family.encode()))
+    assert fitting_display_name("e\u0301" * 60) == "é" * 40
+    with pytest.raises(DisplayNameRejected):
+        fitting_display_name("\ufffc" * 50)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "ok \udfff", "a\0b", "\0"])

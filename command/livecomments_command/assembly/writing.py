@@ -13,7 +13,7 @@ from livecomments_gateway.identity import JwtRules, SessionRules, Tokens
 from livecomments_gateway.jwks import JwksKeys
 from livecomments_gateway.keys import SharedSecret
 from livecomments_gateway.posting import Posting
-from livecomments_gateway.review import Review, WordList
+from livecomments_gateway.word_list import NO_WORDS, WordList
 
 _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
@@ -26,7 +26,7 @@ def make_posting(history: History, settings: Settings) -> Posting:
         timeout_s=settings.append_timeout_s,
         in_flight_max=settings.appends_in_flight_max,
         limits=AdmissionLimits(settings.user_comments_max, settings.user_window_s, settings.duplicate_text_s),
-        review=Review([WordList.of_file(Path(settings.word_list))] if settings.word_list else ()),
+        words=WordList.of_file(Path(settings.word_list)) if settings.word_list else NO_WORDS,
         only_registered=settings.unknown_videos == "registered",
     )
 
