@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     history: int
     """The newest so many comments first, then live."""
     session: bytes = b""
-    """The digest of the token that came along; empty without one."""
+    """The name of the session whose token that came along; empty without one."""
 
 
 def wanted(headers: Mapping[str, str], query: Mapping[str, str], partition: int) -> Wanted:

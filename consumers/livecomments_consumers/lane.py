@@ -21,7 +21,7 @@ class Lane(Protocol):
 
     @property
     def session(self) -> bytes:
-        """The digest of the token it came with; empty without one."""
+        """The name of the session whose token it came with; empty without one."""
 
     def take(self, block: Block, now: float) -> None:
         """A new block was flushed, and the lane is in no cohort. Writes it if it comes next and the viewer takes

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
+from livecomments.log.revocations import Revocations, RevocationsUnavailable
+from livecomments.log.session_names import session_name
 from livecomments_consumers.lane import Lane
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.limits import SESSION_COOKIE
@@ -23,7 +24,7 @@ class TokenInUrlRejected(Rejected):
 
 
 class SessionEndedRejected(Rejected):
-    """The token was revoked."""
+    """The session was revoked."""
 
     code = "invalid_token"
 
@@ -37,12 +38,12 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def session_of(authorization: str, cookie: str) -> bytes:
-    """The digest of the token that comes with a stream's request; empty without one."""
+    """The name of the session whose token comes with a stream's request; empty without one."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         cookies = (text.strip().partition("=") for text in cookie.split(";"))
         token = next((value for name, _, value in cookies if name == SESSION_COOKIE), "")
-    return token_digest(token) if token else b""
+    return session_name(token) if token else b""
 
 
 class Sessions:
@@ -55,10 +56,10 @@ class Sessions:
         if revocations is not None:
             revocations.listeners.append(self._revoked)
 
-    def is_revoked(self, digest: bytes) -> bool:
+    def is_revoked(self, session: bytes) -> bool:
         """Whether it is known that the session has ended. What is still being read ends its streams when it is."""
         try:
-            return bool(digest) and self._revocations is not None and self._revocations.is_revoked(digest)
+            return bool(session) and self._revocations is not None and self._revocations.is_revoked(session)
         except RevocationsUnavailable:
             return False
 
@@ -76,6 +77,6 @@ class Sessions:
             if not self._lanes[lane.session]:
                 del self._lanes[lane.session]
 
-    def _revoked(self, digest: bytes) -> None:
-        for lane in list(self._lanes.get(digest, ())):
+    def _revoked(self, session: bytes) -> None:
+        for lane in list(self._lanes.get(session, ())):
             self._end(lane)

@@ -4,7 +4,8 @@ Flow of a POST: who speaks (`identity`), what they say (`requests`), is it a ret
 has judged the record, answer by the verdict (`posting`).
 
 - `identity`: tokens: JWTs and our own session tokens.
-- `keys`: which key verifies a JWT, by which algorithm; `jwks`: an issuer's keys, fetched in the background.
+- `jwts`: what a JWT says, once it is verified; `keys`: by which key and algorithm; `jwks`: an issuer's keys, fetched in
+  the background.
 - `kinds`: what a value may be, checked and described by one thing.
 - `requests`: bounded bodies, and the members and parameters they may hold.
 - `calls`: the table of calls that routes and descriptions are built from.
@@ -12,7 +13,7 @@ has judged the record, answer by the verdict (`posting`).
 - `posting`: appending comments and deletes, and what their answer means.
 - `facts`: what is so of a video; `videos`: the videos as this gateway knows them.
 - `admission`: how fast a person, and all of them, may write.
-- `review`: whether a message may be shown: a word list, and others' decisions.
+- `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `etags`: validators of answers.
 - `app`: the routes.

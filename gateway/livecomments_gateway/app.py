@@ -38,11 +38,13 @@ from livecomments_gateway.requests import (
     DISPLAY_NAME,
     IDEMPOTENCY_KEY,
     MESSAGE,
+    NEW_DISPLAY_NAME,
     PAGE_SIZE,
     SORT,
     VIDEO_TIME_MS,
     headers_of,
     json_body,
+    optional_json_body,
     traceparent,
 )
 from livecomments_gateway.video_endpoints import video_endpoints
@@ -162,7 +164,10 @@ def session_endpoints(tokens: Tokens) -> dict[Call, Endpoint]:
         )
 
     async def renew_session(request: Request) -> Response:
-        return _Json(_session(tokens.renew_session(tokens.identify(request.headers.get("authorization")))), 201)
+        headers = headers_of(request)
+        identity = tokens.identify(headers.get("authorization"))
+        body = await optional_json_body(request, headers)
+        return _Json(_session(tokens.renew_session(identity, NEW_DISPLAY_NAME.of(body))), 201)
 
     async def end_session(request: Request) -> Response:
         await tokens.end_session(tokens.identify(request.headers.get("authorization")))

@@ -17,6 +17,7 @@ from livecomments_gateway.requests import (
     IDEMPOTENCY_KEY,
     MAX_COMMENTS_PER_S,
     MESSAGE,
+    NEW_DISPLAY_NAME,
     PAGE_SIZE,
     SLOW_MODE_S,
     SORT,
@@ -47,6 +48,7 @@ class Call:
     parameters: tuple[Parameter[Any], ...] = ()
     body: tuple[Member[Any], ...] = ()
     takes_token: bool = False
+    is_body_required: bool = True
     media_type: str = "application/json"
 
     def body_schema(self) -> Schema:
@@ -76,7 +78,7 @@ POST_COMMENT: Final = Call(
     (
         *("invalid_video_id", "invalid_idempotency_key", "text_not_unicode", "message_empty", "message_too_long"),
         *("user_limit", "slow_mode", "duplicate_text", "video_limit"),
-        *("message_refused", "review_unavailable", "banned", "not_allowed_to_comment", "video_not_found"),
+        *("message_refused", "banned", "not_allowed_to_comment", "video_not_found"),
         *("idempotency_conflict", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
     ),
     (IDEMPOTENCY_KEY,),
@@ -129,18 +131,23 @@ RENEW_SESSION: Final = Call(
     "/sessions/current",
     "renewSession",
     "Renew a session",
-    "A new token for the same guest, within the session's whole life. The old one stays good until it expires.",
+    "A new token for the same guest, within the session's whole life; with a displayName the guest is called so from "
+    "now on, and stays the same user. The old token stays good until it expires or the session is ended. The body may "
+    "be left out.",
     {201: "session"},
-    ("not_a_session", "overloaded", *_TOKEN),
+    ("not_a_session", "invalid_display_name", "text_not_unicode", *_BODY, *_TOKEN),
+    (),
+    (NEW_DISPLAY_NAME,),
     takes_token=True,
+    is_body_required=False,
 )
 END_SESSION: Final = Call(
     "DELETE",
     "/sessions/current",
     "endSession",
     "End a session",
-    "The token is refused from now on, here at once and everywhere within seconds. A JWT, too, "
-    "unless it is good for more than 31 days.",
+    "All tokens of the session, renewed ones too, are refused from now on, here at once and everywhere within seconds. "
+    "A JWT is a session of its own, and can be ended unless it is good for more than 31 days.",
     {204: None},
     ("not_a_session", *_TOKEN, *_APPEND),
     takes_token=True,

@@ -1,38 +1,29 @@
 """Who speaks: a JWT of the operator's issuer, or a session token of ours.
 
 A session token is `lcs_` + base64url(JSON claims) + `.` + base64url(HMAC-SHA256): signed and self-contained; only that
-it was revoked is state. The prefix is for scanners that look for leaked secrets.
+its session was revoked is state. All tokens of a session name it (`session_names`).
 """
 
 import base64
 import hmac
-import re
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-import jwt
 import orjson
 
-from livecomments.log.revocations import token_digest
+from livecomments.log.session_names import SESSION_NAME_BYTES, SESSION_TOKEN_PREFIX, session_name
 from livecomments.runtime.metrics import Counter
 from livecomments.runtime.settings import SESSION_LIFE_MAX_S
-from livecomments_gateway.keys import KeySource
+from livecomments_gateway.jwts import JwtRefused, JwtRules, KeyUse, verify_jwt
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.events import Author
-from livecomments_schemas.limits import AUTHOR_ID_BYTES_MAX, DISPLAY_NAME_GRAPHEMES_MAX, TOKEN_BYTES_MAX
-from livecomments_schemas.text import TextRejected, clean_display_name
+from livecomments_schemas.limits import TOKEN_BYTES_MAX
+from livecomments_schemas.text import clean_display_name
 
-_PREFIX: Final = "lcs_"
-_THREE_PARTS: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-"""A signed token; one with five parts is encrypted, and padding is no base64url."""
-_TYPES: Final = ("jwt", "at+jwt", "application/at+jwt")
-_LEEWAY_S: Final = 30
-"""Clocks of issuer and gateway may differ by this much."""
 _VERIFIED_MAX: Final = 50_000
 """Verified tokens remembered, about 30 MB; checking a signature costs more than all else of a POST that waits."""
 
@@ -66,42 +57,33 @@ class SessionRejected(Rejected):
 class Identity(NamedTuple):
     """Who speaks, and what else they may do: `moderate` (delete any comment, ban), `own` (say what a video is).
 
-    `digest` names the token without telling it; `expires_at` in Unix seconds.
+    `session` names the session that the token belongs to; `expires_at`, of the token, in Unix seconds.
     """
 
     author: Author
     roles: frozenset[str]
-    digest: bytes = b""
+    session: bytes = b""
     expires_at: int = 0
     session_ends_at: int | None = None
-    """Of a session: no renewal goes beyond it."""
+    """Of a session of ours: no renewal goes beyond it."""
 
 
 class Session(NamedTuple):
-    """A new session. `expires_at` in Unix seconds."""
+    """A session's new token. `expires_at`, of the token, in Unix seconds."""
 
     token: str
     author: Author
     expires_at: int
 
 
-@dataclass(frozen=True)
-class JwtRules:
-    """What a JWT must satisfy. The algorithm is the key's, never read from the token (RFC 8725, 3.1)."""
-
-    keys: KeySource
-    issuer: str
-    audience: str
-
-
-class RevokedTokens(Protocol):
+class RevokedSessions(Protocol):
     """What `Revocations` is for tokens."""
 
-    def is_revoked(self, digest: bytes) -> bool:
-        """Whether the token of this digest was revoked. Raises RevocationsUnavailable while that is not known."""
+    def is_revoked(self, session: bytes) -> bool:
+        """Whether the session of this name was revoked. Raises RevocationsUnavailable while that is not known."""
 
-    async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
-        """Revoke it; `expires_at` in Unix seconds. Raises Unavailable leaves."""
+    async def revoke(self, session: bytes, until: int, by: str) -> None:
+        """Revoke it; `until`, Unix seconds, is when its last token expires. Raises Unavailable leaves."""
 
 
 class SessionRules(NamedTuple):
@@ -113,13 +95,24 @@ class SessionRules(NamedTuple):
     guests: bool
 
 
+class _Verified(NamedTuple):
+    """A verdict, and the key of a JWT that it depends on. Sessions of ours depend on our secret alone."""
+
+    identity: Identity
+    by: KeyUse | None
+
+
 class Tokens:
-    """Checks and makes tokens. A verified token is remembered until it expires; whether it is revoked is asked anew."""
+    """Checks and makes tokens.
+
+    A verified token is remembered until it expires. What its verdict depends on is asked anew at each use: the key that
+    the issuer publishes under the token's `kid`, and whether the session was revoked.
+    """
 
     def __init__(
         self,
         sessions: SessionRules,
-        revoked: RevokedTokens,
+        revoked: RevokedSessions,
         *,
         jwt_rules: JwtRules | None = None,
         clock: Callable[[], float] = time.time,
@@ -128,34 +121,33 @@ class Tokens:
         self._revoked = revoked
         self._jwt_rules = jwt_rules
         self._clock = clock
-        self._verified: OrderedDict[bytes, Identity] = OrderedDict()
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def identify(self, authorization: str | None) -> Identity:
         """The bearer of an `Authorization` header.
 
         Raises:
             TokenMissingRejected, TokenRejected: why is not said in detail, so that nobody learns from it.
-            RevocationsUnavailable: it cannot be told yet whether the token was revoked.
+            KeysUnavailable: the issuer's keys, or the one of this token, are not known yet.
+            RevocationsUnavailable: it cannot be told yet whether the session was revoked.
         """
         if not authorization:
             raise TokenMissingRejected("Send a token: Authorization: Bearer <token>. POST /sessions gives one.")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token or len(authorization) > TOKEN_BYTES_MAX:
             raise _refused("malformed", "Send Authorization: Bearer <token>.")
-        verified = sha256(token.encode("utf-8", "surrogateescape")).digest()  # with its signature
-        identity = self._verified.get(verified)
-        if identity is None:
-            digest = token_digest(token)
-            identity = self._of_session(token, digest) if token.startswith(_PREFIX) else self._of_jwt(token, digest)
-            self._verified[verified] = identity
+        digest = sha256(token.encode("utf-8", "surrogateescape")).digest()  # with its signature
+        verified = self._verified.get(digest)
+        if verified is not None and not self._still_holds(verified):
+            del self._verified[digest]
+            verified = None
+        if verified is None:
+            verified = self._verified[digest] = self._verify(token)
             if len(self._verified) > _VERIFIED_MAX:
                 self._verified.popitem(last=False)
-        elif identity.expires_at <= self._clock():
-            del self._verified[verified]
-            raise _refused("expired", _NOT_ACCEPTED)
-        if self._revoked.is_revoked(identity.digest):
+        if self._revoked.is_revoked(verified.identity.session):
             raise _refused("revoked", _NOT_ACCEPTED)
-        return identity
+        return verified.identity
 
     def open_session(self, display_name: str) -> Session:
         """A session for a guest of this name.
@@ -167,71 +159,73 @@ class Tokens:
         if not self._sessions.guests:
             raise GuestRejected("Guests cannot open sessions here. Sign in with the site's own account.")
         author = Author("guest-" + secrets.token_hex(8), clean_display_name(display_name))
-        return self._session(author, int(self._clock()) + self._sessions.life_s)
+        ends_at = int(self._clock()) + self._sessions.life_s
+        return self._session(author, secrets.token_bytes(SESSION_NAME_BYTES), ends_at)
 
-    def renew_session(self, identity: Identity) -> Session:
-        """The same guest's session with a new token. The old one stays good until it expires or is revoked.
+    def renew_session(self, identity: Identity, display_name: str | None = None) -> Session:
+        """The same guest's session with a new token, under a new name if one is given.
+
+        The old token stays good, and shows the old name, until it expires or the session is ended.
 
         Raises:
             SessionRejected: a JWT.
+            TextRejected: no name to show.
         """
         if identity.session_ends_at is None:
             raise SessionRejected("Only a session of POST /sessions can be renewed here.")
-        return self._session(identity.author, identity.session_ends_at)
+        author = identity.author
+        if display_name is not None:
+            author = author._replace(display_name=clean_display_name(display_name))
+        return self._session(author, identity.session, identity.session_ends_at)
 
     async def end_session(self, identity: Identity) -> None:
-        """Refuse this token from now on, here and everywhere.
+        """Refuse every token of this session from now on, here and everywhere; a JWT is a session of its own.
 
         Raises:
             SessionRejected: a JWT that would be accepted again once its revocation is kept no longer.
             Unavailable leaves: maybe not ended.
         """
-        if identity.expires_at > self._clock() + SESSION_LIFE_MAX_S:
+        until = identity.expires_at if identity.session_ends_at is None else identity.session_ends_at
+        if until > self._clock() + SESSION_LIFE_MAX_S:
             raise SessionRejected("This token is good for too long to be ended here. End it where it was issued.")
-        await self._revoked.revoke(identity.digest, identity.expires_at, identity.author.id)
+        await self._revoked.revoke(identity.session, until, identity.author.id)
 
-    def _session(self, author: Author, ends_at: int) -> Session:
+    def _still_holds(self, verified: _Verified) -> bool:
+        """Whether a verdict holds now. Raises KeysUnavailable."""
+        if verified.identity.expires_at <= self._clock():
+            return False
+        if verified.by is None:
+            return True
+        assert self._jwt_rules is not None
+        return self._jwt_rules.keys.find(verified.by.kid) == verified.by.key
+
+    def _verify(self, token: str) -> _Verified:
+        if token.startswith(SESSION_TOKEN_PREFIX):
+            return _Verified(self._of_session(token), None)
+        if self._jwt_rules is None:
+            raise _refused("no_issuer", _NOT_ACCEPTED)
+        try:
+            found = verify_jwt(token, self._jwt_rules, self._clock())
+        except JwtRefused as error:
+            raise _refused(error.reason, _NOT_ACCEPTED) from error
+        return _Verified(Identity(found.author, found.roles, session_name(token), found.expires_at), found.by)
+
+    def _session(self, author: Author, session: bytes, ends_at: int) -> Session:
         expires_at = min(int(self._clock()) + self._sessions.idle_s, ends_at)
         said = {"sub": author.id, "name": author.display_name, "exp": expires_at, "end": ends_at}
-        claims = _encoded(orjson.dumps(said | {"jti": secrets.token_urlsafe(9)}))
-        return Session(f"{_PREFIX}{claims}.{_encoded(self._signed(claims))}", author, expires_at)
+        claims = _encoded(orjson.dumps(said | {"sid": session.hex(), "jti": secrets.token_urlsafe(9)}))
+        return Session(f"{SESSION_TOKEN_PREFIX}{claims}.{_encoded(self._signed(claims))}", author, expires_at)
 
-    def _of_session(self, token: str, digest: bytes) -> Identity:
-        claims, _, signature = token.removeprefix(_PREFIX).partition(".")
+    def _of_session(self, token: str) -> Identity:
+        claims, _, signature = token.removeprefix(SESSION_TOKEN_PREFIX).partition(".")
         given = signature.encode("utf-8", "surrogateescape")
         if not claims.isascii() or not hmac.compare_digest(given, _encoded(self._signed(claims)).encode()):
             raise _refused("signature", _NOT_ACCEPTED)
         said = orjson.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
         if said["exp"] <= self._clock():
             raise _refused("expired", "This session has expired. Open a new one by POST /sessions.")
-        author = Author(said["sub"], said["name"])
-        return Identity(author, frozenset(), digest, said["exp"], said.get("end", said["exp"]))
-
-    def _of_jwt(self, token: str, digest: bytes) -> Identity:
-        rules = self._jwt_rules
-        if rules is None:
-            raise _refused("no_issuer", _NOT_ACCEPTED)
-        if not _THREE_PARTS.fullmatch(token):
-            raise _refused("malformed", _NOT_ACCEPTED)
-        try:
-            header = jwt.get_unverified_header(token)
-            key = rules.keys.find(header.get("kid"))
-            if key is None or str(header.get("typ", "JWT")).lower() not in _TYPES:
-                raise _refused("unknown_key_or_type", _NOT_ACCEPTED)
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=[key.algorithm],
-                issuer=rules.issuer,
-                audience=rules.audience,
-                leeway=_LEEWAY_S,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-            return _identity_of(claims, digest)
-        except jwt.ExpiredSignatureError as error:
-            raise _refused("expired", _NOT_ACCEPTED) from error
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise _refused("signature_or_claims", _NOT_ACCEPTED) from error
+        author, ends_at = Author(said["sub"], said["name"]), said.get("end", said["exp"])
+        return Identity(author, frozenset(), session_name(token), said["exp"], ends_at)
 
     def _signed(self, claims: str) -> bytes:
         return hmac.digest(self._sessions.secret, claims.encode("ascii", "replace"), "sha256")
@@ -243,23 +237,6 @@ _NOT_ACCEPTED: Final = "This token is not accepted here. Get a new one."
 def _refused(reason: str, text: str) -> TokenRejected:
     _refusals.labels(reason).inc()
     return TokenRejected(text)
-
-
-def _identity_of(claims: dict[str, Any], digest: bytes) -> Identity:
-    subject, roles = claims["sub"], claims.get("roles", [])
-    if not isinstance(subject, str) or not 0 < len(subject.encode()) <= AUTHOR_ID_BYTES_MAX or "\0" in subject:
-        raise _refused("signature_or_claims", _NOT_ACCEPTED)
-    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
-        raise _refused("signature_or_claims", _NOT_ACCEPTED)
-    name = claims.get("name")
-    try:
-        display_name = clean_display_name(name if isinstance(name, str) else subject)
-    except TextRejected:
-        display_name = "user"[:DISPLAY_NAME_GRAPHEMES_MAX]
-    if not isinstance(claims["exp"], int | float):  # PyJWT takes a text too
-        raise _refused("signature_or_claims", _NOT_ACCEPTED)
-    expires_at = int(claims["exp"]) + _LEEWAY_S
-    return Identity(Author(subject, display_name), frozenset(roles), digest, expires_at)
 
 
 def _encoded(data: bytes) -> str:

@@ -13,7 +13,7 @@ from http.client import HTTPException, HTTPMessage
 from typing import IO, Final, NamedTuple
 
 from livecomments.runtime.metrics import Counter
-from livecomments_gateway.keys import JWKS_BYTES_MAX, KeysUnavailable, VerifyingKey, parse_jwks
+from livecomments_gateway.keys import JWKS_BYTES_MAX, KeysUnavailable, ParsedKeys, VerifyingKey, parse_jwks
 
 _log = logging.getLogger("livecomments.gateway")
 _fetches = Counter("livecomments_gateway_jwks_fetches_total", "Fetches of the issuer's keys, by result.", ["result"])
@@ -41,7 +41,7 @@ class JwksKeys:
         self._url = url
         self._times = times or JwksTimes()
         self._clock = clock
-        self._keys: dict[str, VerifyingKey] = {}
+        self._parsed = ParsedKeys({}, ())
         self._fetched_at: float | None = None
         self._tried_at = float("-inf")
         self._wanted = asyncio.Event()
@@ -54,7 +54,7 @@ class JwksKeys:
     def find(self, kid: object) -> VerifyingKey | None:
         if not self.is_ready:
             raise KeysUnavailable("The issuer's keys are not known here yet. Try again in a moment.")
-        found = self._keys.get(kid) if isinstance(kid, str) else None
+        found = self._parsed.keys.get(kid) if isinstance(kid, str) else None
         if found is None and isinstance(kid, str) and self._clock() - self._tried_at >= self._times.cooldown_s:
             self._wanted.set()
         if found is None and self._wanted.is_set():
@@ -66,14 +66,14 @@ class JwksKeys:
         while True:
             wait_s = self._times.refresh_s
             try:
-                keys = parse_jwks(await asyncio.to_thread(_fetch, self._url, self._times.fetch_timeout_s))
+                parsed = parse_jwks(await asyncio.to_thread(_fetch, self._url, self._times.fetch_timeout_s))
             except (OSError, HTTPException, ValueError) as error:
                 _fetches.labels("failed").inc()
                 _log.warning("the issuer's keys could not be fetched", extra={"kind": type(error).__name__})
                 wait_s = self._times.retry_s
             else:
                 _fetches.labels("fetched").inc()
-                self._keys, self._fetched_at = keys, self._clock()
+                self._take(parsed)
             self._tried_at = self._clock()
             self._wanted.clear()
             try:
@@ -81,6 +81,13 @@ class JwksKeys:
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+
+    def _take(self, parsed: ParsedKeys) -> None:
+        """Use these keys from now on; one that is missing verifies nothing any more."""
+        if parsed.left_out != self._parsed.left_out:  # said once, not at each fetch
+            for reason in parsed.left_out:
+                _log.warning("a key of the issuer is left out", extra={"reason": reason})
+        self._parsed, self._fetched_at = parsed, self._clock()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -3,6 +3,7 @@
 A JWKS is somebody else's data: each key in it is checked before it is trusted with anything.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.errors import StartRefused, Unavailable
 
 JWKS_BYTES_MAX: Final = 256 * 1024
 """Providers publish a handful of keys, some with certificates."""
@@ -22,7 +23,10 @@ KID_CHARS_MAX: Final = 256
 _RSA_BITS_MIN: Final = 2_048
 _RSA_BITS_MAX: Final = 8_192
 """A larger one makes each check a way to keep us busy."""
-_ALGORITHMS: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+_OTHER_KEY: Final = re.compile(r'-----BEGIN |^\s*(?:ssh-|ecdsa-sha2-)|"kty"\s*:|"keys"\s*:')
+"""What begins or marks keys that are no shared secret: PEM, OpenSSH, a JWK or a set of them."""
+_ALGORITHMS: Final = {"RSA": ("RS256",), "EC": ("ES256",), "OKP": ("EdDSA", "Ed25519")}
+"""By the kind of key. Ed25519 is what RFC 9864 calls EdDSA on that curve; issuers use either name."""
 
 
 class KeysUnavailable(Unavailable):
@@ -33,10 +37,18 @@ class KeysUnavailable(Unavailable):
 
 
 class VerifyingKey(NamedTuple):
-    """A key and the one algorithm it is for."""
+    """A key and the one algorithm it is for, by all its names."""
 
     key: Any
-    algorithm: str
+    algorithms: tuple[str, ...]
+
+
+class ParsedKeys(NamedTuple):
+    """The keys of a JWKS that may verify signatures, by `kid`, and why each of the others may not."""
+
+    keys: dict[str, VerifyingKey]
+    left_out: tuple[str, ...]
+    """A sentence's end for each, in the order of the set, with its `kid` where it has one."""
 
 
 class KeySource(Protocol):
@@ -50,14 +62,20 @@ class SharedSecret:
     """One HS256 secret for all tokens, whatever `kid` they name."""
 
     def __init__(self, secret: str) -> None:
-        self._key = VerifyingKey(secret, "HS256")
+        """Raises StartRefused: what is given is a key of another kind."""
+        if _OTHER_KEY.search(secret):
+            raise StartRefused(
+                "LIVECOMMENTS_JWT_SECRET holds a public or private key. It must be the secret of HS256; an issuer that "
+                "signs by keys publishes them: set LIVECOMMENTS_JWT_JWKS_URL instead."
+            )
+        self._key = VerifyingKey(secret, ("HS256",))
 
     def find(self, kid: object) -> VerifyingKey:
         return self._key
 
 
-def parse_jwks(raw: bytes) -> dict[str, VerifyingKey]:
-    """The keys of a JWKS that may verify signatures, by `kid`; others are left out.
+def parse_jwks(raw: bytes) -> ParsedKeys:
+    """The keys of a JWKS that may verify signatures, and what is left out.
 
     Left out are: other types, curves and algorithms, weak or huge RSA keys, keys for encryption or for signing, private
     keys (which somebody leaked), keys without a `kid`, and all that share one.
@@ -71,30 +89,50 @@ def parse_jwks(raw: bytes) -> dict[str, VerifyingKey]:
     listed = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(listed, list) or len(listed) > KEYS_MAX:
         raise ValueError("no list of keys, or too many")
-    entries = [entry for entry in listed if isinstance(entry, dict)]
-    times = Counter(entry["kid"] for entry in entries if isinstance(entry.get("kid"), str))
-    keys = {}
-    for entry in entries:
-        kid = entry.get("kid")
-        if isinstance(kid, str) and 0 < len(kid) <= KID_CHARS_MAX and times[kid] == 1:
-            key = _verifying_key(entry)
-            if key is not None:
-                keys[kid] = key
-    return keys
+    times = Counter(entry["kid"] for entry in listed if isinstance(entry, dict) and isinstance(entry.get("kid"), str))
+    keys, left_out = {}, []
+    for number, entry in enumerate(listed):
+        try:
+            kid = _kid(entry, times)
+            keys[kid] = _verifying_key(entry)
+        except _NotUsable as error:
+            kid = entry.get("kid") if isinstance(entry, dict) else None
+            name = f"kid {kid[:KID_CHARS_MAX]!a}" if isinstance(kid, str) else f"number {number}"
+            left_out.append(f"{name}: {error}")
+    return ParsedKeys(keys, tuple(left_out))
 
 
-def _verifying_key(entry: Mapping[str, Any]) -> VerifyingKey | None:
+class _NotUsable(ValueError):
+    """A key that verifies nothing here; says why."""
+
+
+def _kid(entry: object, times: Mapping[str, int]) -> str:
+    if not isinstance(entry, dict):
+        raise _NotUsable("not an object")
+    kid = entry.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= KID_CHARS_MAX:
+        raise _NotUsable(f"no kid of 1 to {KID_CHARS_MAX} characters, so that no token can name it")
+    if times[kid] > 1:
+        raise _NotUsable("another key has the same kid")
+    return kid
+
+
+def _verifying_key(entry: Mapping[str, Any]) -> VerifyingKey:
     kind, operations = entry.get("kty"), entry.get("key_ops", ["verify"])
-    algorithm = _ALGORITHMS.get(kind) if isinstance(kind, str) else None
-    if algorithm is None or entry.get("alg", algorithm) != algorithm or "d" in entry:
-        return None
+    algorithms = _ALGORITHMS.get(kind, ()) if isinstance(kind, str) else ()
+    if not algorithms or entry.get("alg", algorithms[0]) not in algorithms:
+        raise _NotUsable("neither RS256, ES256 nor EdDSA")
+    if "d" in entry:
+        raise _NotUsable("a private key, which nobody should see: replace it")
     if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        return None
+        raise _NotUsable("not for verifying signatures")
     try:
-        key = jwt.PyJWK(dict(entry), algorithm=algorithm).key
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-        return None
-    return VerifyingKey(key, algorithm) if _is_sound(key) else None
+        key = jwt.PyJWK(dict(entry), algorithm=algorithms[0]).key
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+        raise _NotUsable("not a key") from error
+    if not _is_sound(key):
+        raise _NotUsable("too weak, too large, or of another curve")
+    return VerifyingKey(key, algorithms)
 
 
 def _is_sound(key: object) -> bool:

@@ -117,7 +117,8 @@ def _operation(call: Call) -> dict[str, Any]:
             for each in call.parameters
         ]
     if call.body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": call.body_schema()}}}
+        content = {"application/json": {"schema": call.body_schema()}}
+        operation["requestBody"] = {"required": call.is_body_required, "content": content}
     if call.takes_token:
         operation["security"] = [{"bearer": []}]
     return operation

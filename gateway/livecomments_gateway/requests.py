@@ -1,8 +1,9 @@
 """What a request may hold: bounded in bytes before anything is parsed."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 from starlette.requests import Request
@@ -29,9 +30,10 @@ class BodyTooLargeRejected(Rejected):
 
 
 class MediaTypeRejected(Rejected):
-    """The body is not declared to be JSON."""
+    """The body is not declared to be plain JSON."""
 
     code = "unsupported_media_type"
+    headers: ClassVar = {"Accept-Encoding": "identity"}  # RFC 9110, 12.5.3
 
 
 class IdempotencyKeyRejected(Rejected):
@@ -64,6 +66,9 @@ VIDEO_TIME_MS: Final = Member(
 )
 DISPLAY_NAME: Final = Member(
     "displayName", Text(DISPLAY_NAME_BYTES_MAX), "The name shown beside the comments, on one line.", is_required=True
+)
+NEW_DISPLAY_NAME: Final = Member(
+    "displayName", Text(DISPLAY_NAME_BYTES_MAX), "The name shown from now on; as before if absent."
 )
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
@@ -125,12 +130,21 @@ def traceparent(headers: Mapping[str, str]) -> str | None:
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
+async def optional_json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The body as a JSON object, empty where there is none. Raises as `json_body` does."""
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return {}
+    return await json_body(request, headers)
+
+
 async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
     """The body as a JSON object, at most BODY_BYTES_MAX long. How late it may be is for the server (`bounded_http`).
 
     Raises:
         MediaTypeRejected, BodyTooLargeRejected, BodyRejected
     """
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise MediaTypeRejected("Send the body as it is, without Content-Encoding.")
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeRejected("Send Content-Type: application/json.")
@@ -139,7 +153,7 @@ async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, A
         raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
     raw = await _body(request)
     try:
-        parsed = orjson.loads(raw)
+        parsed = orjson.loads(raw.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise BodyRejected("The body is not valid JSON in UTF-8.") from error
     if not isinstance(parsed, dict):

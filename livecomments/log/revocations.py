@@ -1,42 +1,32 @@
-"""Which tokens were revoked: a topic of one partition, read whole at the start and followed from there on.
+"""Which sessions were revoked: a topic of one partition, read whole at the start and followed from there on.
 
-A record says one token's digest and until when it would have been good; after that it is forgotten. The topic keeps its
-records as long as a token may live, so that every process that starts knows them all. No order matters, and reading a
-record twice changes nothing.
+A record says one session's name (`session_names`) and until when a token of it could be good; after that it is
+forgotten. The topic keeps its records as long as a session may live, so that every process that starts knows them all.
+No order matters, and reading a record twice changes nothing.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from heapq import heappop, heappush
 from typing import Final
 
 import orjson
 
 from livecomments.log.interface import AppendUnknown, CommentLog
+from livecomments.log.session_names import SESSION_NAME_BYTES
 from livecomments.log.whole import WholeTopic
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
 
-DIGEST_BYTES: Final = 16
 _TYPE: Final = b"session.revoked"
 _REVOKED_MAX: Final = 500_000
-"""Held at once, about 100 MB; beyond it no token can be revoked, since forgetting one would let it speak again."""
+"""Held at once, about 100 MB; beyond it no session can be revoked, since forgetting one would let it speak again."""
 
 _log = logging.getLogger("livecomments.log")
 
 Listener = Callable[[bytes], None]
-"""Called with the digest of a token that was just revoked; must not wait and must not raise."""
-
-
-def token_digest(token: str) -> bytes:
-    """What names a token without telling it: a digest of what is signed, which nobody can change.
-
-    Its signature may be changed and still be good: one by ECDSA has a twin, and base64 may have spare bits.
-    """
-    signed, _, signature = token.rpartition(".")
-    return sha256((signed or signature).encode("utf-8", "surrogateescape")).digest()[:DIGEST_BYTES]
+"""Called with the name of a session that was just revoked; must not wait and must not raise."""
 
 
 class RevocationsUnavailable(Unavailable):
@@ -46,7 +36,7 @@ class RevocationsUnavailable(Unavailable):
 
 
 class Revocations:
-    """The revoked tokens, as far as they are read. `run` reads; the rest looks, or appends."""
+    """The revoked sessions, as far as they are read. `run` reads; the rest looks, or appends."""
 
     def __init__(self, log: CommentLog, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.time) -> None:
         self.listeners: list[Listener] = []
@@ -61,24 +51,24 @@ class Revocations:
         """All that was revoked before the start is known."""
         return self._topic.is_ready
 
-    def is_revoked(self, digest: bytes) -> bool:
-        """Whether the token of this digest was revoked. Raises RevocationsUnavailable until all are read."""
+    def is_revoked(self, session: bytes) -> bool:
+        """Whether the session of this name was revoked. Raises RevocationsUnavailable until all are read."""
         if not self.is_ready:
             raise RevocationsUnavailable("This node is still reading which sessions have ended. Try again in a second.")
-        return digest in self._until
+        return session in self._until
 
-    async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
-        """Revoke a token that is good until `expires_at` (Unix seconds); returns once this process knows of it.
+    async def revoke(self, session: bytes, until: int, by: str) -> None:
+        """Revoke a session whose last token expires at `until` (Unix seconds); returns once this process knows of it.
 
         Raises:
             RevocationsUnavailable, AppendUnavailable: not revoked. AppendUnknown: maybe; revoking again harms nothing.
         """
         if len(self._until) >= _REVOKED_MAX:
             raise RevocationsUnavailable("Too many sessions were ended. Try again later.")
-        value = orjson.dumps({"digest": digest.hex(), "expiresAt": expires_at})
+        value = orjson.dumps({"digest": session.hex(), "expiresAt": until})
         headers = {"type": _TYPE, "schema": SCHEMA_VERSION, "author": by.encode()}
         try:
-            await self._topic.append(NewRecord(digest.hex().encode("ascii"), value, headers))
+            await self._topic.append(NewRecord(session.hex().encode("ascii"), value, headers))
         except AppendUnknown as error:
             raise AppendUnknown("The session has ended or is about to. Try again.") from error
 
@@ -92,15 +82,15 @@ class Revocations:
             return
         try:
             said = orjson.loads(record.value)
-            digest, until = bytes.fromhex(said["digest"]), int(said["expiresAt"])
+            session, until = bytes.fromhex(said["digest"]), int(said["expiresAt"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             _log.error("not a revocation", extra={"offset": record.offset})
             return
-        if len(digest) == DIGEST_BYTES and until > self._clock() and digest not in self._until:
-            self._until[digest] = until
-            heappush(self._soonest, (until, digest))
+        if len(session) == SESSION_NAME_BYTES and until > self._clock() and session not in self._until:
+            self._until[session] = until
+            heappush(self._soonest, (until, session))
             for listener in self.listeners:
-                listener(digest)
+                listener(session)
 
     def _forget_expired(self) -> None:
         while self._soonest and self._soonest[0][0] <= self._clock():

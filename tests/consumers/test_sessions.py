@@ -9,7 +9,8 @@ import aiohttp
 import orjson
 import pytest
 
-from livecomments.log.revocations import Revocations, RevocationsUnavailable, token_digest
+from livecomments.log.revocations import Revocations, RevocationsUnavailable
+from livecomments.log.session_names import session_name
 from livecomments_consumers.lane import Lane
 from livecomments_consumers.sessions import Sessions, TokenInUrlRejected, check_names, session_of
 from livecomments_schemas.limits import SESSION_COOKIE
@@ -62,7 +63,7 @@ async def test_a_session_that_ends_takes_its_streams_with_it_and_nobody_elses(
             assert answer.status == 401  # final: it would come back for ever
             assert (await answer.json())["code"] == "invalid_token"
         assert counted("disconnects_total", reason="revoked") == before[1] + 1
-        assert not {token_digest(mine)} & running.service.hub.sessions._lanes.keys()
+        assert not {session_name(mine)} & running.service.hub.sessions._lanes.keys()
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "sessionToken", "Authorization", "jwt"])
@@ -85,9 +86,9 @@ async def test_a_token_that_nobody_revoked_is_not_judged_here(tmp_path: Path) ->
 
 
 def test_a_header_goes_before_a_cookie_and_other_cookies_say_nothing() -> None:
-    assert session_of("Bearer a", f"{SESSION_COOKIE}=b") == token_digest("a")
-    assert session_of("bearer a", "") == token_digest("a")
-    assert session_of("Basic a", f"x=1;{SESSION_COOKIE}=b; y=2") == token_digest("b")
+    assert session_of("Bearer a", f"{SESSION_COOKIE}=b") == session_name("a")
+    assert session_of("bearer a", "") == session_name("a")
+    assert session_of("Basic a", f"x=1;{SESSION_COOKIE}=b; y=2") == session_name("b")
     assert session_of("", f"not_{SESSION_COOKIE}=b; {SESSION_COOKIE}x=b; {SESSION_COOKIE}") == b""
 
 

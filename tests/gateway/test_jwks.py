@@ -13,12 +13,15 @@ import jwt
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_decode, base64url_encode
 
-from livecomments_gateway.identity import JwtRules, SessionRules, TokenRejected, Tokens
+from livecomments_gateway.identity import SessionRules, TokenRejected, Tokens
 from livecomments_gateway.jwks import JwksKeys, JwksTimes
-from livecomments_gateway.keys import KEYS_MAX, KeysUnavailable, VerifyingKey, parse_jwks
+from livecomments_gateway.jwts import JwtRules
+from livecomments_gateway.keys import KEYS_MAX, KeysUnavailable, SharedSecret, VerifyingKey, parse_jwks
+from livecomments_schemas.errors import StartRefused
 from tests.served import served
 
 ISSUER: Final = "https://issuer.example"
@@ -57,10 +60,10 @@ def trusting(keys: dict[str, VerifyingKey]) -> Tokens:
             return keys.get(kid) if isinstance(kid, str) else None
 
     class NoneRevoked:
-        def is_revoked(self, digest: bytes) -> bool:
+        def is_revoked(self, session: bytes) -> bool:
             return False
 
-        async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
+        async def revoke(self, session: bytes, until: int, by: str) -> None:
             """Nothing is."""
 
     return Tokens(SessionRules(b"s" * 32, 1, 1, False), NoneRevoked(), jwt_rules=JwtRules(Fixed(), ISSUER, "us"))
@@ -71,7 +74,7 @@ KINDS: Final = ("RS256", "ES256", "EdDSA")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_algorithm_verifies_its_own_and_nothing_else(kind: str) -> None:
-    checked = trusting(parse_jwks(jwks(*(published(private(one), kid=one) for one in KINDS))))
+    checked = trusting(parse_jwks(jwks(*(published(private(one), kid=one) for one in KINDS))).keys)
     assert checked.identify(f"Bearer {signed(kind, kind)}").author.id == "user-1"
     other = KINDS[KINDS.index(kind) - 1]
     for token in (
@@ -85,7 +88,7 @@ def test_each_algorithm_verifies_its_own_and_nothing_else(kind: str) -> None:
 
 
 def test_the_twin_of_an_ecdsa_signature_makes_no_other_token() -> None:
-    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="ES256"))))
+    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="ES256"))).keys)
     token = signed("ES256", "ES256")
     told, _, signature = token.rpartition(".")
     raw = base64url_decode(signature)
@@ -93,12 +96,12 @@ def test_the_twin_of_an_ecdsa_signature_makes_no_other_token() -> None:
     twin = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
     other = f"{told}.{base64url_encode(twin).decode()}"
     assert other != token
-    assert checked.identify(f"Bearer {other}").digest == checked.identify(f"Bearer {token}").digest
+    assert checked.identify(f"Bearer {other}").session == checked.identify(f"Bearer {token}").session
 
 
 def test_a_public_key_is_no_hmac_secret() -> None:
     key = published(private("RS256"), kid="k")
-    checked = trusting(parse_jwks(jwks(key)))
+    checked = trusting(parse_jwks(jwks(key)).keys)
     for secret in (key["n"], key["n"][:64]):
         token = jwt.encode(
             {"sub": "x", "iss": ISSUER, "aud": "us", "exp": 10**10}, secret, "HS256", headers={"kid": "k"}
@@ -132,11 +135,145 @@ def weak() -> list[dict[str, Any]]:
 def test_a_key_that_is_not_sound_is_left_out() -> None:
     good = published(private("ES256"), kid="good")
     for key in weak():
-        assert set(parse_jwks(jwks(good, key))) == {"good"}, key
-    assert parse_jwks(jwks(good, good)) == {}  # which of the two is meant?
+        parsed = parse_jwks(jwks(good, key))
+        assert set(parsed.keys) == {"good"}, key
+        assert len(parsed.left_out) == 1, key
+    assert parse_jwks(jwks(good, good)).keys == {}  # which of the two is meant?
     for raw in (b"", b"[]", b"{}", b'{"keys":{}}', b'{"keys":' + b"[" * 2_000, jwks(*[good] * (KEYS_MAX + 1))):
         with pytest.raises(ValueError, match=r".+"):
             parse_jwks(raw)
+
+
+def test_each_key_that_is_left_out_is_told_with_its_reason() -> None:
+    good = published(private("ES256"), kid="good")
+    nameless = {name: value for name, value in good.items() if name != "kid"}
+    parsed = parse_jwks(jwks(nameless, good | {"kid": "x", "use": "enc"}, good))
+    assert set(parsed.keys) == {"good"}
+    nameless_reason, encryption_reason = parsed.left_out
+    assert nameless_reason.startswith("number 0: no kid")
+    assert encryption_reason == "kid 'x': not for verifying signatures"
+
+
+@pytest.mark.parametrize("said_by_key", [{}, {"alg": "EdDSA"}, {"alg": "Ed25519"}])
+@pytest.mark.parametrize("said_by_token", ["EdDSA", "Ed25519"])
+def test_ed25519_is_taken_by_its_old_name_and_by_its_new_one(said_by_key: dict[str, str], said_by_token: str) -> None:
+    checked = trusting(parse_jwks(jwks(published(private("EdDSA"), kid="k") | said_by_key)).keys)
+    token = signed_raw(said_by_token, {"kid": "k"}, json.dumps(CLAIMS).encode(), private("EdDSA"))
+    assert checked.identify(f"Bearer {token}").author.id == "user-1"
+
+
+def test_a_verdict_falls_with_the_key_it_came_from() -> None:
+    first, second = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    keys = dict(parse_jwks(jwks(published(first, kid="k"))).keys)
+    checked = trusting(keys)
+    token = f"Bearer {signed('ES256', 'k', first)}"
+    assert checked.identify(token) is checked.identify(token)  # remembered
+    keys.update(parse_jwks(jwks(published(first, kid="k"))).keys)  # fetched anew
+    assert checked.identify(token).author.id == "user-1"
+    for after in (published(second, kid="k"), published(private("RS256"), kid="k"), published(first, kid="other")):
+        keys.clear()
+        keys.update(parse_jwks(jwks(after)).keys)
+        with pytest.raises(TokenRejected):
+            checked.identify(token)
+    keys.update(parse_jwks(jwks(published(first, kid="k"))).keys)
+    assert checked.identify(token).author.id == "user-1"
+
+
+CLAIMS: Final[dict[str, Any]] = {"sub": "user-1", "iss": ISSUER, "aud": "us", "exp": int(time.time()) + 86_400}
+
+
+def signed_raw(algorithm: str, header: dict[str, Any], payload: bytes, key: Any) -> str:
+    """A token of exactly these bytes, whose header names this algorithm."""
+    whole = json.dumps(header | {"alg": algorithm}).encode()
+    signing = base64url_encode(whole) + b"." + base64url_encode(payload)
+    kind: Any = OKPAlgorithm() if algorithm in ("EdDSA", "Ed25519") else ECAlgorithm(ECAlgorithm.SHA256)
+    return (signing + b"." + base64url_encode(kind.sign(signing, key))).decode()
+
+
+LATER: Final = CLAIMS["exp"]
+WRONG: Final[list[dict[str, Any]]] = [
+    *({name: value} for name in ("exp", "nbf", "iat") for value in (str(LATER), "0", True, False, None, [], {})),
+    {"exp": 1},
+    {"nbf": LATER},
+    {"iat": LATER},
+    {"nbf": 1e300},
+    {"aud": ["them"]},
+    {"aud": ["us", 5]},
+    {"aud": {"us": True}},
+    {"iss": [ISSUER]},
+    {"iss": None},
+    {"sub": 5},
+    {"sub": "a\0b"},
+    {"sub": "s" * 129},
+    {"roles": "moderate"},
+    {"roles": [5]},
+]
+
+
+@pytest.mark.parametrize("claims", WRONG, ids=str)
+def test_a_claim_that_is_not_what_it_must_be_refuses_the_token(claims: dict[str, Any]) -> None:
+    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="k"))).keys)
+    payload = json.dumps(CLAIMS | claims).encode()
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {signed_raw('ES256', {'kid': 'k'}, payload, private('ES256'))}")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        json.dumps(CLAIMS).encode("utf-16"),
+        json.dumps(CLAIMS).encode("utf-32"),
+        json.dumps(CLAIMS).encode("utf-8-sig"),
+        json.dumps(CLAIMS).replace(str(LATER), "1e400").encode(),
+        json.dumps(CLAIMS).replace(str(LATER), "NaN").encode(),
+        json.dumps(CLAIMS).replace("user-1", "user-\\ud800").encode(),
+        json.dumps([CLAIMS]).encode(),
+        b"[" * 4_000,
+        b"",
+    ],
+    ids=range(9),
+)
+def test_what_is_no_json_object_in_utf_8_refuses_the_token(payload: bytes) -> None:
+    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="k"))).keys)
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {signed_raw('ES256', {'kid': 'k'}, payload, private('ES256'))}")
+
+
+def test_numbers_of_any_kind_are_times() -> None:
+    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="k"))).keys)
+    payload = json.dumps(CLAIMS | {"exp": LATER + 0.5, "nbf": 0, "iat": 1.5, "aud": ["them", "us"]}).encode()
+    identity = checked.identify(f"Bearer {signed_raw('ES256', {'kid': 'k'}, payload, private('ES256'))}")
+    assert identity.expires_at == LATER + 30
+
+
+@pytest.mark.parametrize(
+    ("claims", "shown"),
+    [
+        ({"name": "n" * 41}, "n" * 40),
+        ({"name": "Ana\u202e"}, "Ana"),
+        ({"name": "\ufffc"}, "user-1"),
+        ({"name": 5}, "user-1"),
+        ({"name": "", "sub": "s" * 128}, "s" * 40),
+        ({"sub": "\u2800"}, "user"),
+    ],
+)
+def test_a_name_that_does_not_fit_is_cut_and_one_that_shows_nothing_is_the_id(
+    claims: dict[str, Any], shown: str
+) -> None:
+    checked = trusting(parse_jwks(jwks(published(private("ES256"), kid="k"))).keys)
+    assert checked.identify(f"Bearer {signed('ES256', 'k', **claims)}").author.display_name == shown
+
+
+def test_a_key_of_another_kind_is_no_shared_secret() -> None:
+    public = private("RS256").public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    ssh = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    for secret in (pem, pem.replace("\n", ""), ssh, json.dumps(published(private("RS256"))), jwks().decode()):
+        with pytest.raises(StartRefused) as refused:
+            SharedSecret(secret)
+        assert "JWKS_URL" in str(refused.value)
+        assert secret not in str(refused.value)
+    assert SharedSecret("s" * 64).find(None)
 
 
 class Issuer:

@@ -1,9 +1,13 @@
 """Sessions: how long they live, and that an ended one is ended everywhere."""
 
 import asyncio
+import base64
+import hmac
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +19,11 @@ from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import CommentLog
 from livecomments.log.revocations import Revocations, RevocationsUnavailable
+from livecomments.log.session_names import session_name
 from livecomments.runtime.settings import SESSION_LIFE_MAX_S
 from livecomments.sqlite import DurableFile
-from livecomments_gateway.identity import JwtRules, RevokedTokens, SessionRules, TokenRejected, Tokens
+from livecomments_gateway.identity import RevokedSessions, SessionRules, TokenRejected, Tokens
+from livecomments_gateway.jwts import JwtRules
 from livecomments_gateway.keys import SharedSecret
 from livecomments_topics import REVOCATIONS_TOPIC, load_topics
 from tests.gateway.test_answers import JWT, signed
@@ -44,16 +50,16 @@ class Revoked:
     """What is revoked, in memory."""
 
     def __init__(self) -> None:
-        self.digests: set[bytes] = set()
+        self.until: dict[bytes, int] = {}
 
-    def is_revoked(self, digest: bytes) -> bool:
-        return digest in self.digests
+    def is_revoked(self, session: bytes) -> bool:
+        return session in self.until
 
-    async def revoke(self, digest: bytes, expires_at: int, by: str) -> None:
-        self.digests.add(digest)
+    async def revoke(self, session: bytes, until: int, by: str) -> None:
+        self.until[session] = until
 
 
-def tokens(clock: Clock, revoked: RevokedTokens | None = None, idle_s: int = DAY_S) -> Tokens:
+def tokens(clock: Clock, revoked: RevokedSessions | None = None, idle_s: int = DAY_S) -> Tokens:
     rules = JwtRules(SharedSecret(JWT["jwt_secret"]), JWT["jwt_issuer"], JWT["jwt_audience"])
     return Tokens(SessionRules(b"s" * 32, 10 * DAY_S, idle_s, True), revoked or Revoked(), jwt_rules=rules, clock=clock)
 
@@ -96,6 +102,57 @@ def test_a_token_changed_by_one_character_is_another_token() -> None:
             checked.identify(f"Bearer {changed}")
 
 
+async def test_ending_a_session_ends_every_token_of_it_and_no_other() -> None:
+    clock, revoked = Clock(), Revoked()
+    checked = tokens(clock, revoked)
+    mine = checked.open_session("Ana").token
+    stolen = checked.renew_session(checked.identify(f"Bearer {mine}")).token
+    again = checked.renew_session(checked.identify(f"Bearer {stolen}"), "Eve").token
+    other = checked.open_session("Ana").token
+    await checked.end_session(checked.identify(f"Bearer {stolen}"))
+    for token in (mine, stolen, again):
+        with pytest.raises(TokenRejected):
+            checked.identify(f"Bearer {token}")
+    assert checked.identify(f"Bearer {other}").author.display_name == "Ana"
+    assert list(revoked.until.values()) == [1_000_000 + 10 * DAY_S]  # when the last token of it could expire
+
+
+def made_before_sessions_had_names(clock: Clock, **members: object) -> str:
+    """A token as the first version made it."""
+    said = {"sub": "guest-1", "name": "Ana", "exp": int(clock.now) + DAY_S, "jti": "x"} | members
+    claims = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+    signature = hmac.digest(b"s" * 32, claims.encode(), "sha256")
+    return f"lcs_{claims}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+@pytest.mark.parametrize("ends_old", [True, False])
+async def test_a_token_without_a_name_is_a_session_of_its_own_and_names_what_it_is_renewed_to(ends_old: bool) -> None:
+    clock = Clock()
+    checked = tokens(clock)
+    old = made_before_sessions_had_names(clock, end=int(clock.now) + 10 * DAY_S)
+    other = made_before_sessions_had_names(clock, jti="y")
+    renewed = checked.renew_session(checked.identify(f"Bearer {old}")).token
+    await checked.end_session(checked.identify(f"Bearer {old if ends_old else renewed}"))
+    for token in (old, renewed):
+        with pytest.raises(TokenRejected):
+            checked.identify(f"Bearer {token}")
+    assert checked.identify(f"Bearer {other}").author.id == "guest-1"
+
+
+@pytest.mark.parametrize("sid", [None, 5, "", "zz" * 16, "ab" * 15, "ab" * 17, ["ab" * 16], {}])
+def test_a_name_that_cannot_be_is_none(sid: object) -> None:
+    clock = Clock()
+    token = made_before_sessions_had_names(clock, sid=sid)
+    assert session_name(token) == sha256(token.rpartition(".")[0].encode()).digest()[:16]
+
+
+@pytest.mark.parametrize(
+    "token", ["lcs_", "lcs_.", "lcs_e30.", "lcs_AA.", "lcs_é", "lcs_bnVsbA.x", "lcs_W10.x", "a.b.c", "", "\udcff"]
+)
+def test_whatever_is_sent_as_a_token_has_a_name(token: str) -> None:
+    assert len(session_name(token)) == 16
+
+
 async def ended(running: Served, token: str) -> int:
     async with running.client.delete("/sessions/current", headers={"Authorization": f"Bearer {token}"}) as answer:
         return answer.status
@@ -115,6 +172,40 @@ async def test_an_ended_session_speaks_no_more_even_after_a_restart(tmp_path: Pa
         for token in (guest, user):
             assert (await running.post("v", "after", token))[1]["code"] == "invalid_token"
         assert (await running.post("v", "hi", other))[0] == 201
+
+
+@pytest.mark.parametrize("body", [{"displayName": "Anabel"}, {}, {"displayName": None}])
+async def test_a_session_is_renamed_as_it_is_renewed_and_stays_the_same_person(
+    tmp_path: Path, body: dict[str, object]
+) -> None:
+    async with served(tmp_path) as running:
+        token = await running.token("Ana")
+        headers = {"Authorization": f"Bearer {token}"}
+        _, comment = await running.post("v", "before", token)
+        async with running.client.post("/sessions/current", json=body, headers=headers) as answer:
+            assert answer.status == 201
+            renamed = await answer.json()
+        status, after = await running.post("v", "after", renamed["sessionToken"])
+        assert (status, after["author"]) == (
+            201,
+            {"id": renamed["userId"], "displayName": body.get("displayName") or "Ana"},
+        )
+        assert comment["author"] == {"id": renamed["userId"], "displayName": "Ana"}
+        path = f"/comments/v/{comment['commentId']}"
+        async with running.client.delete(
+            path, headers={"Authorization": f"Bearer {renamed['sessionToken']}"}
+        ) as answer:
+            assert answer.status == 204
+        assert await ended(running, token) == 204
+        assert (await running.post("v", "ended", renamed["sessionToken"]))[0] == 401
+
+
+async def test_a_name_that_cannot_be_shown_renews_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path) as running:
+        headers = {"Authorization": f"Bearer {await running.token()}"}
+        for body, code in (({"displayName": "\ufffc"}, "invalid_display_name"), ({"displayName": 5}, "invalid_json")):
+            async with running.client.post("/sessions/current", json=body, headers=headers) as answer:
+                assert (await answer.json())["code"] == code
 
 
 async def test_a_jwt_that_outlives_what_is_kept_of_revocations_is_not_ended_for_a_while(tmp_path: Path) -> None:

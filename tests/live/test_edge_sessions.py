@@ -14,7 +14,8 @@ import pytest
 
 from infra.local.ports import HOST, free_port
 from livecomments.kafka.log import KafkaLog
-from livecomments.log.revocations import Revocations, token_digest
+from livecomments.log.revocations import Revocations
+from livecomments.log.session_names import session_name
 from livecomments.runtime.settings import PREFIX
 from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
 from tests.consumers.streams import Stream
@@ -72,7 +73,7 @@ async def test_a_revoked_sessions_streams_end_on_every_edge_and_are_not_let_in_a
         streams = [Stream(await client.get(f"{url}/comments/v/stream", headers=headers)) for url in edges]
         for stream in streams:
             await stream.next(b"heartbeat")
-        await revocations.revoke(token_digest(token), int(time.time()) + 600, "tests")
+        await revocations.revoke(session_name(token), int(time.time()) + 600, "tests")
         for stream in streams:
             bye = await stream.next(b"bye")
             assert orjson.loads(bye.data or b"") == {"reason": "revoked"}

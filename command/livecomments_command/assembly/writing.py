@@ -9,8 +9,9 @@ from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.runtime.settings import Settings
 from livecomments_gateway.admission import AdmissionLimits
-from livecomments_gateway.identity import JwtRules, SessionRules, Tokens
+from livecomments_gateway.identity import SessionRules, Tokens
 from livecomments_gateway.jwks import JwksKeys
+from livecomments_gateway.jwts import JwtRules
 from livecomments_gateway.keys import SharedSecret
 from livecomments_gateway.posting import Posting
 from livecomments_gateway.word_list import NO_WORDS, WordList

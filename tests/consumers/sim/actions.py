@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from livecomments.log.revocations import token_digest
+from livecomments.log.session_names import session_name
 from tests.consumers.sim.loop import pass_time
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ async def drain(world: "World") -> None:
 async def revoke(world: "World") -> None:
     """Somebody's session ends, on all edges at once."""
     if world.clients:
-        world.revocations.revoke(token_digest(world.rng.choice(world.clients).name))
+        world.revocations.revoke(session_name(world.rng.choice(world.clients).name))
 
 
 async def quiet(world: "World") -> None:

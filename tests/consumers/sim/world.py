@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from typing import Final
 
-from livecomments.log.revocations import token_digest
+from livecomments.log.session_names import session_name
 from livecomments_schemas.events import (
     COMMENT_CREATED,
     VIDEO_ENDED,
@@ -116,7 +116,7 @@ class World:
         self._names += 1
         client = SimClient(f"client {self._names}", shown, self._connect, rng, self.seen, history=history)
         client.is_slow = rng.random() < 0.3
-        shown.is_revoked = lambda: self.revocations.is_revoked(token_digest(client.name))
+        shown.is_revoked = lambda: self.revocations.is_revoked(session_name(client.name))
         self.clients.append(client)
         self._all.append(client)
         self._running[client] = asyncio.create_task(client.run())
