@@ -58,15 +58,16 @@ _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number in a range."""
+    """A whole number in a range. 5.0 is one (JSON Schema 2020-12, Validation 6.1.1), and is taken as 5."""
 
     minimum: int
     maximum: int
 
     def of_json(self, value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not self.minimum <= value <= self.maximum:
+        number = int(value) if isinstance(value, float) and value.is_integer() else value
+        if not isinstance(number, int) or isinstance(number, bool) or not self.minimum <= number <= self.maximum:
             raise ValueError(f"must be a whole number from {self.minimum} to {self.maximum}")
-        return value
+        return number
 
     def of_text(self, text: str) -> int:
         return self.of_json(int(text) if _WHOLE.fullmatch(text) else None)

@@ -1,6 +1,7 @@
 """The endpoints of `/videos`: what owners and moderators say."""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,7 +9,7 @@ from starlette.responses import Response
 from livecomments_gateway.calls import BAN, GET_VIDEO, PUT_VIDEO, UNBAN, Call
 from livecomments_gateway.facts import VideoSettings
 from livecomments_gateway.identity import Identity, Tokens
-from livecomments_gateway.owning import Owning
+from livecomments_gateway.owning import Owning, UserIdRejected
 from livecomments_gateway.requests import (
     DELETE_LAST_S,
     MAX_COMMENTS_PER_S,
@@ -49,12 +50,12 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Requ
     async def ban(request: Request) -> Response:
         video_id, identity = asked(request)
         delete_last_s = DELETE_LAST_S.of(request.query_params, 0)
-        await owning.ban(video_id, request.path_params["user_id"], identity, delete_last_s)
+        await owning.ban(video_id, _user_id(request), identity, delete_last_s)
         return Response(status_code=204)
 
     async def unban(request: Request) -> Response:
         video_id, identity = asked(request)
-        await owning.unban(video_id, request.path_params["user_id"], identity)
+        await owning.unban(video_id, _user_id(request), identity)
         return Response(status_code=204)
 
     return {PUT_VIDEO: put_video, GET_VIDEO: read_video, BAN: ban, UNBAN: unban}
@@ -62,6 +63,16 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Requ
 
 def _video_id(request: Request) -> str:
     return parse_video_id(request.path_params["video_id"])
+
+
+def _user_id(request: Request) -> str:
+    """The user id of the path. The server has put U+FFFD where its bytes are no UTF-8, which others may be called."""
+    user_id: str = request.path_params["user_id"]
+    try:
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+    except UnicodeDecodeError as error:
+        raise UserIdRejected("A user id is UTF-8, percent-encoded in the path.") from error
+    return user_id
 
 
 _NOT_STORED = {"Cache-Control": "no-store"}

@@ -1,5 +1,7 @@
 """What the gateway answers, over a real server."""
 
+import gzip
+import json
 import time
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -291,6 +293,29 @@ async def test_a_body_must_be_declared_as_json(running: Served) -> None:
     headers = {"Authorization": f"Bearer {await running.token()}", "Content-Type": "text/plain"}
     async with running.client.post("/comments/v", data=b'{"message":"hi"}', headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "identity, gzip"])
+async def test_a_compressed_body_is_not_read(running: Served, encoding: str) -> None:
+    headers = {
+        "Authorization": f"Bearer {await running.token()}",
+        "Content-Type": "application/json",
+        "Content-Encoding": encoding,
+    }
+    async with running.client.post("/comments/v", data=gzip.compress(b'{"message":"hi"}'), headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (415, "unsupported_media_type")
+        assert answer.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("number", ["5", "5.0", "0.5e1", "-0", "-0.0", "1e3"])
+async def test_a_whole_number_is_one_however_it_is_written(running: Served, number: str) -> None:
+    body = b'\xef\xbb\xbf{"message":"hi","videoTimeMs":%s}' % number.encode()
+    headers = {"Authorization": f"Bearer {await running.token()}", "Content-Type": "application/json"}
+    async with running.client.post("/comments/v", data=body, headers=headers) as answer:
+        assert answer.status == 201
+        text = await answer.text()
+        assert f'"videoTimeMs":{int(float(number))}' in text
+    assert json.dumps((await running.page("v"))["comments"][0], separators=(",", ":"), ensure_ascii=False) == text
 
 
 async def test_a_display_name_is_bounded(running: Served) -> None:

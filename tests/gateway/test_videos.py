@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
@@ -199,6 +200,20 @@ async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_pa
         assert all(entry.position < (1 << 40) + position_of_end for entry in shown)
         assert not await post(one, 1_000)
         assert not await post(other, 1_001)
+
+
+@pytest.mark.parametrize("path", ["%ff", "%C0%80", "a%ED%A0%80", "%F5%80%80%80", "ok%80"])
+async def test_bytes_that_are_no_text_are_nobodys_id(running: Served, path: str) -> None:
+    headers = {"Authorization": f"Bearer {signed(roles=['moderate'])}"}
+    for method in ("PUT", "DELETE"):
+        url = URL(f"{running.url}/videos/v/bans/{path}", encoded=True)
+        async with running.client.request(method, url, headers=headers) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, "invalid_user_id")
+    for call in (f"/comments/{path}", f"/comments/v/{path}", f"/videos/{path}", f"/comments/{path}/stream"):
+        async with running.client.get(URL(f"{running.url}{call}", encoded=True)) as answer:
+            assert answer.status == 400, call
+    async with running.client.put(f"/videos/v/bans/{quote(chr(0xFFFD))}", headers=headers) as answer:
+        assert answer.status == 204  # somebody may be called so
 
 
 async def test_a_ban_holds_on_another_gateway_within_a_second(tmp_path: Path) -> None:
