@@ -96,8 +96,8 @@ def parse_jwks(raw: bytes) -> ParsedKeys:
             kid = _kid(entry, times)
             keys[kid] = _verifying_key(entry)
         except _NotUsable as error:
-            kid = entry.get("kid") if isinstance(entry, dict) else None
-            name = f"kid {kid[:KID_CHARS_MAX]!a}" if isinstance(kid, str) else f"number {number}"
+            said = entry.get("kid") if isinstance(entry, dict) else None
+            name = f"kid {said[:KID_CHARS_MAX]!a}" if isinstance(said, str) else f"number {number}"
             left_out.append(f"{name}: {error}")
     return ParsedKeys(keys, tuple(left_out))
 

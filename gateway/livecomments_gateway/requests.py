@@ -3,7 +3,8 @@
 import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -33,7 +34,7 @@ class MediaTypeRejected(Rejected):
     """The body is not declared to be plain JSON."""
 
     code = "unsupported_media_type"
-    headers: ClassVar = {"Accept-Encoding": "identity"}  # RFC 9110, 12.5.3
+    headers = MappingProxyType({"Accept-Encoding": "identity"})  # RFC 9110, 12.5.3
 
 
 class IdempotencyKeyRejected(Rejected):

@@ -133,9 +133,10 @@ def skeleton(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
-    seen = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
+    seen: str = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
     seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", seen))  # folding and composing may bring more of them
-    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", seen)).strip()
+    seen = _BLANKS.sub(" ", unicodedata.normalize("NFKC", seen))
+    return seen.strip()
 
 
 def _normal_form(text: str) -> str:

@@ -191,8 +191,9 @@ def signed_raw(algorithm: str, header: dict[str, Any], payload: bytes, key: Any)
 
 
 LATER: Final = CLAIMS["exp"]
+NO_TIMES: Final[tuple[object, ...]] = (str(LATER), "0", True, False, None, [], {})
 WRONG: Final[list[dict[str, Any]]] = [
-    *({name: value} for name in ("exp", "nbf", "iat") for value in (str(LATER), "0", True, False, None, [], {})),
+    *({name: wrong} for name in ("exp", "nbf", "iat") for wrong in NO_TIMES),
     {"exp": 1},
     {"nbf": LATER},
     {"iat": LATER},
