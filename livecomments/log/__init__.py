@@ -5,7 +5,7 @@ Flow: a gateway `append`s; every reader `follow`s partitions without a consumer 
 - `interface`: `CommentLog` and `LogReader`, with what every implementation promises.
 - `continuity`: whether the log is still the one that was read.
 - `whole`: a topic of one partition that is read whole and followed.
-- `revocations`: which tokens were revoked, in such a topic.
+- `revocations`: which sessions were revoked, in such a topic; `session_names`: which session a token belongs to.
 - `epochs`: which epochs there are and what each must be, in another; whether this process may write.
 
 Deliberately not here: the implementations (`livecomments.kafka`, `livecomments.embedded`), and what a record means
