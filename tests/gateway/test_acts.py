@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 import pytest
+from livecomments_gateway.review import Review, WordList
 
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
@@ -25,7 +26,6 @@ from livecomments_gateway.facts import MEMBERS, MODERATE, OWN, VideoSettings
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.owning import Owning
 from livecomments_gateway.posting import NO_LIMITS, Posting
-from livecomments_gateway.review import Review, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import Author
 from livecomments_streams.dead_letters import DeadLetters
