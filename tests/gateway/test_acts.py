@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 
 import orjson
 import pytest
-from livecomments_gateway.review import Review, WordList
 
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
@@ -26,6 +25,7 @@ from livecomments_gateway.facts import MEMBERS, MODERATE, OWN, VideoSettings
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.owning import Owning
 from livecomments_gateway.posting import NO_LIMITS, Posting
+from livecomments_gateway.word_list import WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import Author
 from livecomments_streams.dead_letters import DeadLetters
@@ -61,7 +61,7 @@ class Gateway:
             timeout_s=WAIT_S,
             in_flight_max=100,
             limits=limits,
-            review=Review([WordList(forbidden)] if forbidden else ()),
+            words=WordList(forbidden),
             only_registered=only_registered,
             clock=clock,
         )
@@ -237,7 +237,7 @@ OPTIONS: Final[dict[str, dict[str, object]]] = {
     "limit": {"limits": AdmissionLimits(user_comments_max=1, user_window_s=60.0)},
     "duplicate text": {"limits": AdmissionLimits(duplicate_text_s=60.0)},
     "registered": {"only_registered": True},
-    "review": {"forbidden": ("text",)},
+    "words": {"forbidden": ("text",)},
 }
 
 
