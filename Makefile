@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs lock up down logs faults sim bench install clean
+.PHONY: clients help run test check format docs lock up down logs faults sim bench install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ format: install ## Format the code and apply the linter's safe fixes
 
 docs: install ## Write the tables of docs/CONFIG.md and docs/METRICS.md anew
 	@$(PYTHON_IN) -m tests.docs_tables
+
+clients: ## Build and test the clients in other languages (clients/js: node and npm), and write what the gateway serves of them
+	cd clients/js && npm ci --no-audit --no-fund --ignore-scripts && node build.mjs --write && npm run check && npm test && npm run packed
 
 lock: ## Solve requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@sh requirements/lock.sh $(ARGS)
@@ -54,5 +57,5 @@ install: ## Put the checkout and all its tools into .venv
 
 clean: ## Remove .venv, caches, and what `make up` started with its comments; data/ stays
 	@[ -z "$$(ls .run/*/server.pid 2>/dev/null)" ] || $(PYTHON_IN) -m infra.local down
-	rm -rf .venv .run build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .run build dist clients/js/dist clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +

@@ -214,7 +214,7 @@ class _Measured:
 
 
 def page_routes() -> list[Route]:
-    """The page, at `/`, and its files; the interface for programs and for people who write them."""
+    """The page and its files; `clients/js` in one file; the interface for programs and for people who write them."""
     files = {path.name: path for path in _PAGE.iterdir() if path.suffix in (".html", ".js", ".css")}
     headers = {
         "Content-Security-Policy": _PAGE_POLICY,
@@ -224,6 +224,9 @@ def page_routes() -> list[Route]:
 
     async def read_index(_: Request) -> Response:
         return FileResponse(files["index.html"], headers=headers)
+
+    async def read_client(_: Request) -> Response:
+        return FileResponse(files["client.js"], headers=headers)
 
     async def read_file(request: Request) -> Response:
         path = files.get(request.path_params["name"])
@@ -243,6 +246,7 @@ def page_routes() -> list[Route]:
 
     return [
         Route("/", read_index, methods=["GET"]),
+        Route("/client.js", read_client, methods=["GET"]),
         Route("/page/{name}", read_file, methods=["GET"]),
         Route("/openapi.json", read_openapi, methods=["GET"]),
         Route("/docs", read_docs, methods=["GET"]),

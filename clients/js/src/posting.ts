@@ -1,0 +1,235 @@
+/**
+ * Own comments on their way: one after the other, each under a key of its own, until the service has said what became of
+ * it. The same key on every attempt is what makes that one comment.
+ */
+
+import { backoffMs, commentsPath, request, type Env } from "./api.js";
+import { Problem } from "./problem.js";
+import type { Comment, Pending } from "./types.js";
+
+/** A key is recognised for some 16,000 comments; after so long the user decides, who sees what is there. */
+const RETRY_MS_MAX = 90_000;
+const PENDING_MAX = 100;
+/** 124 bits. */
+const KEY_CHARS = 24;
+/** Refusals that pass by themselves: nothing was written, and the same will be taken later. */
+const WAITS = ["slow_mode", "user_limit", "video_limit"];
+
+type Status = Pending extends infer P ? (P extends Pending ? Omit<P, "key" | "message"> : never) : never;
+
+interface Entry {
+  shown: Pending;
+  videoTimeMs: number | undefined;
+  /** When it may have been written first, by the clock that never jumps; null: it cannot have been. */
+  since: number | null;
+  resolve: (comment: Comment) => void;
+  reject: (problem: Problem) => void;
+}
+
+/** `at`: when it may have been written first, by the device's clock. */
+type Draft = { key: string; message: string; videoTimeMs: number | undefined; at: number | null };
+
+export interface Posting {
+  readonly pending: () => Pending[];
+  post(message: string, videoTimeMs?: number, key?: string): Promise<Comment>;
+  retry(key: string): Promise<Comment>;
+  discard(key: string): void;
+  /** Takes up what a reload has interrupted. */
+  restore(): void;
+  /** Try now: the service was reached. */
+  wake(): void;
+  /** Everything of the stream up to `cursor` was told: what was sent up to there is in the list, or gone. */
+  told(cursor: string): void;
+  /** Whether a comment of the stream may be one whose answer has not come. */
+  awaits(comment: Comment): boolean;
+  close(): void;
+}
+
+/**
+ * `changed` is called after each change; `isAway` says that nothing can be reached now, `cursor` how far the stream has
+ * told.
+ */
+export function createPosting(
+  env: Env, videoId: string, changed: () => void, isAway: () => boolean, cursor: () => string,
+): Posting {
+  const storageKey = `livecomments.pending.${videoId}`;
+  let entries: Entry[] = [];
+  let isRunning = false;
+  let isClosed = false;
+  let wakeUp = () => {};
+
+  function save(): void {
+    const drafts = entries.flatMap(({ shown, videoTimeMs, since }): Draft[] =>
+      shown.is == "sent" ? [] : [{
+        key: shown.key, message: shown.message, videoTimeMs,
+        at: since == null ? null : env.clock.wallNow() - (env.clock.now() - since),
+      }]);
+    try {
+      if (drafts.length) env.drafts?.setItem(storageKey, JSON.stringify(drafts));
+      else env.drafts?.removeItem(storageKey);
+    } catch {
+      // full or forbidden: then a reload forgets them
+    }
+  }
+
+  function say(entry: Entry, status: Status): void {
+    const { key, message } = entry.shown;
+    entry.shown = { key, message, ...status } as Pending;
+    save();
+    changed();
+  }
+
+  function leave(entry: Entry): void {
+    entries = entries.filter((each) => each != entry);
+    save();
+    changed();
+  }
+
+  /** Not of `crypto.randomUUID`, which pages without TLS lack. */
+  const newKey = () => Array.from({ length: KEY_CHARS }, () => Math.floor(env.random() * 36).toString(36)).join("");
+  const find = (key: string) => entries.find(({ shown }) => shown.key == key);
+  const next = () => entries.find(({ shown: { is } }) => is != "rejected" && is != "sent");
+
+  function enqueue(
+    message: string, key: string, videoTimeMs?: number, since: number | null = null, problem?: Problem,
+  ): Promise<Comment> {
+    const told = new Promise<Comment>((resolve, reject) => {
+      if (isClosed) return reject(new Problem("closed", "The video is closed"));
+      if (entries.length >= PENDING_MAX) return reject(new Problem("too_many_pending", "Too many comments wait"));
+      const shown: Pending = problem ? { key, message, is: "rejected", problem } : { key, message, is: "sending" };
+      entries = [...entries, { shown, videoTimeMs, since, resolve, reject }];
+      if (problem) reject(problem);
+      save();
+      changed();
+      run();
+    });
+    told.catch(() => {}); // `pending` tells, too: nobody has to listen here
+    return told;
+  }
+
+  /** Until the time has come, or somebody wakes us. */
+  async function wait(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = env.clock.after(ms, resolve);
+      wakeUp = () => {
+        cancel();
+        resolve();
+      };
+    });
+    wakeUp = () => {};
+  }
+
+  function refuse(entry: Entry, problem: Problem): void {
+    say(entry, { is: "rejected", problem });
+    entry.reject(problem);
+  }
+
+  /** What the answer to an attempt means. Returns how long to wait before the next. */
+  function judge(entry: Entry, problem: Problem, attempt: number): number {
+    const { clock } = env;
+    const ms = Math.max(problem.retryAfterMs, backoffMs(env, attempt));
+    if (WAITS.includes(problem.code)) {
+      say(entry, { is: "waiting", until: clock.now() + ms, code: problem.code });
+      return ms;
+    }
+    if (problem.isFinal || problem.code == "duplicate_text" || clock.now() - entry.since! > RETRY_MS_MAX) {
+      refuse(entry, problem);
+      return 0;
+    }
+    say(entry, { is: "unknown", attempt: attempt + 1 });
+    return ms;
+  }
+
+  async function attempt(entry: Entry): Promise<void> {
+    const { key, message } = entry.shown;
+    const isIn = () => entries.includes(entry) && !isClosed;
+    for (let tries = 0; isIn() && entry.shown.is != "rejected"; tries++) {
+      while (isIn() && isAway()) await wait(RETRY_MS_MAX);
+      if (!isIn()) return;
+      const firstTry = env.clock.now();
+      const wasTried = entry.since != null;
+      entry.since ??= firstTry;
+      save();
+      try {
+        const [comment] = await request<Comment>(env, commentsPath(videoId), "commentId", {
+          method: "POST", body: { message, videoTimeMs: entry.videoTimeMs }, key,
+        });
+        if (isIn()) settle(entry, comment);
+        entry.resolve(comment);
+        return;
+      } catch (thrown) {
+        if (!isIn()) return;
+        const problem = thrown as Problem;
+        if (!wasTried && problem.status == 429) entry.since = null; // it was not written
+        const ms = judge(entry, problem, tries);
+        if (ms) await wait(ms);
+      }
+    }
+  }
+
+  function settle(entry: Entry, { commentId }: Comment): void {
+    if (cursor() >= commentId) leave(entry);
+    else say(entry, { is: "sent", commentId });
+  }
+
+  async function run(): Promise<void> {
+    if (isRunning) return;
+    isRunning = true;
+    for (let entry; !isClosed && (entry = next()); ) await attempt(entry);
+    isRunning = false;
+  }
+
+  return {
+    pending: () => entries.map(({ shown }) => shown),
+    post: (message, videoTimeMs, key = newKey()) =>
+      find(key) ? Promise.reject(new Problem("idempotency_conflict", "The key is in use")) :
+      enqueue(message, key, videoTimeMs),
+    retry(key) {
+      const entry = find(key);
+      if (entry?.shown.is != "rejected") return Promise.reject(new Problem("discarded", "Nothing to send again"));
+      leave(entry);
+      return enqueue(entry.shown.message, key, entry.videoTimeMs);
+    },
+    discard(key) {
+      const entry = find(key);
+      if (!entry) return;
+      leave(entry);
+      entry.reject(new Problem("discarded", "Discarded"));
+      wakeUp();
+    },
+    restore() {
+      try {
+        const drafts: Draft[] = JSON.parse(env.drafts?.getItem(storageKey) ?? "[]");
+        for (const { key, message, videoTimeMs, at } of drafts) {
+          const ageMs = at == null ? 0 : Math.abs(env.clock.wallNow() - at);
+          if (!find(key)) {
+            enqueue(message, key, videoTimeMs, at == null ? null : env.clock.now() - ageMs, ageMs > RETRY_MS_MAX
+              ? new Problem("interrupted", "It may have been written before the page was loaded anew") : undefined);
+          }
+        }
+      } catch {
+        // forbidden, or not ours
+      }
+    },
+    wake() {
+      if (next()?.shown.is != "waiting") wakeUp();
+    },
+    told(cursor) {
+      for (const entry of entries) {
+        if (entry.shown.is == "sent" && entry.shown.commentId <= cursor) leave(entry);
+      }
+    },
+    awaits: ({ author, message }) =>
+      author?.id == env.tokens.userId() &&
+      entries.some(({ shown }) =>
+        (shown.is == "sending" || shown.is == "unknown") && shown.message.normalize().trim() == message),
+    close() {
+      isClosed = true;
+      for (const entry of entries) {
+        if (entry.shown.is != "sent") entry.reject(new Problem("closed", "The video was closed"));
+      }
+      entries = [];
+      wakeUp();
+    },
+  };
+}

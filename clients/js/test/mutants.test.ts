@@ -1,0 +1,63 @@
+/** The model bites: each of these bugs, planted into the client, breaks a promise within a bounded number of seeds. */
+
+import { build } from "esbuild";
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { expect, test } from "vitest";
+
+import { run, type Create } from "./model/run.js";
+
+const SEEDS_MAX = 400;
+
+type Mutant = { name: string; file: string; from: string; to: string };
+
+const MUTANTS: Mutant[] = [
+  { name: "what was told is told again", file: "link.ts", from: "!id || id > link.cursor", to: "true" },
+  { name: "it resumes from its beginning", file: "link.ts", from: "link.cursor = id;", to: "" },
+  { name: "silence is not noticed", file: "link.ts", from: "silentMs() > SILENCE_MAX", to: "Infinity < SILENCE_MAX" },
+  { name: "a stream that never opens is waited for", file: "link.ts", from: "timer(OPEN_MS_MAX,", to: "timer(1e9," },
+  { name: "an answer of an earlier attempt is heard", file: "link.ts", from: "mine == turn", to: "true" },
+  { name: "the old stream is not closed", file: "link.ts", from: "    drop();\n", to: "" },
+  { name: "a gap is not kept", file: "video.ts", from: "list.gap(told);", to: "" },
+  { name: "deleted ids are forgotten", file: "list.ts", from: "gone.add(id);", to: "" },
+  { name: "rows are not trimmed", file: "list.ts", from: "list.rows.length - max", to: "0" },
+  { name: "what is trimmed at the end leaves no gap", file: "list.ts", from: ", torn];", to: "];" },
+  { name: "rows are put at the end", file: "list.ts", from: "list.rows.splice(at(id), 0, comment)", to: "list.rows.push(comment)" },
+  { name: "a retry takes a new key", file: "posting.ts", from: ", key,\n", to: ", key: newKey(),\n" },
+  { name: "a post without an answer is forgotten", file: "posting.ts", from: "say(entry, { is: \"unknown\"", to: "leave(entry); void ({ is: \"unknown\"" },
+  { name: "a post is done with any answer", file: "posting.ts", from: "\"commentId\", {", to: "\"\", {" },
+  { name: "each change is told at once", file: "video.ts", from: "cancelFrame ??= clock.frame(flush);", to: "flush();" },
+  { name: "listeners stay", file: "link.ts", from: "    unlisten?.();\n", to: "" },
+  { name: "any JSON is a page", file: "api.ts", from: "\"streamUrl\");", to: "\"\");" },
+  { name: "sent comments wait for ever", file: "video.ts", from: "    posting.told(link.cursor);\n", to: "" },
+];
+
+async function mutated({ file, from, to }: Mutant): Promise<Create> {
+  const source = join(import.meta.dirname, "../src");
+  const { outputFiles } = await build({
+    entryPoints: [join(source, "index.ts")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    plugins: [{
+      name: "plant",
+      setup: ({ onLoad }) => onLoad({ filter: /src[/\\][\w-]+\.ts$/ }, async ({ path }) => {
+        const text = await readFile(path, "utf8");
+        if (basename(path) != file) return { contents: text, loader: "ts" };
+        expect(text.split(from).length, `${from} stands in ${file}`).toBeGreaterThan(1);
+        return { contents: text.replace(from, to), loader: "ts" };
+      }),
+    }],
+  });
+  const address = `data:text/javascript,${encodeURIComponent(outputFiles[0]!.text)}`;
+  return (await import(/* @vite-ignore */ address)).createCommentsClient;
+}
+
+test.each(MUTANTS)("$name", async (mutant) => {
+  const create = await mutated(mutant);
+  for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+    const broken = await run(seed, create).then((done) => done.broken, (thrown) => [String(thrown)]);
+    if (broken.length) return;
+  }
+  expect.fail(`${SEEDS_MAX} seeds did not find it`);
+});

@@ -1,0 +1,1 @@
+"""The clients of clients/, each with its own tools."""
