@@ -10,7 +10,7 @@ _ANSWER_S = 7.0
 
 
 async def play(port: int, session: str, seconds: float) -> Counter[str]:
-    """The whole corpus, evenly over a time: how often each status was answered ("": the connection was closed).
+    """Play the corpus evenly over a time; return how often each status was answered ("": the connection was closed).
 
     `session` is a good token.
     """

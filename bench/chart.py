@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 
 
 def chart(title: str, bars: Sequence[Bar], target: float | None = None) -> str:
-    """The bars, and a line where they should end by."""
+    """Draw the bars, and a line where they should end by."""
     labels = list(dict.fromkeys(bar.label for bar in bars))
     series = list(dict.fromkeys(bar.series for bar in bars))
     scale = _WIDTH / (max([*(bar.most for bar in bars), target or 0.0]) or 1.0)

@@ -32,7 +32,7 @@ CODECS: Final[dict[str, tuple[int, Pack, Pack]]] = {
 
 
 def records() -> list[NewRecord]:
-    """The chat as the gateway would write it: a video, a time each, a key each."""
+    """Write the chat as the gateway would: a video, a time each, a key each."""
     return [
         comment_created(
             "watch-party.2026",
@@ -46,7 +46,7 @@ def records() -> list[NewRecord]:
 
 
 def batches(of: list[NewRecord], size: int) -> list[bytes]:
-    """The records' part of each batch, as it would be packed."""
+    """Pack each batch; return the records' part of it."""
     found = []
     for start in range(0, len(of) - size + 1, size):
         builder = DefaultRecordBatchBuilder(

@@ -32,7 +32,7 @@ Measure = Callable[[P, str, Path, bool], Awaitable[Outcome]]
 
 
 def table(title: str, *heads: str) -> Table:
-    """A table whose first column is words."""
+    """Make a table whose first column is words."""
     made = Table(title=title, title_justify="left")
     for at, head in enumerate(heads):
         made.add_column(head, justify="right" if at else "left")

@@ -55,7 +55,7 @@ class Saw(NamedTuple):
         return self.disordered + self.holes + self.gaps + self.closed + self.refused
 
     def and_then(self, later: "Saw") -> "Saw":
-        """What was counted in both spans; all else is of the later one."""
+        """Add what was counted in both spans; all else is of the later one."""
         counted = ("closed", "refused", "bytes", "read_bytes", "comments", "disordered", "holes", "gaps", "heartbeats")
         return later._replace(**{name: getattr(self, name) + getattr(later, name) for name in counted})
 
@@ -70,7 +70,7 @@ class Floor(NamedTuple):
 
 
 def build() -> Path:
-    """The compiled program. Raises SystemExit: there is no compiler."""
+    """Compile the program. Raises SystemExit: there is no compiler."""
     program = RUN_DIR / "bench" / f"crowd-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}"
     if program.exists():
         return program
@@ -119,7 +119,7 @@ class Crowd:
         return float((await self._tell(f"back {group}"))["seconds"])
 
     async def saw(self, group: int) -> Saw:
-        """What the group saw since it was asked last."""
+        """Return what the group saw since it was asked last."""
         return Saw(**await self._tell(f"stats {group}"))
 
     async def record(self, group: int, file: Path) -> None:

@@ -77,12 +77,12 @@ class CountingStore(CqlStore):
 
 
 def sparse_video(number: int) -> str:
-    """The id of a sparse video."""
+    """Name a sparse video."""
     return f"sparse-{number}"
 
 
 def row(video_id: str, offset: int) -> Row:
-    """A comment of some 250 bytes."""
+    """Make a comment of some 250 bytes."""
     value = _VALUE % video_id.encode()
     return Row(video_id, START + offset, COMMENT_CREATED, f"user-{offset % 500}", value, 1_700_000_000_000)
 
@@ -109,7 +109,7 @@ Asked = tuple[str, int, int, bool]
 
 
 def kinds(plan: Plan, chance: random.Random) -> dict[str, Callable[[], Asked]]:
-    """What is asked for, by kind."""
+    """List what is asked for, by kind."""
 
     def deep(top: int) -> int:
         return START + chance.randrange(top // 100, top)
@@ -195,7 +195,7 @@ def _table(results: list[Result]) -> Table:
 
 
 def drawn(results: Iterable[Result]) -> str:
-    """The chart."""
+    """Draw the chart."""
     bars = [
         Bar(one.kind, f"{one.bits} bucket bits", one.p50_ms, one.p99_ms, f"{one.p50_ms:.1f} / {one.p99_ms:.1f} ms")
         for one in results
@@ -204,7 +204,7 @@ def drawn(results: Iterable[Result]) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.history", description=__doc__)
     parser.add_argument("--comments", type=int, default=300_000, help="of the dense video; 5000000 for a release")
     parser.add_argument("--sparse-videos", type=int, default=300, help="10000 for a release")

@@ -79,7 +79,7 @@ class Poster:
         self.refused = 0
 
     async def post(self, rate: float, seconds: float, texts: Iterator[Text]) -> None:
-        """POSTs at random moments; returns when all are answered."""
+        """POST at random moments; return when all are answered."""
         self.answers_ms, self.acks_ms, self.refused = [], [], 0
         chance, loop = random.Random(1), asyncio.get_running_loop()
         began = loop.time()

@@ -120,7 +120,7 @@ def _record(found: Any) -> Record:
 
 
 async def measure_bare(kafka: str, cql: str, epoch: int, count: int, take: int, *, as_job: bool) -> Result:
-    """The bare loop; with `as_job` through the stream job's persisters, else straight into the writer."""
+    """Run the bare loop; with `as_job` through the stream job's persisters, else straight into the writer."""
     keyspace, topic = await asyncio.to_thread(new_keyspace, cql), comments_topic(epoch)
     store = TimedStore(cql, keyspace=keyspace, datacenter=DATACENTER)
     async with KafkaLog(kafka, topic, epoch) as log, store:
@@ -192,7 +192,7 @@ def _result(first: dict[str, float], last: dict[str, float], wall: float) -> Res
 
 
 def _metrics(port: int) -> dict[str, float]:
-    """The process's metrics, summed over their labels."""
+    """Return the process's metrics, summed over their labels."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
@@ -237,7 +237,7 @@ def _table(workload: str, results: list[Result]) -> Table:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.persist", description=__doc__)
     parser.add_argument("--records", type=int, default=40_000)
     parser.add_argument("--kafka", help="bootstrap servers; one is started by default")

@@ -39,7 +39,7 @@ def servers(
 
 
 async def new_topic(kafka: str, partitions: int) -> int:
-    """A comments topic of its own; its epoch."""
+    """Make a comments topic of its own; return its epoch."""
     epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
     topics = [topic.with_replicas(1) for topic in load_topics(epoch)]
     few = [
@@ -51,7 +51,7 @@ async def new_topic(kafka: str, partitions: int) -> int:
 
 
 def new_keyspace(cql: str, bucket_bits: int = BUCKET_BITS) -> str:
-    """A migrated keyspace of its own."""
+    """Make a migrated keyspace of its own."""
     keyspace = f"bench_{secrets.token_hex(6)}"
     migrate(cql, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1, bucket_bits=bucket_bits)
     return keyspace

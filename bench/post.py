@@ -64,7 +64,7 @@ class Result(NamedTuple):
 
 
 def requests(videos: int) -> bytes:
-    """The prepared requests, as post_load.c reads them."""
+    """Prepare the requests, as post_load.c reads them."""
     packed = bytearray()
     for number in range(max(videos, PEOPLE)):
         claims = {**_CLAIMS, "sub": f"user-{number % PEOPLE}", "name": "Ana Lyst"}
@@ -122,7 +122,7 @@ class Server:
 def serving(
     name: str, command: list[str], environ: dict[str, str], port: int, ready: str, room: Path
 ) -> Iterator[Server]:
-    """A server as a process of its own, from when the URL `ready` answers."""
+    """Run a server as a process of its own, from when the URL `ready` answers."""
     with (room / f"{name}.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", *command], env=environ, stdout=log, stderr=log)
     try:
@@ -148,7 +148,7 @@ def _answers(url: str) -> bool:
 
 
 def environment(kafka: str, cql: str, epoch: int, internal_port: int, room: Path) -> dict[str, str]:
-    """The gateway's: its defaults, but for addresses."""
+    """Return the gateway's environment: its defaults, but for addresses."""
     own = {
         "KAFKA": kafka,
         "CQL": cql,
@@ -166,7 +166,7 @@ def environment(kafka: str, cql: str, epoch: int, internal_port: int, room: Path
 
 
 def memory(gateway: Server, workload: Path, posts: int) -> list[tuple[int, float]]:
-    """`(posts, MB)` as the posts go on."""
+    """Sample `(posts, MB)` as the posts go on."""
     curve = [(0, gateway.rss_mb())]
     for number in range(1, RSS_SAMPLES + 1):
         gateway.load(workload, 3_600, count=posts // RSS_SAMPLES)
@@ -237,7 +237,7 @@ def _table(workload: str, results: list[Result]) -> Table:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.post", description=__doc__)
     parser.add_argument("--posts", type=int, default=100_000, help="for the curve of memory")
     parser.add_argument("--kafka", help="bootstrap servers; one is started by default")

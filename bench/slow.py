@@ -132,7 +132,7 @@ async def _span(stand: Stand, group: int, seconds: float) -> Saw:
 
 
 def kernel_bytes() -> int:
-    """What the kernel holds for all TCP connections of this machine."""
+    """Return what the kernel holds for all TCP connections of this machine."""
     line = next(line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:"))
     return int(line.split()[-1]) * os.sysconf("SC_PAGE_SIZE")
 

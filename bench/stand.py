@@ -72,7 +72,7 @@ class Stand:
         self._zero_ms = zero_ms
 
     def comment(self, video_id: str, text: Text) -> NewRecord:
-        """A comment written now."""
+        """Write a comment now."""
         return comment_created(
             video_id,
             text.message,
@@ -82,7 +82,7 @@ class Stand:
         )
 
     def video_time_ms(self) -> int:
-        """What a comment carries that is written now, by which viewers know its age."""
+        """Return what a comment carries that is written now, by which viewers know its age."""
         return int(time.time() * 1000) - self._zero_ms
 
     async def feed(self, videos: Sequence[str], rate: float, seconds: float, texts: Iterator[Text]) -> int:
@@ -99,7 +99,7 @@ class Stand:
         return count
 
     async def settle(self, group: int, video_id: str) -> Saw:
-        """What the group saw until all of its viewers that are read have the newest comment of their one video."""
+        """Return what the group saw, once all its viewers that are read have the newest comment of their one video."""
         partition = partition_of(video_id, self.log.partition_count)
         newest = (await self.log.bounds([partition]))[partition].end - 1
         saw = await self.crowd.saw(group)
@@ -110,7 +110,7 @@ class Stand:
         return saw
 
     def cpu_s(self) -> float:
-        """That the edge has used."""
+        """Return what the edge has used."""
         return cpu_s(self.edge)
 
     def rss_bytes(self) -> int:
@@ -118,7 +118,7 @@ class Stand:
         return rss_bytes(self.edge)
 
     async def counts(self) -> dict[str, float]:
-        """The edge's counters, after a tick, by name and labels as they are exposed."""
+        """Return the edge's counters, after a tick, by name and labels as they are exposed."""
         await asyncio.sleep(_TICK_S)
         return await asyncio.to_thread(metrics, self.edge)
 
@@ -131,7 +131,7 @@ class Stand:
 async def standing(
     directory: Path, kafka: str, *, partitions: int = PARTITIONS, pinned: bool = False, **settings: str
 ) -> AsyncIterator[Stand]:
-    """An edge on a new topic of this Kafka, with these settings, and viewers for it."""
+    """Run an edge on a new topic of this Kafka, with these settings, and viewers for it."""
     epoch = await new_topic(kafka, partitions)
     zero_ms = int(time.time() * 1000)
     edge = App(f"edge-{epoch}", "edge", directory / f"edge-{epoch}", lambda: environment(kafka, epoch, settings))
@@ -154,7 +154,7 @@ def environment(kafka: str, epoch: int, settings: Mapping[str, str]) -> dict[str
 
 @asynccontextmanager
 async def broker(directory: Path, kafka: str | None) -> AsyncIterator[str]:
-    """The address of the Kafka given, or of one started for the run."""
+    """Give the address of the Kafka given, or of one started for the run."""
     if kafka is not None:
         yield kafka
         return
@@ -178,7 +178,7 @@ def pin(app: App, cpus: frozenset[int]) -> None:
 
 
 def cpu_s(app: App) -> float:
-    """That a process has used, all threads and the kernel's work for it included."""
+    """Return what a process has used, all threads and the kernel's work for it included."""
     fields = Path(f"/proc/{app.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -189,7 +189,7 @@ def rss_bytes(app: App) -> int:
 
 
 def metrics(app: App) -> dict[str, float]:
-    """A process's metrics, by name and labels as they are exposed."""
+    """Return a process's metrics, by name and labels as they are exposed."""
     with urllib.request.urlopen(f"http://{app.internal_address}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return {name: float(value) for name, value in re.findall(r"^([a-z_]+(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)}

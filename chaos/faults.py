@@ -129,7 +129,7 @@ class FaultReport:
 
 
 async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) -> FaultReport:
-    """Runs the load and the faults on a stack that is up; returns when both are done."""
+    """Run the load and the faults on a stack that is up; return when both are done."""
     tag = f"{int(time.time()):x}"
     pulse = Pulse(stack.url, stack.settings, tag)
     beating = asyncio.create_task(pulse.run())
@@ -171,7 +171,7 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
 
 
 async def _supervise(stack: Stack, away: set[str], restarted: list[str], say: Callable[[str], None]) -> None:
-    """Starts again what ended without being killed, as a supervisor would: some of ours end to be started again."""
+    """Start again what ended without being killed, as a supervisor would: some of ours end to be started again."""
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         for name, server in stack.servers.items():
@@ -259,7 +259,7 @@ def _load_problems(report: dict[str, Any], said: str) -> Iterator[str]:
 
 
 def promises_broken(pulse: Pulse, outcomes: Sequence[Outcome], append_timeout_s: float) -> Iterator[str]:
-    """What the pulse saw that must not be, a sentence each."""
+    """Say what the pulse saw that must not be, a sentence each."""
     within_s = append_timeout_s + SLACK_S
     for watch in pulse.watches:
         if watch.gaps:

@@ -57,7 +57,7 @@ async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> 
 
 
 async def until_stored(settings: Settings, say: Callable[[str], None]) -> None:
-    """Returns when the store has all that the log has now."""
+    """Wait until the store has all that the log has now."""
     from livecomments_command.assembly.cql import cql_store
     from livecomments_command.assembly.kafka import kafka_log
 
@@ -74,7 +74,7 @@ async def until_stored(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 def measure(stack: Stack) -> Iterator[Start]:
-    """Starts each process again, alone, and measures it."""
+    """Start each process again, alone, and measure it."""
     for app in stack.apps:
         app.stop()
     for app in (stack.gateway, stack.edges[0], stack.stream):

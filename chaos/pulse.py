@@ -113,7 +113,7 @@ class Pulse:
         ]
 
     def stored_after(self, moment: float, slack_s: float = 3.0) -> float | None:
-        """The first time after `moment` at which everything was stored that the log held `slack_s` before."""
+        """Find the first time after `moment` at which everything was stored that the log held `slack_s` before."""
         for now in self.stored:
             held = [then.end for then in self.stored if then.at <= now.at - slack_s]
             if now.at >= moment and held and now.stored >= held[-1]:
