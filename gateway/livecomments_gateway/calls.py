@@ -30,7 +30,7 @@ from livecomments_gateway.requests import (
 _BODY: Final = ("invalid_json", "body_too_large", "body_timeout", "unsupported_media_type")
 _TOKEN: Final = ("missing_token", "invalid_token", "overloaded", "keys_unavailable")
 _READ: Final = ("log_unavailable", "offset_unavailable", "store_unavailable", "history_behind", "overloaded")
-_APPEND: Final = ("overloaded", "append_unknown", "log_unavailable", "storage_unavailable")
+_APPEND: Final = ("overloaded", "append_refused", "append_unknown", "log_unavailable", "storage_unavailable")
 
 
 @dataclass(frozen=True, eq=False)

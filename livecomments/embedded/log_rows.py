@@ -8,7 +8,7 @@ import orjson
 
 from livecomments.log.interface import Bounds
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import NewRecord, Record
+from livecomments_schemas.events import ForeignHeaders, NewRecord, Record
 from livecomments_schemas.positions import OFFSET_BITS, OFFSET_MAX
 
 PARTITIONS_MAX: Final = 4_096
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS log_records (
     place INTEGER PRIMARY KEY,  -- topic id << 52 | partition << 40 | offset: one integer keeps the tree shallow
     key BLOB,
     value BLOB,
-    headers BLOB NOT NULL,  -- JSON, each byte of a header as the character of that number (Latin-1)
+    headers BLOB NOT NULL,  -- JSON, each byte of a header as the character of that number (Latin-1), or pairs
     appended_at_ms INTEGER NOT NULL
 );
 """
@@ -98,8 +98,15 @@ def _place(topic_id: int, partition: int, offset: int) -> int:
 
 
 def _packed(headers: Mapping[str, bytes]) -> bytes:
+    if isinstance(headers, ForeignHeaders):
+        return orjson.dumps(
+            [(name, None if value is None else value.decode("latin-1")) for name, value in headers.listed]
+        )
     return orjson.dumps({name: value.decode("latin-1") for name, value in headers.items()})
 
 
-def _unpacked(packed: bytes) -> dict[str, bytes]:
-    return {name: text.encode("latin-1") for name, text in orjson.loads(packed).items()}
+def _unpacked(packed: bytes) -> Mapping[str, bytes]:
+    found = orjson.loads(packed)
+    if isinstance(found, list):
+        return ForeignHeaders([(name, None if text is None else text.encode("latin-1")) for name, text in found])
+    return {name: text.encode("latin-1") for name, text in found.items()}

@@ -13,16 +13,15 @@ from typing import Any
 import cramjam  # noqa: F401 - aiokafka's snappy, lz4 and zstd, which it goes without in silence: no process of ours does
 
 from livecomments.runtime.metrics import Counter
-from livecomments_schemas.events import Record
+from livecomments_schemas.events import Record, headers_of
 
 _log = logging.getLogger("livecomments.log")
 _undecodable = Counter("livecomments_log_undecodable_batches_total", "Batches read whose rest was skipped: no UTF-8.")
 
 
 def record_of(found: Any) -> Record:
-    """What aiokafka fetched as a record. Of a header that stands twice the last counts."""
-    headers = {name: value for name, value in found.headers if value is not None}
-    return Record(found.partition, found.offset, found.key, found.value, headers, found.timestamp)
+    """Read what aiokafka fetched as a record."""
+    return Record(found.partition, found.offset, found.key, found.value, headers_of(found.headers), found.timestamp)
 
 
 def end_batches_at_undecodable(consumer: Any) -> None:

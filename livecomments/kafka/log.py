@@ -37,6 +37,7 @@ class KafkaLog:
         in_sync_replicas_min: without a contract, the least `min.insync.replicas` of the topic that is good enough.
         rest_s: a follower's, after a poll of few records: a fetch of 64 partitions costs aiokafka about 0.6 ms of CPU,
             whether it brings one record or ten.
+        is_ours: one of `livecomments_topics`; any other may be set up in whatever way.
         connect_timeout_s: how long Kafka may be away at the start.
         security: see `KafkaConnection`.
     """
@@ -51,6 +52,7 @@ class KafkaLog:
         append_timeout_s: float = 5.0,
         in_sync_replicas_min: int = 1,
         rest_s: float = REST_S,
+        is_ours: bool = True,
         connect_timeout_s: float = 30.0,
         security: Mapping[str, Any] | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class KafkaLog:
         self._contract = contract
         self._in_sync_replicas_min = in_sync_replicas_min
         self._rest_s = rest_s
+        self._is_ours = is_ours
         self._connect_timeout_s = connect_timeout_s
         self._writer = KafkaWriter(self._connection, topic, append_timeout_s)
         self._ranges = KafkaRanges(self._connection, topic)
@@ -69,7 +72,9 @@ class KafkaLog:
     async def __aenter__(self) -> "KafkaLog":
         """Raises StartRefused: no Kafka, no such topic, or one that does not keep what a 201 promises."""
         try:
-            await self._check(await self._connected())
+            found = await self._connected()
+            if self._is_ours:
+                await self._check(found)
         except BaseException:
             await self.aclose()
             raise
@@ -142,12 +147,18 @@ class KafkaLog:
         deadline = asyncio.get_running_loop().time() + _MISSING_S
         while (found := (await find_topics(self._connection, [self._topic])).get(self._topic)) is None:
             if asyncio.get_running_loop().time() > deadline:
-                lost = "" if self._contract is None else "; if it is lost: livecomments epochs next --topic-lost"
-                raise StartRefused(
-                    f"Kafka at {self._connection.addresses} has no topic {self._topic}; {_COMPARE} --create{lost}."
-                )
+                raise StartRefused(f"Kafka at {self._connection.addresses} has no topic {self._topic}; {self._make()}")
             await asyncio.sleep(_CONNECT_AGAIN_S)
         return found
+
+    def _make(self) -> str:
+        if not self._is_ours:
+            return (
+                f"create it: kafka-topics.sh --bootstrap-server {self._connection.addresses} --create --topic "
+                f"{self._topic} --partitions 64"
+            )
+        lost = "" if self._contract is None else "; if it is lost: livecomments epochs next --topic-lost"
+        return f"{_COMPARE} --create{lost}."
 
     async def _check(self, found: FoundTopic) -> None:
         if self._contract is not None:

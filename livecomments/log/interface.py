@@ -20,6 +20,13 @@ class LogFull(AppendUnavailable):
     retry_after_s = 10
 
 
+class AppendRefused(AppendUnavailable):
+    """The log refuses the record for what it is, or us for who we are: as it is set up it never takes it."""
+
+    code = "append_refused"
+    retry_after_s = 60
+
+
 class AppendUnknown(Unavailable):
     """The log did not answer in time: the record may be written now, later or never. Retry with the same key."""
 
@@ -93,6 +100,7 @@ class CommentLog(Protocol):
 
         Raises:
             AppendUnavailable: not written.
+            AppendRefused: not written, and trying again is in vain until somebody sets up the log another way.
             AppendUnknown: no answer within the log's deadline.
         """
 

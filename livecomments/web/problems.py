@@ -55,6 +55,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "head_too_large": (431, "Headers too large"),
     "overloaded": (503, "Try again in a moment"),
     "keys_unavailable": (503, "The issuer's keys are away"),
+    "append_refused": (503, "Not taken as it is"),
     "append_unknown": (503, "It may or may not be written"),
     "contract_broken": (503, "Nothing is written for now"),
     "log_went_back": (503, "Nothing can be written"),

@@ -17,7 +17,7 @@ A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended`
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -39,12 +39,41 @@ SCHEMA_VERSION: Final = b"1"
 DIGEST_BYTES: Final = 16
 
 
+HeaderList = Sequence[tuple[str, bytes | None]]
+"""All headers of a record, in their order."""
+
+
+class ForeignHeaders(dict[str, bytes]):
+    """Headers as everybody reads them, of a record whose headers are more than that: one is repeated, or null.
+
+    Of a name that stands twice the last counts, and null counts for nothing. `listed` has them all, for copies.
+    """
+
+    __slots__ = ("listed",)
+
+    def __init__(self, listed: HeaderList) -> None:
+        super().__init__((name, value) for name, value in listed if value is not None)
+        self.listed: HeaderList = tuple(listed)
+
+
+def headers_of(listed: HeaderList) -> Mapping[str, bytes]:
+    """Read a record's headers, as its producer listed them."""
+    headers = {name: value for name, value in listed if value is not None}
+    return headers if len(headers) == len(listed) else ForeignHeaders(listed)
+
+
+def listed_headers(headers: Mapping[str, bytes]) -> HeaderList:
+    """List a record's headers, as its producer did."""
+    return headers.listed if isinstance(headers, ForeignHeaders) else tuple(headers.items())
+
+
 class NewRecord(NamedTuple):
     """A record before the log has given it a place."""
 
     key: bytes
     value: bytes
     headers: Mapping[str, bytes]
+    """`ForeignHeaders` for the copy of a record of others'."""
 
 
 class Record(NamedTuple):
@@ -55,6 +84,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+    """`ForeignHeaders` where they do not say all."""
     appended_at_ms: int
     """The log's clock at the append, Unix milliseconds. For display and metrics, never for order."""
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_topics import load_topics
+from livecomments_topics import Topic, load_topics
 from tests.live.stream import Deployment, comments, delete_topic, deployment, videos_of
 
 COUNT = 20_000
@@ -71,12 +72,39 @@ async def test_another_topic_gets_the_records_at_their_pace_and_kcat_reads_them(
         await deployed.append(comments(videos, 100, "late"))
         await replay(deployed, *onward)
         original = [line for line in await kcat(deployed, deployed.topic) if line["key"] is not None]
-        assert await kcat(deployed, other) == original
+        copies = await kcat(deployed, other)
+        for line in copies:
+            del line["headers"][line["headers"].index("origin-topic") :]
+        assert copies == original
         assert len(original) == 400
         assert json.loads(original[0]["payload"])["message"].startswith("early")
         assert await deployed.group_state() == "Dead"
         refused = ["-m", "livecomments_command", "replay", "--to-topic", deployed.topic]
         assert b"Name another" in (await asyncio.to_thread(_run, deployed, refused, code=2)).stderr
+    finally:
+        await delete_topic(deployed.kafka, other)
+
+
+async def test_an_ordinary_topic_is_taken_as_it_is_and_one_that_is_missing_said_with_what_makes_it(
+    deployed: Deployment,
+) -> None:
+    other = f"copy-{secrets.token_hex(6)}"
+    await deployed.append(comments(videos_of(2), 300))
+    command = ["-m", "livecomments_command", "replay", "--to-topic", other]
+    refused = await asyncio.to_thread(_run, deployed, command, code=2)
+    assert f"--create --topic {other}".encode() in refused.stderr
+    ordinary = Topic(other, "", "", 1, 1, (), (), {"message.timestamp.type": "CreateTime", "compression.type": "lz4"})
+    await create_missing(KafkaConnection(deployed.kafka), [ordinary])
+    try:
+        await replay(deployed, "--to-topic", other)
+        async with KafkaLog(deployed.kafka, other, 1, is_ours=False) as log:
+            assert (await log.bounds([0]))[0].end == 300
+            copies = (await log.read(0, 0, 300, 300)).records
+            for copy in copies:
+                number, offset = int(copy.headers["origin-partition"]), int(copy.headers["origin-offset"])
+                (record,) = (await deployed.log.read(number, offset, offset + 1, 1)).records
+                assert (copy.key, copy.value) == (record.key, record.value)
+                assert int(copy.headers["origin-appended-at-ms"]) == record.appended_at_ms
     finally:
         await delete_topic(deployed.kafka, other)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from livecomments.log.interface import LogUnavailable, OffsetUnavailable
-from livecomments_schemas.events import NewRecord, Record
+from livecomments_schemas.events import ForeignHeaders, NewRecord, Record, listed_headers
 from tests.log.contract import (
     WAIT_S,
     LogMaker,
@@ -40,6 +40,20 @@ async def test_offsets_are_contiguous_from_zero_in_each_partition(maker: LogMake
     assert await append_all(log, 2, ["d", "e"]) == [0, 1]
     assert await log.bounds([0, 1, 2]) == {0: (0, 3), 1: (0, 0), 2: (0, 2)}
     assert await log.answering([0, 2]) == {0, 2}
+
+
+async def test_headers_that_are_repeated_or_null_come_back_in_their_order_wherever_they_are_read(
+    maker: LogMaker,
+) -> None:
+    listed = [("x", b"\xff\x00"), ("type", b"a"), ("x", None), ("", b""), ("type", b"comment.created"), ("null", None)]
+    log = await maker.open(1)
+    reader = log.follow()
+    reader.assign({0: 0})
+    for number in range(2_000):  # more than a reader of the embedded log finds in memory
+        await log.append(0, NewRecord(b"video", b"%d" % number, ForeignHeaders(listed)))
+    for found in (await read_all(log, 0, 0, 2_000), await poll_until(reader, 2_000)):
+        assert all(listed_headers(record.headers) == tuple(listed) for record in found)
+        assert found[0].headers == {"x": b"\xff\x00", "": b"", "type": b"comment.created"}  # as everybody judges it
 
 
 async def test_a_log_says_its_epoch_and_partition_count(maker: LogMaker) -> None:

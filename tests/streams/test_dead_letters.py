@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments.kafka.writer import RECORD_BYTES_MAX, size_of
-from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments_schemas.events import Record
+from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown
+from livecomments_schemas.events import ForeignHeaders, Record, listed_headers
 from livecomments_streams.dead_letters import DeadLetters, letter_of
 from tests.history.world import World
 from tests.log.faults import WatchedLog
@@ -50,6 +50,31 @@ async def test_a_letter_that_would_be_too_large_is_cut_and_says_so(world: World)
     assert large.value is not None
     assert large.value.startswith(letter.value or b"-")
     assert letter.headers["cut"] == b"key of 5000 bytes, value of 900000 bytes, headers of 52 bytes"
+
+
+async def test_a_topic_that_takes_less_than_a_letter_gets_its_origin_and_holds_nothing_up(world: World) -> None:
+    refusals: list[AppendRefused] = [AppendRefused("too large")]
+
+    async def refuse_once(name: str) -> None:
+        if name == "append" and refusals:
+            raise refusals.pop()
+
+    large = BROKEN._replace(value=b"v" * 5_000)
+    await DeadLetters(WatchedLog(world.dead_letter_log, refuse_once), "comments-1").put(large, "too_long")
+    (letter,) = await letters(world)
+    assert (letter.key, letter.value) == (b"", b"")
+    assert letter.headers == {
+        "reason": b"too_long",
+        "origin": b"comments-1/3/77",
+        "cut": b"key of 3 bytes, value of 5000 bytes, headers of 52 bytes",
+    }
+
+
+async def test_a_letter_lists_the_headers_that_are_repeated_or_null(world: World) -> None:
+    listed = [("x", None), ("type", b"a"), ("x", b"1"), ("x", b"2")]
+    await DeadLetters(world.dead_letter_log, "comments-1").put(BROKEN._replace(headers=ForeignHeaders(listed)), "bad")
+    (letter,) = await letters(world)
+    assert listed_headers(letter.headers)[2:] == tuple((f"record.{name}", value) for name, value in listed)
 
 
 @pytest.mark.parametrize(("size", "is_cut"), [(8 * 1_024 - 17, False), (8 * 1_024 - 16, True), (900_000, True)])

@@ -19,8 +19,8 @@ def kafka_connection(settings: Settings) -> KafkaConnection:
     return KafkaConnection(settings.kafka, security)
 
 
-def kafka_log(settings: Settings, topic: str, rest_s: float = REST_S) -> KafkaLog:
-    """Return a topic of the configured Kafka, not yet opened."""
+def kafka_log(settings: Settings, topic: str, rest_s: float = REST_S, *, is_ours: bool = True) -> KafkaLog:
+    """Return a topic of the configured Kafka, not yet opened; any topic, whatever its settings, if it is not ours."""
     return KafkaLog(
         settings.kafka,
         topic,
@@ -28,6 +28,7 @@ def kafka_log(settings: Settings, topic: str, rest_s: float = REST_S) -> KafkaLo
         append_timeout_s=settings.append_timeout_s,
         in_sync_replicas_min=settings.replicas // 2 + 1,
         rest_s=rest_s,
+        is_ours=is_ours,
         security=kafka_connection(settings).security,
     )
 

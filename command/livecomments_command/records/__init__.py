@@ -7,6 +7,7 @@
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
 - `replay`, `replay_plan`: the topic's records again; from where, and up to where.
 - `replay_paced`, `replay_sinks`: how fast, and into what: JSON lines or another topic.
+- `copies`: what a copied record says of where it was.
 - `dead_letters`: lists, shows and replays records that were set aside.
 
 Deliberately not here: serving anybody.

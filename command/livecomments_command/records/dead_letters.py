@@ -15,11 +15,21 @@ import orjson
 from rich.table import Table
 
 from livecomments.following.read_back import read_on
-from livecomments.log.interface import CommentLog, OffsetUnavailable
+from livecomments.log.interface import AppendRefused, CommentLog, OffsetUnavailable
+from livecomments_command.records.copies import origin_headers
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import patiently
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comment_digest, timestamp
+from livecomments_schemas.events import (
+    COMMENT_CREATED,
+    ForeignHeaders,
+    NewRecord,
+    Record,
+    comment_digest,
+    headers_of,
+    listed_headers,
+    timestamp,
+)
 from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.partitions import VideoIdRejected, parse_video_id, partition_of
 from livecomments_schemas.positions import comment_id, position_at
@@ -46,7 +56,7 @@ class Letter(NamedTuple):
     value: bytes | None
     cut: str
     headers: Mapping[str, bytes]
-    """The record's own."""
+    """The record's own; `ForeignHeaders` where they do not say all."""
     set_aside_at_ms: int
     replayed: bool = False
 
@@ -62,7 +72,14 @@ class Letter(NamedTuple):
             "key": _text(self.key),
             "value": None if self.value is None else _text(self.value),
             "headers": {_text(name.encode()): _text(value) for name, value in self.headers.items()},
+            **self._header_list(),
         }
+
+    def _header_list(self) -> dict[str, object]:
+        if not isinstance(self.headers, ForeignHeaders):
+            return {}
+        listed = [(_text(name.encode()), None if it is None else _text(it)) for name, it in self.headers.listed]
+        return {"headerList": listed}
 
 
 class NotReplayed(Exception):
@@ -135,7 +152,11 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
         if dry_run:
             yield f"{letter.number} ({letter.origin}) would be replayed"
             continue
-        position = position_at(opened.log.epoch, await opened.log.append(home, record))
+        try:
+            position = position_at(opened.log.epoch, await opened.log.append(home, record))
+        except AppendRefused as why:
+            yield f"{letter.number} ({letter.origin}) not replayed: {why}"
+            continue
         replayed_as = comment_id(position, home)
         mark = {"reason": _REPLAYED, "origin": letter.origin.encode(), "as": replayed_as.encode()}
         await opened.dead_letter_log.append(0, NewRecord(b"", b"", mark))
@@ -156,18 +177,19 @@ async def _mended(opened: Opened, letter: Letter) -> tuple[int, NewRecord]:
     log = opened.log
     home = partition_of(video_id, log.partition_count)
     end = (await patiently(lambda: log.bounds([home])))[home].end
-    headers = dict(original.headers)
+    headers = [*listed_headers(original.headers)]
     judged = judge(
         original._replace(partition=home, offset=end),
         Window(log.epoch, home, log.partition_count, since=end, whole=False),
     )
     if judged.kind is not Kind.ACCEPTED:
         raise NotReplayed(f"it is still {judged.kind.value} {judged.reason}".rstrip())
-    if headers["type"] == COMMENT_CREATED and "key" not in headers:
+    if original.headers["type"] == COMMENT_CREATED and "key" not in original.headers:
         comment = orjson.loads(original.value)
-        headers["key"] = f"dead-letter:{letter.origin}".encode()[:128]
-        headers["digest"] = comment_digest(comment["message"], comment.get("videoTimeMs"))
-    return home, NewRecord(original.key, original.value, headers)
+        headers.append(("key", f"dead-letter:{letter.origin}".encode()[:128]))
+        headers.append(("digest", comment_digest(comment["message"], comment.get("videoTimeMs"))))
+    headers += origin_headers(opened.topic, original)
+    return home, NewRecord(original.key, original.value, headers_of(headers))
 
 
 async def _original(opened: Opened, letter: Letter) -> Record:
@@ -205,11 +227,13 @@ async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
                 record.key or b"",
                 value,
                 _text(headers.get("cut", b"")),
-                {
-                    name.removeprefix(RECORD_HEADER): it
-                    for name, it in headers.items()
-                    if name.startswith(RECORD_HEADER)
-                },
+                headers_of(
+                    [
+                        (name.removeprefix(RECORD_HEADER), it)
+                        for name, it in listed_headers(headers)
+                        if name.startswith(RECORD_HEADER)
+                    ]
+                ),
                 record.appended_at_ms,
             )
 

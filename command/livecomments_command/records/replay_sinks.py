@@ -12,13 +12,14 @@ from typing import Any, BinaryIO, Final, Protocol
 
 import orjson
 
-from livecomments.log.interface import CommentLog
+from livecomments.log.interface import AppendRefused, CommentLog
 from livecomments.runtime.settings import Settings
+from livecomments_command.records.copies import copy_of
 from livecomments_command.records.kept_files import read_checkpoint, write_atomically
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import Judged
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import NewRecord, timestamp
+from livecomments_schemas.events import ForeignHeaders, timestamp
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.positions import comment_id, position_at
 
@@ -66,20 +67,25 @@ class Lines:
 class Topic:
     """Another topic: keys, values and headers as they are; each partition's records in one partition, in their order.
 
-    What nobody can read is left out: `dead-letters` has it.
+    Each says where it was (`copies`). What nobody can read is left out: `dead-letters` has it.
     """
 
-    def __init__(self, log: CommentLog) -> None:
+    def __init__(self, log: CommentLog, topic: str, origin_topic: str) -> None:
         self._log = log
+        self._topic = topic
+        self._origin_topic = origin_topic
 
     async def put(self, records: Sequence[Judged]) -> int:
         new = [
-            (record.partition % self._log.partition_count, NewRecord(record.key, record.value, record.headers))
+            (record.partition % self._log.partition_count, copy_of(self._origin_topic, record))
             for record, verdict in records
             if verdict.kind not in _UNREADABLE and record.key is not None and record.value is not None
         ]
         for start in range(0, len(new), _AT_ONCE):
-            await asyncio.gather(*(self._log.append(*one) for one in new[start : start + _AT_ONCE]))
+            try:
+                await asyncio.gather(*(self._log.append(*one) for one in new[start : start + _AT_ONCE]))
+            except AppendRefused as error:
+                raise StartRefused(f"--to-topic {self._topic}: {error} Nothing behind it is copied.") from error
         return len(new)
 
     def flushed(self) -> int:
@@ -161,8 +167,8 @@ async def opened_sink(
         raise StartRefused(f"--to-topic {to_topic}: what is appended there is comments, or letters. Name another.")
     from livecomments_command.assembly.kafka import kafka_log
 
-    async with kafka_log(settings, to_topic) as log:
-        yield Topic(log)
+    async with kafka_log(settings, to_topic, is_ours=False) as log:
+        yield Topic(log, to_topic, opened.topic)
 
 
 def line_of(judged: Judged, epoch: int) -> bytes:
@@ -185,6 +191,9 @@ def line_of(judged: Judged, epoch: int) -> bytes:
         line["target"] = comment_id(verdict.target, record.partition)
     _put(line, "key", record.key, _text)
     line["headers"] = {name: _header(name, value) for name, value in record.headers.items()}
+    if isinstance(record.headers, ForeignHeaders):
+        listed = record.headers.listed
+        line["headerList"] = [(name, None if value is None else _header(name, value)) for name, value in listed]
     _put(line, "value", record.value, _json)
     line["appendedAt"] = timestamp(record.appended_at_ms)
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

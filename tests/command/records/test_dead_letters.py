@@ -10,7 +10,7 @@ import pytest
 from livecomments.runtime.settings import Settings
 from livecomments_command.records.dead_letters import read_letters, replay_letters
 from livecomments_command.records.opened import Opened, opened
-from livecomments_schemas.events import NewRecord
+from livecomments_schemas.events import ForeignHeaders, NewRecord, listed_headers
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.partitions import partition_of
 from livecomments_streams.dead_letters import DeadLetters
@@ -85,7 +85,8 @@ async def test_a_letter_that_outlives_its_record_is_replayed_out_of_itself(tmp_p
     await make_file(settings)
     async with opened(settings) as found:
         whole = comment(VIDEO, 1, key="once")
-        whole = whole._replace(headers={**whole.headers, "traceparent": b"\xff\x00", "x": b""})
+        listed = [("x", None), *whole.headers.items(), ("traceparent", b"\xff\x00"), ("x", b""), ("x", b"2")]
+        whole = whole._replace(headers=ForeignHeaders(listed))
         large = whole._replace(headers={**whole.headers, "y": b"y" * 10_000})
         for broken in (whole, large):
             await found.log.append(ELSEWHERE, broken)
@@ -96,8 +97,13 @@ async def test_a_letter_that_outlives_its_record_is_replayed_out_of_itself(tmp_p
         assert "not replayed: the log no longer holds it, and the letter not all of it" in cut
         (end,) = [held.end for held in (await found.log.bounds([HOME])).values()]
         (record,) = (await found.log.read(HOME, end - 1, end, 1)).records
-        assert (record.key, record.value, record.headers) == (whole.key, whole.value, whole.headers)
-    assert json.loads(run(settings, ["dead-letters", "show", "0"]))["headers"]["traceparent"] == "\\xff\\x00"
+        assert (record.key, record.value) == (whole.key, whole.value)
+        assert listed_headers(record.headers)[: len(listed)] == tuple(listed)
+        origin = dict(listed_headers(record.headers)[len(listed) :])
+        assert (origin["origin-partition"], origin["origin-offset"]) == (b"%d" % ELSEWHERE, b"0")
+    shown = json.loads(run(settings, ["dead-letters", "show", "0"]))
+    assert shown["headers"]["traceparent"] == "\\xff\\x00"
+    assert [value for name, value in shown["headerList"] if name == "x"] == [None, "", "2"]
 
 
 async def test_a_record_that_a_job_with_a_new_store_sets_aside_again_is_one_letter(tmp_path: Path) -> None:

@@ -12,16 +12,20 @@ from rich.console import Console
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.runtime.settings import Settings
 from livecomments.sqlite import DurableFile
+from livecomments_command.records.copies import origin_headers
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.replay import replay
 from livecomments_command.records.replay_plan import ReplayPlan
 from livecomments_command.records.replay_sinks import Checkpoint, Lines, Topic, line_of, lines_file
 from livecomments_command.records.scan import Judged
 from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import ForeignHeaders, listed_headers
+from livecomments_schemas.partitions import partition_of
 from tests.command.installation import PARTITIONS, append, comment, installation, make_file, run
 from tests.command.records.test_rebuild import fill
 
 QUIET = Console(quiet=True)
+VIDEO = "video"
 
 
 @pytest.fixture
@@ -123,10 +127,13 @@ async def test_the_command_goes_on_with_what_was_appended_since(settings: Settin
 
 async def test_another_topic_gets_what_can_be_read_byte_for_byte(found: Opened, tmp_path: Path) -> None:
     await fill(found)
+    foreign = comment(VIDEO, 1)
+    listed = [("x", None), ("type", b"no"), *foreign.headers.items(), ("x", b"1"), ("x", b"2")]
+    await append(found, [foreign._replace(headers=ForeignHeaders(listed))])
     async with DurableFile(tmp_path / "other", TABLES) as file, EmbeddedLog(file, "other", 1, 3) as other:
-        done = await replay(found, QUIET, ReplayPlan(), Topic(other))
+        done = await replay(found, QUIET, ReplayPlan(), Topic(other, "other", "comments-1"))
         copied = [
-            (record.key, record.value, record.headers)
+            (record.key, record.value, listed_headers(record.headers))
             for number, held in (await other.bounds(range(3))).items()
             for record in (await other.read(number, held.start, held.end, 10_000)).records
         ]
@@ -136,9 +143,34 @@ async def test_another_topic_gets_what_can_be_read_byte_for_byte(found: Opened, 
     for line in map(json.loads, whole.getvalue().splitlines()):
         if line["verdict"] != "invalid":
             (record,) = (await found.log.read(line["partition"], line["offset"], line["offset"] + 1, 1)).records
-            readable.append((record.partition % 3, (record.key, record.value, record.headers)))
+            copy = (record.key, record.value, (*listed_headers(record.headers), *origin_headers("comments-1", record)))
+            readable.append((record.partition % 3, copy))
     assert done.lines == len(copied) == len(readable) > 600
+    assert sum(set(listed) <= set(headers) for _, _, headers in copied) == 1
     assert copied == [record for number in range(3) for home, record in readable if home == number]
+
+
+async def test_a_copy_says_where_and_when_the_record_was_and_its_line_lists_what_an_object_cannot(
+    found: Opened, tmp_path: Path
+) -> None:
+    listed = [("x", None), ("x", b"1"), *comment(VIDEO, 1).headers.items()]
+    await append(found, [comment(VIDEO, 1)._replace(headers=ForeignHeaders(listed))])
+    async with DurableFile(tmp_path / "other", TABLES) as file, EmbeddedLog(file, "other", 1, 1) as other:
+        await replay(found, QUIET, ReplayPlan(), Topic(other, "other", "comments-1"))
+        (copy,) = (await other.read(0, 0, 1, 1)).records
+    home = partition_of(VIDEO, found.log.partition_count)
+    (record,) = (await found.log.read(home, 0, 1, 1)).records
+    assert {name: value for name, value in copy.headers.items() if name.startswith("origin-")} == {
+        "origin-topic": b"comments-1",
+        "origin-partition": b"%d" % home,
+        "origin-offset": b"0",
+        "origin-appended-at-ms": b"%d" % record.appended_at_ms,
+    }
+    lines = io.BytesIO()
+    await replay(found, QUIET, ReplayPlan(), Lines(lines, 1))
+    line = json.loads(lines.getvalue())
+    assert line["headerList"][:2] == [["x", None], ["x", "1"]]
+    assert line["headers"] == {name: value for name, value in line["headerList"] if value is not None}
 
 
 @pytest.mark.parametrize(("file", "why"), [("", "Is a directory"), ("none/checkpoint", "there is no such folder")])
