@@ -2,6 +2,7 @@
 
 - `log`: `KafkaLog`: checks the topic, joins the next three.
 - `writer`: appends in batches of our own, with a deadline; replaces a producer that is spoilt.
+- `refusals`: what a broker's refusal of a batch is worth, and how a producer goes on after one.
 - `reader`: follows partitions without a group; reads ranges and bounds.
 - `decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
 - `probe`: asks which partitions answer.

@@ -5,8 +5,10 @@ one partition some lost for five seconds. Here each partition has a queue: one b
 that came meanwhile, first come first served; and what waits in the queue is known not to be written.
 
 aiokafka 0.14's idempotent producer never gives a batch up, and after an error that it does not retry it may refuse a
-partition for ever (aiokafka issue 1017). Hence two rules: a partition with an append past its deadline takes no more
-until that one is settled; and a producer that said such an error, or is stuck, is replaced by a new one.
+partition for ever (aiokafka issue 1017). Hence three rules: a partition with an append past its deadline takes no more
+until that one is settled; a batch that the broker refused for certain (`refusals`) is taken back, so that the partition
+goes on, and is tried in halves until the record that is to blame is alone; and a producer that said any other error, or
+is stuck, is replaced by a new one.
 """
 
 import asyncio
@@ -15,13 +17,15 @@ from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
-from livecomments.log.interface import AppendUnavailable, AppendUnknown
+from livecomments.kafka.refusals import Refusal, Sendings, know_all_refusals, refusal_of, take_back
+from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown
+from livecomments.runtime.metrics import Counter
 from livecomments.runtime.retrying import retrying
-from livecomments_schemas.events import NewRecord
+from livecomments_schemas.events import NewRecord, listed_headers
 
 _BATCH_BYTES: Final = 128 * 1_024
 """One batch of a partition is in flight: 16 KiB at a round trip of 5 ms would be 11,000 records a second."""
@@ -29,9 +33,13 @@ RECORD_BYTES_MAX: Final = 100 * 1_024
 """Below the topics' max.message.bytes, overhead included: a refusal by the broker spoils the producer."""
 _STUCK_S: Final = 30.0
 """A producer with an append late for this long is replaced; what it still holds is dropped."""
-_LOG_APPEND_TIME: Final = 1
+_TOLD_AGAIN_S: Final = 60.0
+"""A refusal for the same reason is logged no more often: an access list that was altered refuses every append."""
+_TOGETHER_MAX: Final = 1 << 20
+"""More records than any batch holds."""
 
 _log = logging.getLogger("livecomments.log")
+_refused = Counter("livecomments_log_appends_refused_total", "Records that Kafka refused for certain.", ["reason"])
 
 
 class _Append:
@@ -48,10 +56,12 @@ class _Append:
 class _Queue:
     """The appends to one partition."""
 
-    __slots__ = ("late_since", "waiting", "work")
+    __slots__ = ("late_since", "together_max", "waiting", "work")
 
     def __init__(self) -> None:
         self.waiting: deque[_Append] = deque()
+        self.together_max = _TOGETHER_MAX
+        """Records of the next batch. Halved while one of several is refused, doubled by each that is taken."""
         self.work: asyncio.Task[None] | None = None
         self.late_since: float | None = None
         """When the batch under way passed a deadline."""
@@ -66,16 +76,18 @@ class _Producer:
         self.error: BaseException | None = None
         """Why it cannot be used any more."""
         self._topic = topic
+        self._told: dict[str, float] = {}
+        """By reason, when a refusal may be logged again."""
 
     async def work(self, partition: int, queue: _Queue) -> None:
         """Append what waits in the queue, batch by batch, until nothing does."""
         while queue.waiting and self.error is None:
             batch = self.client.create_batch()
-            appends = _fill(batch, queue.waiting)
+            appends = _fill(batch, queue.waiting, queue.together_max)
             if not appends:
                 continue
             try:
-                await self._append(partition, batch, appends)
+                await self._append(partition, queue, batch, appends)
             except Exception as error:
                 _refuse(appends, RuntimeError, f"The append failed: {error!r}.")
                 raise
@@ -83,7 +95,8 @@ class _Producer:
         _refuse(queue.waiting, AppendUnavailable, f"Kafka takes no appends just now: {self.error!r}.")
         queue.waiting.clear()
 
-    async def _append(self, partition: int, batch: Any, appends: list[_Append]) -> None:
+    async def _append(self, partition: int, queue: _Queue, batch: Any, appends: list[_Append]) -> None:
+        sendings = Sendings(batch)
         for append in appends:  # before it waits, for a topic that is away: it may send long after a deadline
             append.is_handed_over = True
         try:
@@ -95,16 +108,48 @@ class _Producer:
         try:
             placed = await sent
         except KafkaError as error:
-            self.error = error
-            _refuse(appends, AppendUnknown, f"Kafka did not confirm the record: {error!r}.")
+            self._settle(partition, queue, appends, error, refusal_of(error, sendings.count))
             return
-        # A duplicate whose place the broker has forgotten is confirmed without a time and with offset -1.
-        if placed.timestamp_type != _LOG_APPEND_TIME or placed.offset < 0:
+        # A duplicate whose place the broker has forgotten is confirmed without a place.
+        if placed.offset < 0:
             _refuse(appends, AppendUnknown, "Kafka confirmed the record without saying where it is.")
             return
+        queue.together_max = min(queue.together_max * 2, _TOGETHER_MAX)
         for offset, append in enumerate(appends, placed.offset):
             if not append.offset.done():  # else its caller was cancelled, or told AppendUnknown
                 append.offset.set_result(offset)
+
+    def _settle(
+        self, partition: int, queue: _Queue, appends: list[_Append], error: KafkaError, refusal: Refusal
+    ) -> None:
+        """Answer those whose batch came to nothing, or put it back to be sent in halves."""
+        if refusal is Refusal.UNKNOWN:
+            self.error = error
+            _refuse(appends, AppendUnknown, f"Kafka did not confirm the record: {error!r}.")
+        elif refusal is Refusal.OF_THE_PRODUCER:
+            self.error = error
+            _refuse(appends, AppendUnavailable, f"Kafka takes no appends just now: {error!r}.")
+        elif refusal is Refusal.OF_A_RECORD and len(appends) > 1:
+            take_back(self.client, TopicPartition(self._topic, partition), len(appends))
+            for append in appends:
+                append.is_handed_over = False
+            queue.waiting.extendleft(reversed(appends))
+            queue.together_max = len(appends) // 2
+        else:
+            take_back(self.client, TopicPartition(self._topic, partition), len(appends))
+            queue.together_max = min(queue.together_max * 2, _TOGETHER_MAX)
+            _refused.labels(error.message.lower()).inc(len(appends))
+            self._tell(error, partition)
+            _refuse(appends, AppendRefused, f"Kafka refuses the record for good, {error.message}: it is not written.")
+
+    def _tell(self, error: KafkaError, partition: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._told.get(error.message, now):
+            self._told[error.message] = now + _TOLD_AGAIN_S
+            _log.error(
+                "append refused: look at the topic's settings and access lists",
+                extra={"topic": self._topic, "partition": partition, "reason": error.message},
+            )
 
     async def stop(self, flush_s: float) -> None:
         """Let what was handed over be confirmed for at most `flush_s`, and drop the rest.
@@ -139,6 +184,7 @@ class KafkaWriter:
     async def start(self) -> None:
         """Connect. Raises KafkaError or TimeoutError."""
         self._closed = False
+        know_all_refusals()
         await self._start()
 
     async def append(self, partition: int, record: NewRecord) -> int:
@@ -150,7 +196,7 @@ class KafkaWriter:
         if queue.late_since is not None:
             self._refuse_behind(producer, queue.late_since)
         if size_of(record) > RECORD_BYTES_MAX:
-            raise AppendUnavailable(f"The record is larger than {RECORD_BYTES_MAX} bytes.")
+            raise AppendRefused(f"The record is larger than {RECORD_BYTES_MAX} bytes: it is not written.")
         loop = asyncio.get_running_loop()
         append = _Append(record, loop.create_future())
         queue.waiting.append(append)
@@ -233,14 +279,14 @@ class KafkaWriter:
         task.add_done_callback(self._tasks.discard)
 
 
-def _fill(batch: Any, waiting: deque[_Append]) -> list[_Append]:
-    """Move appends that are still waited for into the batch, until it is full."""
-    appends = []
-    while waiting:
+def _fill(batch: Any, waiting: deque[_Append], together_max: int) -> list[_Append]:
+    """Move appends that are still waited for into the batch, until it is full or has so many."""
+    appends: list[_Append] = []
+    while waiting and len(appends) < together_max:
         append = waiting[0]
         if not append.offset.done():
             key, value, headers = append.record
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers.items())) is None:
+            if batch.append(key=key, value=value, timestamp=None, headers=list(listed_headers(headers))) is None:
                 break
             appends.append(append)
         waiting.popleft()
@@ -260,5 +306,6 @@ def _expire(offset: asyncio.Future[int]) -> None:
 
 
 def size_of(record: NewRecord) -> int:
-    """Bytes of a record, as RECORD_BYTES_MAX bounds them."""
-    return len(record.key) + len(record.value) + sum(len(name) + len(value) for name, value in record.headers.items())
+    """Measure a record as RECORD_BYTES_MAX bounds it, in bytes; a key or value may be missing, as others write it."""
+    own = len(record.key or b"") + len(record.value or b"")
+    return own + sum(len(name) + len(value or b"") for name, value in listed_headers(record.headers))

@@ -8,7 +8,6 @@ from livecomments.runtime.metrics import Counter
 from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.events import NewRecord, Record, headers_of, listed_headers
 
-_RETRY_S: Final = 1.0
 _KEY_BYTES_MAX: Final = 1_024
 _HEADER_BYTES_MAX: Final = 8 * 1_024
 """As they stand in the letter: names with their prefix, and what Kafka adds to each."""

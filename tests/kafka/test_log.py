@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
+from aiokafka.errors import RequestTimedOutError
 
 from infra.local.servers import KafkaServer
 from livecomments.kafka.log import KafkaLog
-from livecomments.log.interface import AppendUnavailable, AppendUnknown, LogUnavailable
+from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown, LogUnavailable
 from livecomments.runtime.metrics import REGISTRY
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord
 from tests.log.contract import (
     WAIT_S,
+    alter_topic,
     append_all,
     append_undecodable,
     delete_topic,
@@ -95,24 +98,82 @@ async def test_what_is_refused_while_the_topic_is_away_is_not_written_when_it_is
 
 async def test_a_record_too_large_is_refused_and_the_next_one_is_not(log: KafkaLog) -> None:
     assert await append_all(log, 0, ["a"]) == [0]
-    with pytest.raises(AppendUnavailable):
+    with pytest.raises(AppendRefused):
         await log.append(0, NewRecord(b"video", b"x" * 200_000, {}))
     assert await append_all(log, 0, ["b", "c"]) == [1, 2]
     assert texts_of(await read_all(log, 0, 0, 3)) == ["a", "b", "c"]
 
 
-async def test_a_producer_that_the_broker_refused_is_replaced(kafka_address: str) -> None:
-    """The broker's own limit is below ours: aiokafka's producer would refuse the partition from then on."""
-    topic = await new_topic(kafka_address, 1, max_message_bytes="5000")
+async def test_a_record_too_large_for_the_topic_is_refused_for_good_and_holds_nothing_up(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 2, max_message_bytes="5000")
     async with KafkaLog(kafka_address, topic, 1) as log:
         assert await append_all(log, 0, ["a"]) == [0]
+        large = NewRecord(b"video", b"x" * 20_000, {})
+        told = await asyncio.gather(
+            *(log.append(0, one) for one in (new_record("b"), large, new_record("c"))), return_exceptions=True
+        )
+        assert [one if isinstance(one, int) else type(one) for one in told] == [1, AppendRefused, 2]
+        assert await append_all(log, 0, ["d"]) == [3]  # at once, by the same producer
+        assert await append_all(log, 1, ["e"]) == [0]
+        assert texts_of(await read_all(log, 0, 0, 4)) == ["a", "b", "c", "d"]
+
+
+async def test_a_limit_lowered_below_a_batch_of_many_refuses_none_that_fits(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 1)
+    texts = [f"{number} " + "x" * 300 for number in range(500)]
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        assert await append_all(log, 0, ["first"]) == [0]
+        await alter_topic(kafka_address, topic, max_message_bytes="1000")
+        assert await asyncio.gather(*(log.append(0, new_record(text)) for text in texts)) == list(range(1, 501))
+        with pytest.raises(AppendRefused):
+            await log.append(0, new_record("x" * 1_000))
+        await alter_topic(kafka_address, topic)
+        assert await append_all(log, 0, ["x" * 1_000]) == [501]
+        assert texts_of(await read_all(log, 0, 1, 501)) == texts
+
+
+async def test_what_was_written_is_not_called_refused_when_its_answer_was_lost_and_its_retry_is_refused(
+    kafka_address: str,
+) -> None:
+    topic = await new_topic(kafka_address, 1)
+    text = "x" * 2_000
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        assert await append_all(log, 0, ["a"]) == [0]
+        producer = log._writer._producer
+        assert producer is not None
+        send = producer.client.client.send
+
+        async def send_and_lose_the_answer(node: int, request: Any) -> Any:
+            producer.client.client.send = send
+            await send(node, request)
+            await alter_topic(kafka_address, topic, max_message_bytes="1000")
+            raise RequestTimedOutError
+
+        producer.client.client.send = send_and_lose_the_answer
         with pytest.raises(AppendUnknown):
-            await log.append(0, NewRecord(b"video", b"x" * 20_000, {}))
-        with pytest.raises(AppendUnavailable):
-            await log.append(0, new_record("at once, while the producer is replaced"))
-        assert await append_when_it_is_back(log, "b") == 1
-        assert await append_all(log, 0, ["c"]) == [2]
-        assert texts_of(await read_all(log, 0, 0, 3)) == ["a", "b", "c"]
+            await log.append(0, new_record(text))
+        assert texts_of(await read_all(log, 0, 1, 2)) == [text]
+        assert await append_when_it_is_back(log, "b") == 2
+
+
+async def test_a_record_that_breaks_a_rule_of_the_topic_is_refused_for_good(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 1, cleanup_policy="compact")
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        without_key = NewRecord(cast(bytes, None), b"{}", {})
+        told = await asyncio.gather(
+            *(log.append(0, one) for one in (new_record("a"), without_key, new_record("b"))), return_exceptions=True
+        )
+        assert [one if isinstance(one, int) else type(one) for one in told] == [0, AppendRefused, 1]
+
+
+async def test_a_clock_of_the_writers_set_under_us_makes_no_confirmed_append_unknown(kafka_address: str) -> None:
+    topic = await new_topic(kafka_address, 1)
+    async with KafkaLog(kafka_address, topic, 1) as log:
+        assert await append_all(log, 0, ["a"]) == [0]
+        await alter_topic(kafka_address, topic, message_timestamp_type="CreateTime")
+        texts = [str(number) for number in range(50)]
+        assert await asyncio.gather(*(log.append(0, new_record(text)) for text in texts)) == list(range(1, 51))
+        assert texts_of(await read_all(log, 0, 1, 51)) == texts
 
 
 async def test_a_reader_whose_consumer_broke_connects_again_and_misses_nothing(log: KafkaLog) -> None:
