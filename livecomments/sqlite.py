@@ -7,7 +7,6 @@ beside it (WAL).
 
 import asyncio
 import errno
-import fcntl
 import queue
 import sqlite3
 import threading
@@ -16,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
+from livecomments.runtime.exclusive_file import ExclusiveFile, FileTaken
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 FILE_NAME: Final = "livecomments.db"
@@ -34,6 +34,8 @@ _PROBE: Final = ("CREATE TABLE IF NOT EXISTS probe AS SELECT zeroblob(65536) AS 
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+_Item = tuple[Work[Any], "asyncio.Future[Any]"]
+_Outcome = list[tuple["asyncio.Future[Any]", Any, BaseException | None]]
 
 
 class FileUnavailable(Unavailable):
@@ -67,7 +69,11 @@ class DurableFile:
         self._commit = commit
         self.is_full = False
         """The last write found no room. Tried anew every second, so that it need not wait for somebody to write."""
-        self._queue: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._broken: BaseException | None = None
+        """Why nothing is written or read any more."""
+        self._told_broken = asyncio.Event()
+        self._exclusive = ExclusiveFile(directory, FILE_NAME)
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="livecomments-read")
         self._writer: threading.Thread | None = None
         self._connections: list[sqlite3.Connection] = []
@@ -82,18 +88,15 @@ class DurableFile:
         self._loop = asyncio.get_running_loop()
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = (self._directory / "lock").open("w")
+            self._exclusive.take()
         except OSError as error:
+            self._exclusive.release()
             raise StartRefused(
                 f"Cannot write to {self._directory}: {error.strerror}. Choose another --data-dir."
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise StartRefused(
-                f"{self._directory} is in use by another livecomments. Stop it, or choose another --data-dir."
-            ) from error
+        except BaseException:
+            self._exclusive.release()
+            raise
         try:
             self._open()
         except sqlite3.Error as error:
@@ -120,8 +123,7 @@ class DurableFile:
             CommitUnknown: it may be written.
             FileUnavailable, FileFull: nothing of it was written.
         """
-        if self._writer is None:
-            raise FileUnavailable("The embedded file is closed.")
+        self._check_usable()
         done: asyncio.Future[T] = self._loop.create_future()
         self._queue.put((work, done))
         return await done
@@ -132,12 +134,21 @@ class DurableFile:
         Raises:
             FileUnavailable: the file could not be read.
         """
-        if self._writer is None:
-            raise FileUnavailable("The embedded file is closed.")
+        self._check_usable()
         try:
             return await self._loop.run_in_executor(self._reading, work, self._connections[1])
         except sqlite3.Error as error:
             raise FileUnavailable(f"The embedded file could not be read: {error}.") from error
+
+    async def watch(self) -> NoReturn:
+        """Wait until the file cannot be used any more, if ever.
+
+        Raises:
+            FileTaken: it is not ours alone. Anything else: a bug, after which nothing of it can be relied on.
+        """
+        await self._told_broken.wait()
+        assert self._broken is not None
+        raise self._broken
 
     async def aclose(self) -> None:
         """Finish the writes that wait and close the file. May be called twice."""
@@ -156,7 +167,13 @@ class DurableFile:
     def _close(self) -> None:
         for connection in self._connections:
             connection.close()
-        self._lock.close()
+        self._exclusive.release()
+
+    def _check_usable(self) -> None:
+        if self._writer is None:
+            raise FileUnavailable("The embedded file is closed.")
+        if self._broken is not None:
+            raise FileUnavailable(f"The embedded file is not used any more: {self._broken}")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -185,28 +202,41 @@ class DurableFile:
                 group = [self._queue.get(timeout=_PROBE_INTERVAL_S if self.is_full else None)]
             except queue.Empty:
                 for statement in _PROBE:
-                    self._write_group([(partial(_execute, statement), asyncio.Future(loop=self._loop))])
+                    self._write_or_break([(partial(_execute, statement), asyncio.Future(loop=self._loop))])
                 continue
             while len(group) < _GROUP_MAX and not self._queue.empty():
                 group.append(self._queue.get())
             going_on = None not in group
             works = [item for item in group if item is not None]
             if works:
-                outcome = self._write_group(works)
+                outcome = self._write_or_break(works)
                 self._loop.call_soon_threadsafe(_resolve, outcome)
 
-    def _write_group(
-        self, works: list[tuple[Work[Any], asyncio.Future[Any]]]
-    ) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
+    def _write_or_break(self, works: list[_Item]) -> _Outcome:
+        """Write a group. Whatever is raised, whoever waits hears of it, and what cannot go on says so for good."""
+        if self._broken is None:
+            try:
+                return self._write_group(works)
+            except BaseException as error:
+                self._broken = error
+                self._loop.call_soon_threadsafe(self._told_broken.set)
+        refused = FileUnavailable(f"The embedded file is not used any more: {self._broken}")
+        return [(done, None, refused) for _, done in works]
+
+    def _write_group(self, works: list[_Item]) -> _Outcome:
+        """Raises FileTaken; a failed commit or work is the outcome of whoever it was for."""
         connection = self._connections[0]
-        outcome: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        outcome: _Outcome = []
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._exclusive.check(*connection.execute("PRAGMA data_version").fetchone())
             for work, done in works:
                 connection.execute("SAVEPOINT one")
                 try:
                     outcome.append((done, work(connection), None))
-                except Exception as error:
+                except FileTaken:
+                    raise
+                except BaseException as error:
                     connection.execute("ROLLBACK TO one")
                     outcome.append((done, None, _translated(error)))
                 connection.execute("RELEASE one")
@@ -216,9 +246,11 @@ class DurableFile:
                 if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:
                     raise CommitUnknown(f"The disk failed during a commit: {error}.") from error
                 raise
-        except Exception as error:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.rollback()
+            if isinstance(error, FileTaken):
+                raise
             failed = _translated(error)
             outcome = [(done, None, failed) for _, done in works]
         self.is_full = any(isinstance(error, FileFull) for _, _, error in outcome)
@@ -229,7 +261,7 @@ def _execute(statement: str, connection: sqlite3.Connection) -> None:
     connection.execute(statement)
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: BaseException) -> BaseException:
     if _is_full(error):
         return FileFull("The disk is full: nothing was written. It goes on by itself as soon as there is room.")
     if isinstance(error, sqlite3.Error | OSError):
@@ -247,7 +279,7 @@ def _is_full(error: BaseException | None) -> bool:
     return code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC or _is_full(error.__context__)
 
 
-def _resolve(outcome: list[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+def _resolve(outcome: _Outcome) -> None:
     for done, result, error in outcome:
         if done.done():
             continue  # its caller was cancelled

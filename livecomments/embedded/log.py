@@ -6,6 +6,7 @@ behind than the ring read the file.
 """
 
 import asyncio
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -37,6 +38,9 @@ _POLL_RECORDS: Final = 4_096
 _POLL_WAIT_S: Final = 0.5
 
 
+_ENDED: Final = "The log ended while the record was on its way; it may be written."
+
+
 class _Waiting(NamedTuple):
     partition: int
     record: NewRecord
@@ -56,8 +60,12 @@ class EmbeddedLog:
         self._topic = topic
         self._append_timeout_s = append_timeout_s
         self._waiting: list[_Waiting] = []
+        self._starting: asyncio.Task[None] | None = None
+        """Will write what waits."""
         self._writes: set[asyncio.Task[None]] = set()
         self._bounds: list[Bounds] = []
+        self._written: dict[int, int] = {}
+        """Where each partition ends by what was written, committed or not. Of the writer thread alone."""
         self._rings: list[deque[Record]] = [deque(maxlen=_RING_RECORDS) for _ in range(partition_count)]
         self._readers: set[EmbeddedReader] = set()
         self._closed = True
@@ -83,9 +91,9 @@ class EmbeddedLog:
             raise AppendUnavailable("The log is closed.")
         offset: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if not self._waiting:  # the task starts in the loop's next tick and takes all that came until then
-            task = asyncio.create_task(self._write_waiting())
-            self._writes.add(task)
-            task.add_done_callback(self._writes.discard)
+            self._starting = asyncio.create_task(self._write_waiting())
+            self._writes.add(self._starting)
+            self._starting.add_done_callback(self._after_write)
         self._waiting.append(_Waiting(partition, record, offset))
         return await offset
 
@@ -124,25 +132,44 @@ class EmbeddedLog:
             reader._wake(range(self.partition_count))
 
     async def _write_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
+        batch, self._waiting, self._starting = self._waiting, [], None
         late = asyncio.get_running_loop().call_later(self._append_timeout_s, _give_up, batch)
+        records: list[Record] | None = None
         try:
-            records = await self._file.write(
-                lambda file: rows.insert(file, self._topic_id, [one[:2] for one in batch], time.time_ns() // 1_000_000)
-            )
+            records = await self._file.write(lambda file: self._insert(file, batch))
+            self._publish(records)
+            for waiting, record in zip(batch, records, strict=True):
+                if not waiting.offset.done():  # else its caller was cancelled, or told AppendUnknown
+                    waiting.offset.set_result(record.offset)
         except CommitUnknown as error:
             _refuse(batch, AppendUnknown, f"{error} Retry with the same Idempotency-Key.")
         except FileUnavailable as error:
             _refuse(batch, LogFull if isinstance(error, FileFull) else AppendUnavailable, str(error))
         except Exception as error:
-            _refuse(batch, RuntimeError, f"The append failed: {error!r}.")
-        else:
-            self._publish(records)
-            for waiting, record in zip(batch, records, strict=True):
-                if not waiting.offset.done():  # else its caller was cancelled, or told AppendUnknown
-                    waiting.offset.set_result(record.offset)
+            _refuse(batch, RuntimeError if records is None else AppendUnknown, f"The append failed: {error!r}.")
+        except BaseException:
+            _refuse(batch, AppendUnknown, _ENDED)
+            raise
         finally:
             late.cancel()
+
+    def _after_write(self, task: "asyncio.Task[None]") -> None:
+        self._writes.discard(task)
+        if task is self._starting:  # cancelled before it took what waits
+            batch, self._waiting, self._starting = self._waiting, [], None
+            _refuse(batch, AppendUnknown, _ENDED)
+
+    def _insert(self, file: sqlite3.Connection, batch: list[_Waiting]) -> list[Record]:
+        """Write a batch, in the writer thread. Raises FileTaken."""
+
+        def expected(partition: int) -> tuple[int, int]:
+            published = self._bounds[partition].end  # one number, which only grows
+            return published, max(published, self._written.get(partition, 0))
+
+        now_ms = time.time_ns() // 1_000_000
+        records = rows.insert(file, self._topic_id, [one[:2] for one in batch], now_ms, expected)
+        self._written.update((record.partition, record.offset + 1) for record in records)
+        return records
 
     def _publish(self, records: list[Record]) -> None:
         for record in records:

@@ -1,12 +1,13 @@
 """The rows of the embedded log: tables, and what runs inside the threads of the `DurableFile`."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import orjson
 
 from livecomments.log.interface import Bounds
+from livecomments.runtime.exclusive_file import FileTaken
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import ForeignHeaders, NewRecord, Record
 from livecomments_schemas.positions import OFFSET_BITS, OFFSET_MAX
@@ -59,14 +60,28 @@ def declare(file: sqlite3.Connection, topic: str, partition_count: int) -> int:
 
 
 def insert(
-    file: sqlite3.Connection, topic_id: int, batch: Iterable[tuple[int, NewRecord]], now_ms: int
+    file: sqlite3.Connection,
+    topic_id: int,
+    batch: Iterable[tuple[int, NewRecord]],
+    now_ms: int,
+    expected: Callable[[int], tuple[int, int]],
 ) -> list[Record]:
-    """Write a batch of (partition, record). Offsets go on from the stored end: a failed commit leaves no hole."""
+    """Write a batch of (partition, record). Offsets go on from the stored end: a failed commit leaves no hole.
+
+    Raises:
+        FileTaken: the stored end is not one that `expected` says of a partition, lowest and highest.
+    """
     ends: dict[int, int] = {}
     records, rows = [], []
     for partition, (key, value, headers) in batch:
         if partition not in ends:
             ends[partition] = stored_bounds(file, topic_id, partition).end
+            lowest, highest = expected(partition)
+            if not lowest <= ends[partition] <= highest:
+                raise FileTaken(
+                    f"Partition {partition} of the embedded log ends at {ends[partition]}, not at {lowest} to "
+                    f"{highest} as this process knows it: another has changed the file. Stop it, then start this again."
+                )
         offset = ends[partition]
         ends[partition] = offset + 1
         records.append(Record(partition, offset, key, value, headers, now_ms))

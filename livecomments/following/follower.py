@@ -164,6 +164,8 @@ class Follower:
                 finally:
                     self._tasks = None  # a group that ends takes no more tasks
         finally:
+            for followed in self.followed.values():
+                followed.let_go()
             await self._reader.aclose()
 
     async def _read(self) -> None:
@@ -280,7 +282,7 @@ class Follower:
             self._assign()
 
     def _forget(self, number: int) -> None:
-        del self.followed[number]
+        self.followed.pop(number).let_go()
         self._ready.pop(number, None)
         self._silence.forget(number)
         _followed.set(len(self.followed))

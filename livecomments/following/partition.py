@@ -102,6 +102,14 @@ class FollowedPartition:
         finally:
             self._reaching.remove(waiter)
 
+    def let_go(self) -> None:
+        """Nothing is judged here any more: whoever waits hears at once what they would hear when it is too late."""
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                _expire(waiter)
+        for _, reached in self._reaching:
+            _expire(reached)
+
     def _refuse(self, offset: int, verdict: Verdict) -> None:
         self._refused[offset] = verdict
         oldest = next(iter(self._refused))
@@ -109,6 +117,6 @@ class FollowedPartition:
             del self._refused[oldest]
 
 
-def _expire(waiter: asyncio.Future[Verdict]) -> None:
+def _expire(waiter: asyncio.Future[Verdict] | asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError())

@@ -80,20 +80,25 @@ class _Producer:
         """By reason, when a refusal may be logged again."""
 
     async def work(self, partition: int, queue: _Queue) -> None:
-        """Append what waits in the queue, batch by batch, until nothing does."""
-        while queue.waiting and self.error is None:
-            batch = self.client.create_batch()
-            appends = _fill(batch, queue.waiting, queue.together_max)
-            if not appends:
-                continue
-            try:
-                await self._append(partition, queue, batch, appends)
-            except Exception as error:
-                _refuse(appends, RuntimeError, f"The append failed: {error!r}.")
-                raise
-            queue.late_since = None
-        _refuse(queue.waiting, AppendUnavailable, f"Kafka takes no appends just now: {self.error!r}.")
-        queue.waiting.clear()
+        """Append what waits in the queue, batch by batch, until nothing does. Whatever it raises, all who wait hear."""
+        appends: list[_Append] = []
+        try:
+            while queue.waiting and self.error is None:
+                batch = self.client.create_batch()
+                appends = []
+                _fill(batch, queue.waiting, appends, queue.together_max)
+                if appends:
+                    await self._append(partition, queue, batch, appends)
+                    queue.late_since = None
+        except BaseException as error:
+            self.error = self.error or error
+            sent = [append for append in appends if append.is_handed_over]
+            _refuse(sent, AppendUnknown, "Kafka was not heard to its end: the record may be written.")
+            _refuse(appends, RuntimeError, f"The append failed: {error!r}.")
+            raise
+        finally:
+            _refuse(queue.waiting, AppendUnavailable, f"Kafka takes no appends just now: {self.error!r}.")
+            queue.waiting.clear()
 
     async def _append(self, partition: int, queue: _Queue, batch: Any, appends: list[_Append]) -> None:
         sendings = Sendings(batch)
@@ -279,9 +284,8 @@ class KafkaWriter:
         task.add_done_callback(self._tasks.discard)
 
 
-def _fill(batch: Any, waiting: deque[_Append], together_max: int) -> list[_Append]:
-    """Move appends that are still waited for into the batch, until it is full or has so many."""
-    appends: list[_Append] = []
+def _fill(batch: Any, waiting: deque[_Append], appends: list[_Append], together_max: int) -> None:
+    """Move appends that are still waited for into the batch and `appends`, until it is full or has so many."""
     while waiting and len(appends) < together_max:
         append = waiting[0]
         if not append.offset.done():
@@ -291,7 +295,6 @@ def _fill(batch: Any, waiting: deque[_Append], together_max: int) -> list[_Appen
             appends.append(append)
         waiting.popleft()
     batch.close()
-    return appends
 
 
 def _refuse(appends: Iterable[_Append], kind: type[Exception], text: str) -> None:

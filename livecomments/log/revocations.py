@@ -1,8 +1,9 @@
 """Which sessions were revoked: a topic of one partition, read whole at the start and followed from there on.
 
 A record says one session's name (`session_names`) and until when a token of it could be good; after that it is
-forgotten. The topic keeps its records as long as a session may live, so that every process that starts knows them all.
-No order matters, and reading a record twice changes nothing.
+forgotten: by our clock and by the log's own, the newest time that a record was appended at. A clock that runs ahead for
+a moment would otherwise let a revoked session speak again. The topic keeps its records as long as a session may live,
+so that every process that starts knows them all. No order matters, and reading a record twice changes nothing.
 """
 
 import logging
@@ -41,6 +42,8 @@ class Revocations:
     def __init__(self, log: CommentLog, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.time) -> None:
         self.listeners: list[Listener] = []
         self._clock = clock
+        self._appended_at_ms = 0
+        """When the newest record that was read was appended."""
         self._until: dict[bytes, int] = {}
         self._soonest: list[tuple[int, bytes]] = []
         self._topic = WholeTopic(log, self._take, "revocations", timeout_s=timeout_s)
@@ -77,7 +80,11 @@ class Revocations:
             self._take_one(record)
         self._forget_expired()
 
+    def _now(self) -> float:
+        return min(self._clock(), self._appended_at_ms / 1_000)
+
     def _take_one(self, record: Record) -> None:
+        self._appended_at_ms = max(self._appended_at_ms, record.appended_at_ms)
         if record.headers.get("type") != _TYPE or record.value is None:
             return
         try:
@@ -86,12 +93,12 @@ class Revocations:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             _log.error("not a revocation", extra={"offset": record.offset})
             return
-        if len(session) == SESSION_NAME_BYTES and until > self._clock() and session not in self._until:
+        if len(session) == SESSION_NAME_BYTES and until > self._now() and session not in self._until:
             self._until[session] = until
             heappush(self._soonest, (until, session))
             for listener in self.listeners:
                 listener(session)
 
     def _forget_expired(self) -> None:
-        while self._soonest and self._soonest[0][0] <= self._clock():
+        while self._soonest and self._soonest[0][0] <= self._now():
             del self._until[heappop(self._soonest)[1]]

@@ -126,7 +126,7 @@ class WholeTopic:
         if is_another or not start <= self._next <= end:
             if is_another or self._next > end:
                 _log.critical(f"the topic of {self._what} was made anew or lost its end, it is read whole")
-            # What was known before stays so.
-            self._next, self._ready_at = start, None if self._ready_at is None else min(self._ready_at, end)
+            # What was known before stays so. What is new to us in another topic is read before anything is said of it.
+            self._next, self._ready_at = start, None if self._ready_at is None else end
         self._identity = identity
         return asked_at, end

@@ -5,6 +5,7 @@
 - `logs`: one JSON object a line on stderr.
 - `metrics`: the metric registry and its exposition.
 - `tls`: how servers' certificates are checked.
+- `exclusive_file`: one process alone writes to a file.
 - `single_flight`: one call for a thundering herd; `retrying`: backoff with jitter until it answers.
 
 Deliberately not here: HTTP (`livecomments.web`), the log and the store.

@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import signal
 import socket
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,29 @@ async def test_sigterm_ends_it_in_order_with_exit_code_0(tmp_path: Path) -> None
         assert b"event: bye" in await stream.content.read()
         async with asyncio.timeout(BOUND_S):
             assert await process.wait() == 0
+
+
+async def test_a_file_that_another_process_writes_to_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    """Whoever writes, and whoever streams, is told at once; nobody is left waiting."""
+    async with running(tmp_path) as (process, client), client.get("/comments/v/stream") as stream:
+        writing = Writing()
+        await writing.sign_in(client)
+        headers = {"Authorization": f"Bearer {writing.token}"}
+        connection = sqlite3.connect(tmp_path / "livecomments.db")
+        connection.execute("CREATE TABLE theirs (x)")
+        connection.close()
+        async with asyncio.timeout(BOUND_S):
+            async with client.post("/comments/v", json={"message": "hi"}, headers=headers) as answer:
+                assert answer.status == 503
+                assert (await answer.json())["code"] == "overloaded"
+            with suppress(aiohttp.ClientError):
+                await stream.content.read()
+            assert process.stderr is not None
+            said = (await process.stderr.read()).decode()
+            assert await process.wait() == 2
+    sentences = [line for line in said.splitlines() if line.startswith("livecomments: ")]
+    assert len(sentences) == 1
+    assert "Another process has written to" in sentences[0]
 
 
 async def test_an_occupied_port_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments.sqlite import DurableFile
+from livecomments.sqlite import DurableFile, Work
 from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import Record
 from tests.log.contract import WAIT_S, append_all, new_record, poll_until, read_all, texts_of
 
 
@@ -154,3 +156,75 @@ async def test_an_append_whose_commit_the_disk_failed_is_unknown_and_the_next_on
             await log.append(0, new_record("y"))
         disk.failing = False
         assert await log.append(0, new_record("z")) == 0
+
+
+class Bug(BaseException):
+    """Not an Exception, as a cancellation is none."""
+
+
+class FailingFile:
+    """A file whose writes come out as told: `raises` before anything is written, or `returns` something else."""
+
+    def __init__(self, inner: DurableFile) -> None:
+        self.inner = inner
+        self.raises: BaseException | None = None
+        self.returns: object = None
+        self.held = asyncio.Event()
+        self.held.set()
+
+    async def write(self, work: Work[Any]) -> Any:
+        await self.held.wait()
+        if self.raises is not None:
+            raise self.raises
+        written = await self.inner.write(work)
+        return written if self.returns is None else self.returns
+
+    async def read(self, work: Work[Any]) -> Any:
+        return await self.inner.read(work)
+
+
+@pytest.mark.parametrize("error", [Bug(), KeyError("x"), asyncio.CancelledError()])
+async def test_whatever_a_group_commit_raises_reaches_all_who_wait(tmp_path: Path, error: BaseException) -> None:
+    async with DurableFile(tmp_path, TABLES) as inner:
+        file = FailingFile(inner)
+        async with EmbeddedLog(cast(DurableFile, file), "t", 1, 1) as log:
+            file.raises = error
+            async with asyncio.timeout(WAIT_S):
+                found = await asyncio.gather(
+                    *(log.append(0, new_record("x")) for _ in range(5)), return_exceptions=True
+                )
+            assert {type(one) for one in found} == {RuntimeError if isinstance(error, Exception) else AppendUnknown}
+            file.raises = None
+            assert await log.append(0, new_record("y")) == 0
+
+
+async def test_what_cannot_be_published_is_unknown_to_all_who_wait(tmp_path: Path) -> None:
+    async with DurableFile(tmp_path, TABLES) as inner:
+        file = FailingFile(inner)
+        async with EmbeddedLog(cast(DurableFile, file), "t", 1, 1) as log:
+            file.returns = [Record(0, 99, b"", b"", {}, 0)]
+            async with asyncio.timeout(WAIT_S):
+                found = await asyncio.gather(
+                    *(log.append(0, new_record("x")) for _ in range(5)), return_exceptions=True
+                )
+            assert {type(one) for one in found} == {AppendUnknown}
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_group_commit_that_is_cancelled_leaves_nobody_waiting(tmp_path: Path, has_begun: bool) -> None:
+    async with DurableFile(tmp_path, TABLES) as inner:
+        file = FailingFile(inner)
+        async with EmbeddedLog(cast(DurableFile, file), "t", 1, 1) as log:
+            file.held.clear()
+            before = asyncio.all_tasks()
+            appends = [asyncio.create_task(log.append(0, new_record("x"))) for _ in range(5)]
+            await asyncio.sleep(0)  # each has queued its record, and the first has made the task
+            (writing,) = asyncio.all_tasks() - before - {*appends}
+            if has_begun:
+                await asyncio.sleep(0)
+            writing.cancel()
+            async with asyncio.timeout(WAIT_S):
+                found = await asyncio.gather(*appends, return_exceptions=True)
+            assert [type(one) for one in found] == [AppendUnknown] * 5
+            file.held.set()
+            assert await log.append(0, new_record("y")) == 0

@@ -309,3 +309,56 @@ async def test_room_is_noticed_though_nobody_writes(tmp_path: Path) -> None:
             while not has_room(file):  # noqa: ASYNC110 - the writer's thread has no event for it
                 await asyncio.sleep(0.02)
         assert await file.read(notes) == []
+
+
+class Bug(BaseException):
+    """Not an Exception, as what a library in Rust raises when it panics is none."""
+
+
+async def test_whatever_a_work_raises_reaches_its_caller_and_the_next_ones_are_written(tmp_path: Path) -> None:
+    def work(_: sqlite3.Connection) -> None:
+        raise Bug
+
+    async with DurableFile(tmp_path, TABLES) as file:
+        found = await asyncio.gather(
+            file.write(note("a")), file.write(work), file.write(note("b")), return_exceptions=True
+        )
+        assert [type(one) for one in found] == [str, Bug, str]
+        assert await file.write(note("c")) == "c"
+        assert await file.read(notes) == ["a", "b", "c"]
+
+
+async def test_whatever_a_commit_raises_reaches_all_who_wait(tmp_path: Path) -> None:
+    disk = Disk()
+    async with DurableFile(tmp_path, TABLES, commit=disk.commit) as file:
+        raising = [Bug()]
+
+        def commit(connection: sqlite3.Connection) -> None:
+            if raising:
+                raise raising.pop()
+            connection.commit()
+
+        file._commit = commit
+        writes = (file.write(note("x")) for _ in range(5))
+        async with asyncio.timeout(WAIT_S):
+            found = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(one) for one in found] == [Bug] * 5
+        assert await file.write(note("y")) == "y"
+
+
+async def test_a_writer_that_cannot_go_on_refuses_all_who_wait_and_all_who_come(tmp_path: Path) -> None:
+    """Undoing what failed fails too: nobody knows any more what is in the file."""
+
+    def commit(connection: sqlite3.Connection) -> None:
+        connection.close()
+        raise Bug
+
+    async with DurableFile(tmp_path, TABLES, commit=commit) as file:
+        writes = [asyncio.create_task(file.write(note("x"))) for _ in range(5)]
+        async with asyncio.timeout(WAIT_S):
+            found = await asyncio.gather(*writes, return_exceptions=True)
+            assert {type(one) for one in found} <= {FileUnavailable, Bug}
+            with pytest.raises((sqlite3.Error, Bug)):
+                await file.watch()
+            with pytest.raises(FileUnavailable):
+                await file.write(note("y"))

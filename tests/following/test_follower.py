@@ -568,3 +568,29 @@ async def test_a_log_seen_to_be_another_while_a_lost_end_is_looked_at_is_read_ag
         after = await follower.ready_partition(0, WAIT_S)
         assert after is not before
         assert (after.resets, offsets(after)) == (1, [0])
+
+
+@pytest.mark.parametrize("end", ["forgotten", "cancelled", "crashed"])
+async def test_nobody_waits_for_a_follower_that_reads_no_more(maker: EmbeddedMaker, end: str) -> None:
+    log = WatchedLog(await maker.open(1))
+    follower = Follower(log, [0], UNBOUNDED)
+    running = asyncio.create_task(follower.run())
+    followed = await follower.ready_partition(0, WAIT_S)
+    waiting = asyncio.create_task(followed.verdict(7, 10 * WAIT_S))
+    await asyncio.sleep(0)
+    if end == "forgotten":
+        log.generation = "made anew"  # which its probe sees within a second
+    elif end == "cancelled":
+        running.cancel()
+    else:
+        follower.listeners.append(_raise_a_bug)
+        await log.append(0, comment())
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(TimeoutError):
+            await waiting
+    running.cancel()
+    await asyncio.wait([running])
+
+
+def _raise_a_bug(*_: object) -> None:
+    raise KeyError("a bug")

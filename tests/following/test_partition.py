@@ -99,6 +99,19 @@ async def test_a_wait_ends_with_its_time_or_its_caller_and_leaves_nothing() -> N
     assert not followed._reaching
 
 
+async def test_whoever_waits_at_a_partition_that_is_let_go_hears_so_at_once() -> None:
+    followed = partition()
+    waiting = [asyncio.create_task(followed.verdict(3, WAIT_S)) for _ in range(2)]
+    reaching = asyncio.create_task(followed.reach(START + 3, WAIT_S))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    followed.let_go()
+    done, left = await asyncio.wait([*waiting, reaching], timeout=WAIT_S / 10)
+    assert not left
+    assert {type(task.exception()) for task in done} == {TimeoutError}
+    followed.apply([at(3, comment())], 1.0)  # to whom nobody listens
+
+
 async def test_a_verdict_older_than_the_window_is_forgotten_not_guessed() -> None:
     followed = partition()
     followed.apply([at(0, delete_of(0))], 1.0)

@@ -127,6 +127,8 @@ class GatedLog(WatchedLog):
 
     def follow(self) -> "GatedReader":
         self.readers.append(GatedReader(self))
+        if self.released:
+            self.readers[-1].woken.set()
         return self.readers[-1]
 
 

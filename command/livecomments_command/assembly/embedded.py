@@ -105,7 +105,14 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
             cors,
         )
         async with asyncio.TaskGroup() as running:
-            works = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+            works = [
+                file.watch(),
+                follower.run(),
+                hub.run(),
+                job.run(),
+                revocations.run(),
+                *([jwks.run()] if jwks else []),
+            ]
             tasks = [running.create_task(work) for work in works]
             try:
                 yield Embedded(app, hub, follower, posting, stream_claim(hub, cors))

@@ -1,0 +1,121 @@
+"""Revocations: what was revoked stays so, whatever our clock says and whatever becomes of the topic."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.log.interface import CommentLog
+from livecomments.log.revocations import Revocations
+from livecomments.sqlite import DurableFile
+from livecomments_schemas.events import NewRecord
+from tests.log.contract import WAIT_S, new_record
+from tests.log.faults import ClockedLog, GatedLog
+
+HOUR_S = 3_600
+NOON_S = 1_795_348_800
+
+
+def digest(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+@asynccontextmanager
+async def known_by(log: CommentLog, clock: "Clock") -> AsyncIterator[Revocations]:
+    """What one process knows, once it is ready."""
+    revocations = Revocations(log, clock=clock)
+    running = asyncio.create_task(revocations.run())
+    try:
+        await revocations.ready(WAIT_S)
+        yield revocations
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+class Clock:
+    """A wall clock that people set."""
+
+    def __init__(self, now: float = NOON_S) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def topic(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
+    async with DurableFile(tmp_path, TABLES) as file, EmbeddedLog(file, "session-revocations", 1, 1) as log:
+        yield log
+
+
+async def test_a_clock_that_runs_ahead_for_a_moment_forgets_nothing(topic: EmbeddedLog) -> None:
+    log, clock = ClockedLog(topic, lambda offset: NOON_S * 1_000), Clock()
+    async with known_by(log, clock) as revocations:
+        await revocations.revoke(digest(1), NOON_S + HOUR_S, "x")
+        clock.now += 3 * HOUR_S
+        await revocations.revoke(digest(2), NOON_S + 9 * HOUR_S, "x")  # while it is ahead
+        clock.now = NOON_S
+        assert revocations.is_revoked(digest(1))
+        assert revocations.is_revoked(digest(2))
+
+
+async def test_a_process_that_starts_with_its_clock_ahead_knows_all_that_was_revoked(topic: EmbeddedLog) -> None:
+    log = ClockedLog(topic, lambda offset: NOON_S * 1_000)
+    async with known_by(log, Clock()) as revocations:
+        await revocations.revoke(digest(1), NOON_S + HOUR_S, "x")
+    clock = Clock(NOON_S + 3 * HOUR_S)
+    async with known_by(log, clock) as revocations:
+        clock.now = NOON_S
+        assert revocations.is_revoked(digest(1))
+
+
+async def test_what_both_clocks_call_expired_is_forgotten(topic: EmbeddedLog) -> None:
+    log, clock = ClockedLog(topic, lambda offset: (NOON_S + offset * HOUR_S) * 1_000), Clock()
+    async with known_by(log, clock) as revocations:
+        for hour in range(4):
+            await revocations.revoke(digest(hour), NOON_S + hour * HOUR_S + 10, "x")
+        assert all(revocations.is_revoked(digest(hour)) for hour in range(4))  # by the log's alone, three are over
+        clock.now += 2 * HOUR_S
+        await revocations.revoke(digest(9), NOON_S + 99 * HOUR_S, "x")
+        assert [revocations.is_revoked(digest(hour)) for hour in range(4)] == [False, False, True, True]
+
+
+async def test_what_is_no_revocation_harms_nothing(topic: EmbeddedLog) -> None:
+    for value in (b"", b"{}", b'{"digest": 1, "expiresAt": 1}', b'{"digest": "00", "expiresAt": 99999999999}'):
+        await topic.append(0, NewRecord(b"k", value, {"type": b"session.revoked"}))
+    await topic.append(0, new_record("another kind"))
+    async with known_by(topic, Clock()) as revocations:
+        assert not revocations.is_revoked(digest(1))
+
+
+async def test_another_topic_in_the_place_of_this_one_is_read_whole_before_anything_is_said_of_it(
+    tmp_path: Path,
+) -> None:
+    """A longer one, as after a restore: what was known stays so, and nobody slips in meanwhile."""
+    async with (
+        DurableFile(tmp_path, TABLES) as file,
+        EmbeddedLog(file, "before", 1, 1) as before,
+        EmbeddedLog(file, "after", 1, 1) as after,
+    ):
+        gate = GatedLog(before)
+        async with known_by(after, Clock()) as elsewhere:
+            for number in range(20, 26):
+                await elsewhere.revoke(digest(number), 2**40, "x")
+        async with known_by(before, Clock()) as elsewhere:
+            for number in range(3):
+                await elsewhere.revoke(digest(number), 2**40, "x")
+        gate.release(3)
+        async with known_by(gate, Clock()) as revocations:
+            ready_when_heard: list[tuple[bytes, bool]] = []
+            revocations.listeners.append(lambda heard: ready_when_heard.append((heard, revocations.is_ready)))
+            gate.inner, gate.generation = after, " anew"
+            async with asyncio.timeout(WAIT_S):
+                while len(ready_when_heard) < 6:
+                    gate.release(3)
+                    await asyncio.sleep(0.01)
+            assert [is_ready for _, is_ready in ready_when_heard[:3]] == [False] * 3
+            assert all(revocations.is_revoked(digest(number)) for number in (0, 1, 2, *range(20, 26)))
