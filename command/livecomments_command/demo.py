@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from livecomments_gateway.identity import Identity
-from livecomments_gateway.posting import Posting
+from livecomments_gateway.posting import NewComment, Posting
 from livecomments_loadtest.chat import CHAT
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import Author
@@ -28,6 +28,6 @@ async def play(posting: Posting) -> None:
         await asyncio.sleep(min(max(wait_s, 0.2), _SILENCE_MAX_S))
         identity = Identity(Author(line["author"], line["author"]), frozenset())
         try:
-            await posting.post(DEMO_VIDEO, identity, clean_message(line["message"]), None, None)
+            await posting.post(DEMO_VIDEO, identity, NewComment(clean_message(line["message"])))
         except (Rejected, Unavailable):
             continue  # a demo goes on

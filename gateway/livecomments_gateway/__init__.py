@@ -8,7 +8,7 @@ has judged the record, answer by the verdict (`posting`).
   the background.
 - `kinds`: what a value may be, checked and described by one thing.
 - `requests`: bounded bodies, and the members and parameters they may hold.
-- `calls`: the table of calls that routes and descriptions are built from.
+- `calls`: the table of calls that routes and descriptions are built from: the contract.
 - `openapi`: the table for programs and for people.
 - `posting`: appending comments and deletes, and what their answer means.
 - `facts`: what is so of a video; `videos`: the videos as this gateway knows them.
@@ -16,7 +16,8 @@ has judged the record, answer by the verdict (`posting`).
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `etags`: validators of answers.
-- `app`: the routes.
+- `answers`: what endpoints have in common; `comment_endpoints`, `session_endpoints`: the calls about those.
+- `routing`: routes made from the table of calls; `app`: all of them; `site`: the page's and the descriptions'.
 - `page/`: the page people see at `/`.
 
 Deliberately not here: streams, storing, and what a record means.

@@ -14,7 +14,9 @@ from livecomments_gateway.requests import (
     CURSOR,
     DELETE_LAST_S,
     DISPLAY_NAME,
+    IDEMPOTENCY_AFTER,
     IDEMPOTENCY_KEY,
+    INCLUDE,
     MAX_COMMENTS_PER_S,
     MESSAGE,
     NEW_DISPLAY_NAME,
@@ -26,6 +28,7 @@ from livecomments_gateway.requests import (
     VIDEO_TIME_MS,
     WHO_MAY_COMMENT,
 )
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 
 _BODY: Final = ("invalid_json", "body_too_large", "body_timeout", "unsupported_media_type")
 _TOKEN: Final = ("missing_token", "invalid_token", "overloaded", "keys_unavailable")
@@ -73,15 +76,24 @@ POST_COMMENT: Final = Call(
     "postComment",
     "Write a comment",
     "201: it is durable, at the place its id names. 503 append_unknown: it may or may not be written; send it again "
-    "with the same Idempotency-Key, and there will be one. Any other problem: nothing was written.",
+    f"with the same Idempotency-Key, and there will be one, as long as no more than {DEDUPE_WINDOW_RECORDS:,} records "
+    "of its partition lie between; with Idempotency-After a later retry is refused. Any other problem: nothing was "
+    "written.",
     {201: "comment"},
     (
-        *("invalid_video_id", "invalid_idempotency_key", "text_not_unicode", "message_empty", "message_too_long"),
+        *(
+            "invalid_video_id",
+            "invalid_idempotency_key",
+            "invalid_cursor",
+            "text_not_unicode",
+            "message_empty",
+            "message_too_long",
+        ),
         *("user_limit", "slow_mode", "duplicate_text", "video_limit"),
         *("message_refused", "banned", "not_allowed_to_comment", "video_not_found"),
-        *("idempotency_conflict", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
+        *("idempotency_conflict", "retry_too_old", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
     ),
-    (IDEMPOTENCY_KEY,),
+    (IDEMPOTENCY_KEY, IDEMPOTENCY_AFTER),
     (MESSAGE, VIDEO_TIME_MS),
     takes_token=True,
 )
@@ -91,10 +103,10 @@ READ_PAGE: Final = Call(
     "readPage",
     "Read a page of comments",
     "A page may be short or empty and still have a nextCursor; only null is the end. streamUrl goes on live, exactly "
-    "behind what the page covers.",
+    "behind what the page covers; it is relative to the page's own address.",
     {200: "page", 304: None},
-    ("invalid_video_id", "invalid_cursor", "invalid_page_size", "invalid_sort", *_READ),
-    (CURSOR, PAGE_SIZE, SORT),
+    ("invalid_video_id", "invalid_cursor", "invalid_page_size", "invalid_sort", "invalid_include", *_READ),
+    (CURSOR, PAGE_SIZE, SORT, INCLUDE),
 )
 READ_COMMENT: Final = Call(
     "GET",

@@ -7,17 +7,18 @@ one Idempotency-Key both answer with the comment that survives, and no id is eve
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakSet
 
 import orjson
 
+from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, Bounds
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
-from livecomments.runtime.single_flight import FreshFlight
+from livecomments.runtime.single_flight import FreshFlight, SingleFlight
 from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import Admission, AdmissionLimits
 from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
@@ -27,6 +28,7 @@ from livecomments_gateway.word_list import NO_WORDS, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
 from livecomments_schemas.judge import Kind, Verdict
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import (
     BEFORE_EVERYTHING,
     COMMENT_ID_CHARS,
@@ -39,6 +41,12 @@ from livecomments_schemas.render import render_comment
 from livecomments_schemas.window import Occurrence
 
 NO_LIMITS: Final = AdmissionLimits()
+_UNKNOWN: Final = "It may be written or not. Say it again: saying it twice changes nothing."
+_UNKNOWN_COMMENT: Final = "The comment may be written or not. Retry with the same Idempotency-Key."
+_UNKNOWN_DELETE: Final = "The comment may be deleted or not. Delete it again."
+_RETRY_RECORDS_MAX: Final = DEDUPE_WINDOW_RECORDS - 1_024
+"""Behind what a retry says it has seen. The window is larger by what may be appended before the retry is: a second of a
+partition at its busiest."""
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _created = _comments.labels("created")
@@ -71,10 +79,30 @@ class CommentDeletedRejected(Rejected):
     code = "comment_deleted"
 
 
+class RetryTooOldRejected(Rejected):
+    """A retry whose first try may have left the window: whether it was written cannot be told any more."""
+
+    code = "retry_too_old"
+
+
 class NotTheAuthorRejected(Rejected):
     """Only its author, or a moderator, may delete a comment."""
 
     code = "not_the_author"
+
+
+class NewComment(NamedTuple):
+    """What somebody wants to say."""
+
+    message: str
+    """In normal form (`clean_message`)."""
+    video_time_ms: int | None = None
+    key: str | None = None
+    """The Idempotency-Key: a retry has the same."""
+    after: str | None = None
+    """A comment id, of this video's partition, that the writer had seen before the first try."""
+    traceparent: str | None = None
+    """W3C trace context, checked by the caller."""
 
 
 class Posting:
@@ -82,6 +110,7 @@ class Posting:
 
     def __init__(
         self,
+        follower: Follower,
         history: History,
         *,
         timeout_s: float,
@@ -91,67 +120,63 @@ class Posting:
         only_registered: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.videos = Videos(history)
+        self.videos = Videos(follower, history)
         self._admission = Admission(limits)
         self._counted: WeakSet[FollowedPartition] = WeakSet()  # one that was let go must not stay in memory
         self._counted_through: dict[int, int] = {}
-        history.follower.listeners.append(self._count)
+        follower.listeners.append(self._count)
         self._history = history
         self._words = words
         self._only_registered = only_registered
-        self._log = history.follower.log
+        self._log, self._continuity = follower.log, follower.continuity
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
         self._in_flight = 0
         self._clock = clock
         self._ends = FreshFlight[int, dict[int, Bounds]]()
+        self._deletes = SingleFlight[tuple[str, int], tuple[int, Verdict]]()
 
-    async def post(
-        self,
-        video_id: str,
-        identity: Identity,
-        message: str,
-        video_time_ms: int | None,
-        key: str | None,
-        *,
-        traceparent: str | None = None,
-    ) -> bytes:
-        """Append a comment; returns its public JSON. A retry with its key returns the first one's.
+    async def post(self, video_id: str, identity: Identity, new: NewComment) -> bytes:
+        """Append a comment; returns its public JSON.
 
-        `traceparent` is W3C trace context, checked by the caller.
+        A retry with its key returns the first one's, as long as no more than DEDUPE_WINDOW_RECORDS records of its
+        partition lie between. One that says what was seen before the first try is refused when there may be more.
 
         Raises:
-            KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected, WritersRejected,
-            VideoNotFoundRejected, LimitRejected leaves, MessageRefusedRejected: nothing was written.
+            CursorRejected: `after` is no comment id of this partition.
+            RetryTooOldRejected, KeyConflictRejected, VideoEndedRejected, CommentDeletedRejected, UserBannedRejected,
+            WritersRejected, VideoNotFoundRejected, LimitRejected leaves, MessageRefusedRejected: nothing was written.
             AppendUnavailable, PartitionUnavailable, LogUnavailable, StoreUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
             LogWentBackUnavailable: nothing is written here any more.
         """
-        self._history.follower.continuity.check()
+        self._continuity.check()
         followed = self._history.home(video_id)
+        after = None if new.after is None else parse_cursor(new.after, followed.number)
         record = comment_created(
             video_id,
-            message,
+            new.message,
             identity.author,
             created_at_ms=time.time_ns() // 1_000_000,
-            video_time_ms=video_time_ms,
-            key=key,
-            traceparent=traceparent,
+            video_time_ms=new.video_time_ms,
+            key=new.key,
+            traceparent=new.traceparent,
         )
         with _unknown_counted():
             if (before := _first_copy(followed, video_id, record)) is not None:
                 return await self._surviving(followed, video_id, record, before)
+            _check_age(followed, after)
             try:
-                await self._check(followed, video_id, identity, message)
+                await self._check(followed, video_id, identity, new.message)
             except Rejected:
-                if key is None:
+                if new.key is None:
                     raise
                 # Its first copy may have come through another gateway, further on than we have read.
                 await self._read_on(followed)
                 if (before := _first_copy(followed, video_id, record)) is not None:
                     return await self._surviving(followed, video_id, record, before)
-                await self._check(followed, video_id, identity, message)
-            offset, verdict = await self.append(followed, record)
+                await self._check(followed, video_id, identity, new.message)
+            offset, verdict = await self.append(followed, record, _UNKNOWN_COMMENT)
             if verdict.kind is Kind.DUPLICATE:
                 assert verdict.survivor is not None
                 return await self._surviving(followed, video_id, record, verdict.survivor)
@@ -231,16 +256,25 @@ class Posting:
             return  # a delete that was read, here or by the stream job, and nothing undoes one
         if author_id != identity.author.id and MODERATE not in identity.roles:
             raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
-        await self.append(self._history.home(video_id), comment_deleted(video_id, id_text, identity.author.id))
+        followed = self._history.home(video_id)
+        record = comment_deleted(video_id, id_text, identity.author.id)
+        # Single flight: a button that is pressed often, or a crowd of moderators, writes one record.
+        target = parse_cursor(id_text, followed.number)
+        await self._deletes.join((video_id, target), lambda: self.append(followed, record, _UNKNOWN_DELETE))
 
-    async def append(self, followed: FollowedPartition, record: NewRecord) -> tuple[int, Verdict]:
+    async def append(
+        self, followed: FollowedPartition, record: NewRecord, unknown: str = _UNKNOWN
+    ) -> tuple[int, Verdict]:
         """Append and wait for the verdict; the record's offset with it.
+
+        Args:
+            unknown: what to tell whoever asked when it may be written or not, with what to do then.
 
         Raises:
             AppendUnavailable: not written. AppendUnknown: maybe written.
             LogWentBackUnavailable: the log would give ids again that it gave before; what is written there is lost.
         """
-        continuity, expected = self._history.follower.continuity, followed.next_offset
+        continuity, expected = self._continuity, followed.next_offset
         continuity.check()
         if self._in_flight >= self._in_flight_max:
             raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
@@ -262,7 +296,7 @@ class Posting:
             continuity.check()
             return offset, verdict
         except (TimeoutError, AppendUnknown) as error:
-            raise AppendUnknown("The comment may be written or not. Retry with the same Idempotency-Key.") from error
+            raise AppendUnknown(unknown) from error
         finally:
             self._in_flight -= 1
             _in_flight.set(self._in_flight)
@@ -313,6 +347,17 @@ def _first_copy(followed: FollowedPartition, video_id: str, record: NewRecord) -
     if key is None:
         return None
     return followed.window.occurrence(video_id, record.headers["author"], key, followed.next_offset)
+
+
+def _check_age(followed: FollowedPartition, after: int | None) -> None:
+    """Refuse a retry whose first copy, later than `after`, may be out of reach. Raises RetryTooOldRejected."""
+    # What it had seen is no later than all that was written before; its first copy is at least one further on.
+    if after is None or after + 1 >= position_at(followed.epoch, max(0, followed.next_offset - _RETRY_RECORDS_MAX)):
+        return
+    raise RetryTooOldRejected(
+        "So much was written since Idempotency-After that an earlier try cannot be told from none. Read the newest "
+        "comments; if yours is not there, send it with a new Idempotency-Key."
+    )
 
 
 _ENDED: Final = "The video has ended; comments are closed."

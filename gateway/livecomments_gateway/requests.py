@@ -14,6 +14,7 @@ from livecomments_gateway.kinds import BodyRejected, Choice, Member, Parameter, 
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.limits import (
     BODY_BYTES_MAX,
+    DEDUPE_WINDOW_RECORDS,
     DISPLAY_NAME_BYTES_MAX,
     IDEMPOTENCY_KEY_CHARS_MAX,
     MESSAGE_BYTES_MAX,
@@ -55,6 +56,12 @@ class SortRejected(Rejected):
     code = "invalid_sort"
 
 
+class IncludeRejected(Rejected):
+    """Nothing that a page can include."""
+
+    code = "invalid_include"
+
+
 class DeleteLastRejected(Rejected):
     """Not a number in range."""
 
@@ -75,8 +82,24 @@ IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "header",
     Pattern(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", "is 1 to 128 printable ASCII characters"),
-    "Chosen anew for each comment and repeated with each retry of it: then it is written once.",
+    "Chosen anew for each comment and repeated with each retry of it: then it is written once, as long as no more than "
+    f"{DEDUPE_WINDOW_RECORDS:,} records of all videos of its partition lie between the first try and the last.",
     IdempotencyKeyRejected,
+)
+IDEMPOTENCY_AFTER: Final = Parameter(
+    "Idempotency-After",
+    "header",
+    Pattern(rf"[0-9a-v]{{{COMMENT_ID_CHARS}}}", "is a comment id"),
+    "With a retry: a comment id, nextCursor or SSE id of this video that was known before the first try. A retry that "
+    "may come too late to be recognised is then refused instead of written.",
+    CursorRejected,
+)
+INCLUDE: Final = Parameter(
+    "include",
+    "query",
+    Choice(("deletes",)),
+    "deletes: the page also says which comments, of any age, were deleted within its range.",
+    IncludeRejected,
 )
 CURSOR: Final = Parameter(
     "cursor", "query", Text(COMMENT_ID_CHARS, r"^([0-9a-v]{16})?$"), "Exclusive; a page's nextCursor.", CursorRejected

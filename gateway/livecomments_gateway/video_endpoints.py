@@ -1,11 +1,11 @@
 """The endpoints of `/videos`: what owners and moderators say."""
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from livecomments_gateway.answers import Endpoint, JsonAnswer, video_id_of
 from livecomments_gateway.calls import BAN, GET_VIDEO, PUT_VIDEO, UNBAN, Call
 from livecomments_gateway.facts import VideoSettings
 from livecomments_gateway.identity import Identity, Tokens
@@ -20,14 +20,13 @@ from livecomments_gateway.requests import (
     headers_of,
     json_body,
 )
-from livecomments_schemas.partitions import parse_video_id
 
 
-def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Request], Awaitable[Response]]]:
-    """An endpoint for each call about videos."""
+def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Endpoint]:
+    """Make an endpoint for each call about videos."""
 
     def asked(request: Request) -> tuple[str, Identity]:
-        return _video_id(request), tokens.identify(headers_of(request).get("authorization"))
+        return video_id_of(request), tokens.identify(headers_of(request).get("authorization"))
 
     async def put_video(request: Request) -> Response:
         video_id, identity = asked(request)
@@ -40,12 +39,12 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Requ
             MAX_COMMENTS_PER_S.of(body) or default.max_comments_per_s,
         )
         facts = await owning.put(video_id, settings, STATE.of(body), identity)
-        return Response(facts.said(video_id), headers=_NOT_STORED, media_type="application/json")
+        return JsonAnswer(facts.said(video_id))
 
     async def read_video(request: Request) -> Response:
-        video_id = _video_id(request)
+        video_id = video_id_of(request)
         facts = await owning.read(video_id)
-        return Response(facts.said(video_id), headers=_NOT_STORED, media_type="application/json")
+        return JsonAnswer(facts.said(video_id))
 
     async def ban(request: Request) -> Response:
         video_id, identity = asked(request)
@@ -61,10 +60,6 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Callable[[Requ
     return {PUT_VIDEO: put_video, GET_VIDEO: read_video, BAN: ban, UNBAN: unban}
 
 
-def _video_id(request: Request) -> str:
-    return parse_video_id(request.path_params["video_id"])
-
-
 def _user_id(request: Request) -> str:
     """The user id of the path. The server has put U+FFFD where its bytes are no UTF-8, which others may be called."""
     user_id: str = request.path_params["user_id"]
@@ -73,6 +68,3 @@ def _user_id(request: Request) -> str:
     except UnicodeDecodeError as error:
         raise UserIdRejected("A user id is UTF-8, percent-encoded in the path.") from error
     return user_id
-
-
-_NOT_STORED = {"Cache-Control": "no-store"}

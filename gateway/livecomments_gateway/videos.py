@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from weakref import ref
 
+from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import BEGINNING, FACTS, History
@@ -57,6 +58,7 @@ class Videos:
 
     def __init__(
         self,
+        follower: Follower,
         history: History,
         *,
         wait_s: float = _WAIT_S,
@@ -69,7 +71,7 @@ class Videos:
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._reads = asyncio.Semaphore(min(READS_MAX, videos_max))
-        history.follower.listeners.append(self._hear)
+        follower.listeners.append(self._hear)
 
     def __len__(self) -> int:
         return len(self._known)

@@ -142,7 +142,7 @@ class EmbeddedLog:
                 if not waiting.offset.done():  # else its caller was cancelled, or told AppendUnknown
                     waiting.offset.set_result(record.offset)
         except CommitUnknown as error:
-            _refuse(batch, AppendUnknown, f"{error} Retry with the same Idempotency-Key.")
+            _refuse(batch, AppendUnknown, str(error))
         except FileUnavailable as error:
             _refuse(batch, LogFull if isinstance(error, FileFull) else AppendUnavailable, str(error))
         except Exception as error:

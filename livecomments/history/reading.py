@@ -15,7 +15,7 @@ from livecomments.history.stretch import HistoryBehind, Source, Stretch, entry_o
 from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, facts_of
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, FACT_TYPES, facts_of
 from livecomments_schemas.judge import judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
@@ -59,6 +59,10 @@ class View(NamedTuple):
 
 COMMENTS: Final = View(lambda entry: entry.is_shown, lambda video_id: video_id)
 """What pages show."""
+COMMENTS_AND_DELETES: Final = View(
+    lambda entry: entry.is_shown or entry.kind == COMMENT_DELETED, lambda video_id: video_id
+)
+"""What pages show to whoever has older ones."""
 FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES, facts_of)
 """That it started or ended, its settings, who is banned."""
 

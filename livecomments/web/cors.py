@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _METHODS: Final = b"GET, POST, PUT, DELETE"
-_REQUEST_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+_REQUEST_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Idempotency-After, Last-Event-ID"
 _ANSWER_HEADERS: Final = b"ETag, RateLimit, RateLimit-Policy, Retry-After"
 _PREFLIGHT_S: Final = b"600"
 """A browser asks again after this long; Chromium takes no more than two hours."""

@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from livecomments_loadtest.calls import BACKOFF_FIRST_S, BACKOFF_MAX_S, RETRIED_STATUSES, Caller
 from livecomments_loadtest.client import connect
@@ -102,7 +102,7 @@ class Viewer:
         if page is None:
             self.trace.mode = Mode.LIVE
             return self._target
-        target = self._pages.pool.origin.target_of(page.stream_url)
+        target = self._pages.pool.origin.target_of(urljoin(self._target.removesuffix("/stream"), page.stream_url))
         events = [Event(Kind.COMMENT, comment_id, digest) for comment_id, digest in reversed(page.items)]
         self.trace.covers_after = page.next_cursor or ""
         self.trace.events.extend(map(self._video.number, [*events, Event(Kind.MARK, page.complete_to)]))

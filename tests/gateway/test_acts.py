@@ -24,7 +24,7 @@ from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.facts import MEMBERS, MODERATE, OWN, VideoSettings
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.owning import Owning
-from livecomments_gateway.posting import NO_LIMITS, Posting
+from livecomments_gateway.posting import NO_LIMITS, NewComment, Posting
 from livecomments_gateway.word_list import WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import Author
@@ -57,6 +57,7 @@ class Gateway:
         clock = Clock()
         self.follower = Follower(log, [0], TailBounds(1_000, 2**24, 1e9), clock=clock)
         self.posting = Posting(
+            self.follower,
             History(self.follower, store),
             timeout_s=WAIT_S,
             in_flight_max=100,
@@ -70,7 +71,7 @@ class Gateway:
     async def post(self, text: str, key: str | None = None, identity: Identity = ANA) -> str:
         """Post; the comment's id, or the code of the refusal."""
         try:
-            return str(orjson.loads(await self.posting.post("v", identity, text, None, key))["commentId"])
+            return str(orjson.loads(await self.posting.post("v", identity, NewComment(text, key=key)))["commentId"])
         except (Rejected, Unavailable) as refused:
             return refused.code
 
@@ -267,7 +268,7 @@ async def test_a_retry_at_a_gateway_that_cannot_read_on_is_not_refused(pair: Pai
     first = await one.post("text", "k")
     assert await behind.post("text", None) == "user_limit"  # of what has no key nothing can be there
     with pytest.raises(PartitionUnavailable):
-        await behind.posting.post("v", ANA, "text", None, "k")
+        await behind.posting.post("v", ANA, NewComment("text", key="k"))
     await pair.release()
     assert await behind.post("text", "k") == first
 

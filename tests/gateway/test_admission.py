@@ -29,7 +29,7 @@ from livecomments_gateway.admission import (
 )
 from livecomments_gateway.facts import VideoSettings
 from livecomments_gateway.identity import Identity
-from livecomments_gateway.posting import Posting
+from livecomments_gateway.posting import NewComment, Posting
 from livecomments_schemas.events import Author, comment_created, video_changed
 from tests.gateway.test_answers import JWT, signed
 from tests.gateway.test_sessions import Clock
@@ -116,12 +116,12 @@ async def test_ten_gateways_allow_what_one_does(tmp_path: Path) -> None:
         slow = video_changed("v", VideoSettings(slow_mode_s=600).said(), "own")
         offset, _ = await one.append(one._history.home("v"), slow)
         await other._history.home("v").verdict(offset, 10)
-        await one.post("v", identity, "first", None, "k")
+        await one.post("v", identity, NewComment("first", key="k"))
         await other._history.home("v").verdict(offset + 1, 10)
         for posting in (one, other):
             with pytest.raises(SlowModeRejected):
-                await posting.post("v", identity, "second", None, None)
-            await posting.post("v", identity, "first", None, "k")  # a retry is no second comment
+                await posting.post("v", identity, NewComment("second"))
+            await posting.post("v", identity, NewComment("first", key="k"))  # a retry is no second comment
 
 
 async def test_a_limit_says_when_to_come_back_and_does_not_hold_for_moderators(tmp_path: Path) -> None:
@@ -150,12 +150,12 @@ async def test_a_gateway_that_starts_counts_what_was_written_before(tmp_path: Pa
     ):
         async with gateway(log, store, limits) as one:
             for n in range(2):
-                await one.post("v", identity, f"m{n}", None, None)
+                await one.post("v", identity, NewComment(f"m{n}"))
         async with gateway(log, store, limits) as restarted:
             with pytest.raises(UserLimitRejected) as refused:
-                await restarted.post("v", identity, "third", None, None)
+                await restarted.post("v", identity, NewComment("third"))
             assert wait_s(refused) <= 600
-            await restarted.post("w", identity, "elsewhere", None, None)
+            await restarted.post("w", identity, NewComment("elsewhere"))
 
 
 async def test_a_partition_that_was_let_go_is_forgotten_and_counts_once_when_it_is_taken_on_again(
@@ -169,12 +169,14 @@ async def test_a_partition_that_was_let_go_is_forgotten_and_counts_once_when_it_
     ):
         follower = Follower(log, (), TailBounds(10_000, 2**24, 900.0), idle_s=1.0, clock=clock)
         limits = AdmissionLimits(user_comments_max=5, user_window_s=1e6)
-        posting = Posting(History(follower, store), timeout_s=20.0, in_flight_max=10, limits=limits, clock=clock)
+        posting = Posting(
+            follower, History(follower, store), timeout_s=20.0, in_flight_max=10, limits=limits, clock=clock
+        )
         running = asyncio.create_task(follower.run())
         try:
             first = ref(await follower.ready_partition(0, 20.0))
             for text in "abc":
-                await posting.post("v", identity, text, None, None)
+                await posting.post("v", identity, NewComment(text))
             clock.now += 2.0
             await log.append(0, comment_created("w", "d", identity.author, created_at_ms=0, video_time_ms=None))
             await until(lambda: not follower.followed)
@@ -182,9 +184,9 @@ async def test_a_partition_that_was_let_go_is_forgotten_and_counts_once_when_it_
             assert first() is None, "its tail is many megabytes"
             await follower.ready_partition(0, 20.0)
             for text in "ef":
-                await posting.post("v", identity, text, None, None)
+                await posting.post("v", identity, NewComment(text))
             with pytest.raises(UserLimitRejected):
-                await posting.post("v", identity, "g", None, None)
+                await posting.post("v", identity, NewComment("g"))
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -254,7 +256,7 @@ async def _tried(directory: Path, tries: list[Written]) -> None:
             clock.now += one.after_s
             identity = Identity(Author(one.author, one.author), frozenset())
             try:
-                await gateways[one.gateway].post(one.video, identity, one.text, None, None)
+                await gateways[one.gateway].post(one.video, identity, NewComment(one.text))
             except LimitRejected:
                 assert not allowed(before, clock.now, one)
                 continue

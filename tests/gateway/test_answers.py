@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import jwt
 import pytest
@@ -251,6 +252,7 @@ CALLS = [
     ("GET", "/comments/v?pageSize=" + "9" * 5_000, {}, "invalid_page_size"),
     ("GET", "/comments/v?pageSize=%D9%A3", {}, "invalid_page_size"),
     ("GET", "/comments/v?sort=newest", {}, "invalid_sort"),
+    ("GET", "/comments/v?include=everything", {}, "invalid_include"),
     ("GET", "/comments/v?cursor=nonsense", {}, "invalid_cursor"),
     ("GET", "/comments/v?cursor=" + "V" * 16, {}, "invalid_cursor"),
     ("GET", "/comments/v?cursor=" + "v" * 16, {}, "invalid_cursor"),
@@ -271,6 +273,78 @@ async def test_a_bad_call_is_refused_by_its_code(
 ) -> None:
     async with running.client.request(method, path, headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (STATUS[code][0], code)
+
+
+METHODS: Final = {
+    "/comments/v": "GET, HEAD, POST",
+    "/comments/v/0000000000000000": "DELETE, GET, HEAD",
+    "/sessions": "POST",
+    "/sessions/current": "DELETE, POST",
+    "/videos/v": "GET, HEAD, PUT",
+    "/videos/v/bans/u": "DELETE, PUT",
+    "/": "GET, HEAD",
+    "/openapi.json": "GET, HEAD",
+}
+
+
+@pytest.mark.parametrize(("path", "methods"), METHODS.items())
+async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_does(
+    running: Served, path: str, methods: str
+) -> None:
+    for method in ("PATCH", "OPTIONS", "TRACE", "PROPFIND"):
+        async with running.client.request(method, path) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (405, "method_not_allowed")
+            assert ", ".join(sorted(answer.headers["Allow"].split(", "))) == methods
+
+
+async def test_the_head_of_what_can_be_read_is_answered_without_its_body(running: Served) -> None:
+    async with running.client.get("/comments/v") as whole, running.client.head("/comments/v") as head:
+        assert (head.status, await head.read()) == (200, b"")
+        assert head.headers["ETag"] == whole.headers["ETag"]
+
+
+async def test_the_stream_of_a_page_is_said_relative_to_the_page(running: Served) -> None:
+    page = await running.page("v")
+    joined = urljoin(f"{running.url}/comments/v?pageSize=1", page["streamUrl"])
+    assert joined.startswith(f"{running.url}/comments/v/stream?after=")
+    assert urljoin("https://site.example/chat/comments/v", page["streamUrl"]).startswith(
+        "https://site.example/chat/comments/v/stream?after="
+    )
+
+
+async def test_a_page_tells_what_was_deleted_within_it_when_it_is_asked_to(running: Served) -> None:
+    token = await running.token()
+    ids = [(await running.post("v", f"m{n}", token))[1]["commentId"] for n in range(3)]
+    before = (await running.page("v", sort="asc"))["streamUrl"].rpartition("=")[2]
+    async with running.client.delete(f"/comments/v/{ids[1]}", headers={"Authorization": f"Bearer {token}"}) as answer:
+        assert answer.status == 204
+    assert "deletes" not in await running.page("v")
+    for sort in ("asc", "desc"):
+        page = await running.page("v", include="deletes", sort=sort)
+        assert page["deletes"] == [ids[1]]
+        assert ids[1] not in [comment["commentId"] for comment in page["comments"]]
+    polled = await running.page("v", include="deletes", sort="asc", cursor=before)
+    assert (polled["comments"], polled["deletes"]) == ([], [ids[1]])
+    assert (await running.page("w", include="deletes"))["deletes"] == []
+
+
+async def test_what_was_seen_before_goes_with_a_key(running: Served) -> None:
+    token, seen = await running.token(), (await running.page("v"))["streamUrl"].rpartition("=")[2]
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-After": seen}
+    for more, code in (
+        ({}, "invalid_idempotency_key"),
+        ({"Idempotency-Key": "k", "Idempotency-After": "x"}, "invalid_cursor"),
+    ):
+        async with running.client.post("/comments/v", json={"message": "hi"}, headers=headers | more) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, code)
+    answers = []
+    for _ in range(2):
+        async with running.client.post(
+            "/comments/v", json={"message": "hi"}, headers=headers | {"Idempotency-Key": "k"}
+        ) as answer:
+            answers.append((answer.status, await answer.json()))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 201
 
 
 async def test_a_cursor_of_another_partition_is_refused_everywhere(running: Served) -> None:

@@ -44,7 +44,7 @@ async def test_a_preflight_allows_what_clients_send(tmp_path: Path) -> None:
         assert answer.status == 204
         assert answer.headers["Access-Control-Allow-Origin"] == SITE
         allowed = {name.strip() for name in answer.headers["Access-Control-Allow-Headers"].lower().split(",")}
-        assert allowed == {"authorization", "content-type", "idempotency-key", "last-event-id"}
+        assert allowed == {"authorization", "content-type", "idempotency-key", "idempotency-after", "last-event-id"}
         assert "DELETE" in answer.headers["Access-Control-Allow-Methods"]
 
 

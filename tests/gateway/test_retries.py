@@ -18,7 +18,9 @@ from livecomments.log.interface import AppendUnknown, LogUnavailable
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
 from livecomments_gateway.identity import Identity
-from livecomments_gateway.posting import Posting
+from livecomments_gateway.posting import NewComment, Posting, RetryTooOldRejected
+from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, comment_id, position_at
 from tests.log.contract import WAIT_S
 from tests.log.faults import WatchedLog
 from tests.schemas.records import ANA, comment
@@ -49,18 +51,58 @@ async def test_a_retry_while_the_log_cannot_be_read_is_unknown_and_then_the_firs
         await asyncio.gather(*(embedded.append(0, new) for new in news))
         log = WatchedLog(embedded, around)
         follower = Follower(log, [0], TailBounds(1, 10**6, 1e6), window_records=WINDOW)
-        posting = Posting(History(follower, store, window_records=WINDOW), timeout_s=WAIT_S, in_flight_max=10)
+        posting = Posting(follower, History(follower, store, window_records=WINDOW), timeout_s=WAIT_S, in_flight_max=10)
         running = asyncio.create_task(follower.run())
         await follower.ready_partition(0, WAIT_S)
         identity = Identity(ANA, frozenset())
         end = (await embedded.bounds([0]))[0].end
         is_away, before = True, unknowns()
         with pytest.raises(AppendUnknown, match="is written, but cannot be read now"):
-            await posting.post("v", identity, "mine", None, "k")
+            await posting.post("v", identity, NewComment("mine", key="k"))
         assert unknowns() == before + 1
         is_away = False
-        assert b'"mine"' in await posting.post("v", identity, "mine", None, "k")
+        assert b'"mine"' in await posting.post("v", identity, NewComment("mine", key="k"))
         assert (await embedded.bounds([0]))[0].end == end
+        running.cancel()
+
+
+async def test_a_retry_that_says_what_it_had_seen_is_never_a_second_comment(tmp_path: Path) -> None:
+    """The real window, one record past it and just inside: by the log's positions, by no clock."""
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-3", 3, 1) as log,
+        EmbeddedStore(file) as store,
+    ):
+        follower = Follower(log, [0], TailBounds(10, 10**6, 1e6))
+        posting = Posting(follower, History(follower, store), timeout_s=WAIT_S, in_flight_max=10)
+        running = asyncio.create_task(follower.run())
+        await follower.ready_partition(0, WAIT_S)
+        identity = Identity(ANA, frozenset())
+
+        async def fill(count: int) -> None:
+            await asyncio.gather(*(log.append(0, comment("v", "others'")) for _ in range(count)))
+            await follower.followed[0].reach(position_at(3, (await log.bounds([0]))[0].end - 1), WAIT_S)
+
+        mine = NewComment("mine", key="k", after=comment_id(BEFORE_EVERYTHING, 0))
+        with pytest.raises(RetryTooOldRejected):  # of an epoch before: windows do not reach over its end
+            await posting.post("v", identity, mine)
+        seen = comment_id(position_at(3, 0) - 1, 0)
+        first = await posting.post("v", identity, NewComment("mine", key="k"))
+        await fill(DEDUPE_WINDOW_RECORDS - 1)
+        assert await posting.post("v", identity, mine._replace(after=seen)) == first
+        await fill(1)
+        end = (await log.bounds([0]))[0].end
+        with pytest.raises(RetryTooOldRejected):
+            await posting.post("v", identity, mine._replace(after=seen))
+        with pytest.raises(CursorRejected):
+            await posting.post("v", identity, mine._replace(after=comment_id(position_at(3, 0), 1)))
+        assert (await log.bounds([0]))[0].end == end
+        recent = comment_id(position_at(3, end - (DEDUPE_WINDOW_RECORDS - 1_024) - 1), 0)
+        fresh = await posting.post("v", identity, NewComment("another", key="other", after=recent))
+        assert b'"another"' in fresh
+        ahead = comment_id(position_at(3, end + 1_000), 0)  # shown by a node that has read further
+        assert await posting.post("v", identity, NewComment("another", key="other", after=ahead)) == fresh
+        assert await posting.post("v", identity, NewComment("mine", key="k")) != first  # what the bound is about
         running.cancel()
 
 
@@ -77,16 +119,16 @@ async def test_only_comments_that_may_be_written_or_not_are_counted_as_such(tmp_
         EmbeddedStore(file) as store,
     ):
         follower = Follower(WatchedLog(embedded, around), [0], TailBounds(10, 10**6, 1e6))
-        posting = Posting(History(follower, store), timeout_s=WAIT_S, in_flight_max=10)
+        posting = Posting(follower, History(follower, store), timeout_s=WAIT_S, in_flight_max=10)
         running = asyncio.create_task(follower.run())
         await follower.ready_partition(0, WAIT_S)
         identity = Identity(ANA, frozenset())
-        first = orjson.loads(await posting.post("v", identity, "first", None, None))
+        first = orjson.loads(await posting.post("v", identity, NewComment("first")))
         is_silent, before = True, unknowns()
         with pytest.raises(AppendUnknown):
             await posting.delete("v", first["commentId"], identity)
         assert unknowns() == before
         with pytest.raises(AppendUnknown):
-            await posting.post("v", identity, "second", None, None)
+            await posting.post("v", identity, NewComment("second"))
         assert unknowns() == before + 1
         running.cancel()

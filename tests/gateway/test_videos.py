@@ -27,7 +27,7 @@ from livecomments.store.interface import CommentStore
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.facts import VideoFacts, VideoSettings
 from livecomments_gateway.identity import Identity
-from livecomments_gateway.posting import NO_LIMITS, Posting, VideoEndedRejected
+from livecomments_gateway.posting import NO_LIMITS, NewComment, Posting, VideoEndedRejected
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.events import (
     USER_BANNED,
@@ -169,7 +169,7 @@ async def gateway(
     """The writes of one gateway of several on a log."""
     async with following(log, clock) as follower:
         history = History(follower, store)
-        yield Posting(history, timeout_s=TIMEOUT_S, in_flight_max=in_flight_max, limits=limits, clock=clock)
+        yield Posting(follower, history, timeout_s=TIMEOUT_S, in_flight_max=in_flight_max, limits=limits, clock=clock)
 
 
 async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_pa
 
         async def post(posting: Posting, n: int) -> bool:
             try:
-                await posting.post("v", identity, f"m{n}", None, f"k{n}")
+                await posting.post("v", identity, NewComment(f"m{n}", key=f"k{n}"))
             except VideoEndedRejected:
                 return False
             return True
@@ -236,12 +236,12 @@ async def test_a_ban_holds_on_another_gateway_within_a_second(tmp_path: Path) ->
         gateway(log, store) as one,
         gateway(log, store) as other,
     ):
-        await other.post("v", identity, "hi", None, None)
+        await other.post("v", identity, NewComment("hi"))
         await one.append(one._history.home("v"), user_event(USER_BANNED, "v", "rude", "mod"))
 
         async def post_until_refused() -> None:
             while True:
-                await other.post("v", identity, "again", None, None)
+                await other.post("v", identity, NewComment("again"))
 
         with pytest.raises(Rejected) as refused:
             await asyncio.wait_for(post_until_refused(), 1.0)

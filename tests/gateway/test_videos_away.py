@@ -69,7 +69,7 @@ async def test_a_store_that_hangs_or_is_away_is_taken_as_open_and_counted_until_
     async with banned_in_store(tmp_path) as (log, store), following(log) as follower:
         followed = follower.followed[0]
         followed.tail.forget(followed.judged_through)  # what retention and bounds leave to the store
-        videos, before = Videos(History(follower, store), wait_s=0.01, clock=clock), unread()
+        videos, before = Videos(follower, History(follower, store), wait_s=0.01, clock=clock), unread()
         async with asyncio.timeout(TIMEOUT_S):
             facts = await asyncio.gather(*(videos.facts("v") for _ in range(10)))
             assert not any(each.is_banned("rude") for each in facts)
@@ -88,7 +88,7 @@ async def test_a_store_that_hangs_or_is_away_is_taken_as_open_and_counted_until_
 async def test_no_more_videos_are_kept_than_may_be(tmp_path: Path) -> None:
     async with banned_in_store(tmp_path) as (log, store), following(log) as follower:
         store.goes_on.set()
-        videos = Videos(History(follower, store), videos_max=10)
+        videos = Videos(follower, History(follower, store), videos_max=10)
         for n in range(50):
             await videos.facts(f"v{n}")
         assert len(videos) == 10
@@ -100,7 +100,7 @@ async def test_reads_under_way_are_bounded_however_many_videos_are_asked_for(tmp
     async with banned_in_store(tmp_path) as (log, store), following(log) as follower:
         followed = follower.followed[0]
         followed.tail.forget(followed.judged_through)
-        videos = Videos(History(follower, store), wait_s=0.001, videos_max=videos_max)
+        videos = Videos(follower, History(follower, store), wait_s=0.001, videos_max=videos_max)
         before = len(asyncio.all_tasks())
         asked = [asyncio.create_task(videos.facts(f"v{n}")) for n in range(500)]
         await asyncio.wait(asked)
@@ -110,7 +110,7 @@ async def test_reads_under_way_are_bounded_however_many_videos_are_asked_for(tmp
         await asyncio.sleep(0)
         store.goes_on.set()
         assert not (await waiting).is_banned("rude") or (await waiting).is_whole
-        patient = Videos(History(follower, store), videos_max=videos_max)
+        patient = Videos(follower, History(follower, store), videos_max=videos_max)
         found = await asyncio.gather(*(patient.facts(f"v{n}") for n in range(500)), patient.facts("v"))
         assert all(one.is_whole for one in found)  # those beyond the bound had their turn
         assert found[-1].is_banned("rude")

@@ -42,7 +42,7 @@ async def test_a_video_without_comments_has_an_empty_page_that_a_stream_continue
     assert await oldest_first(world.history, QUIET, BEFORE_EVERYTHING, 10) == page
     await world.append(Event("comment", video=1))
     await world.follow()
-    assert await newest_first(world.history, QUIET, None, 10) == ([], None, world.position(0))
+    assert await newest_first(world.history, QUIET, None, 10) == Page([], None, world.position(0))
 
 
 async def test_a_page_that_the_tail_can_fill_asks_nobody_else(world: World) -> None:
@@ -199,13 +199,13 @@ async def test_a_cursor_that_nobody_gave_covers_only_what_there_is(world: World,
     assert offsets(world, page) == [5, 4, 3, 2, 1]
     assert page.covered_through == world.position(5)
     page = await oldest_first(world.history, QUIET, world.position(ahead), 5)
-    assert page == ([], None, world.position(ahead))
+    assert page == Page([], None, world.position(ahead))
 
 
 async def test_a_new_epoch_has_its_pages_before_anything_is_stored(file: DurableFile) -> None:
     async with open_world(file, epoch=2, sizes=Sizes(tail=2)) as world:
         await world.take_on()
-        assert await newest_first(world.history, QUIET, None, 5) == ([], None, world.position(0) - 1)
+        assert await newest_first(world.history, QUIET, None, 5) == Page([], None, world.position(0) - 1)
         await world.append(*[Event("comment")] * 6)
         await world.follow()
         assert offsets(world, await newest_first(world.history, QUIET, None, 9)) == [5, 4, 3, 2, 1, 0]
@@ -216,3 +216,26 @@ async def test_a_cursor_from_before_everything_is_an_empty_page_with_a_stream_fr
     await fill(world, 3, 0, 0)
     for before in (0, 1, BEFORE_EVERYTHING + 1):
         assert await newest_first(world.history, QUIET, before, 8) == Page([], None, BEFORE_EVERYTHING)
+
+
+async def test_a_page_says_what_was_deleted_within_it_wherever_the_comments_are(world: World) -> None:
+    await world.take_on()
+    await world.append(*[Event("comment")] * 4)  # 0 to 3
+    await world.append(Event("delete", number=0), Event("delete", number=2), Event("delete", number=0))  # of 3, 1, 3
+    await world.append(Event("comment"), Event("delete", video=1))
+    await world.follow()
+    first, second = world.position(3), world.position(1)
+    for stored in (0, 5, 8):  # from the tail, from both, from the store
+        if stored:
+            await world.persist(stored)
+            await world.advance()
+            world.followed.tail.forget(world.position(stored - 1))
+        page = await oldest_first(world.history, QUIET, BEFORE_EVERYTHING, 10)
+        assert (offsets(world, page), page.deletes) == ([0, 2, 7], (first, second))
+        page = await newest_first(world.history, QUIET, None, 10, with_deletes=True)
+        assert (offsets(world, page), page.deletes) == ([7, 2, 0], (first, second))
+        assert (await newest_first(world.history, QUIET, None, 10)).deletes == ()
+        later = await oldest_first(world.history, QUIET, world.position(4), 10)
+        assert (offsets(world, later), set(later.deletes)) == ([7], {first, second})
+        newest = await newest_first(world.history, QUIET, None, 2, with_deletes=True)
+        assert (offsets(world, newest), newest.deletes, newest.next_cursor) == ([7], (first,), world.position(6))

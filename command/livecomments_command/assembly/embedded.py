@@ -30,8 +30,9 @@ from livecomments_command.assembly.writing import make_jwks, make_posting, make_
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.viewer import Viewer
-from livecomments_gateway.app import gateway_routes, page_routes
+from livecomments_gateway.app import gateway_routes
 from livecomments_gateway.posting import Posting
+from livecomments_gateway.site import page_routes
 from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.loop import PersistLoop
@@ -80,7 +81,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         revocations = Revocations(revocations_log)
         hub = Hub(history, hub_settings(settings), revocations=revocations, make_viewer=seams.viewer)
-        posting = make_posting(history, settings)
+        posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         job = PersistLoop(

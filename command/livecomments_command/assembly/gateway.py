@@ -12,7 +12,8 @@ from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.kafka import kafka_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
-from livecomments_gateway.app import gateway_routes, page_routes
+from livecomments_gateway.app import gateway_routes
+from livecomments_gateway.site import page_routes
 from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
 
 
@@ -30,7 +31,7 @@ async def serve_gateway(settings: Settings, listening: socket.socket, started: C
         revocations = Revocations(revocations_log)
         follower = make_follower(log, settings)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
-        posting = make_posting(history, settings)
+        posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from livecomments.following.follower import Follower
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.runtime.settings import Settings
@@ -20,9 +21,10 @@ _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
 
 
-def make_posting(history: History, settings: Settings) -> Posting:
+def make_posting(follower: Follower, history: History, settings: Settings) -> Posting:
     """The writes of this gateway."""
     return Posting(
+        follower,
         history,
         timeout_s=settings.append_timeout_s,
         in_flight_max=settings.appends_in_flight_max,

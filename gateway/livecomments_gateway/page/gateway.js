@@ -70,10 +70,12 @@ async function request(path, { method = "GET", token, key, body } = {}) {
 const commentsPath = (videoId) => `/comments/${encodeURIComponent(videoId)}`;
 
 /** One page, newest first: `{comments, nextCursor, streamUrl}`. */
-export function readPage(videoId, cursor = null) {
+export async function readPage(videoId, cursor = null) {
   const query = new URLSearchParams({ pageSize: PAGE_SIZE, sort: "desc" });
   if (cursor) query.set("cursor", cursor);
-  return request(`${commentsPath(videoId)}?${query}`);
+  const path = `${commentsPath(videoId)}?${query}`;
+  const page = await request(path);
+  return { ...page, streamUrl: new URL(page.streamUrl, new URL(path, location.href)).href };
 }
 
 export function appendComment(videoId, message, key, token) {

@@ -1,0 +1,121 @@
+"""The endpoints of `/comments`: written, read in pages and one by one, deleted."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from livecomments.following.partition import FollowedPartition
+from livecomments.history.pages import Page, newest_first, oldest_first
+from livecomments.history.reading import History
+from livecomments.runtime.single_flight import SingleFlight
+from livecomments_gateway.answers import Endpoint, JsonAnswer, video_id_of
+from livecomments_gateway.calls import DELETE_COMMENT, POST_COMMENT, READ_COMMENT, READ_PAGE, Call
+from livecomments_gateway.etags import is_unchanged, validator
+from livecomments_gateway.identity import Tokens
+from livecomments_gateway.posting import NewComment, Posting
+from livecomments_gateway.requests import (
+    CURSOR,
+    IDEMPOTENCY_AFTER,
+    IDEMPOTENCY_KEY,
+    INCLUDE,
+    MESSAGE,
+    PAGE_SIZE,
+    SORT,
+    VIDEO_TIME_MS,
+    IdempotencyKeyRejected,
+    headers_of,
+    json_body,
+    traceparent,
+)
+from livecomments_schemas.limits import PAGE_SIZE_DEFAULT
+from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
+from livecomments_schemas.text import clean_message
+
+_NEW_S: Final = 1
+_SETTLED_S: Final = 10
+"""For so long a cache before us may answer a crowd, with a page that grows or with one to which nothing is added any
+more; and for so long it may show what was deleted. A browser asks again each time: people see what they wrote."""
+
+
+def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
+    """Make an endpoint for each call about comments."""
+    reads = SingleFlight[tuple[object, ...], tuple[bytes, bool]]()
+
+    async def post_comment(request: Request) -> Response:
+        video_id = video_id_of(request)
+        headers = headers_of(request)
+        identity = tokens.identify(headers.get("authorization"))
+        key, after = IDEMPOTENCY_KEY.of(headers), IDEMPOTENCY_AFTER.of(headers)
+        if after is not None and key is None:
+            raise IdempotencyKeyRejected("Idempotency-After goes with the Idempotency-Key of the first try.")
+        body = await json_body(request, headers)
+        new = NewComment(
+            clean_message(MESSAGE.required_of(body)), VIDEO_TIME_MS.of(body), key, after, traceparent(headers)
+        )
+        return JsonAnswer(await posting.post(video_id, identity, new), 201)
+
+    async def read_page(request: Request) -> Response:
+        query = request.query_params
+        video_id = video_id_of(request)
+        limit, descending = PAGE_SIZE.of(query, PAGE_SIZE_DEFAULT), SORT.of(query, "desc") == "desc"
+        with_deletes = INCLUDE.of(query) is not None
+        followed = history.home(video_id)
+        text = CURSOR.of(query)
+        cursor = parse_cursor(text, followed.number) if text else None
+
+        async def read() -> tuple[bytes, bool]:
+            if descending:
+                page = await newest_first(history, video_id, cursor, limit, with_deletes=with_deletes)
+                settled_at = cursor
+            else:
+                page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
+                settled_at = page.next_cursor
+            # Nothing is added to it any more: all of it, and that more follows, is in the store.
+            is_settled = settled_at is not None and settled_at <= history.stored_through(followed)
+            return _rendered(page, video_id, followed, with_deletes), is_settled
+
+        asked = (video_id, cursor, limit, descending, with_deletes, followed.judged_through)
+        body, is_settled = await reads.join(asked, read)
+        etag = validator(body)
+        headers = {
+            "Cache-Control": f"public, max-age=0, s-maxage={_SETTLED_S if is_settled else _NEW_S}",
+            "X-Content-Type-Options": "nosniff",
+            "ETag": etag,
+        }
+        if is_unchanged(request.headers.get("if-none-match"), etag):
+            return Response(status_code=304, headers=headers)
+        return Response(body, 200, headers, "application/json")
+
+    async def read_comment(request: Request) -> Response:
+        comment, _ = await posting.find(video_id_of(request), request.path_params["comment_id"])
+        return JsonAnswer(comment)
+
+    async def delete_comment(request: Request) -> Response:
+        video_id = video_id_of(request)
+        identity = tokens.identify(request.headers.get("authorization"))
+        await posting.delete(video_id, request.path_params["comment_id"], identity)
+        return Response(status_code=204)
+
+    return {
+        POST_COMMENT: post_comment,
+        READ_PAGE: read_page,
+        READ_COMMENT: read_comment,
+        DELETE_COMMENT: delete_comment,
+    }
+
+
+def _rendered(page: Page, video_id: str, followed: FollowedPartition, with_deletes: bool) -> bytes:
+    """Render a page as its public JSON."""
+    partition = followed.number
+    next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
+    comments = b",".join(entry.rendered() for entry in page.comments)
+    deletes = b""
+    if with_deletes:
+        deletes = b'"deletes":[%s],' % b",".join(b'"%s"' % _id(target, partition) for target in page.deletes)
+    stream_url = b"%s/stream?after=%s" % (video_id.encode("ascii"), _id(page.covered_through, partition))
+    return b'{"comments":[%s],%s"nextCursor":%s,"streamUrl":"%s"}' % (comments, deletes, next_cursor, stream_url)
+
+
+def _id(position: int, partition: int) -> bytes:
+    return comment_id(position, partition).encode("ascii")

@@ -1,0 +1,94 @@
+"""Routes made from the table of calls: one for each path, with all its methods, each call counted and timed."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
+from livecomments_gateway.answers import Endpoint
+from livecomments_gateway.calls import CALLS, Call
+from livecomments_schemas.errors import Rejected, Unavailable
+
+_requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
+_seconds = Histogram(
+    "livecomments_gateway_request_seconds", "A request, body included.", ["call"], buckets=SECONDS_BUCKETS
+)
+
+
+class _Anything(Convertor[str]):
+    """The rest of a path: Starlette's own `path` stops at a line break, which an issuer's user ids may hold."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
+
+_PARAMETERS: Final = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id:anything}"}
+"""As the document names them, and as Starlette does."""
+
+
+def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
+    """Make a route for each path of the table; `endpoints` has one for each call."""
+    assert endpoints.keys() == set(CALLS)
+    by_path: dict[str, dict[str, _Measured]] = {}
+    for call, endpoint in endpoints.items():
+        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint)
+    return [Route(_routed(path), _ByMethod(methods)) for path, methods in by_path.items()]
+
+
+def _routed(path: str) -> str:
+    for documented, ours in _PARAMETERS.items():
+        path = path.replace(documented, ours)
+    return path
+
+
+class _ByMethod:
+    """The calls of one path. Starlette has a route for each of them, and tells of one in `Allow`: RFC 9110, 10.2.1."""
+
+    def __init__(self, calls: Mapping[str, "_Measured"]) -> None:
+        self._calls = dict(calls)
+        if "GET" in calls:
+            self._calls["HEAD"] = calls["GET"]
+        self._allow = {"Allow": ", ".join(sorted(self._calls))}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self._calls.get(scope["method"])
+        if call is None:
+            raise HTTPException(405, headers=self._allow)
+        await call(scope, receive, send)
+
+
+class _Measured:
+    """An endpoint as an application of its own, its requests counted and timed."""
+
+    def __init__(self, call: Call, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._call = call.name
+        self._done = _requests.labels(call.name, "done")
+        self._seconds = _seconds.labels(call.name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began_at = time.perf_counter()
+        result = "internal"  # what is none of ours to raise
+        try:
+            response = await self._endpoint(Request(scope, receive, send))
+            result = "done"
+        except (Rejected, Unavailable) as error:
+            result = error.code
+            raise
+        finally:
+            (self._done if result == "done" else _requests.labels(self._call, result)).inc()
+            self._seconds.observe(time.perf_counter() - began_at)
+        await response(scope, receive, send)
