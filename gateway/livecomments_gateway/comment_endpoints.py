@@ -1,6 +1,6 @@
 """The endpoints of `/comments`: written, read in pages and one by one, deleted."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -38,9 +38,19 @@ _SETTLED_S: Final = 10
 more; and for so long it may show what was deleted. A browser asks again each time: people see what they wrote."""
 
 
+class _PageAsked(NamedTuple):
+    """What a request asks for, as far as the answer depends on it."""
+
+    video_id: str
+    cursor: int | None
+    limit: int
+    descending: bool
+    with_deletes: bool
+
+
 def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
     """Make an endpoint for each call about comments."""
-    reads = SingleFlight[tuple[object, ...], tuple[bytes, bool]]()
+    reads = SingleFlight[tuple[_PageAsked, int], tuple[bytes, bool]]()
 
     async def post_comment(request: Request) -> Response:
         video_id = video_id_of(request)
@@ -56,27 +66,11 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         return JsonAnswer(await posting.post(video_id, identity, new), 201)
 
     async def read_page(request: Request) -> Response:
-        query = request.query_params
-        video_id = video_id_of(request)
-        limit, descending = PAGE_SIZE.of(query, PAGE_SIZE_DEFAULT), SORT.of(query, "desc") == "desc"
-        with_deletes = INCLUDE.of(query) is not None
-        followed = history.home(video_id)
-        text = CURSOR.of(query)
-        cursor = parse_cursor(text, followed.number) if text else None
-
-        async def read() -> tuple[bytes, bool]:
-            if descending:
-                page = await newest_first(history, video_id, cursor, limit, with_deletes=with_deletes)
-                settled_at = cursor
-            else:
-                page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
-                settled_at = page.next_cursor
-            # Nothing is added to it any more: all of it, and that more follows, is in the store.
-            is_settled = settled_at is not None and settled_at <= history.stored_through(followed)
-            return _rendered(page, video_id, followed, with_deletes), is_settled
-
-        asked = (video_id, cursor, limit, descending, with_deletes, followed.judged_through)
-        body, is_settled = await reads.join(asked, read)
+        followed = history.home(video_id := video_id_of(request))
+        asked = _asked(request, video_id, followed)
+        body, is_settled = await reads.join(
+            (asked, followed.judged_through), lambda: _read_page(history, followed, asked)
+        )
         etag = validator(body)
         headers = {
             "Cache-Control": f"public, max-age=0, s-maxage={_SETTLED_S if is_settled else _NEW_S}",
@@ -105,15 +99,35 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
     }
 
 
-def _rendered(page: Page, video_id: str, followed: FollowedPartition, with_deletes: bool) -> bytes:
+def _asked(request: Request, video_id: str, followed: FollowedPartition) -> _PageAsked:
+    query = request.query_params
+    limit, sort = PAGE_SIZE.of(query, PAGE_SIZE_DEFAULT), SORT.of(query, "desc")
+    text, include = CURSOR.of(query), INCLUDE.of(query)
+    cursor = parse_cursor(text, followed.number) if text else None
+    return _PageAsked(video_id, cursor, limit, sort == "desc", include is not None)
+
+
+async def _read_page(history: History, followed: FollowedPartition, asked: _PageAsked) -> tuple[bytes, bool]:
+    """Read a page, and whether nothing is added to it any more: all of it, and that more follows, is in the store."""
+    video_id, cursor, limit, descending, with_deletes = asked
+    if descending:
+        page = await newest_first(history, video_id, cursor, limit, with_deletes=with_deletes)
+        settled_at = cursor
+    else:
+        page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
+        settled_at = page.next_cursor
+    is_settled = settled_at is not None and settled_at <= history.stored_through(followed)
+    return _rendered(page, asked, followed.number), is_settled
+
+
+def _rendered(page: Page, asked: _PageAsked, partition: int) -> bytes:
     """Render a page as its public JSON."""
-    partition = followed.number
     next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
     comments = b",".join(entry.rendered() for entry in page.comments)
     deletes = b""
-    if with_deletes:
+    if asked.with_deletes:
         deletes = b'"deletes":[%s],' % b",".join(b'"%s"' % _id(target, partition) for target in page.deletes)
-    stream_url = b"%s/stream?after=%s" % (video_id.encode("ascii"), _id(page.covered_through, partition))
+    stream_url = b"%s/stream?after=%s" % (asked.video_id.encode("ascii"), _id(page.covered_through, partition))
     return b'{"comments":[%s],%s"nextCursor":%s,"streamUrl":"%s"}' % (comments, deletes, next_cursor, stream_url)
 
 
