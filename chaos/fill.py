@@ -17,7 +17,7 @@ from chaos.pulse import stored_of
 from infra.local.apps import App
 from infra.local.errors import ServerUnavailable
 from infra.local.stack import Stack
-from livecomments.runtime.settings import Settings
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.partitions import partition_of
 from livecomments_topics import comments_topic
@@ -37,7 +37,7 @@ class Start(NamedTuple):
     rss_mb: float
 
 
-async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> None:
+async def fill(settings: ToolSettings, records: int, say: Callable[[str], None]) -> None:
     """Append so many keyed comments to every partition."""
     from livecomments_command.assembly.kafka import kafka_connection, kafka_log
 
@@ -56,7 +56,7 @@ async def fill(settings: Settings, records: int, say: Callable[[str], None]) -> 
         await producer.stop()
 
 
-async def until_stored(settings: Settings, say: Callable[[str], None]) -> None:
+async def until_stored(settings: ToolSettings, say: Callable[[str], None]) -> None:
     """Wait until the store has all that the log has now."""
     from livecomments_command.assembly.cql import cql_store
     from livecomments_command.assembly.kafka import kafka_log

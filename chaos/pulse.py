@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 from livecomments.log.interface import CommentLog, LogUnavailable
-from livecomments.runtime.settings import Settings
 from livecomments.store.interface import CommentStore, StoreUnavailable
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.positions import first_position, offset_of
 from livecomments_topics import comments_topic
 
@@ -66,7 +66,7 @@ class Stored(NamedTuple):
 class Pulse:
     """See the module. Run it in a task; the rest looks at what it found so far."""
 
-    def __init__(self, url: str, settings: Settings, tag: str) -> None:
+    def __init__(self, url: str, settings: ToolSettings, tag: str) -> None:
         self._url = url
         self._settings = settings
         self.posts: list[Answer] = []

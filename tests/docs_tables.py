@@ -1,6 +1,6 @@
 """`python -m tests.docs_tables`: writes what the code knows into pages (`make docs`); tests/test_docs.py compares.
 
-- docs/CONFIG.md: the fields of `Settings`.
+- docs/CONFIG.md: the settings of every process.
 - docs/METRICS.md: the metrics that the rooms declare.
 - docs/COMMANDS.md: the commands of the `livecomments` program.
 - docs/ERRORS.md: the codes of problems; the last column is by hand, and kept.
@@ -22,7 +22,7 @@ import yaml
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.settings import key_of
 from livecomments.web.problems import STATUS
 from tests.helm import settings_schema
 from tests.helm.chart import CHART, leaves
@@ -62,12 +62,24 @@ def commands() -> dict[str, TyperCommand]:
 
 
 def settings_table() -> str:
-    """The fields of `Settings`, in their order."""
+    """The settings, in the order of the processes and their parts, and who takes each."""
+    from livecomments_command.settings import PROCESSES
+
+    taken: dict[str, list[str]] = {}
+    fields: dict[str, dataclasses.Field[Any]] = {}
+    for process, kind in PROCESSES.items():
+        for field in dataclasses.fields(kind):
+            taken.setdefault(field.name, []).append(process)
+            fields.setdefault(field.name, field)
     rows = [
-        (f"`{PREFIX}{field.name.upper()}`", _default(field), field.metadata["doc"])
-        for field in dataclasses.fields(Settings)
+        (f"`{key_of(name)}`", _default(field), _takers(taken[name], len(PROCESSES)), field.metadata["doc"])
+        for name, field in fields.items()
     ]
-    return _table(("Setting", "Default", "Meaning"), rows)
+    return _table(("Setting", "Default", "Taken by", "Meaning"), rows)
+
+
+def _takers(processes: Sequence[str], count: int) -> str:
+    return "all" if len(processes) == count else ", ".join(processes)
 
 
 def metrics_table() -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from livecomments.runtime.settings import Settings
 from livecomments.web.server import DrainingServer, listening_socket
 from livecomments_command.assembly.embedded import Embedded, Seams, embedded_service
+from livecomments_command.settings import RunSettings
 
 READY_TIMEOUT_S = 20.0
 
@@ -48,7 +48,7 @@ class Served:
 @asynccontextmanager
 async def served(data_dir: Path, seams: Seams | None = None, **values: Any) -> AsyncIterator[Served]:
     """Serve with these settings; drained and closed when left."""
-    settings = Settings(data_dir=data_dir, **{"partitions": 2, "drain_s": 2.0, **values})
+    settings = RunSettings(data_dir=data_dir, **{"partitions": 2, "drain_s": 2.0, **values})
     listening = listening_socket("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     started = asyncio.Event()

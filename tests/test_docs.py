@@ -1,20 +1,18 @@
 """What the pages say is what the code does, and each check bites."""
 
-import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 from typer.core import TyperOption
 
-from livecomments.runtime.settings import PREFIX, Settings
+from livecomments_command.settings import KEYS
 from tests.docs_rules import commands_named, dependencies_named, links, metrics_named, settings_named, targets_named
 from tests.docs_tables import BEGIN, END, GENERATED, commands, declared_metrics, errors_table, written
 from tests.tidy import Tree
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = {PREFIX + field.name.upper() for field in dataclasses.fields(Settings)}
-FILES = {PREFIX + field.name.upper() + "_FILE" for field in dataclasses.fields(Settings) if field.metadata["secret"]}
+SETTINGS = {key for key in KEYS if not key.endswith("_FILE")}
 COMMANDS = {
     name: [option for each in command.params if isinstance(each, TyperOption) for option in each.opts]
     for name, command in commands().items()
@@ -66,7 +64,7 @@ def test_pages_name_only_what_exists() -> None:
     checkout = Tree(ROOT)
     broken = [
         *links(checkout),
-        *settings_named(checkout, SETTINGS | FILES),
+        *settings_named(checkout, set(KEYS)),
         *metrics_named(checkout, {metric.name for metric in declared_metrics(checkout)}),
         *commands_named(checkout, COMMANDS),
         *targets_named(checkout),

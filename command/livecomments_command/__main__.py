@@ -7,15 +7,25 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
 from rich.console import Console
 
 from livecomments.runtime import logs
-from livecomments.runtime.settings import Settings
+from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command import data_commands
+from livecomments_command.settings import (
+    EdgeSettings,
+    GatewaySettings,
+    RunSettings,
+    ServingSettings,
+    StreamSettings,
+    ToolSettings,
+    tell,
+)
+from livecomments_command.settings import load as load_settings
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 app = typer.Typer(
@@ -53,7 +63,7 @@ def run(
     from livecomments.web.server import listening_socket
     from livecomments_command.assembly.embedded import Embedded, serve_embedded
 
-    settings = Settings.load(os.environ, host=host, port=port, data_dir=data_dir)
+    settings = load_settings(RunSettings, os.environ, host=host, port=port, data_dir=data_dir)
     playing: set[asyncio.Task[None]] = set()
 
     async def serve() -> None:
@@ -67,6 +77,8 @@ def run(
 
                 playing.add(asyncio.get_running_loop().create_task(play(service.posting)))
 
+        if not sys.stderr.isatty():  # who starts it by hand reads the greeting
+            tell("run", settings)
         try:
             await serve_embedded(settings, listening, started)
         finally:
@@ -81,7 +93,7 @@ def gateway(host: HostOption = None, port: PortOption = None) -> None:
     """Run a gateway: POST, history pages and the page, on Kafka and CQL (LIVECOMMENTS_KAFKA, LIVECOMMENTS_CQL)."""
     from livecomments_command.assembly.gateway import serve_gateway
 
-    _serve("gateway", serve_gateway, _distributed(host=host, port=port))
+    _serve("gateway", serve_gateway, _on_servers(GatewaySettings, host=host, port=port))
 
 
 @app.command()
@@ -89,7 +101,7 @@ def edge(host: HostOption = None, port: PortOption = None) -> None:
     """Run an edge: streams over Server-Sent Events; LIVECOMMENTS_FOLLOW names its partitions, e.g. 1/2."""
     from livecomments_command.assembly.edge import serve_edge
 
-    _serve("edge", serve_edge, _distributed(host=host, port=port))
+    _serve("edge", serve_edge, _on_servers(EdgeSettings, host=host, port=port))
 
 
 @app.command()
@@ -97,7 +109,8 @@ def stream() -> None:
     """Run the stream job: from the log into the store, in a consumer group."""
     from livecomments_command.assembly.stream import run_stream
 
-    settings = _distributed()
+    settings = _on_servers(StreamSettings)
+    tell("stream", settings)
     uvloop.run(run_stream(settings, lambda: _say(f"stream job runs in group {settings.group}")))
 
 
@@ -108,7 +121,7 @@ def topics(
     """Compare the topics with what they must be; exit code 1 if they differ. Never alters one."""
     from livecomments_command.assembly.kafka import check_topics
 
-    created, differences = asyncio.run(check_topics(_distributed(), create=create))
+    created, differences = asyncio.run(check_topics(_on_servers(ToolSettings), create=create))
     for name in created:
         _say(f"created {name}")
     for sentence in differences:
@@ -123,7 +136,7 @@ def migrate() -> None:
     """Bring the store's schema up to date. Safe to run twice, and from two places at once."""
     from livecomments_command.assembly.cql import migrate_schema
 
-    applied = migrate_schema(_distributed())
+    applied = migrate_schema(_on_servers(ToolSettings))
     _say(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
 
 
@@ -187,24 +200,27 @@ def _greet(url: str, data_dir: Path) -> None:
     console.print("Stop with Ctrl-C.", style="dim")
 
 
-Serve = Callable[[Settings, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
+Serving = TypeVar("Serving", bound=ServingSettings)
+OnServers = TypeVar("OnServers", bound=ServerSettings)
+Serve = Callable[[Serving, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
 
 _COLLECT: Final = (20_000, 20, 50)
 """Garbage is almost all freed by counting references. The default looks for cycles after 700 new objects, and through
 the whole tail again and again: a tenth of a POST's CPU, and pauses."""
 
 
-def _serve(name: str, serve: Serve, settings: Settings) -> None:
+def _serve(name: str, serve: Serve[Serving], settings: Serving) -> None:
     from livecomments.web.server import listening_socket
 
     listening = listening_socket(settings.host, settings.port)
     url = f"http://{settings.host}:{listening.getsockname()[1]}"
     gc.set_threshold(*_COLLECT)
+    tell(name, settings)
     uvloop.run(serve(settings, listening, lambda: _say(f"{name} serves {url}/, its health {settings.internal_port}")))
 
 
-def _distributed(**overrides: Any) -> Settings:
-    settings = Settings.load(os.environ, **overrides)
+def _on_servers(kind: type[OnServers], **overrides: Any) -> OnServers:
+    settings = load_settings(kind, os.environ, **overrides)
     if not settings.kafka:
         raise StartRefused("Set LIVECOMMENTS_KAFKA and LIVECOMMENTS_CQL; without them there is only: livecomments run")
     return settings

@@ -10,7 +10,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from livecomments.runtime.settings import Settings
+from livecomments_command.settings import ToolSettings, load
 from livecomments_schemas.errors import StartRefused
 
 dead_letters = typer.Typer(
@@ -225,7 +225,7 @@ def _say(*sentences: str) -> None:
         console.print(sentence, markup=False)
 
 
-def settings_of(context: typer.Context, **overrides: Any) -> Settings:
+def settings_of(context: typer.Context) -> ToolSettings:
     """The settings of the environment that the command was started with."""
     environ: Mapping[str, str] = context.obj
-    return Settings.load(environ, **overrides)
+    return load(ToolSettings, environ)

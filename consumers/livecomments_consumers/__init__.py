@@ -19,7 +19,7 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `turns`: whose turn it is of those who are behind.
 - `lane`: how bytes reach a viewer; `transport_lane`, `asgi_lane`: to its transport, or as a plain ASGI response.
 - `direct`: writes straight to a socket.
-- `metrics`: what the edge tells of itself.
+- `settings`: what can be configured; `metrics`: what the edge tells of itself.
 
 Deliberately not here: judging, reading history, and who may read a video.
 """

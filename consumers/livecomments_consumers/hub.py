@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from livecomments.following.partition import FollowedPartition
@@ -25,6 +24,7 @@ from livecomments_consumers.lane import Lane
 from livecomments_consumers.metrics import EdgeMetrics
 from livecomments_consumers.passes import Passes
 from livecomments_consumers.sessions import Sessions
+from livecomments_consumers.settings import HubSettings
 from livecomments_consumers.turns import Turns
 from livecomments_consumers.viewer import State, Viewer
 
@@ -38,20 +38,6 @@ _BYE_TIMEOUT_S: Final = 1.0
 """For the last byes to leave; who has not taken one by then is cut off, and comes back all the same."""
 
 _log = logging.getLogger("livecomments.edge")
-
-
-@dataclass(frozen=True)
-class HubSettings:
-    """The hub's bounds, from `Settings`."""
-
-    heartbeat_interval_s: float = 15.0
-    stale_after_s: float = 5.0
-    window_min_s: float = 0.025
-    window_max_s: float = 0.1
-    viewer_stuck_s: float = 20.0
-    viewer_life_s: float = 1_200.0
-    viewers_max: int = 20_000
-    viewers_per_address_max: int = 0
 
 
 class Hub:

@@ -16,6 +16,7 @@ has judged the record, answer by the verdict (`posting`).
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `etags`: validators of answers.
+- `settings`: what can be configured.
 - `answers`: what endpoints have in common; `comment_endpoints`, `session_endpoints`: the calls about those.
 - `routing`: routes made from the table of calls; `app`: all of them; `site`: the page's and the descriptions'.
 - `page/`: the page people see at `/`.

@@ -17,8 +17,8 @@ import orjson
 
 from livecomments.log.session_names import SESSION_NAME_BYTES, SESSION_TOKEN_PREFIX, session_name
 from livecomments.runtime.metrics import Counter
-from livecomments.runtime.settings import SESSION_LIFE_MAX_S
 from livecomments_gateway.jwts import JwtRefused, JwtRules, KeyUse, verify_jwt
+from livecomments_gateway.settings import SESSION_LIFE_MAX_S
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.events import Author
 from livecomments_schemas.limits import TOKEN_BYTES_MAX

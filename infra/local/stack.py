@@ -19,7 +19,7 @@ from infra.local.balancer import Balancer, HaProxy, Nginx, installed
 from infra.local.lifecycle import Server
 from infra.local.progress import Say, Work, together
 from infra.local.servers import CassandraServer, KafkaServer
-from livecomments.runtime.settings import Settings
+from livecomments_command.settings import KEYS, PROCESSES, AnySettings, ToolSettings
 
 KAFKA: Final = "LIVECOMMENTS_KAFKA"
 CQL: Final = "LIVECOMMENTS_CQL"
@@ -89,10 +89,14 @@ class Stack:
         return f"http://{(self.balancer or self.gateway).address}"
 
     @property
-    def settings(self) -> Settings:
-        """What all processes share. Raises StartRefused: the environment holds something that cannot be."""
+    def settings(self) -> ToolSettings:
+        """What the tools that prepare it take. Raises StartRefused: the environment holds something that cannot be."""
+        return self.settings_of(ToolSettings)
+
+    def settings_of(self, kind: type[AnySettings]) -> AnySettings:
+        """Return the settings of its processes of this kind. Raises StartRefused."""
         ours = {name: value for name, value in self._environment().items() if name.startswith("LIVECOMMENTS_")}
-        return Settings.load(ours)
+        return kind.load(ours, elsewhere=KEYS)
 
     def bring_up(self, console: Console, *, detached: bool = True) -> list[str]:
         """Starts what does not run, or runs with older code or other settings, and returns when all of it is ready.
@@ -107,7 +111,8 @@ class Stack:
         Raises:
             ServerUnavailable, StartRefused, Unavailable: what went wrong first.
         """
-        self.settings  # noqa: B018 - a setting that cannot be is told before anything is started
+        for kind in PROCESSES.values():
+            self.settings_of(kind)  # a setting that cannot be is told before anything is started
         notes: list[str] = []
         below = [
             self._work(BROKER, lambda: notes.extend(_prepare_topics(self.settings)), detached=detached),
@@ -182,14 +187,14 @@ class Stack:
         )
 
 
-def _prepare_topics(settings: Settings) -> list[str]:
+def _prepare_topics(settings: ToolSettings) -> list[str]:
     from livecomments_command.assembly.kafka import check_topics
 
     _, differences = asyncio.run(check_topics(settings, create=True))
     return differences
 
 
-def _prepare_schema(settings: Settings) -> None:
+def _prepare_schema(settings: ToolSettings) -> None:
     from livecomments_command.assembly.cql import migrate_schema
 
     migrate_schema(settings)

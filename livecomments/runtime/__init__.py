@@ -1,6 +1,7 @@
 """What every process needs, whatever its job.
 
-- `settings`: the configuration; the only reader of the environment.
+- `settings`: the configuration; the only reader of the environment. `shared_settings`: parts of it that several
+  processes take.
 - `values`: a setting's value, out of its text.
 - `logs`: one JSON object a line on stderr.
 - `metrics`: the metric registry and its exposition.

@@ -5,7 +5,7 @@ import pytest
 from chaos.faults import Fault, FaultReport, Outcome, promises_broken
 from chaos.pulse import Answer, Pulse, Stored
 from infra.local.stack import BROKER, GATEWAY, STORE, STREAM
-from livecomments.runtime.settings import Settings
+from livecomments_command.settings import ToolSettings
 
 WITHIN_S = 5.0
 FINE = Answer(1.0, 1.1, 201, comment_id="a")
@@ -17,7 +17,7 @@ def outcome(name: str, *posts: Answer, pages: tuple[Answer, ...] = (), viewers_u
 
 
 def broken(*outcomes: Outcome, gaps: int = 0) -> list[str]:
-    pulse = Pulse("http://127.0.0.1:1", Settings(), "t")
+    pulse = Pulse("http://127.0.0.1:1", ToolSettings(), "t")
     pulse.watches[0].gaps = gaps
     return list(promises_broken(pulse, outcomes, WITHIN_S))
 
@@ -70,7 +70,7 @@ def test_the_first_201_is_that_after_the_last_refusal() -> None:
 
 
 def test_stored_means_what_the_log_held_a_while_before() -> None:
-    pulse = Pulse("http://127.0.0.1:1", Settings(), "t")
+    pulse = Pulse("http://127.0.0.1:1", ToolSettings(), "t")
     pulse.stored += [
         Stored(1.0, 10, 10),
         Stored(2.0, 20, 10),
@@ -84,7 +84,7 @@ def test_stored_means_what_the_log_held_a_while_before() -> None:
 
 
 def test_a_viewer_misses_what_was_acknowledged_and_has_not_come() -> None:
-    pulse = Pulse("http://127.0.0.1:1", Settings(), "t")
+    pulse = Pulse("http://127.0.0.1:1", ToolSettings(), "t")
     watch = pulse.watches[0]
     pulse.acked[watch.video_id] += [Answer(1.0, 1.1, 201, "", "a"), Answer(2.0, 2.1, 201, "", "b")]
     watch.arrived["a"] = 4.0

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from livecomments.embedded.store import EmbeddedStore
-from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.settings import PREFIX
 from livecomments.sqlite import DurableFile
 from livecomments_command.records.opened import Opened, opened
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.events import Author, NewRecord, comment_created, comment_deleted
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
@@ -24,13 +25,13 @@ CREATED_AT_MS: Final = 1_700_000_000_000
 TABLES: Final = ""
 
 
-def installation(directory: Path, **settings: object) -> Settings:
-    """Settings of an embedded installation in `directory`, whose file is made."""
+def installation(directory: Path, **settings: object) -> ToolSettings:
+    """ToolSettings of an embedded installation in `directory`, whose file is made."""
     environ = {PREFIX + name.upper(): str(value) for name, value in settings.items()}
-    return Settings.load(environ | {PREFIX + "DATA_DIR": str(directory), PREFIX + "PARTITIONS": str(PARTITIONS)})
+    return ToolSettings.load(environ | {PREFIX + "DATA_DIR": str(directory), PREFIX + "PARTITIONS": str(PARTITIONS)})
 
 
-async def make_file(settings: Settings) -> None:
+async def make_file(settings: ToolSettings) -> None:
     """The empty file: a service that has run and ended."""
     async with DurableFile(settings.data_dir, TABLES):
         pass
@@ -73,7 +74,7 @@ async def persist(found: Opened, store: EmbeddedStore | None = None) -> None:
         await persister.advance_watermark()
 
 
-def run(settings: Settings, arguments: Sequence[str], code: int = 0) -> str:
+def run(settings: ToolSettings, arguments: Sequence[str], code: int = 0) -> str:
     """Run the command in a process of its own; what it wrote to stdout."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {PREFIX + "DATA_DIR": str(settings.data_dir), PREFIX + "PARTITIONS": str(settings.partitions)}

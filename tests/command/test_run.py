@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import json
+import os
 import signal
 import socket
 import sqlite3
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from livecomments_command.settings import RunSettings
 
 BOUND_S = 30.0
 WRITERS = 8
@@ -54,12 +58,12 @@ async def readiness(client: aiohttp.ClientSession) -> AsyncIterator[bool]:
 
 
 async def refusal(*options: str) -> tuple[int, str]:
-    """Exit code and stderr of a run that must not start."""
+    """Exit code, and stderr without the log, of a run that must not start."""
     process = await asyncio.create_subprocess_exec(*command(*options), stdout=PIPE, stderr=PIPE)
     async with asyncio.timeout(BOUND_S):
         _, stderr = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, stderr.decode()
+    return process.returncode, "".join(line for line in stderr.decode().splitlines(True) if not line.startswith("{"))
 
 
 async def all_comments(client: aiohttp.ClientSession, video_id: str) -> list[dict[str, Any]]:
@@ -151,6 +155,21 @@ async def test_a_file_that_another_process_writes_to_ends_it_with_a_sentence(tmp
     sentences = [line for line in said.splitlines() if line.startswith("livecomments: ")]
     assert len(sentences) == 1
     assert "Another process has written to" in sentences[0]
+
+
+async def test_it_logs_at_its_start_every_value_and_no_secret_and_what_it_does_not_take(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environ = {"LIVECOMMENTS_SESSION_SECRET": "s" * 40, "LIVECOMMENTS_GROUP": "g", "LIVECOMMENTS_DRAIN_S": "7"}
+    process = await asyncio.create_subprocess_exec(
+        *command("--port", "0", "--data-dir", str(tmp_path / "file")), stderr=PIPE, env={**os.environ, **environ}
+    )
+    _, stderr = await process.communicate()
+    lines = [json.loads(line) for line in stderr.splitlines() if line.startswith(b"{")]
+    assert [line["event"] for line in lines] == ["not taken: settings of other processes", "starting"]
+    assert lines[0]["names"] == ["LIVECOMMENTS_GROUP"]
+    expected = RunSettings(port=0, data_dir=tmp_path / "file", session_secret="s" * 40, drain_s=7.0)
+    assert lines[1]["settings"] == expected.shown()
+    assert b"s" * 40 not in stderr
 
 
 async def test_an_occupied_port_is_refused_in_one_sentence(tmp_path: Path) -> None:

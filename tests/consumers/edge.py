@@ -12,7 +12,8 @@ from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
 from livecomments.store.interface import StoredSlice
 from livecomments_consumers.app import stream_claim, stream_route
-from livecomments_consumers.hub import Hub, HubSettings
+from livecomments_consumers.hub import Hub
+from livecomments_consumers.settings import HubSettings
 from livecomments_schemas.events import Author, comment_created
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import VirtualLoop, clock, pass_time

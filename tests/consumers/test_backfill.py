@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from livecomments_consumers.hub import HubSettings
+from livecomments_consumers.settings import HubSettings
 from livecomments_schemas.positions import comment_id
 from tests.consumers.edge import HeldStore, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import pass_time

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from livecomments_consumers.hub import HubSettings
+from livecomments_consumers.settings import HubSettings
 from livecomments_consumers.viewer import Feed, Step, Viewer
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id

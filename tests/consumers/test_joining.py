@@ -2,7 +2,7 @@
 
 import pytest
 
-from livecomments_consumers.hub import HubSettings
+from livecomments_consumers.settings import HubSettings
 from livecomments_schemas.events import comment_deleted
 from livecomments_schemas.positions import comment_id
 from tests.consumers.edge import HeldStore, Reader, virtual_edge, virtually

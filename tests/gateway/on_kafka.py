@@ -17,13 +17,12 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.reading import History
 from livecomments.kafka.log import KafkaLog
 from livecomments.log.revocations import Revocations
-from livecomments.runtime.settings import Settings
 from livecomments.sqlite import DurableFile
 from livecomments.web.server import DrainingServer, listening_socket
-from livecomments_command.assembly.fanout import hub_settings
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.serving import make_app
 from livecomments_command.assembly.writing import make_posting, make_tokens
+from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_gateway.app import gateway_routes
@@ -89,7 +88,7 @@ async def serving(
 
     What was revoked is its own knowledge too, unless `revoked_in` names a topic for it.
     """
-    settings = Settings(
+    settings = RunSettings(
         data_dir=directory,
         append_timeout_s=DEADLINE_S,
         jwt_secret="s" * 64,
@@ -106,7 +105,7 @@ async def serving(
         log = await stack.enter_async_context(KafkaLog(address, topic, 1, append_timeout_s=DEADLINE_S))
         follower = make_follower(log, settings)
         history, revocations = History(follower, store), Revocations(revoked)
-        hub, posting = Hub(history, hub_settings(settings)), make_posting(follower, history, settings)
+        hub, posting = Hub(history, settings), make_posting(follower, history, settings)
         routes = [stream_route(hub), *gateway_routes(history, posting, make_tokens(settings, revocations, None))]
         listening, started = listening_socket("127.0.0.1", 0), asyncio.Event()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

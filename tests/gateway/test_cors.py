@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from livecomments.runtime.settings import Settings
+from livecomments.runtime.shared_settings import PublicSettings
 from livecomments.web.cors import CorsRules
 from tests.served import served
 
@@ -68,4 +68,4 @@ async def test_without_origins_nothing_is_said_of_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("origins", ["*", "null", "site.example", "https://*.site.example", "https://site.example/x"])
 def test_a_list_that_is_not_exact_is_refused_at_start(origins: str) -> None:
-    assert any("CORS_ORIGINS" in problem for problem in Settings(cors_origins=origins).problems())
+    assert any("CORS_ORIGINS" in problem for problem in PublicSettings(cors_origins=origins).problems())

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from livecomments.runtime.settings import Settings
+from livecomments_command.settings import EdgeSettings, GatewaySettings, StreamSettings, ToolSettings
 
 GIVEN_OTHERWISE: Final = frozenset(
     (
@@ -14,7 +15,6 @@ GIVEN_OTHERWISE: Final = frozenset(
         "internal_port",
         "data_dir",
         "follow",
-        "partitions",
         "jwt_secret",
         "session_secret",
         "kafka_password",
@@ -22,6 +22,10 @@ GIVEN_OTHERWISE: Final = frozenset(
     )
 )
 """Settings that have values of their own in the chart, or no meaning there."""
+KINDS: Final[dict[str, type[Settings]]] = {"gateway": GatewaySettings, "edge": EdgeSettings, "stream": StreamSettings}
+"""What each component of the chart takes; its jobs are tools."""
+JOBS: Final = dict.fromkeys(("topics", "migrate"), ToolSettings)
+FIELDS: Final = {field.name: field for kind in KINDS.values() for field in dataclasses.fields(kind)}
 _TYPES: Final = {int: "integer", float: "number", bool: "boolean", str: "string"}
 _PLACE: Final = re.compile(r'("\$comment": "Written by `make docs`\.",\n +"properties": \{\n).*?(\n +\}\n)', re.DOTALL)
 
@@ -41,12 +45,13 @@ def written(schema: str) -> str:
 
 def told_of(name: str, value: Any) -> bool:
     """Whether a process that is given this names this setting, and not only another that does not fit to it."""
-    settings = dataclasses.replace(Settings(), **{name: value})
+    kind = next(kind for kind in KINDS.values() if name in kind.__dataclass_fields__)
+    settings = dataclasses.replace(kind(), **{name: value})
     return any(re.search(rf"LIVECOMMENTS_{name.upper()}\b", problem) for problem in settings.problems())
 
 
 def _properties() -> dict[str, Any]:
-    return {field.name: _property(field) for field in dataclasses.fields(Settings) if field.name not in GIVEN_OTHERWISE}
+    return {name: _property(field) for name, field in FIELDS.items() if name not in GIVEN_OTHERWISE}
 
 
 def _property(field: "dataclasses.Field[Any]") -> dict[str, Any]:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from livecomments.runtime.settings import Settings, share_of
+from livecomments.runtime.shared_settings import FollowSettings, InternalSettings, PublicSettings, share_of
 from livecomments.web.health import health_routes
+from livecomments_command.settings import EdgeSettings, load
 from livecomments_consumers.app import stream_route
 from livecomments_gateway.app import gateway_routes
 from livecomments_streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
 from tests.helm.chart import COMPONENTS, EXAMPLES, RELEASE, ROOT, ChartRefused, Helm, Manifest, Rendered, example_values
+from tests.helm.settings_schema import KINDS
 
 PARTITIONS = tomllib.loads((ROOT / "infra/kafka/livecomments_topics/topics.toml").read_text())["topic"][0]["partitions"]
 JOBS = ("topics", "migrate")
@@ -49,9 +51,10 @@ def test_a_process_listens_and_is_asked_on_the_ports_that_are_named(helm: Helm, 
     paths = {route.path for route in health_routes(dict)}
     for component in COMPONENTS:
         container = rendered.container(component)
-        settings = Settings.load(rendered.environment(component))
+        settings = load(KINDS[component], rendered.environment(component))
+        assert isinstance(settings, InternalSettings)
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        public = {} if component == "stream" else {"http": settings.port}
+        public = {"http": settings.port} if isinstance(settings, PublicSettings) else {}
         assert ports == public | {"internal": settings.internal_port}
         assert settings.host == "0.0.0.0"
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -75,7 +78,7 @@ def test_liveness_asks_for_nothing_but_an_answer(helm: Helm) -> None:
 def test_a_pod_is_given_the_time_to_drain(helm: Helm, example: str, values: dict[str, Any]) -> None:
     rendered = helm.render(example, **values)
     for component in COMPONENTS:
-        drain_s = Settings.load(rendered.environment(component)).drain_s
+        drain_s = float(rendered.environment(component)["LIVECOMMENTS_DRAIN_S"])
         waited_s = values.get("preStopSeconds", 5)
         assert rendered.pods()[component]["terminationGracePeriodSeconds"] == waited_s + math.ceil(drain_s) + 15
         if component != "stream":  # nobody routes to it
@@ -90,7 +93,7 @@ def test_the_edges_together_follow_every_partition_once(helm: Helm, replicas: in
     assert spec["serviceName"] in {f"{FULLNAME}-{name}" for name in rendered.of("Service")}
     first = spec["ordinals"]["start"]
     shares = [
-        share_of(Settings.load(rendered.environment("edge", ordinal=ordinal)).follow, PARTITIONS)
+        share_of(load(EdgeSettings, rendered.environment("edge", ordinal=ordinal)).follow, PARTITIONS)
         for ordinal in range(first, first + spec["replicas"])
     ]
     assert len(shares) == replicas
@@ -99,7 +102,7 @@ def test_the_edges_together_follow_every_partition_once(helm: Helm, replicas: in
 
 def test_edges_without_numbers_follow_all(helm: Helm) -> None:
     rendered = helm.render(edge={"kind": "Deployment"})
-    assert Settings.load(rendered.environment("edge")).follow == "all"
+    assert load(EdgeSettings, rendered.environment("edge")).follow == "all"
     assert rendered.of("Deployment")["edge"]["spec"]["strategy"]["rollingUpdate"] == {
         "maxSurge": 1,
         "maxUnavailable": 0,
@@ -137,7 +140,8 @@ def test_no_service_s_name_gets_into_the_environment(helm: Helm, example: str) -
 def test_a_follower_of_everything_fits_into_its_memory(helm: Helm) -> None:
     rendered = helm.render()
     for component in ("gateway", "edge"):
-        settings = Settings.load(rendered.environment(component))
+        settings = load(KINDS[component], rendered.environment(component))
+        assert isinstance(settings, FollowSettings)
         limit = rendered.container(component)["resources"]["limits"]["memory"]
         assert limit.endswith("Gi")
         assert int(limit.removesuffix("Gi")) * 2**30 >= 1.5 * PARTITIONS * settings.tail_bytes_max

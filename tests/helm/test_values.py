@@ -1,6 +1,5 @@
 """What can be set, and that it is what a process takes."""
 
-import dataclasses
 import json
 import re
 import tomllib
@@ -10,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from livecomments.runtime.settings import Settings
+from livecomments_command.settings import GatewaySettings, load
 from tests.helm.chart import CHART, COMPONENTS, EXAMPLES, ROOT, ChartRefused, Helm, example_values, leaves
-from tests.helm.settings_schema import GIVEN_OTHERWISE, told_of, written
+from tests.helm.settings_schema import FIELDS, GIVEN_OTHERWISE, JOBS, KINDS, told_of, written
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -35,11 +34,10 @@ def test_the_defaults_lint(helm: Helm) -> None:
 def test_each_setting_can_be_set() -> None:
     text = (CHART / "values.schema.json").read_text()
     assert text == written(text), "values.schema.json is behind the code: run `make docs`"
-    names = {field.name for field in dataclasses.fields(Settings)}
-    assert SCHEMA["definitions"]["settings"]["properties"].keys() == names - GIVEN_OTHERWISE
+    assert SCHEMA["definitions"]["settings"]["properties"].keys() == FIELDS.keys() - GIVEN_OTHERWISE
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings) if field.type in (int, float)])
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.type in (int, float)])
 def test_a_number_is_refused_only_where_the_process_refuses_it(name: str) -> None:
     for value in (1, 100, 100_000):
         assert SETTINGS.is_valid({name: value}) or name in GIVEN_OTHERWISE or told_of(name, value), value
@@ -47,9 +45,8 @@ def test_a_number_is_refused_only_where_the_process_refuses_it(name: str) -> Non
 
 
 def test_what_is_set_by_default_is_the_process_own_default() -> None:
-    defaults = Settings()
-    assert DEFAULTS["settings"] == {name: getattr(defaults, name) for name in DEFAULTS["settings"]}
-    assert DEFAULTS["ports"] == {"http": defaults.port, "internal": defaults.internal_port}
+    assert DEFAULTS["settings"] == {name: FIELDS[name].default for name in DEFAULTS["settings"]}
+    assert DEFAULTS["ports"] == {"http": FIELDS["port"].default, "internal": FIELDS["internal_port"].default}
 
 
 def test_each_value_has_a_default_and_a_meaning() -> None:
@@ -107,21 +104,21 @@ def test_each_process_starts_with_what_it_gets(helm: Helm, example: str) -> None
     rendered = helm.render(example)
     for component in rendered.workloads():
         environment = rendered.environment(component)
-        Settings.load(environment)
+        load((KINDS | JOBS)[component], environment)
         assert re.fullmatch(r"[\w:.,-]+", environment["LIVECOMMENTS_KAFKA"])
 
 
 def test_a_component_s_own_setting_wins(helm: Helm) -> None:
     rendered = helm.render(settings={"drain_s": 10}, edge={"settings": {"drain_s": 20.5}})
-    drains = {name: Settings.load(rendered.environment(name)).drain_s for name in COMPONENTS}
-    assert drains == {"gateway": 10, "edge": 20.5, "stream": 10}
+    drains = {name: rendered.environment(name)["LIVECOMMENTS_DRAIN_S"] for name in COMPONENTS}
+    assert drains == {"gateway": "10", "edge": "20.5", "stream": "10"}
 
 
 def test_large_numbers_arrive_as_they_were_written(helm: Helm) -> None:
     rendered = helm.render(
         settings={"tail_bytes_max": 33_554_433}, gateway={"settings": {"tail_records_max": 10_000_000}}
     )
-    settings = Settings.load(rendered.environment("gateway"))
+    settings = load(GatewaySettings, rendered.environment("gateway"))
     assert (settings.tail_bytes_max, settings.tail_records_max) == (33_554_433, 10_000_000)
 
 

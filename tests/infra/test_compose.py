@@ -1,13 +1,23 @@
 """compose.yaml, the Dockerfile and the load balancers' files say what the code says. No container is started here."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from livecomments.runtime.settings import PREFIX, Settings, share_of
+from livecomments.runtime.settings import PREFIX
+from livecomments.runtime.shared_settings import InternalSettings, RecordSettings, ServerSettings, share_of
+from livecomments_command.settings import (
+    PROCESSES,
+    AnySettings,
+    EdgeSettings,
+    GatewaySettings,
+    ServingSettings,
+    load,
+)
 from livecomments_topics import load_topics
 from tests.docs_tables import commands
 
@@ -20,10 +30,12 @@ HAPROXY = (ROOT / "infra/haproxy/haproxy.cfg").read_text()
 NGINX = (ROOT / "infra/nginx/nginx.conf").read_text()
 
 
-def settings_of(name: str) -> Settings:
+def settings_of(name: str, kind: type[AnySettings]) -> AnySettings:
     """As the process of that service would read them."""
     image = dict(re.findall(rf"\b({PREFIX}\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
-    return Settings.load({**image, **OURS[name].get("environment", {})})
+    environ = {**image, **OURS[name].get("environment", {})}
+    load(PROCESSES.get(OURS[name]["command"][0], PROCESSES["tools"]), environ)
+    return load(kind, environ)
 
 
 def test_it_has_every_process_and_says_that_it_was_not_run() -> None:
@@ -40,7 +52,7 @@ def test_a_command_is_one_of_ours_with_options_that_it_has(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_its_settings_are_settings_and_name_servers_that_are_there(name: str) -> None:
-    settings = settings_of(name)
+    settings = settings_of(name, ServerSettings)
     for address in (settings.kafka, settings.cql):
         host, port = address.split(":")
         assert host in SERVICES
@@ -52,22 +64,23 @@ def test_its_settings_are_settings_and_name_servers_that_are_there(name: str) ->
 
 def test_the_edges_share_all_partitions() -> None:
     count = load_topics(1)[0].partitions
-    shares = [share_of(settings_of(name).follow, count) for name in ("edge-1", "edge-2")]
+    shares = [share_of(settings_of(name, EdgeSettings).follow, count) for name in ("edge-1", "edge-2")]
     assert sorted(number for share in shares for number in share) == list(range(count))
-    assert settings_of("gateway").follow == "all"
+    assert settings_of("gateway", GatewaySettings).follow == "all"
 
 
 @pytest.mark.parametrize("name", sorted(RUNNING))
 def test_it_starts_after_topics_and_tables_is_asked_whether_it_is_ready_and_may_drain(name: str) -> None:
-    service, settings = OURS[name], settings_of(name)
+    service, settings = OURS[name], settings_of(name, InternalSettings)
     after = {other: how["condition"] for other, how in service["depends_on"].items()}
     assert after == dict.fromkeys(("topics", "migrate"), "service_completed_successfully")
     assert f"http://127.0.0.1:{settings.internal_port}/healthz/ready" in service["healthcheck"]["test"][-1]
-    assert float(service["stop_grace_period"].removesuffix("s")) > settings.drain_s + 8
+    assert float(service["stop_grace_period"].removesuffix("s")) > settings_of("edge-1", EdgeSettings).drain_s + 8
+    data_dir = settings_of(name, RecordSettings).data_dir
     assert service["restart"] == "unless-stopped"
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
-    assert str(settings.data_dir) in " ".join([*service["tmpfs"], *service.get("volumes", ())]), "and writable"
+    assert str(data_dir) in " ".join([*service["tmpfs"], *service.get("volumes", ())]), "and writable"
 
 
 def test_only_the_load_balancer_is_published_and_on_loopback_only() -> None:
@@ -88,7 +101,8 @@ def test_images_are_of_one_version() -> None:
 def test_the_load_balancers_lead_to_the_services() -> None:
     servers = re.findall(r"^    server (\S+) (\S+):(\d+) check port (\d+) id (\d+)$", HAPROXY, re.MULTILINE)
     assert {(host, int(port), int(internal)) for _, host, port, internal, _ in servers} == {
-        (name, settings_of(name).port, settings_of(name).internal_port) for name in ("gateway", "edge-1", "edge-2")
+        (name, settings_of(name, ServingSettings).port, settings_of(name, ServingSettings).internal_port)
+        for name in ("gateway", "edge-1", "edge-2")
     }
     unready = re.findall(r"^    server (\S+)-unready (\S+):(\d+) backup id \d+$", HAPROXY, re.MULTILINE)
     assert unready == [server[:3] for server in servers]
@@ -98,7 +112,7 @@ def test_the_load_balancers_lead_to_the_services() -> None:
 
 
 def test_the_load_balancers_wait_longer_than_three_heartbeats_and_any_answer() -> None:
-    settings = settings_of("gateway")
+    settings = settings_of("edge-1", EdgeSettings)
     for text, pattern in (
         (HAPROXY, r"^    timeout client (\d+)s$"),
         (HAPROXY, r"^    timeout server (\d+)s$"),
@@ -114,8 +128,9 @@ def test_the_image_is_locked_and_nobody_in_it_is_root() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in text
     assert re.search(r"^USER (?!0\b|root)\d+$", text, re.MULTILINE)
-    copied = set(re.findall(r"^COPY (\w+) \1$", text, re.MULTILINE))
-    assert copied == {"schemas", "livecomments", "gateway", "streams", "consumers"}
+    copied = set(re.findall(r"^COPY ([\w/]+) \1$", text, re.MULTILINE))
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert copied == {package.rpartition("/")[0] or package for package in wheel["packages"]}
     allowed = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     assert allowed >= copied | {"pyproject.toml", "requirements/distributed.lock"}
 

@@ -15,6 +15,7 @@ from infra.local.apps import App
 from infra.local.ports import HOST
 from infra.local.servers import why_unavailable
 from infra.local.stack import BALANCER, BROKER, GATEWAY, STORE, STREAM, Stack
+from livecomments_command.settings import GatewaySettings
 
 UP_TIMEOUT_S = 280
 NAMES = (BROKER, STORE, GATEWAY, STREAM, "edge-1", "edge-2", BALANCER)
@@ -42,6 +43,10 @@ def up(run_dir: Path, **settings: str) -> Stack:
     assert f"livecomments is running: {stack.url}/" in done.stdout
     assert all(server.is_running() for server in stack.servers.values())
     return stack
+
+
+def secret_of(stack: Stack) -> str:
+    return stack.settings_of(GatewaySettings).session_secret
 
 
 def pids(stack: Stack) -> dict[str, int | None]:
@@ -127,11 +132,11 @@ def test_addresses_that_are_given_are_used_and_nothing_is_started_for_them(run_d
 
 def test_all_processes_sign_alike_and_share_nothing_else(run_dir: Path) -> None:
     stack = Stack(run_dir, {})
-    assert stack.settings.session_secret == Stack(run_dir, {}).settings.session_secret
+    assert secret_of(stack) == secret_of(Stack(run_dir, {}))
     assert (run_dir / "session-secret").stat().st_mode & 0o777 == 0o600
     own = run_dir / "own-secret"
     own.write_text("x" * 40)
-    assert Stack(run_dir, {"LIVECOMMENTS_SESSION_SECRET_FILE": str(own)}).settings.session_secret == "x" * 40
+    assert secret_of(Stack(run_dir, {"LIVECOMMENTS_SESSION_SECRET_FILE": str(own)})) == "x" * 40
     ports = [port for app in stack.apps for port in app.ports.values()]
     assert len(set(ports)) == len(ports)
 

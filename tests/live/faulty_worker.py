@@ -18,11 +18,11 @@ from faust.agents import current_agent
 from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.runtime import logs
-from livecomments.runtime.settings import Settings
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import kafka_log
 from livecomments_command.assembly.stream import run_stream
+from livecomments_command.settings import StreamSettings, ToolSettings, load
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import epoch_of
 from livecomments_streams.dead_letters import DeadLetters
@@ -104,7 +104,7 @@ class FaultyStore:
         await self._inner.advance_watermark(epoch_of(newest.position), partition, newest.position)
 
 
-async def run_stock_body(settings: Settings, store: FaultyStore) -> None:
+async def run_stock_body(settings: StreamSettings, store: FaultyStore) -> None:
     """The planted bug: what Faust's own pages show, where an exception leaves the body."""
     topic = comments_topic(settings.epoch)
     async with kafka_log(settings, topic) as log, kafka_log(settings, DEAD_LETTER_TOPIC) as letters, store:
@@ -129,11 +129,11 @@ def say_started() -> None:
 def main() -> None:
     """Run until told to stop."""
     logs.configure()
-    settings = Settings.load(os.environ)
+    settings = load(StreamSettings, os.environ)
     faults = {name: Path(file) for name, _, file in (argument.partition("=") for argument in sys.argv[1:])}
 
-    def open_store(settings: Settings) -> FaultyStore:
-        return FaultyStore(cql_store(settings), faults, settings.partitions)
+    def open_store(settings: StreamSettings) -> FaultyStore:
+        return FaultyStore(cql_store(settings), faults, load(ToolSettings, os.environ).partitions)
 
     if "stock-body" in faults:
         uvloop.run(run_stock_body(settings, open_store(settings)))

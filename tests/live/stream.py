@@ -28,9 +28,10 @@ from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing, find_topics
-from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.settings import PREFIX
 from livecomments.store.interface import Row
 from livecomments.store.rows import rows_of
+from livecomments_command.settings import StreamSettings, load
 from livecomments_schemas.events import Author, NewRecord, Record, comment_created
 from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.partitions import partition_of
@@ -400,7 +401,7 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
     }
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {PREFIX + name: value for name, value in own.items()} | {"PYTHONUNBUFFERED": "1"}
-    Settings.load(environ)
+    load(StreamSettings, environ)
     topic = comments_topic(epoch)
     try:
         async with (

@@ -18,11 +18,12 @@ from infra.local.ports import free_port
 from infra.local.servers import running, why_unavailable
 from infra.local.stack import _prepare_schema, _prepare_topics
 from livecomments.cql.session import CqlAccess, open_session
-from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.tls import client_context
 from livecomments.store.interface import StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import check_topics, kafka_connection, kafka_log
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_topics import comments_topic
 from tests.live.secured import (
@@ -42,7 +43,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToolSettings]:
     """How to get into a broker of its own, with a user for each mechanism."""
     if reason := why_unavailable():
         pytest.skip(reason)
@@ -51,7 +52,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     server, address = secured_kafka(directory / "kafka", certificates, (free_port(), free_port(), free_port()))
     with running(server):
         add_scram_user(server.address)
-        settings = Settings(
+        settings = ToolSettings(
             kafka=address,
             cql="127.0.0.1:1",
             replicas=1,
@@ -65,7 +66,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="module")
-def secured_cql(kafka: Settings) -> Iterator[SecuredCassandra]:
+def secured_cql(kafka: ToolSettings) -> Iterator[SecuredCassandra]:
     """A Cassandra of its own, with certificates of the same CA."""
     ca = Path(kafka.kafka_ca)
     server = SecuredCassandra(ca.parent / "cassandra", Certificates.in_(ca.parent))
@@ -74,7 +75,7 @@ def secured_cql(kafka: Settings) -> Iterator[SecuredCassandra]:
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-async def test_writer_and_readers_get_in(kafka: Settings, mechanism: str) -> None:
+async def test_writer_and_readers_get_in(kafka: ToolSettings, mechanism: str) -> None:
     settings = changed(kafka, kafka_mechanism=mechanism)
     async with kafka_log(settings, comments_topic(1)) as log:
         (offset,) = await append_all(log, 0, [mechanism])
@@ -87,7 +88,7 @@ async def test_writer_and_readers_get_in(kafka: Settings, mechanism: str) -> Non
 
 
 async def test_a_local_stack_prepares_and_measures_what_it_is_given(
-    kafka: Settings, secured_cql: SecuredCassandra
+    kafka: ToolSettings, secured_cql: SecuredCassandra
 ) -> None:
     settings = changed(
         kafka,
@@ -107,7 +108,7 @@ async def test_a_local_stack_prepares_and_measures_what_it_is_given(
 
 
 async def test_all_processes_get_in_and_a_comment_goes_all_its_way(
-    kafka: Settings, secured_cql: SecuredCassandra, tmp_path: Path
+    kafka: ToolSettings, secured_cql: SecuredCassandra, tmp_path: Path
 ) -> None:
     (tmp_path / "kafka-password").write_text(PASSWORD + "\n")
     own = {
@@ -177,7 +178,7 @@ async def _stored(client: aiohttp.ClientSession, port: str) -> bool:
         return 'livecomments_stream_records_total{verdict="accepted"} 1.0' in await answer.text()
 
 
-async def test_the_store_lets_nobody_in_otherwise(kafka: Settings, secured_cql: SecuredCassandra) -> None:
+async def test_the_store_lets_nobody_in_otherwise(kafka: ToolSettings, secured_cql: SecuredCassandra) -> None:
     right = CqlAccess(secured_cql.user, secured_cql.password, client_context("", kafka.kafka_ca))
     for access in (
         right._replace(password="another"),
@@ -200,7 +201,7 @@ async def test_the_store_lets_nobody_in_otherwise(kafka: Settings, secured_cql: 
     ],
 )
 async def test_nobody_gets_in_otherwise(
-    kafka: Settings, wrong: dict[str, str], caplog: pytest.LogCaptureFixture
+    kafka: ToolSettings, wrong: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     log = kafka_log(changed(kafka, **wrong), comments_topic(1))
     log._connect_timeout_s = 1.0
@@ -210,12 +211,12 @@ async def test_nobody_gets_in_otherwise(
     assert PASSWORD not in str(refused.value) + caplog.text
 
 
-def test_a_file_without_certificates_is_refused(kafka: Settings, tmp_path: Path) -> None:
+def test_a_file_without_certificates_is_refused(kafka: ToolSettings, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificates")
     for name in ("ca.pem", "missing.pem"):
         with pytest.raises(StartRefused, match="LIVECOMMENTS_KAFKA_CA="):
             kafka_connection(changed(kafka, kafka_ca=str(tmp_path / name)))
 
 
-def changed(settings: Settings, **values: Any) -> Settings:
+def changed(settings: ToolSettings, **values: Any) -> ToolSettings:
     return dataclasses.replace(settings, **values)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments.runtime.logs import JsonLines, configure
-from livecomments.runtime.settings import Settings
+from livecomments_command.settings import RunSettings
 
 NASTY = "a\r\nb\nc\x1b[31m\x07\x00\x7f\x85\u2028\u2029\u202e\ud800\ufeff\x9b31m"
 
@@ -89,7 +89,7 @@ def test_a_field_that_holds_itself_ends_somewhere() -> None:
 
 
 def test_all_settings_fit_in_a_line() -> None:
-    assert parsed(line_of("started", settings=Settings().shown()))["settings"] == Settings().shown()
+    assert parsed(line_of("started", settings=RunSettings().shown()))["settings"] == RunSettings().shown()
 
 
 def test_a_traceback_is_in_its_line_and_keeps_its_end() -> None:

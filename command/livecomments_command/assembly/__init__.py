@@ -8,7 +8,7 @@ A module a process, which imports only what that process runs:
 Pieces that several of them, or the tools for records, are made of:
 
 - `kafka`, `cql`: the configured servers.
-- `following`, `writing`, `fanout`: the follower; a gateway's write path; an edge's fan-out.
+- `following`, `writing`: the follower; a gateway's write path.
 - `serving`: an application beside a port for health and metrics.
 
 Deliberately not here: the command line.

@@ -3,12 +3,12 @@
 from livecomments.cql.migrations import migrate
 from livecomments.cql.session import CqlAccess
 from livecomments.cql.store import CqlStore
-from livecomments.runtime.settings import Settings
+from livecomments.runtime.shared_settings import ServerSettings
 from livecomments.runtime.tls import client_context
 from livecomments.store.interface import Lifetime
 
 
-def cql_access(settings: Settings) -> CqlAccess:
+def cql_access(settings: ServerSettings) -> CqlAccess:
     """Return how the configured store is spoken to. Raises StartRefused: its CA certificates cannot be read."""
     tls = None
     if settings.cql_tls:
@@ -16,7 +16,7 @@ def cql_access(settings: Settings) -> CqlAccess:
     return CqlAccess(settings.cql_user, settings.cql_password, tls)
 
 
-def cql_store(settings: Settings) -> CqlStore:
+def cql_store(settings: ServerSettings) -> CqlStore:
     """Return the configured CQL store, not yet opened."""
     return CqlStore(
         settings.cql,
@@ -27,7 +27,7 @@ def cql_store(settings: Settings) -> CqlStore:
     )
 
 
-def migrate_schema(settings: Settings) -> list[str]:
+def migrate_schema(settings: ServerSettings) -> list[str]:
     """Bring the configured store's schema up to date; blocks. Returns the migrations that were applied.
 
     Raises:

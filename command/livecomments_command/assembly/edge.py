@@ -8,13 +8,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
-from livecomments.runtime.settings import Settings
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
-from livecomments_command.assembly.fanout import hub_settings
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.kafka import kafka_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
+from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
@@ -23,7 +22,7 @@ _EDGE_REST_S: Final = 0.01
 """Comments of a busy video are joined for longer anyway. At 1,000 a second it saves a tenth of a core (measured)."""
 
 
-async def serve_edge(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
+async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve streams until SIGTERM or SIGINT, then drain. `started` is called once requests are taken.
 
     Raises:
@@ -37,7 +36,7 @@ async def serve_edge(settings: Settings, listening: socket.socket, started: Call
         follower = make_follower(log, settings)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
         revocations = Revocations(revocations_log)
-        hub = Hub(history, hub_settings(settings), revocations=revocations)
+        hub = Hub(history, settings, revocations=revocations)
 
         async def drain() -> None:
             await hub.drain(settings.drain_s)

@@ -17,16 +17,15 @@ from livecomments.following.read_back import Judge
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
-from livecomments.runtime.settings import Settings
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import Lifetime
 from livecomments.web.door import Claim
 from livecomments.web.health import health_routes
 from livecomments.web.server import DrainingServer
-from livecomments_command.assembly.fanout import hub_settings
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.serving import cors_rules, make_app
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
+from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.viewer import Viewer
@@ -61,7 +60,7 @@ class Embedded:
 
 
 @asynccontextmanager
-async def embedded_service(settings: Settings, seams: Seams | None = None) -> AsyncIterator[Embedded]:
+async def embedded_service(settings: RunSettings, seams: Seams | None = None) -> AsyncIterator[Embedded]:
     """The service's parts, made and running, without a server; ends them when left.
 
     Raises:
@@ -80,7 +79,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
         follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         revocations = Revocations(revocations_log)
-        hub = Hub(history, hub_settings(settings), revocations=revocations, make_viewer=seams.viewer)
+        hub = Hub(history, settings, revocations=revocations, make_viewer=seams.viewer)
         posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
@@ -123,7 +122,7 @@ async def embedded_service(settings: Settings, seams: Seams | None = None) -> As
 
 
 async def serve_embedded(
-    settings: Settings, listening: socket.socket, started: Callable[[Embedded], None], seams: Seams | None = None
+    settings: RunSettings, listening: socket.socket, started: Callable[[Embedded], None], seams: Seams | None = None
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain. `started` is called once requests are taken."""
     async with embedded_service(settings, seams) as service:

@@ -6,13 +6,13 @@ from livecomments.following.follower import Follower
 from livecomments.following.read_back import Judge
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.log.interface import CommentLog
-from livecomments.runtime.settings import Settings, share_of
+from livecomments.runtime.shared_settings import FollowSettings, share_of
 from livecomments_schemas.judge import judge
 
 
 def make_follower(
     log: CommentLog,
-    settings: Settings,
+    settings: FollowSettings,
     *,
     judge: Judge = judge,
     tail: Callable[[TailBounds, int], Tail] = Tail,

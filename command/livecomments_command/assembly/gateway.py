@@ -5,19 +5,19 @@ from collections.abc import Callable
 
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
-from livecomments.runtime.settings import Settings
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.kafka import kafka_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
+from livecomments_command.settings import GatewaySettings
 from livecomments_gateway.app import gateway_routes
 from livecomments_gateway.site import page_routes
 from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
 
 
-async def serve_gateway(settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
+async def serve_gateway(settings: GatewaySettings, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve the write path and history until SIGTERM or SIGINT. `started` is called once requests are taken.
 
     Raises:

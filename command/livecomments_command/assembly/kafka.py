@@ -3,11 +3,11 @@
 from livecomments.kafka.connection import KafkaConnection, security_of
 from livecomments.kafka.log import REST_S, KafkaLog
 from livecomments.kafka.topics import compare, create_missing
-from livecomments.runtime.settings import Settings
+from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_topics import load_topics
 
 
-def kafka_connection(settings: Settings) -> KafkaConnection:
+def kafka_connection(settings: ServerSettings) -> KafkaConnection:
     """Return the configured Kafka. Raises StartRefused: its CA certificates cannot be read."""
     security = security_of(
         settings.kafka_security,
@@ -19,7 +19,7 @@ def kafka_connection(settings: Settings) -> KafkaConnection:
     return KafkaConnection(settings.kafka, security)
 
 
-def kafka_log(settings: Settings, topic: str, rest_s: float = REST_S, *, is_ours: bool = True) -> KafkaLog:
+def kafka_log(settings: ServerSettings, topic: str, rest_s: float = REST_S, *, is_ours: bool = True) -> KafkaLog:
     """Return a topic of the configured Kafka, not yet opened; any topic, whatever its settings, if it is not ours."""
     return KafkaLog(
         settings.kafka,
@@ -33,7 +33,7 @@ def kafka_log(settings: Settings, topic: str, rest_s: float = REST_S, *, is_ours
     )
 
 
-async def check_topics(settings: Settings, *, create: bool) -> tuple[list[str], list[str]]:
+async def check_topics(settings: ServerSettings, *, create: bool) -> tuple[list[str], list[str]]:
     """Return `(created, differences)` of the topics. Raises LogUnavailable."""
     connection = kafka_connection(settings)
     topics = [topic.with_replicas(settings.replicas) for topic in load_topics(settings.epoch)]

@@ -13,13 +13,14 @@ from starlette.types import ASGIApp
 from livecomments.following.follower import Follower
 from livecomments.history.log_end import check_log
 from livecomments.log.interface import CommentLog
-from livecomments.runtime.settings import Settings
+from livecomments.runtime.shared_settings import PublicSettings
 from livecomments.store.away import AwayStore
 from livecomments.web.cors import NO_CORS, CorsAnswers, CorsRules, origins_of
 from livecomments.web.door import Claim, claim_nothing
 from livecomments.web.health import health_routes
 from livecomments.web.problems import HANDLERS
 from livecomments.web.server import DrainingServer, listening_socket
+from livecomments_command.settings import ServingSettings
 
 Checks = Mapping[str, Callable[[], bool]]
 """What must be so for a process to be ready, each by the name that `/healthz/ready` answers with."""
@@ -46,7 +47,7 @@ class Serving:
     drain: Callable[[], Awaitable[None]] = drain_nothing
     claim: Claim = claim_nothing
 
-    async def run(self, settings: Settings, listening: socket.socket, started: Callable[[], None]) -> None:
+    async def run(self, settings: ServingSettings, listening: socket.socket, started: Callable[[], None]) -> None:
         """Serve the application publicly, and health and metrics on the internal port, until SIGTERM or SIGINT."""
         server = DrainingServer(self.app, started, self.drain, claim=self.claim)
         internal = internal_server(
@@ -73,7 +74,7 @@ def internal_server(checks: Callable[[], Mapping[str, bool]]) -> DrainingServer:
     return DrainingServer(make_app([*health_routes(checks)]), lambda: None, drain_nothing, takes_signals=False)
 
 
-def cors_rules(settings: Settings) -> CorsRules:
+def cors_rules(settings: PublicSettings) -> CorsRules:
     """Return which other sites' pages may call."""
     return CorsRules(origins_of(settings.cors_origins))
 

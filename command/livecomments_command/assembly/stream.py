@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import NoReturn
 
 from livecomments.history.log_end import claim_log
-from livecomments.runtime.settings import Settings
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore
 from livecomments.web.server import listening_socket
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import kafka_connection, kafka_log
 from livecomments_command.assembly.serving import internal_server
+from livecomments_command.settings import StreamSettings
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import FaustRunner
 from livecomments_streams.job import Job
@@ -23,7 +23,7 @@ OpenStore = AbstractAsyncContextManager[CommentStore]
 
 
 async def run_stream(
-    settings: Settings, started: Callable[[], None], open_store: Callable[[Settings], OpenStore] = cql_store
+    settings: StreamSettings, started: Callable[[], None], open_store: Callable[[StreamSettings], OpenStore] = cql_store
 ) -> NoReturn:
     """Persist until SIGTERM or SIGINT, then end the process. `open_store` is a seam for tests that make stores fail.
 

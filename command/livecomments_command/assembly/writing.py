@@ -8,20 +8,20 @@ from typing import Final
 from livecomments.following.follower import Follower
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
-from livecomments.runtime.settings import Settings
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.identity import SessionRules, Tokens
 from livecomments_gateway.jwks import JwksKeys
 from livecomments_gateway.jwts import JwtRules
 from livecomments_gateway.keys import SharedSecret
 from livecomments_gateway.posting import Posting
+from livecomments_gateway.settings import WriteSettings
 from livecomments_gateway.word_list import NO_WORDS, WordList
 
 _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
 
 
-def make_posting(follower: Follower, history: History, settings: Settings) -> Posting:
+def make_posting(follower: Follower, history: History, settings: WriteSettings) -> Posting:
     """The writes of this gateway."""
     return Posting(
         follower,
@@ -34,12 +34,12 @@ def make_posting(follower: Follower, history: History, settings: Settings) -> Po
     )
 
 
-def make_jwks(settings: Settings) -> JwksKeys | None:
+def make_jwks(settings: WriteSettings) -> JwksKeys | None:
     """The issuer's keys, if they are published somewhere; its `run` is for the caller."""
     return JwksKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
 
 
-def make_tokens(settings: Settings, revocations: Revocations, jwks: JwksKeys | None) -> Tokens:
+def make_tokens(settings: WriteSettings, revocations: Revocations, jwks: JwksKeys | None) -> Tokens:
     """The tokens this process accepts and makes. Those that serve one site must sign alike."""
     keys = jwks or (SharedSecret(settings.jwt_secret) if settings.jwt_secret else None)
     rules = JwtRules(keys, settings.jwt_issuer, settings.jwt_audience) if keys else None

@@ -9,10 +9,10 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.log.interface import CommentLog
-from livecomments.runtime.settings import Settings
 from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
@@ -30,7 +30,7 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterator[Opened]:
+async def opened(settings: ToolSettings, *, needs_store: bool = True) -> AsyncIterator[Opened]:
     """What the settings name, open until it is left; without `needs_store` every call of a CQL store is refused.
 
     Distributed, this works beside running services. Embedded, the file is one process's alone: stop the service first.
@@ -65,7 +65,7 @@ async def opened(settings: Settings, *, needs_store: bool = True) -> AsyncIterat
         yield Opened(topic, logs[0], logs[1], store, lifetime)
 
 
-def _cql_store(settings: Settings) -> AbstractAsyncContextManager[CommentStore]:
+def _cql_store(settings: ToolSettings) -> AbstractAsyncContextManager[CommentStore]:
     from livecomments_command.assembly.cql import cql_store  # who needs no store loads no driver
 
     return cql_store(settings)

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, Final, Protocol
 import orjson
 
 from livecomments.log.interface import AppendRefused, CommentLog
-from livecomments.runtime.settings import Settings
 from livecomments_command.records.copies import copy_of
 from livecomments_command.records.kept_files import read_checkpoint, write_atomically
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import Judged
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import ForeignHeaders, timestamp
 from livecomments_schemas.judge import Kind
@@ -151,7 +151,7 @@ def lines_file(file: Path | None, size: int | None = None) -> Iterator[BinaryIO]
 
 @asynccontextmanager
 async def opened_sink(
-    settings: Settings, opened: Opened, out: Path | None, to_topic: str | None, checkpoint: Checkpoint | None
+    settings: ToolSettings, opened: Opened, out: Path | None, to_topic: str | None, checkpoint: Checkpoint | None
 ) -> AsyncIterator[Sink]:
     """Where a replay goes. Raises StartRefused."""
     if to_topic is None:

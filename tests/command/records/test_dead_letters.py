@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from livecomments.runtime.settings import Settings
 from livecomments_command.records.dead_letters import read_letters, replay_letters
 from livecomments_command.records.opened import Opened, opened
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.events import ForeignHeaders, NewRecord, listed_headers
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.partitions import partition_of
@@ -22,7 +22,7 @@ HOME = partition_of(VIDEO, PARTITIONS)
 ELSEWHERE = (HOME + 1) % PARTITIONS
 
 
-async def with_letters(settings: Settings) -> None:
+async def with_letters(settings: ToolSettings) -> None:
     """Four letters: of a wrong partition, no JSON, a terminal's escape, and a delete that came too early."""
     await make_file(settings)
     async with opened(settings) as found:

@@ -15,10 +15,10 @@ from livecomments.following.tail import TailBounds
 from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
 from livecomments.log.interface import Slice
-from livecomments.runtime.settings import Settings
 from livecomments_command.records.export import ExportPlan, Manifest, export
 from livecomments_command.records.export_files import FORMATS, Digest, Exported, PartFile, read_lines
 from livecomments_command.records.opened import Opened, opened
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import BEFORE_EVERYTHING
@@ -41,7 +41,7 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture
-async def settings(tmp_path: Path) -> Settings:
+async def settings(tmp_path: Path) -> ToolSettings:
     """An installation with comments, duplicates, deletes and nonsense, all stored."""
     made = installation(tmp_path / "data")
     await make_file(made)
@@ -80,7 +80,7 @@ async def pages(reading: History, video_id: str, *, newest: bool) -> str:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-async def test_an_export_is_what_history_shows(settings: Settings, tmp_path: Path, form: str) -> None:
+async def test_an_export_is_what_history_shows(settings: ToolSettings, tmp_path: Path, form: str) -> None:
     pytest.importorskip("pyarrow") if form == "parquet" else None
     async with opened(settings) as found, history(found) as reading:
         done = await export(found, QUIET, ExportPlan(tmp_path / "out", form, part_comments_max=100))
@@ -98,7 +98,7 @@ async def test_an_export_is_what_history_shows(settings: Settings, tmp_path: Pat
 
 
 @pytest.mark.parametrize("form", FORMATS)
-async def test_one_video_alone_has_the_digest_of_its_pages(settings: Settings, tmp_path: Path, form: str) -> None:
+async def test_one_video_alone_has_the_digest_of_its_pages(settings: ToolSettings, tmp_path: Path, form: str) -> None:
     pytest.importorskip("pyarrow") if form == "parquet" else None
     async with opened(settings) as found, history(found) as reading:
         done = await export(found, QUIET, ExportPlan(tmp_path / "out", form, VIDEOS[3]))
@@ -106,7 +106,7 @@ async def test_one_video_alone_has_the_digest_of_its_pages(settings: Settings, t
         assert done.comments > 30
 
 
-async def test_what_comes_after_the_stated_position_is_not_in_it(settings: Settings, tmp_path: Path) -> None:
+async def test_what_comes_after_the_stated_position_is_not_in_it(settings: ToolSettings, tmp_path: Path) -> None:
     plan = ExportPlan(tmp_path / "out", "jsonl", part_comments_max=50)
     async with opened(settings) as found:
         before = await export(found, QUIET, plan._replace(directory=tmp_path / "before"))
@@ -122,7 +122,7 @@ async def test_what_comes_after_the_stated_position_is_not_in_it(settings: Setti
         assert later.digest != before.digest
 
 
-async def test_an_export_stopped_anywhere_goes_on_to_the_same_end(settings: Settings, tmp_path: Path) -> None:
+async def test_an_export_stopped_anywhere_goes_on_to_the_same_end(settings: ToolSettings, tmp_path: Path) -> None:
     async with opened(settings) as found:
         whole = await export(found, QUIET, ExportPlan(tmp_path / "whole", "jsonl", part_comments_max=1))
         for after in range(1, 60, 12):
@@ -141,7 +141,7 @@ async def test_an_export_stopped_anywhere_goes_on_to_the_same_end(settings: Sett
 
 @pytest.mark.parametrize("start", [1, 40, 10_000])
 async def test_an_export_that_retention_overtook_is_refused_and_not_short(
-    settings: Settings, tmp_path: Path, start: int
+    settings: ToolSettings, tmp_path: Path, start: int
 ) -> None:
     """At 1 nothing is gone but what tells whether what follows are retries."""
     plan = ExportPlan(tmp_path / "out", "jsonl", part_comments_max=5)
@@ -216,7 +216,7 @@ async def test_a_number_that_only_json_can_hold_ends_no_export(tmp_path: Path, f
         assert b'"videoTimeMs":9223372036854775808' in lines[0]
 
 
-async def test_csv_reads_back_as_it_was_written(settings: Settings, tmp_path: Path) -> None:
+async def test_csv_reads_back_as_it_was_written(settings: ToolSettings, tmp_path: Path) -> None:
     async with opened(settings) as found:
         done = await export(found, QUIET, ExportPlan(tmp_path / "csv", "csv"))
         lines = await export(found, QUIET, ExportPlan(tmp_path / "jsonl", "jsonl"))
@@ -231,7 +231,7 @@ async def test_csv_reads_back_as_it_was_written(settings: Settings, tmp_path: Pa
         next(read_lines(next(done.files())[1]))
 
 
-async def test_a_directory_holds_one_export(settings: Settings, tmp_path: Path) -> None:
+async def test_a_directory_holds_one_export(settings: ToolSettings, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     async with opened(settings) as found:

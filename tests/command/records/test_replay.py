@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from livecomments.log.interface import Bounds, OffsetUnavailable, Slice
-from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.settings import PREFIX
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.replay import replay
 from livecomments_command.records.replay_plan import ReplayPlan, first_since, planned, ranges_of
 from livecomments_command.records.replay_sinks import Lines, line_of
 from livecomments_command.records.scan import Judged
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, Record, video_event
 from livecomments_schemas.judge import Kind, Verdict, judge
@@ -34,14 +35,14 @@ HOME = partition_of("video-0", PARTITIONS)
 
 
 @pytest.fixture
-async def settings(tmp_path: Path) -> Settings:
+async def settings(tmp_path: Path) -> ToolSettings:
     made = installation(tmp_path / "data")
     await make_file(made)
     return made
 
 
 @pytest.fixture
-async def found(settings: Settings) -> AsyncIterator[Opened]:
+async def found(settings: ToolSettings) -> AsyncIterator[Opened]:
     async with opened(settings) as log_and_store:
         yield log_and_store
 
@@ -255,7 +256,7 @@ def test_until_is_now_a_time_or_an_id() -> None:
     assert planned(None, None, None, [], id_of("v", 1)) == ReplayPlan(until_id=id_of("v", 1))
 
 
-async def test_the_command_writes_lines_to_stdout_or_to_a_new_file(settings: Settings, tmp_path: Path) -> None:
+async def test_the_command_writes_lines_to_stdout_or_to_a_new_file(settings: ToolSettings, tmp_path: Path) -> None:
     async with opened(settings) as found:
         await append(found, [comment(video, number) for number, video in enumerate(VIDEOS)])
     said = run(settings, ["replay"])
@@ -267,14 +268,14 @@ async def test_the_command_writes_lines_to_stdout_or_to_a_new_file(settings: Set
     assert run(settings, ["replay", "--from-time", "2999-01-01T00:00:00Z"]) == ""
 
 
-async def test_a_reader_that_has_had_enough_is_no_error(settings: Settings) -> None:
+async def test_a_reader_that_has_had_enough_is_no_error(settings: ToolSettings) -> None:
     async with opened(settings) as found:
         large = comment("video-0", 1)
         await append(found, [NewRecord(large.key, large.value + b" " * 10_000, large.headers)] * 200)
     await asyncio.to_thread(read_one_byte, settings)
 
 
-def read_one_byte(settings: Settings) -> None:
+def read_one_byte(settings: ToolSettings) -> None:
     environ = {PREFIX + "DATA_DIR": str(settings.data_dir), PREFIX + "PARTITIONS": str(PARTITIONS)}
     with subprocess.Popen(
         [sys.executable, "-m", "livecomments_command", "replay"],

@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
-from livecomments.runtime.settings import Settings
 from livecomments.sqlite import DurableFile
 from livecomments_command.records.copies import origin_headers
 from livecomments_command.records.opened import Opened, opened
@@ -18,6 +17,7 @@ from livecomments_command.records.replay import replay
 from livecomments_command.records.replay_plan import ReplayPlan
 from livecomments_command.records.replay_sinks import Checkpoint, Lines, Topic, line_of, lines_file
 from livecomments_command.records.scan import Judged
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import ForeignHeaders, listed_headers
 from livecomments_schemas.partitions import partition_of
@@ -29,14 +29,14 @@ VIDEO = "video"
 
 
 @pytest.fixture
-async def settings(tmp_path: Path) -> Settings:
+async def settings(tmp_path: Path) -> ToolSettings:
     made = installation(tmp_path / "data")
     await make_file(made)
     return made
 
 
 @pytest.fixture
-async def found(settings: Settings) -> AsyncIterator[Opened]:
+async def found(settings: ToolSettings) -> AsyncIterator[Opened]:
     async with opened(settings) as log_and_store:
         yield log_and_store
 
@@ -107,7 +107,7 @@ async def test_a_device_takes_lines_with_a_checkpoint(found: Opened, tmp_path: P
     assert Checkpoint(marks, {}).next_offsets == done.next_offsets
 
 
-async def test_the_command_goes_on_with_what_was_appended_since(settings: Settings, tmp_path: Path) -> None:
+async def test_the_command_goes_on_with_what_was_appended_since(settings: ToolSettings, tmp_path: Path) -> None:
     file, marks = tmp_path / "lines", tmp_path / "checkpoint"
     command = ["replay", "--video", "video-0", "--out", str(file), "--checkpoint", str(marks)]
     for count in (3, 3, 5):

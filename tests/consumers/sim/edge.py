@@ -16,9 +16,10 @@ from livecomments_consumers.block import Block
 from livecomments_consumers.channel import Channel, Sizes
 from livecomments_consumers.cohort import Cohort
 from livecomments_consumers.endings import Endings
-from livecomments_consumers.hub import Hub, HubSettings
+from livecomments_consumers.hub import Hub
 from livecomments_consumers.lane import Lane, Member
 from livecomments_consumers.sessions import SessionEndedRejected, Sessions
+from livecomments_consumers.settings import HubSettings
 from livecomments_consumers.viewer import Viewer
 from livecomments_consumers.wire import Form
 from tests.consumers.sim.log import LogView, SimLog

@@ -3,12 +3,25 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livecomments.runtime.settings import JWT_SECRET_BYTES_MIN, PREFIX, Settings, share_of
+from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.shared_settings import share_of
+from livecomments_command.settings import (
+    KEYS,
+    PROCESSES,
+    EdgeSettings,
+    GatewaySettings,
+    RunSettings,
+    StreamSettings,
+    ToolSettings,
+    load,
+)
+from livecomments_gateway.settings import JWT_SECRET_BYTES_MIN
 from livecomments_schemas.errors import StartRefused
 
 STRONG = "s" * JWT_SECRET_BYTES_MIN
@@ -20,19 +33,24 @@ WITH_JWT = {
 SECRETS = ("JWT_SECRET", "SESSION_SECRET")
 
 
-def problems_of(environ: dict[str, str], **overrides: object) -> list[str]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AllSettings(RunSettings, GatewaySettings, EdgeSettings, StreamSettings, ToolSettings):
+    """All that any process takes."""
+
+
+def problems_of(environ: dict[str, str], **overrides: Any) -> list[str]:
     with pytest.raises(StartRefused) as refused:
-        Settings.load(environ, **overrides)
+        AllSettings.load(environ, **overrides)
     return str(refused.value).split("\n")
 
 
 def test_nothing_configured_is_a_whole_installation() -> None:
-    assert Settings.load({}) == Settings()
-    assert Settings().problems() == []
+    assert AllSettings.load({}) == AllSettings()
+    assert AllSettings().problems() == []
 
 
 def test_every_type_is_read_from_text() -> None:
-    settings = Settings.load(
+    settings = AllSettings.load(
         {
             "LIVECOMMENTS_PORT": "0",
             "LIVECOMMENTS_DATA_DIR": "/srv/live",
@@ -49,11 +67,13 @@ def test_every_type_is_read_from_text() -> None:
 
 
 def test_names_of_others_are_not_ours() -> None:
-    assert Settings.load({"PATH": "/bin", "livecomments_port": "x", "XLIVECOMMENTS_PORT": "x"}) == Settings()
+    assert AllSettings.load({"PATH": "/bin", "livecomments_port": "x", "XLIVECOMMENTS_PORT": "x"}) == AllSettings()
 
 
 def test_an_option_wins_over_the_environment_unless_it_was_not_given() -> None:
-    settings = Settings.load({"LIVECOMMENTS_PORT": "81", "LIVECOMMENTS_HOST": "::1"}, port=82, host=None, guests=False)
+    settings = AllSettings.load(
+        {"LIVECOMMENTS_PORT": "81", "LIVECOMMENTS_HOST": "::1"}, port=82, host=None, guests=False
+    )
     assert (settings.port, settings.host, settings.guests) == (82, "::1", False)
 
 
@@ -139,7 +159,7 @@ def test_a_value_out_of_its_bounds_or_at_odds_with_another_is_refused(name: str,
     ],
 )
 def test_a_value_at_its_bound_is_taken(name: str, value: str) -> None:
-    Settings.load({PREFIX + name: value})
+    AllSettings.load({PREFIX + name: value})
 
 
 @pytest.mark.parametrize("missing", ["ISSUER", "AUDIENCE"])
@@ -158,7 +178,7 @@ def test_a_short_secret_is_refused_and_not_shown(name: str) -> None:
 
 
 def test_secrets_are_masked_wherever_settings_are_shown() -> None:
-    settings = Settings.load({**WITH_JWT, "LIVECOMMENTS_SESSION_SECRET": "t" * 40})
+    settings = AllSettings.load({**WITH_JWT, "LIVECOMMENTS_SESSION_SECRET": "t" * 40})
     shown = settings.shown()
     assert {name: shown[name] for name in ("jwt_secret", "session_secret")} == {
         "jwt_secret": "***",
@@ -167,36 +187,38 @@ def test_secrets_are_masked_wherever_settings_are_shown() -> None:
     for text in (str(shown), repr(settings), str(settings), f"{settings}"):
         assert STRONG not in text
         assert "t" * 40 not in text
-    assert Settings().shown()["jwt_secret"] == ""
+    assert AllSettings().shown()["jwt_secret"] == ""
 
 
 def test_every_secret_is_marked_as_one() -> None:
-    named = {field.name for field in dataclasses.fields(Settings) if re.search("secret|password", field.name)}
-    assert {field.name for field in dataclasses.fields(Settings) if field.metadata["secret"]} == named
+    named = {field.name for field in dataclasses.fields(AllSettings) if re.search("secret|password", field.name)}
+    assert {field.name for field in dataclasses.fields(AllSettings) if field.metadata["secret"]} == named
 
 
 def test_what_is_shown_is_every_setting_in_plain_json_types() -> None:
-    shown = Settings().shown()
-    assert list(shown) == [field.name for field in dataclasses.fields(Settings)]
+    shown = AllSettings().shown()
+    assert list(shown) == [field.name for field in dataclasses.fields(AllSettings)]
     assert {type(value) for value in shown.values()} <= {str, int, float, bool}
 
 
 def test_every_setting_is_described_in_a_sentence() -> None:
-    for field in dataclasses.fields(Settings):
+    for field in dataclasses.fields(AllSettings):
         assert field.metadata["doc"].endswith("."), field.name
 
 
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Settings().port = 1  # type: ignore[misc]  # the point of the test
+        AllSettings().port = 1  # type: ignore[misc]  # the point of the test
 
 
 @given(
-    st.dictionaries(st.sampled_from([PREFIX + field.name.upper() for field in dataclasses.fields(Settings)]), st.text())
+    st.dictionaries(
+        st.sampled_from([PREFIX + field.name.upper() for field in dataclasses.fields(AllSettings)]), st.text()
+    )
 )
 def test_no_text_raises_anything_but_start_refused_and_each_problem_is_a_line(environ: dict[str, str]) -> None:
     try:
-        settings = Settings.load(environ)
+        settings = AllSettings.load(environ)
     except StartRefused as refused:
         for line in str(refused).split("\n"):
             assert line.startswith(PREFIX)
@@ -265,7 +287,7 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     environ = {PREFIX + name: value for name, value in SASL.items()}
     del environ[PREFIX + "KAFKA_PASSWORD"]
     environ[PREFIX + "KAFKA_PASSWORD_FILE"] = str(tmp_path / "password")
-    settings = Settings.load(environ)
+    settings = AllSettings.load(environ)
     assert settings.kafka_password == "hunter2"
     assert "hunter2" not in f"{settings} {settings.shown()}"
     for content in (b"", b"\n", b"\xff", b"x" * 5_000):
@@ -286,3 +308,48 @@ def test_a_secret_has_one_place_and_what_is_none_has_no_file(tmp_path: Path) -> 
     both = {PREFIX + "JWT_SECRET": STRONG, PREFIX + "JWT_SECRET_FILE": "x"}
     assert "LIVECOMMENTS_JWT_SECRET and LIVECOMMENTS_JWT_SECRET_FILE must not both be set." in problems_of(both)
     assert problems_of({PREFIX + "PORT_FILE": "x"}) == ["LIVECOMMENTS_PORT_FILE is no setting."]
+
+
+@pytest.mark.parametrize("kind", PROCESSES.values())
+def test_by_its_defaults_a_process_has_no_problem(kind: type[Settings]) -> None:
+    assert kind.load({}).problems() == []
+
+
+def test_a_setting_is_declared_once_with_one_default() -> None:
+    parts = {part for kind in PROCESSES.values() for part in kind.__mro__ if dataclasses.is_dataclass(part)}
+    declared = [name for part in parts for name in vars(part).get("__annotations__", ())]
+    assert sorted(declared) == sorted(field.name for field in dataclasses.fields(AllSettings))
+
+
+def test_a_process_takes_what_it_uses_and_nothing_else() -> None:
+    names = {process: {field.name for field in dataclasses.fields(kind)} for process, kind in PROCESSES.items()}
+    assert "viewers_max" not in names["gateway"] | names["stream"] | names["tools"]
+    assert "jwt_secret" not in names["edge"] | names["stream"] | names["tools"]
+    assert "group" not in names["run"] | names["gateway"] | names["edge"] | names["tools"]
+    assert "kafka" not in names["run"]
+    assert "partitions" not in names["gateway"] | names["edge"] | names["stream"]
+
+
+def test_what_only_another_process_knows_is_told_and_not_taken(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "livecomments.command")
+    environ = {"LIVECOMMENTS_VIEWERS_MAX": "many", "LIVECOMMENTS_GROUP": "g", "LIVECOMMENTS_GUESTS": "no"}
+    assert load(GatewaySettings, environ) == GatewaySettings(guests=False)
+    (record,) = caplog.records
+    assert record.message == "not taken: settings of other processes"
+    assert vars(record)["names"] == ["LIVECOMMENTS_GROUP", "LIVECOMMENTS_VIEWERS_MAX"]
+
+
+def test_a_secret_s_file_is_known_where_the_secret_is() -> None:
+    assert load(EdgeSettings, {"LIVECOMMENTS_JWT_SECRET_FILE": "/nowhere"}) == EdgeSettings()
+    with pytest.raises(StartRefused, match="cannot be read"):
+        load(GatewaySettings, {"LIVECOMMENTS_JWT_SECRET_FILE": "/nowhere"})
+
+
+@pytest.mark.parametrize("kind", PROCESSES.values())
+def test_what_no_process_knows_is_fatal_for_each(kind: type[Settings]) -> None:
+    with pytest.raises(StartRefused, match="LIVECOMMENTS_VIEWER_MAX is no setting"):
+        load(kind, {"LIVECOMMENTS_VIEWER_MAX": "1"})
+
+
+def test_the_keys_of_all_are_those_of_each() -> None:
+    assert AllSettings.environment_keys() == KEYS

@@ -1,0 +1,93 @@
+"""The settings of each process: which parts it takes, and which names in the environment it leaves to others."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from livecomments.runtime.settings import PREFIX, Settings
+from livecomments.runtime.shared_settings import (
+    DrainSettings,
+    EmbeddedSettings,
+    FollowSettings,
+    InternalSettings,
+    PublicSettings,
+    RecordSettings,
+    ServerSettings,
+)
+from livecomments_consumers.settings import HubSettings
+from livecomments_gateway.settings import WriteSettings
+from livecomments_streams.settings import GroupSettings, PersistSettings
+
+_log = logging.getLogger("livecomments.command")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(
+    PersistSettings,
+    DrainSettings,
+    HubSettings,
+    WriteSettings,
+    FollowSettings,
+    EmbeddedSettings,
+    RecordSettings,
+    PublicSettings,
+):
+    """Of `livecomments run`: the whole service in one process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingSettings(FollowSettings, ServerSettings, InternalSettings, PublicSettings):
+    """Of a process of the distributed form that serves: a gateway or an edge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(WriteSettings, ServingSettings):
+    """Of `livecomments gateway`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeSettings(DrainSettings, HubSettings, ServingSettings):
+    """Of `livecomments edge`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings(PersistSettings, GroupSettings, ServerSettings, InternalSettings):
+    """Of `livecomments stream`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolSettings(EmbeddedSettings, ServerSettings):
+    """Of the commands for topics, schema and records, which find a log and a store of either form."""
+
+
+PROCESSES: Final[Mapping[str, type[Settings]]] = {
+    "run": RunSettings,
+    "gateway": GatewaySettings,
+    "edge": EdgeSettings,
+    "stream": StreamSettings,
+    "tools": ToolSettings,
+}
+"""By the name that docs/CONFIG.md and the logs call them."""
+KEYS: Final = frozenset[str]().union(*(kind.environment_keys() for kind in PROCESSES.values()))
+"""Every name in the environment that some process takes."""
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(kind: type[AnySettings], environ: Mapping[str, str], **overrides: Any) -> AnySettings:
+    """Read a process's settings, and tell in the log which names in the environment only others take.
+
+    Raises:
+        StartRefused: with every problem found, a line each; a name that no process takes is one.
+    """
+    settings = kind.load(environ, elsewhere=KEYS, **overrides)
+    passed_over = sorted(key for key in environ if key.startswith(PREFIX) and key not in kind.environment_keys())
+    if passed_over:
+        _log.info("not taken: settings of other processes", extra={"names": passed_over})
+    return settings
+
+
+def tell(process: str, settings: Settings) -> None:
+    """Log with what values a process starts, secrets masked."""
+    _log.info("starting", extra={"command": process, "settings": settings.shown()})

@@ -1,0 +1,182 @@
+"""Parts of settings that more than one process takes: where it listens, its servers, how it follows the log."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Bounds, Rule, Settings, setting
+from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.positions import EPOCH_MAX
+
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?")
+"""As browsers send it: no wildcard, no `null`, no path, no capitals."""
+_FOLLOW: Final = re.compile(r"all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
+_SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_PORT: Final = Bounds(at_least=0, at_most=65_535)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSettings(Settings):
+    """Of what listens."""
+
+    host: str = setting("127.0.0.1", "Address to listen on.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicSettings(HostSettings):
+    """Of what is called by people's programs."""
+
+    port: int = setting(8080, "Port to listen on; 0 takes a free one.", _PORT)
+    cors_origins: str = setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
+
+    def rules(self) -> list[Rule]:
+        """Origins are spelt as browsers send them."""
+        origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+        are_origins = all(_ORIGIN.fullmatch(origin) for origin in origins)
+        rule = "must be origins like https://example.org, comma-separated"
+        return [*super().rules(), ("cors_origins", are_origins, rule)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InternalSettings(HostSettings):
+    """Of a process whose health and metrics are apart from what it serves."""
+
+    internal_port: int = setting(9090, "Health and metrics of the distributed form, apart from the public port.", _PORT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSettings(Settings):
+    """Of whatever reads or writes records."""
+
+    # A Path is immutable, so sharing the default is safe.
+    data_dir: Path = setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
+    epoch: int = setting(
+        1, "Generation of the comments topic: its name is comments-<epoch>.", Bounds(at_least=1, at_most=EPOCH_MAX)
+    )
+    store_ttl_s: int = setting(0, "Life of a stored comment from its append on, seconds; 0: for ever.")
+    append_timeout_s: float = setting(
+        5.0, "Until a POST without an acknowledged append answers append_unknown.", POSITIVE
+    )
+
+    def rules(self) -> list[Rule]:
+        """What is stored outlives what the log keeps."""
+        fits = self.store_ttl_s == 0 or 3_600 <= self.store_ttl_s <= 315_360_000
+        rule = "must be 0, or an hour to ten years; longer than the topic keeps records"
+        return [*super().rules(), ("store_ttl_s", fits, rule)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedSettings(Settings):
+    """Of the embedded log."""
+
+    partitions: int = setting(
+        8, "Partitions of the embedded log, fixed when its file is made.", Bounds(at_least=1, at_most=1_024)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings(RecordSettings):
+    """Of the distributed form: which Kafka and which store, and how to get in."""
+
+    kafka: str = setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
+    kafka_security: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_SSL or SASL_PLAINTEXT, as the brokers' listener.")
+    kafka_ca: str = setting("", "File with the CA certificates (PEM) of the brokers. Empty: the system's.")
+    kafka_mechanism: str = setting("SCRAM-SHA-512", "With SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_user: str = setting("", "With SASL: who we are.")
+    kafka_password: str = setting("", "With SASL: the password.", secret=True)
+    cql: str = setting("", "CQL contact points (host:port, comma-separated). Empty: the embedded store.")
+    cql_keyspace: str = setting("livecomments", "Keyspace of the store.")
+    cql_datacenter: str = setting("datacenter1", "Local datacenter of the CQL driver's load balancing.")
+    cql_user: str = setting("", "Who we are to the store. Empty: it asks nobody.")
+    cql_password: str = setting("", "The password of that user.", secret=True)
+    cql_tls: bool = setting(False, "Whether the store is spoken to over TLS.")
+    cql_ca: str = setting("", "File with the CA certificates (PEM) of the store. Empty: the system's.")
+    cql_check_hostname: bool = setting(
+        True, "Nodes' certificates must name their address; nodes are met by IP address."
+    )
+    replicas: int = setting(
+        3, "Replicas of topics and keyspace: a 201 is on a majority of them.", Bounds(at_least=1, at_most=9)
+    )
+
+    def rules(self) -> list[Rule]:
+        """The two servers are given together; users, passwords and certificates fit to how they are spoken to."""
+        has_sasl = self.kafka_security.startswith("SASL_")
+        named = bool(self.kafka_user), bool(self.kafka_password)
+        return [
+            *super().rules(),
+            ("kafka", bool(self.kafka) == bool(self.cql), "and LIVECOMMENTS_CQL must be set together, or neither"),
+            ("kafka_security", self.kafka_security in _SECURITY, f"must be one of {', '.join(_SECURITY)}"),
+            ("kafka_mechanism", self.kafka_mechanism in _MECHANISMS, f"must be one of {', '.join(_MECHANISMS)}"),
+            (
+                "kafka_user",
+                named == (has_sasl, has_sasl),
+                "and LIVECOMMENTS_KAFKA_PASSWORD must be set with LIVECOMMENTS_KAFKA_SECURITY=SASL_…, and only then",
+            ),
+            (
+                "kafka_ca",
+                not self.kafka_ca or self.kafka_security.endswith("SSL"),
+                "must not be set without TLS: LIVECOMMENTS_KAFKA_SECURITY=SSL or SASL_SSL",
+            ),
+            ("cql_ca", not self.cql_ca or self.cql_tls, "must not be set without LIVECOMMENTS_CQL_TLS"),
+            (
+                "cql_user",
+                bool(self.cql_user) == bool(self.cql_password),
+                "and LIVECOMMENTS_CQL_PASSWORD must be set together, or neither",
+            ),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaleSettings(Settings):
+    """Of whoever tells that the log does not answer."""
+
+    stale_after_s: float = setting(5.0, "A partition that has not answered this long is said to be stale.", POSITIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowSettings(StaleSettings):
+    """Of a process that follows the log, and answers from what it has read."""
+
+    follow: str = setting("all", "Partitions always followed: all, a list (0,5,7), or i/n, the i-th share of n edges.")
+    tail_records_max: int = setting(50_000, "Records of a partition kept in memory.", POSITIVE)
+    tail_bytes_max: int = setting(32 * 2**20, "Bytes of a partition kept in memory.", POSITIVE)
+    tail_age_max_s: float = setting(900.0, "Age of a record kept in memory.", POSITIVE)
+    middle_records_max: int = setting(
+        100_000, "Records read from the log between store and tail before giving up.", POSITIVE
+    )
+    partition_idle_s: float = setting(
+        300.0, "A partition followed on demand is let go this long after its last use.", POSITIVE
+    )
+
+    def rules(self) -> list[Rule]:
+        """The partitions are named in one of three ways."""
+        rule = "must be all, a list such as 0,5,7, or i/n such as 1/2"
+        return [*super().rules(), ("follow", bool(_FOLLOW.fullmatch(self.follow)), rule)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrainSettings(Settings):
+    """Of a process that holds streams open."""
+
+    drain_s: float = setting(3.0, "After SIGTERM, open streams are ended within this window.", NOT_NEGATIVE)
+
+
+def share_of(follow: str, partition_count: int) -> frozenset[int]:
+    """Return the partitions that `follow` names, of `partition_count`.
+
+    Raises:
+        StartRefused: a partition that does not exist, or an i/n with i outside 1..n.
+    """
+    if follow == "all":
+        return frozenset(range(partition_count))
+    if "/" in follow:
+        ordinal, count = (int(part) for part in follow.split("/"))
+        if not 1 <= ordinal <= count:
+            raise StartRefused(f"{PREFIX}FOLLOW={follow}: i/n needs i from 1 to n.")
+        return frozenset(range(ordinal - 1, partition_count, count))
+    partitions = frozenset(int(part) for part in follow.split(","))
+    if max(partitions) >= partition_count:
+        raise StartRefused(f"{PREFIX}FOLLOW={follow}: the topic has only partitions 0 to {partition_count - 1}.")
+    return partitions
