@@ -31,7 +31,7 @@ from tests.tidy import Module, Tree
 ROOT: Final = Path(__file__).parents[1]
 BEGIN: Final = "<!-- Written by `make docs`. -->"
 END: Final = "<!-- By hand from here on. -->"
-KINDS: Final = frozenset(("Counter", "Gauge", "Histogram", "Info", "Summary"))
+KINDS: Final = frozenset(("Counter", "Gauge", "Histogram", "Info", "Reading", "Summary"))
 _WHAT_TO_DO: Final = re.compile(r"^\| `(\w+)` \| \d+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
 _METRIC_LIBRARIES: Final = frozenset(("livecomments.runtime.metrics", "prometheus_client"))
 
@@ -85,7 +85,12 @@ def _takers(processes: Sequence[str], count: int) -> str:
 def metrics_table() -> str:
     """The metrics, by name."""
     rows = [
-        (f"`{metric.name}`", metric.kind.lower(), ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        (
+            f"`{metric.name}`",
+            "gauge" if metric.kind == "Reading" else metric.kind.lower(),
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.meaning,
+        )
         for metric in declared_metrics(Tree(ROOT))
     ]
     return _table(("Metric", "Kind", "Labels", "Meaning"), rows)

@@ -19,7 +19,7 @@ from livecomments.following.silence import Silence
 from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
-from livecomments.runtime.metrics import Counter, Gauge
+from livecomments.runtime.metrics import Counter, Gauge, Reading
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import judge
@@ -35,8 +35,8 @@ _RETRY_S: Final = 0.2
 _log = logging.getLogger("livecomments.log")
 _records = Counter("livecomments_log_records_total", "Records followed, accepted or not.", ["verdict"])
 _accepted, _other = _records.labels("accepted"), _records.labels("other")
-_silence = Gauge("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
-_tail_bytes = Gauge("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
+_silence = Reading("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
+_tail_bytes = Reading("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
 _followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
 Listener = Callable[[FollowedPartition, Sequence[Entry]], None]

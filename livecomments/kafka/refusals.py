@@ -70,6 +70,18 @@ def refusal_of(error: BaseException, sendings: int) -> Refusal:
     return _CERTAIN.get(type(error), Refusal.UNKNOWN) if sendings == 1 else Refusal.UNKNOWN
 
 
+def is_group_refusal(error: BaseException) -> bool:
+    """Tell whether a consumer group refuses this process for good: for its name, its rights or its way to share."""
+    return isinstance(
+        error,
+        errors.InconsistentGroupProtocolError
+        | errors.GroupAuthorizationFailedError
+        | errors.TopicAuthorizationFailedError
+        | errors.InvalidGroupIdError
+        | errors.InvalidSessionTimeoutError,
+    )
+
+
 class Sendings:
     """Counts how often a batch is sent, by the requests that aiokafka builds with it; one may not have left us."""
 

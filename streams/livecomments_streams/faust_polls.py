@@ -53,6 +53,17 @@ class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust ha
         end_batches_at_undecodable(self._consumer)
         pace_metadata(self._consumer._client)
 
+    @property
+    def group_error(self) -> Exception | None:
+        """What the group refused this process for; nothing but a new process will ask again.
+
+        aiokafka keeps it for whoever polls next, and Faust polls nothing before it has partitions.
+        """
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        if (working := getattr(coordinator, "_coordination_task", None)) is not None and working.done():
+            return None if working.cancelled() else working.exception()
+        return getattr(coordinator, "_pending_exception", None)
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
@@ -63,6 +74,12 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
     """Faust's consumer, for messages that are whole polls. There is one agent, which acks them in their order."""
 
     _pause_s = 0.0
+
+    @property
+    def group_error(self) -> Exception | None:
+        """What the group refused this process for, if it did."""
+        error: Exception | None = self._thread.group_error
+        return error
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Poll]]:
         """One poll, after a pause if the last one was hardly worth a take."""

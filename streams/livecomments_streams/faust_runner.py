@@ -22,7 +22,8 @@ import faust
 from faust.types import TP
 
 from livecomments.kafka.connection import KafkaConnection
-from livecomments.runtime.metrics import Gauge
+from livecomments.kafka.refusals import is_group_refusal
+from livecomments.runtime.metrics import Reading
 from livecomments_schemas.errors import StartRefused
 from livecomments_streams.faust_polls import PollConsumer, WholePolls
 from livecomments_streams.job import Job
@@ -50,7 +51,7 @@ EXIT_TRY_AGAIN: Final = 75
 T = TypeVar("T")
 
 _log = logging.getLogger("livecomments.stream")
-_commit_age = Gauge("livecomments_stream_commit_age_seconds", "Since the group's offsets moved; 0 with none to move.")
+_commit_age = Reading("livecomments_stream_commit_age_seconds", "Since the group's offsets moved; 0 with none to move.")
 
 
 class FaustRunner:
@@ -108,7 +109,7 @@ class FaustRunner:
         self._job.revoke()
 
     async def _watch(self) -> None:
-        """Tell how old the commits are, and die of a group that delivers nothing."""
+        """Tell how old the commits are, and die of a group that refuses us, or delivers nothing."""
         committed_before, since = 0, time.monotonic()
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
@@ -121,7 +122,12 @@ class FaustRunner:
             ]
             if not waiting or sum(committed.values()) != committed_before:
                 committed_before, since = sum(committed.values()), now
-            _commit_age.set(now - since)
+            if self._job.progress.is_joined:
+                _commit_age.set(now - since)
+            else:
+                _commit_age.forget()
+            if (error := self._app.consumer.group_error) is not None:
+                _die_of_the_group(str(self._app.conf.id), error)
             if self._job.progress.is_stuck(now):
                 die(EXIT_TRY_AGAIN, "The consumer group delivers nothing, though the log goes on.")
 
@@ -177,6 +183,16 @@ def die(code: int, sentence: str) -> NoReturn:
         sys.__stderr__.write(f"livecomments: {sentence}\n")
         sys.__stderr__.flush()
     os._exit(code)
+
+
+def _die_of_the_group(group: str, error: Exception) -> NoReturn:
+    if is_group_refusal(error):
+        reason = f"The group {group} refuses this process: {error}. "
+        die(
+            EXIT_REFUSED,
+            reason + "Is another program of its name, or may this one not be in it? See LIVECOMMENTS_GROUP.",
+        )
+    die(EXIT_TRY_AGAIN, f"The group {group} cannot be joined: {error!r}.")
 
 
 async def _or_die(work: Awaitable[T]) -> T:

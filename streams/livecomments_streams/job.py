@@ -13,6 +13,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import Final
 
@@ -20,9 +21,9 @@ from livecomments.following.read_back import Judge
 from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, OffsetUnavailable
-from livecomments.runtime.metrics import Counter, Gauge, Histogram
+from livecomments.runtime.metrics import Counter, Gauge, Histogram, Reading
 from livecomments.runtime.retrying import retrying, told
-from livecomments.store.interface import CommentStore
+from livecomments.store.interface import CommentStore, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import judge
@@ -37,9 +38,13 @@ _TAKE_BUCKETS: Final = (1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000)
 
 _log = logging.getLogger("livecomments.stream")
 _given = Gauge("livecomments_stream_partitions", "Partitions this process was given.")
-_lag_records = Gauge("livecomments_stream_lag_records", "Records of these partitions not stored.")
-_lag_seconds = Gauge("livecomments_stream_lag_seconds", "How long the oldest of them is in the log.")
-_watermark_age = Gauge(
+_lag_records = Reading("livecomments_stream_lag_records", "Records of these partitions not stored; absent if unknown.")
+_lag_seconds = Reading(
+    "livecomments_stream_lag_seconds", "How long the oldest of them is in the log; absent if unknown."
+)
+_unobserved = Reading("livecomments_stream_unobserved_partitions", "Partitions given whose lag is not known just now.")
+_joining = Reading("livecomments_stream_joining_seconds", "Since the group let this process wait; 0 once it gave.")
+_watermark_age = Reading(
     "livecomments_stream_watermark_age_seconds", "How long the oldest watermark has been behind what is stored."
 )
 _take_records = Histogram("livecomments_stream_take_records", "Records of one delivery.", buckets=_TAKE_BUCKETS)
@@ -93,11 +98,13 @@ class Job:
         for partition in self._persisters.keys() - self.progress.partitions:
             del self._persisters[partition]
         _given.set(len(self.progress.partitions))
+        self._tell_lag()
 
     def revoke(self) -> None:
         """All partitions are about to be dealt anew."""
         self.progress.revoke(self._clock())
         _given.set(0)
+        self._tell_lag()
 
     async def take(self, records: Sequence[Record]) -> None:
         """Persist records of any partitions; returns when all are stored. Tries for ever."""
@@ -129,19 +136,24 @@ class Job:
             number: now if persister.is_marked else marked.get(number, now)
             for number, persister in self._persisters.items()
         }
-        _watermark_age.set(now - min(self._marked_at.values(), default=now))
+        if self._marked_at:
+            _watermark_age.set(now - min(self._marked_at.values()))
+        else:
+            _watermark_age.forget()
 
     async def observe(self) -> None:
         """Look once where the partitions end, and tell the lag. A failure is left for the next time.
+
+        A partition that does not answer, or whose watermark cannot be read, hides nothing of the others.
 
         Raises:
             LogWentBack: do not go on with this topic.
         """
         given = self.progress.partitions
         try:
-            stored = {partition: await self._next_offset(partition) for partition in given}
-            bounds = await self._log.bounds(given)  # after what is stored, which is therefore not beyond it
-            for partition in given:
+            stored = await self._next_offsets(await self._log.answering(given))
+            bounds = await self._log.bounds(stored)  # after what is stored, which is therefore not beyond it
+            for partition in stored:
                 if stored[partition] > bounds[partition].end:
                     await stored_end(self._log, self._store, partition)
             ends = {partition: held.end for partition, held in bounds.items()}
@@ -151,8 +163,7 @@ class Job:
                 await refuse_other_log(self._log, self._store)
         except Unavailable as error:
             _log.warning("lag not known", extra={"code": error.code})
-        _lag_records.set(self.progress.lag_records)
-        _lag_seconds.set(self.progress.lag_s(self._clock()))
+        self._tell_lag()
 
     async def _persist(self, partition: int, records: Sequence[Record]) -> None:
         async with self._turns[partition]:
@@ -174,12 +185,30 @@ class Job:
             await self.observe()
             await asyncio.sleep(_OBSERVE_INTERVAL_S)
 
-    async def _next_offset(self, partition: int) -> int:
-        if partition in self._persisters:
-            return self._persisters[partition].next_offset
-        if partition not in self._stored:
-            self._stored[partition] = (await stored_end(self._log, self._store, partition)).next_offset
-        return self._stored[partition]
+    def _tell_lag(self) -> None:
+        """Show the lag as far as it is known, and nothing where it is not: 0 would say that all is stored."""
+        now = self._clock()
+        unobserved = self.progress.unobserved(now)
+        _unobserved.set(len(unobserved))
+        _joining.set(self.progress.joining_s(now))
+        if len(unobserved) < len(self.progress.partitions):
+            _lag_records.set(self.progress.lag_records)
+            _lag_seconds.set(self.progress.lag_s(now))
+        else:
+            _lag_records.forget()
+            _lag_seconds.forget()
+
+    async def _next_offsets(self, partitions: AbstractSet[int]) -> dict[int, int]:
+        """The first offset that is not stored of each of these partitions that can be told."""
+        held = {number: one.next_offset for number, one in self._persisters.items() if number in partitions}
+        for partition in partitions - held.keys() - self._stored.keys():
+            try:
+                self._stored[partition] = (await stored_end(self._log, self._store, partition)).next_offset
+            except Unavailable as error:
+                _log.warning("lag not known", extra={"partition": partition, "code": error.code})
+                if isinstance(error, StoreUnavailable):
+                    break  # of all of them
+        return {number: at for number, at in self._stored.items() if number in partitions} | held
 
     async def _run_catching_up(self) -> None:
         while True:

@@ -3,9 +3,10 @@
 Told by the job what comes, what is stored and where the log ends; asks no clock and does no I/O. Times are monotonic.
 """
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
+
+from livecomments.log.lag import Lag
 
 UNDELIVERED_S: Final = 10.0
 """A record that the group has not delivered after this long is read from the log itself. A poll waits 0.15 s."""
@@ -13,36 +14,25 @@ STUCK_S: Final = 60.0
 """Longer than a rebalance: a group that delivers nothing this long, with new records in the log, will not any more."""
 JOIN_S: Final = 300.0
 """A group that lets nobody in this long, while the log answers, is tried anew by a new process."""
-_SAMPLES_MAX: Final = 512
-"""Of where a partition ended and when; when full, every second one is dropped: lag in seconds grows coarser."""
+OBSERVED_S: Final = 10.0
+"""A partition's lag is not known once nobody could look for this long: a lost leader is back within that, mostly."""
 
 
 class _Partition:
     """What is known of a partition since it was given."""
 
-    __slots__ = ("end", "end_when_given", "fed_at", "next_offset", "samples")
+    __slots__ = ("end_when_given", "fed_at", "lag")
 
     def __init__(self, idle_s: float) -> None:
         self.fed_at = idle_s
         """By the clock that stands still while records are being stored."""
-        self.end = self.next_offset = 0
+        self.lag = Lag()
         self.end_when_given: int | None = None
-        self.samples: deque[tuple[float, int]] = deque()
-
-    @property
-    def lag_records(self) -> int:
-        return max(0, self.end - self.next_offset)
 
     def observe(self, end: int, next_offset: int, now: float) -> None:
         if self.end_when_given is None:
             self.end_when_given = end
-        if end > self.end or not self.samples:
-            self.samples.append((now, end))
-        self.end, self.next_offset = end, next_offset
-        while self.samples and self.samples[0][1] <= next_offset:
-            self.samples.popleft()
-        if len(self.samples) > _SAMPLES_MAX:
-            self.samples = deque(list(self.samples)[::2])
+        self.lag.observe(end, next_offset, now)
 
 
 class Progress:
@@ -69,12 +59,20 @@ class Progress:
     @property
     def lag_records(self) -> int:
         """Records in the log, of these partitions, that were not stored when it was looked at last."""
-        return sum(partition.lag_records for partition in self._partitions.values())
+        return sum(partition.lag.records for partition in self._partitions.values())
 
     def lag_s(self, now: float) -> float:
         """For how long the oldest record that is not stored has been seen in the log; 0 when all are."""
-        oldest = [partition.samples[0][0] for partition in self._partitions.values() if partition.samples]
+        oldest = [since for partition in self._partitions.values() if (since := partition.lag.since) is not None]
         return now - min(oldest) if oldest else 0.0
+
+    def unobserved(self, now: float) -> list[int]:
+        """Name the partitions of which nobody could tell the lag for a while, or yet."""
+        return [number for number, one in self._partitions.items() if not one.lag.is_known(now, OBSERVED_S)]
+
+    def joining_s(self, now: float) -> float:
+        """For how long the group has let this process wait for its partitions; 0 once it has given them."""
+        return 0.0 if self._joining_since is None else now - self._joining_since
 
     def give(self, partitions: Iterable[int], now: float) -> None:
         """The group gave these partitions, and no others."""
@@ -119,7 +117,7 @@ class Progress:
         return [
             number
             for number, partition in self._partitions.items()
-            if partition.lag_records and idle_s - partition.fed_at >= UNDELIVERED_S
+            if partition.lag.records and idle_s - partition.fed_at >= UNDELIVERED_S
         ]
 
     def is_consuming(self) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from infra.local.ports import free_port
 from livecomments.runtime.settings import PREFIX
@@ -42,6 +44,20 @@ async def test_a_missing_schema_is_refused(deployed: Deployment) -> None:
     assert worker.said == (
         "livecomments: The keyspace nowhere lacks tables of this livecomments: run `livecomments migrate`."
     )
+
+
+async def test_a_group_whose_name_another_program_uses_is_refused_at_once(deployed: Deployment) -> None:
+    """Joined by a way to share that is not ours, it takes nobody with ours, for as long as the other stays."""
+    async with AIOKafkaConsumer(
+        deployed.topic,
+        bootstrap_servers=deployed.kafka,
+        group_id=deployed.group,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+    ):
+        worker = deployed.start()
+        assert await worker.ended() == 2, worker.logged
+        assert f"The group {deployed.group} refuses this process" in worker.said
+        assert "LIVECOMMENTS_GROUP" in worker.said
 
 
 async def test_a_taken_internal_port_is_refused(deployed: Deployment) -> None:

@@ -13,6 +13,7 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_end import LogWentBack, check_log, claim_log
+from livecomments.log.interface import LogUnavailable
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
@@ -89,6 +90,57 @@ def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(f"livecomments_stream_{name}", labels) or 0.0
 
 
+def known(name: str) -> bool:
+    """Whether a metric of this process says anything."""
+    return REGISTRY.get_sample_value(f"livecomments_stream_{name}") is not None
+
+
+async def test_a_lag_that_nobody_sees_is_told_of_no_partition_and_never_as_none(parts: Parts) -> None:
+    await parts.append(0, 5)
+    is_away = False
+
+    async def around(name: str) -> None:
+        if is_away:
+            raise LogUnavailable("away")
+
+    log = WatchedLog(parts.log, around)
+    now = 100.0
+    job = Job(log, parts.store, DeadLetters(parts.letters, "comments-4"), clock=lambda: now)
+    job.give([])  # a stranger of the group has them all
+    await job.observe()
+    await job.advance_watermarks()
+    assert [known(name) for name in ("lag_records", "lag_seconds", "watermark_age_seconds")] == [False] * 3
+    job.give([0])
+    assert (known("lag_records"), value("unobserved_partitions")) == (False, 1.0)
+    await job.observe()
+    assert (value("lag_records"), value("unobserved_partitions")) == (5.0, 0.0)
+    is_away, now = True, 105.0
+    await job.observe()
+    assert (value("lag_records"), value("lag_seconds")) == (5.0, 5.0)  # it was so a moment ago, and is no less
+    now = 150.0
+    await job.observe()
+    assert (known("lag_records"), known("lag_seconds"), value("unobserved_partitions")) == (False, False, 1.0)
+    job.revoke()
+    now = 190.0
+    await job.observe()
+    assert value("joining_seconds") == 40.0
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+async def test_a_partition_without_a_leader_hides_nothing_of_the_others(parts: Parts, is_opened: bool) -> None:
+    log = WatchedLog(parts.log)
+    job = Job(log, parts.store, DeadLetters(parts.letters, "comments-4"))
+    job.give(range(PARTITIONS))
+    for number in range(PARTITIONS):
+        records = await parts.append(number, 3)
+        if is_opened:
+            await job.take(records)
+            await parts.append(number, 3)
+    log.leaderless = {1}
+    await job.observe()
+    assert (value("lag_records"), value("unobserved_partitions")) == (3.0 * (PARTITIONS - 1), 1.0)
+
+
 async def test_every_metric_says_what_happens(parts: Parts) -> None:
     """Rows by verdict, lag, watermark, sizes, latencies, retries and dead letters."""
     counters = {
@@ -128,8 +180,10 @@ async def test_every_metric_says_what_happens(parts: Parts) -> None:
     assert (value("lag_records"), value("lag_seconds")) == (0.0, 0.0)
     await job.advance_watermarks()  # which fails
     assert await parts.store.watermark(EPOCH, 0) < first_position(EPOCH)
+    assert known("lag_records")
     job.revoke()
     assert value("partitions") == 0.0
+    assert [known(name) for name in ("lag_records", "lag_seconds")] == [False] * 2
     assert {of: value(name, **labels) - before[of] for of, (name, labels, _) in counters.items()} == {
         of: grown for of, (_, _, grown) in counters.items()
     }

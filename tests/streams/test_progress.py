@@ -2,7 +2,7 @@
 
 import pytest
 
-from livecomments_streams.progress import JOIN_S, STUCK_S, UNDELIVERED_S, Progress
+from livecomments_streams.progress import JOIN_S, OBSERVED_S, STUCK_S, UNDELIVERED_S, Progress
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_lag_of_hours_takes_bounded_memory_and_keeps_its_age(progress: Progres
     for second in range(10_000):
         progress.observe({3: 11 + second}, {3: 10}, float(second))
     assert progress.lag_s(10_000.0) == 10_000.0
-    assert len(progress._partitions[3].samples) < 1_000
+    assert len(progress._partitions[3].lag._samples) < 1_000
 
 
 def test_what_is_not_of_this_process_counts_for_nothing(progress: Progress) -> None:
@@ -92,3 +92,22 @@ def test_a_group_that_lets_nobody_in_is_stuck_and_one_with_nothing_to_give_is_no
     progress.revoke(2.0)
     assert not progress.is_consuming()
     assert progress.is_stuck(2.0 + JOIN_S)
+
+
+def test_a_lag_nobody_could_look_at_is_not_known_however_small_it_was(progress: Progress) -> None:
+    assert progress.unobserved(0.1 + OBSERVED_S) == [3, 5]
+    progress.observe({3: 14, 5: 20}, {3: 14, 5: 20}, 1.0)
+    assert progress.unobserved(1.0 + OBSERVED_S) == []
+    progress.observe({3: 14}, {3: 14}, 5.0)
+    assert progress.unobserved(1.1 + OBSERVED_S) == [5]
+    progress.give([5], 2.0)
+    assert progress.unobserved(2.0) == [5]
+
+
+def test_the_wait_for_the_group_is_counted_and_ends_when_it_gives_nothing_too() -> None:
+    progress = Progress(10.0)
+    assert progress.joining_s(70.0) == 60.0
+    progress.give([], 71.0)
+    assert progress.joining_s(80.0) == 0.0
+    progress.revoke(90.0)
+    assert progress.joining_s(91.0) == 1.0

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable
 
 from livecomments.history.reading import History
+from livecomments.history.store_lag import StoreLag
 from livecomments.log.revocations import Revocations
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
@@ -39,7 +40,12 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
             app=make_app(routes, cors_rules(settings)),
             follower=follower,
             store=store,
-            work=[follower.run(), revocations.run(), *([jwks.run()] if jwks else [])],
+            work=[
+                follower.run(),
+                revocations.run(),
+                StoreLag(follower, store).run(),
+                *([jwks.run()] if jwks else []),
+            ],
             checks={
                 "sessions": lambda: revocations.is_ready,
                 "keys": lambda: jwks is None or jwks.is_ready,

@@ -1,0 +1,44 @@
+"""A reading is there only while somebody reads it off; and a process shows the metrics of what it runs."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from livecomments.runtime.metrics import Reading
+
+
+def test_a_reading_is_absent_until_it_is_read_off_and_when_that_is_long_ago() -> None:
+    now, registry = 100.0, CollectorRegistry()
+    reading = Reading("lag", "How far.", fresh_s=15.0, clock=lambda: now, registry=registry)
+    assert generate_latest(registry) == b""
+    reading.set(0.0)
+    now = 115.0
+    assert registry.get_sample_value("lag") == 0.0
+    now = 115.1
+    assert generate_latest(registry) == b""  # whoever looked looks no more
+    reading.set(7.0)
+    assert registry.get_sample_value("lag") == 7.0
+    reading.forget()
+    assert registry.get_sample_value("lag") is None
+
+
+@pytest.mark.parametrize(
+    ("process", "rooms"),
+    [
+        ("gateway", {"gateway", "history", "log"}),
+        ("edge", {"edge", "history", "log"}),
+        ("stream", {"stream", "log"}),
+    ],
+)
+def test_a_process_shows_no_metrics_of_rooms_that_it_does_not_run(process: str, rooms: set[str]) -> None:
+    code = (
+        f"import livecomments_command.assembly.{process}\n"
+        "from livecomments.runtime.metrics import REGISTRY\n"
+        "print(*(one.name for one in REGISTRY.collect()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert set(re.findall(r"livecomments_([a-z]+)_", done.stdout)) <= rooms
+    assert not re.search(r"silence|lag", done.stdout)  # nobody has looked
