@@ -2,8 +2,12 @@
 
 Shared gzip: every connection gets the same ten-byte header, then raw deflate blocks that each end in a full flush, so
 none refers to another: a viewer joins, skips and resumes at any of them, and each is compressed once for everybody.
-Source: RFC 1951, 2.3 and 3.2.4 (stored blocks); RFC 1952, 2.3. The stream is never finished: decoders hand out what
-they have. Concatenated gzip members would be cheaper to explain, but browsers stop after the first.
+Source: RFC 1951, 2.3 and 3.2.4 (stored blocks); RFC 1952, 2.3. Concatenated gzip members would be cheaper to explain,
+but browsers stop after the first.
+
+Each write ends in an empty stored block. RFC 1951 does not say when a decoder hands out what it has decoded: zlib does
+so at once, Go's only where its window is full or an empty stored block says that a flush was meant. The stream is never
+finished, since the checksum at its end would be each viewer's own: see docs/decisions/0006.
 """
 
 import re
@@ -14,8 +18,10 @@ from typing import Final
 GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _DEFLATE_MIN: Final = 256
-"""Bytes below which compression wins nothing: they go as a stored block, five bytes longer."""
+"""Bytes below which compression wins nothing: they go as a stored block, ten bytes longer."""
 _STORED_MAX: Final = 65_535
+FLUSHED: Final = b"\x00\x00\xff\xff"
+"""How an empty stored block ends, and so everything that is written compressed."""
 _WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
@@ -82,4 +88,4 @@ def _stored(data: bytes) -> bytes:
         part = data[start : start + _STORED_MAX]
         size = len(part)
         stored += [b"\x00", size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), part]
-    return b"".join(stored)
+    return b"".join([*stored, b"\x00", FLUSHED])

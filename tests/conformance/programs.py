@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 JS: Final = Path(__file__).with_name("js")
+READERS: Final = Path(__file__).with_name("readers")
 _MINI_BROWSER: Final = Path("/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser")
 _NPM_TIMEOUT_S: Final = 120
+_BUILD_TIMEOUT_S: Final = 400
+"""Go compiles its own library first, once a machine."""
 _CHROMIUM_FLAGS: Final = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-breakpad", "--no-first-run"),
@@ -36,6 +39,10 @@ def why_missing(program: str) -> str | None:
         "curl": [("curl", "curl"), ("node", "nodejs")],
         "eventsource": [("node", "nodejs")],
         "httpx-sse": [],
+        "node": [("node", "nodejs")],
+        "go": [("go", "golang-go")],
+        "jdk": [("javac", "openjdk-17-jdk-headless")],
+        "okhttp": [("javac", "openjdk-17-jdk-headless"), ("mvn", "maven")],
     }
     missing = [package for found, package in needed[program] if not shutil.which(found)]
     return f"No {program} here: apt-get install {' '.join(missing)}" if missing else None
@@ -52,6 +59,24 @@ def install_packages() -> str | None:
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=_NPM_TIMEOUT_S, check=False)
     return f"npm ci: {done.stderr.strip()[-300:]}" if done.returncode else None
+
+
+def build(program: str, folder: Path) -> tuple[str, ...]:
+    """Make a program of `readers/` in a folder; returns the command that runs it. Raises CalledProcessError."""
+
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=folder, check=True, timeout=_BUILD_TIMEOUT_S, stdin=subprocess.DEVNULL)
+
+    if program == "go":
+        run("go", "build", "-o", str(folder / "read"), str(READERS / "read.go"))
+        return (str(folder / "read"),)
+    if program == "jdk":
+        run("javac", "-d", str(folder), str(READERS / "JdkReader.java"))
+        return ("java", "-cp", str(folder), "JdkReader")
+    copy = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'jars'}")
+    run("mvn", "-q", "-B", "-f", str(READERS / "pom.xml"), *copy)
+    run("javac", "-cp", f"{folder / 'jars'}/*", "-d", str(folder), str(READERS / "OkHttpReader.java"))
+    return ("java", "-cp", f"{folder}:{folder / 'jars'}/*", "OkHttpReader")
 
 
 @asynccontextmanager

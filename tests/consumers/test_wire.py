@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments_consumers.block import Block
-from livecomments_consumers.wire import LAST_CHUNK, Form, accepts_gzip, chunk, formed, opening
-from tests.consumers.sim.checker import Chunks
+from livecomments_consumers.wire import FLUSHED, LAST_CHUNK, Form, accepts_gzip, chunk, formed, opening
+from tests.consumers.sim.checker import Chunks, Gunzip
 
 DATA = st.one_of(st.binary(min_size=1, max_size=2_000), st.builds(lambda n: b"comment " * n, st.integers(1, 20_000)))
 
@@ -40,6 +40,24 @@ def test_a_viewer_may_begin_at_any_block_and_leave_blocks_out(blocks: list[bytes
     kept = data.draw(st.lists(st.sampled_from(range(len(blocks))), unique=True).map(sorted))
     sent = opening(b"x", Form.GZIP) + b"".join(formed(blocks[n], Form.GZIP, compress=True) for n in kept)
     assert decoded(sent, Form.GZIP) == b"x" + b"".join(blocks[n] for n in kept)
+
+
+@given(DATA, st.lists(st.tuples(DATA, st.booleans()), max_size=5))
+def test_a_reader_that_waits_for_a_flush_has_all_that_was_written(
+    first: bytes, parts: list[tuple[bytes, bool]]
+) -> None:
+    """RFC 1951 leaves it to the decoder when it hands out what it has."""
+    gunzip, writes = Gunzip(), [opening(first, Form.GZIP)]
+    writes += [formed(data, Form.GZIP, compress=shared) for data, shared in parts]
+    for written, data in zip(writes, [first, *(data for data, _ in parts)], strict=True):
+        assert written.endswith(FLUSHED)
+        assert gunzip.feed(written) == data
+
+
+def test_that_reader_hands_nothing_out_before() -> None:
+    written = opening(b"a" * 300, Form.GZIP)
+    gunzip = Gunzip()
+    assert [gunzip.feed(written[:-1]), gunzip.feed(written[-1:])] == [b"", b"a" * 300]
 
 
 def test_the_standard_librarys_own_reader_takes_the_beginning_for_gzip() -> None:

@@ -5,12 +5,14 @@ that. So an id is held to be a promise that nothing before it is still to come.
 """
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import orjson
 
+from livecomments_consumers.wire import FLUSHED
 from livecomments_loadtest.sse import SseEvent
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
 from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
@@ -228,3 +230,20 @@ class Chunks:
                 self.is_ended = not size
                 self._left = size + 2
         return b"".join(body)
+
+
+class Gunzip:
+    """Takes gzip off, and hands out no more than it must: what an empty stored block follows, as Go's decoder does."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What `data` lets go."""
+        self._held += data
+        end = self._held.rfind(FLUSHED) + len(FLUSHED)
+        if end < len(FLUSHED):
+            return b""
+        flushed, self._held = self._held[:end], self._held[end:]
+        return self._inflate.decompress(flushed)

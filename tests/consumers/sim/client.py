@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-import zlib
 from collections import Counter
 from collections.abc import Callable
 
 from livecomments_loadtest.sse import SseBlocks, SseEvent, parse_block
-from tests.consumers.sim.checker import Chunks, Shown, Wrong
+from tests.consumers.sim.checker import Chunks, Gunzip, Shown, Wrong
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import Piece, SimTransport
 
@@ -123,7 +122,7 @@ class _Reading:
         self._head = b""
         self._headers: dict[bytes, bytes] | None = None
         self._chunks = Chunks()
-        self._gunzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._gunzip = Gunzip()
         self._blocks = SseBlocks()
         self._said_bye = False
         self.is_mid_event = False
@@ -142,7 +141,7 @@ class _Reading:
         if self._headers.get(b"transfer-encoding") == b"chunked":
             data = self._chunks.feed(data)
         if self._headers.get(b"content-encoding") == b"gzip":
-            data = self._gunzip.decompress(data)
+            data = self._gunzip.feed(data)
             self._seen["gzip"] += 1
         for block in self._blocks.feed(data):
             event = parse_block(block)
