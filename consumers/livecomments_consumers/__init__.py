@@ -5,8 +5,9 @@ wakes its viewers; each viewer is a position that its lane moves forward: live b
 tail or from history at its own pace. A viewer is never waited for, and never skips without a `gap`.
 
 - `app`: the stream's route, and its claim at the door.
-- `request`: a stream request's head, read without a framework.
-- `joining`: from a request's position to a viewer's first one.
+- `request`: a stream request, as the door or the framework has read it; `wanted`: what it asks for; `admission`: what
+  becomes of it. Pure.
+- `joining`: from what is wanted to a viewer's first position.
 - `sessions`: whose stream it is, so that it ends with the session.
 - `hub`: the channels, the tick, admission, drain.
 - `channel`: one video's part of the hub: its lanes and the blocks they share.

@@ -14,16 +14,14 @@ from starlette.types import ASGIApp
 from livecomments.following.follower import PartitionUnavailable
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim
+from livecomments_consumers.admission import Admission, ComeBack, NotYet, Over, Serve, admit
 from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream
 from livecomments_consumers.frames import retry_answer
 from livecomments_consumers.hub import Hub
-from livecomments_consumers.joining import Wanted, wanted
-from livecomments_consumers.request import stream_request
+from livecomments_consumers.request import StreamRequest, asgi_request, stream_request
 from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.transport_lane import TransportLane
-from livecomments_consumers.wire import Form, accepts_gzip
 from livecomments_schemas.errors import Rejected
-from livecomments_schemas.partitions import parse_video_id, partition_of
 
 _PARTITION_TIMEOUT_S: Final = 5.0
 """How long a first viewer waits for a partition to be taken on, before it is told to come back."""
@@ -33,32 +31,24 @@ def stream_route(hub: Hub) -> Route:
     """The stream's route on this hub: the ASGI lane, and every refusal."""
 
     async def open_stream(request: Request) -> ASGIApp:
-        video_id = parse_video_id(request.path_params["video_id"])
-        follower = hub.history.follower
-        partition = partition_of(video_id, follower.log.partition_count)
-        want = wanted(request.headers, request.query_params, partition)
-        if hub.sessions.is_revoked(want.session):
+        asked = asgi_request(request)
+        try:
+            admission = admit(asked, hub)
+        except SessionEndedRejected:
             hub.metrics.connected("revoked")
-            raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
+            raise
         if request.method == "HEAD":
-            return _stream_response(b"")
-        address = request.client.host if request.client is not None else ""
-        refusal = _refusal(hub, address)
-        if refusal is None:
-            try:
-                followed = await follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
-                refusal = _refusal(hub, address)  # others came while this one waited
-            except PartitionUnavailable:
-                refusal = "not_ready"
-        if refusal is None and hub.endings.is_over(followed, video_id, want.after):
+            return Response(status_code=204) if isinstance(admission, Over) else _stream_response(b"")
+        if isinstance(admission, NotYet):
+            admission = await _admit_when_ready(asked, hub, admission.partition)
+        if isinstance(admission, Serve):
+            hub.metrics.admitted(is_resumed=admission.want.after is not None)
+            return AsgiStream(hub, asked, admission)
+        if isinstance(admission, Over):
             hub.metrics.connected("ended")
             return Response(status_code=204)
-        if refusal is not None:
-            hub.metrics.connected(refusal)
-            return _stream_response(retry_answer(hub.retry_ms()))
-        _count(hub, want)
-        gzip = accepts_gzip(",".join(request.headers.getlist("accept-encoding")))
-        return AsgiStream(hub, video_id, followed, want, Form.GZIP if gzip else Form.PLAIN, address)
+        hub.metrics.connected(admission.reason if isinstance(admission, ComeBack) else "not_ready")
+        return _stream_response(retry_answer(hub.retry_ms()))
 
     return Route("/comments/{video_id}/stream", open_stream, methods=["GET"])
 
@@ -67,44 +57,28 @@ def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
     """Takes stream requests that can be served at once into the transport lane; leaves all others to the route."""
 
     def claim(head: bytes, address: str) -> TransportLane | None:
-        request = stream_request(head)
-        if request is None or _refusal(hub, address) is not None:
-            return None
-        follower = hub.history.follower
-        partition = partition_of(request.video_id, follower.log.partition_count)
-        followed = follower.followed.get(partition)
-        if followed is None:
+        asked = stream_request(head, address)
+        if asked is None:
             return None
         try:
-            want = wanted(request.headers, request.query, partition)
+            admission = admit(asked, hub)
         except Rejected:
             return None
-        if hub.endings.is_over(followed, request.video_id, want.after) or hub.sessions.is_revoked(want.session):
+        if not isinstance(admission, Serve):
             return None
-        _count(hub, want)
-        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        form = Form.CHUNKED_GZIP if gzip else Form.CHUNKED
-        return TransportLane(
-            hub,
-            hub.channel(request.video_id, followed),
-            want,
-            form,
-            address,
-            cors.headers(request.headers.get("origin", "").encode("latin-1")),
-        )
+        hub.metrics.admitted(is_resumed=admission.want.after is not None)
+        return TransportLane(hub, asked, admission, cors.headers(asked.headers.get("origin", "").encode("latin-1")))
 
     return claim
 
 
-def _count(hub: Hub, want: Wanted) -> None:
-    hub.metrics.connected("resumed" if want.after is not None else "joined")
-
-
-def _refusal(hub: Hub, address: str) -> str | None:
-    """Why no viewer is taken now; None if one is."""
-    if hub.is_full:
-        return "draining" if hub.is_draining else "full"
-    return "address_full" if hub.addresses.is_full(address) else None
+async def _admit_when_ready(asked: StreamRequest, hub: Hub, partition: int) -> Admission:
+    """Wait until the partition has been taken on, and ask again: others came while this one waited."""
+    try:
+        await hub.follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
+    except PartitionUnavailable:
+        return ComeBack("not_ready")
+    return admit(asked, hub)
 
 
 def _stream_response(content: bytes) -> Response:

@@ -9,12 +9,14 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from livecomments.following.partition import FollowedPartition
+from livecomments_consumers.admission import Serve
 from livecomments_consumers.block import Block
 from livecomments_consumers.channel import Channel
 from livecomments_consumers.hub import Hub
-from livecomments_consumers.joining import Wanted, beginning, place
+from livecomments_consumers.joining import beginning, place
+from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.viewer import Close, Fetch, Say, State, Wait, Write
+from livecomments_consumers.wanted import Wanted
 from livecomments_consumers.wire import Form, formed, opening
 
 _PIECE_BYTES: Final = 16_384
@@ -31,25 +33,21 @@ GZIP_HEADERS: Final = (*STREAM_HEADERS, (b"content-encoding", b"gzip"))
 class AsgiStream:
     """The response to one stream request: an ASGI application for one call."""
 
-    def __init__(
-        self, hub: Hub, video_id: str, followed: FollowedPartition, want: Wanted, form: Form, address: str
-    ) -> None:
+    def __init__(self, hub: Hub, asked: StreamRequest, admitted: Serve) -> None:
         self._hub = hub
-        self._video_id = video_id
-        self._followed = followed
-        self._want = want
-        self._form = form
-        self._address = address
+        self._asked = asked
+        self._admitted = admitted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hub = self._hub
-        channel = hub.channel(self._video_id, self._followed)
-        lane = AsgiLane(hub, channel, self._form, send, self._want.session, self._address)
+        hub, asked, admitted = self._hub, self._asked, self._admitted
+        channel = hub.channel(asked.video_id, admitted.followed)
+        form = Form.GZIP if admitted.takes_gzip else Form.PLAIN
+        lane = AsgiLane(hub, channel, form, send, session=admitted.want.session, address=asked.address)
         hub.attach(channel, lane)
         try:
-            headers = GZIP_HEADERS if self._form.is_gzip else STREAM_HEADERS
+            headers = GZIP_HEADERS if form.is_gzip else STREAM_HEADERS
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await lane.serve(receive, self._want)
+            await lane.serve(receive, admitted.want)
         finally:
             hub.detach(channel, lane, lane.ended)
 
@@ -59,7 +57,7 @@ class AsgiLane:
 
     kind = "asgi"
 
-    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send, session: bytes, address: str) -> None:
+    def __init__(self, hub: Hub, channel: Channel, form: Form, send: Send, *, session: bytes, address: str) -> None:
         self.viewer = hub.make_viewer(channel)
         self.session = session
         self.address = address

@@ -13,7 +13,7 @@ from livecomments.following.follower import PartitionUnavailable
 from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Source, Stretch
-from livecomments.log.interface import LogUnavailable
+from livecomments.log.interface import CommentLog, LogUnavailable
 from livecomments.runtime.single_flight import SingleFlight
 from livecomments_consumers.block import Block, fitting
 from livecomments_consumers.channel import SIZES, Channel, Sizes
@@ -35,7 +35,8 @@ _PAGES_MORE: Final = 4
 class Backfill:
     """Reads of one hub, each done once for all who need it at the same time."""
 
-    def __init__(self, history: History, metrics: EdgeMetrics, sizes: Sizes = SIZES) -> None:
+    def __init__(self, log: CommentLog, history: History, metrics: EdgeMetrics, sizes: Sizes = SIZES) -> None:
+        self._log = log
         self._history = history
         self._metrics = metrics
         self._sizes = sizes
@@ -80,7 +81,7 @@ class Backfill:
 
     async def newest(self, partition: int) -> int:
         """The position of the newest record in the log itself, as of now or later. Raises LogUnavailable."""
-        log, end = self._history.follower.log, self._ends[partition]
+        log, end = self._log, self._ends[partition]
         wanted = end.asked + 1
         async with end.lock:
             if end.asked < wanted or end.answer is None:  # an older answer may be older than what the caller has seen

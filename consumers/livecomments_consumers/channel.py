@@ -149,6 +149,11 @@ class Channel:
         if not cohort.members and cohort in self.cohorts:
             self.cohorts.remove(cohort)
 
+    def holds_at_most(self, count: int, after: int) -> bool:
+        """Whether no more than so many entries of the video come after a position, as far as is known at once."""
+        tail = self._followed.tail
+        return after >= tail.after and len(tail.forward(self.video_id, after, count + 1)) <= count
+
     def add(self, entry: Entry) -> None:
         """An entry of the video that the next flush delivers."""
         self._pending.append(entry)

@@ -9,6 +9,7 @@ import weakref
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
@@ -32,7 +33,8 @@ class _Known(NamedTuple):
 class Endings:
     """The videos of one edge. `run` reads; the rest only looks."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, follower: Follower, history: History) -> None:
+        self._follower = follower
         self._history = history
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._asked: set[str] = set()
@@ -52,7 +54,7 @@ class Endings:
 
     def tell(self, channel: Channel) -> None:
         """Tell a channel what is known of its video. An end in a log that is gone is none."""
-        followed = self._history.follower.followed.get(channel.partition)
+        followed = self._follower.followed.get(channel.partition)
         if followed is None or channel.is_restarted:
             channel.ended_at = None
         else:
@@ -85,7 +87,7 @@ class Endings:
             except Unavailable:
                 await asyncio.sleep(_RETRY_S)
             else:
-                if self._history.follower.followed.get(followed.number) is followed:
+                if self._follower.followed.get(followed.number) is followed:
                     self._learn(followed, video_id, state)
             self._asked.discard(video_id)
 

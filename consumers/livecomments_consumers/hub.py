@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
@@ -27,6 +28,7 @@ from livecomments_consumers.sessions import Sessions
 from livecomments_consumers.settings import HubSettings
 from livecomments_consumers.turns import Turns
 from livecomments_consumers.viewer import State, Viewer
+from livecomments_schemas.partitions import partition_of
 
 _TICK_S: Final = 0.5
 """How exactly heartbeats, staleness, rotation and stuck viewers are told."""
@@ -45,6 +47,7 @@ class Hub:
 
     def __init__(
         self,
+        follower: Follower,
         history: History,
         settings: HubSettings,
         *,
@@ -57,11 +60,11 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        self.history = history
+        self.follower = follower
         self.settings = settings
         self.metrics = EdgeMetrics()
-        self.backfill = Backfill(history, self.metrics, sizes)
-        self.endings = Endings(history)
+        self.backfill = Backfill(follower.log, history, self.metrics, sizes)
+        self.endings = Endings(follower, history)
         self.addresses = Addresses(settings.viewers_per_address_max)
         self.sessions = Sessions(revocations, self._end_session)
         self.turns = Turns(clock)
@@ -74,18 +77,41 @@ class Hub:
         self._pass_slice = pass_slice
         self._rng = rng or random.Random()  # noqa: S311 - jitter and fairness need no secrecy
         self.passes = Passes(
-            *(self.metrics, settings.window_min_s, settings.window_max_s, pass_slice, write_to),
-            *(self.failed, clock, self._rng),
+            metrics=self.metrics,
+            window_min_s=settings.window_min_s,
+            window_max_s=settings.window_max_s,
+            slice_lanes=pass_slice,
+            write_to=write_to,
+            failed=self.failed,
+            now=clock,
+            rng=self._rng,
         )
         self._channels: dict[str, Channel] = {}
         self._count = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        history.follower.listeners.append(self._on_entries)
+        follower.listeners.append(self._on_entries)
 
-    @property
-    def is_full(self) -> bool:
-        return self.is_draining or self._count >= self.settings.viewers_max
+    def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
+        """See `Desk`."""
+        partition = partition_of(video_id, self.follower.log.partition_count)
+        return partition, self.follower.followed.get(partition)
+
+    def refusal(self, address: str) -> str | None:
+        """See `Desk`."""
+        if self.is_draining:
+            return "draining"
+        if self._count >= self.settings.viewers_max:
+            return "full"
+        return "address_full" if self.addresses.is_full(address) else None
+
+    def is_revoked(self, session: bytes) -> bool:
+        """See `Desk`."""
+        return self.sessions.is_revoked(session)
+
+    def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
+        """See `Desk`."""
+        return self.endings.is_over(followed, video_id, after)
 
     def retry_ms(self) -> int:
         """A jittered time to come back after: a crowd that left together must not return together."""
@@ -96,7 +122,7 @@ class Hub:
         return self._channels.get(video_id) or self._make_channel(
             video_id,
             followed,
-            self.history.follower,
+            self.follower,
             stale_after_s=self.settings.stale_after_s,
             window_s=self.settings.window_min_s,
             retry_ms=self.retry_ms,
@@ -116,7 +142,7 @@ class Hub:
         if not channel.lanes:
             known = self._channels.setdefault(channel.video_id, channel)
             assert known is channel, "somebody else made the channel meanwhile"
-            self.history.follower.hold(channel.partition)
+            self.follower.hold(channel.partition)
             self.endings.tell(channel)
         channel.lanes[lane] = channel.loose[lane] = None
         self.sessions.add(lane)
@@ -140,7 +166,7 @@ class Hub:
             if channel.flush_timer is not None:
                 channel.flush_timer.cancel()
             del self._channels[channel.video_id]
-            self.history.follower.release(channel.partition)
+            self.follower.release(channel.partition)
 
     def failed(self, lane: Lane) -> None:
         """End a stream in whose service an exception was raised: our bug, but one viewer's. It comes back."""

@@ -1,58 +1,19 @@
-"""Where a new viewer begins: from what its request says to its first position.
+"""Where a new viewer begins: from what its request says to its first position."""
 
-A native `EventSource` repeats its first URL on every reconnect, so with a `Last-Event-ID` the parameters `after` and
-`history` mean nothing; `after` goes before `history`.
-"""
-
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from livecomments.log.interface import LogUnavailable
 from livecomments_consumers.channel import Channel
 from livecomments_consumers.frames import begin_frame, bye_frame
 from livecomments_consumers.hub import Hub
-from livecomments_consumers.sessions import check_names, session_of
 from livecomments_consumers.viewer import UNKNOWN_POSITION, Close, Say, Viewer, Write
-from livecomments_schemas.errors import Rejected, Unavailable
-from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX
-from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
+from livecomments_consumers.wanted import Wanted
+from livecomments_schemas.errors import Unavailable
+from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id
 
 HISTORY_UNAVAILABLE: Final = "history_unavailable"
-
-
-class HistoryRejected(Rejected):
-    """`history` is no number, or out of range."""
-
-    code = "invalid_history"
-
-
-class Wanted(NamedTuple):
-    """What a request asks for: at most one of both is set."""
-
-    after: int | None
-    """Everything after this position."""
-    history: int
-    """The newest so many comments first, then live."""
-    session: bytes = b""
-    """The name of the session whose token that came along; empty without one."""
-
-
-def wanted(headers: Mapping[str, str], query: Mapping[str, str], partition: int) -> Wanted:
-    """What the request of a stream in `partition` asks for; header names in lower case.
-
-    Raises:
-        CursorRejected, HistoryRejected, TokenInUrlRejected: final; another try with the same request is refused again.
-    """
-    check_names(query)
-    session = session_of(headers.get("authorization", ""), headers.get("cookie", ""))
-    cursor, history = headers.get("last-event-id") or query.get("after"), query.get("history")
-    if cursor:
-        return Wanted(parse_cursor(cursor, partition), 0, session)
-    if history is None:
-        return Wanted(None, 0, session)
-    if not (history.isascii() and history.isdigit() and len(history) <= 4 and int(history) <= HISTORY_ON_JOIN_MAX):
-        raise HistoryRejected(f"history is a number from 0 to {HISTORY_ON_JOIN_MAX}.")
-    return Wanted(None, int(history), session)
+AS_ASKED: Final = "as_asked"
+"""The reason of a gap told to a viewer who missed more than it wants to be given."""
 
 
 def beginning(hub: Hub, channel: Channel, want: Wanted) -> bytes:
@@ -63,10 +24,14 @@ def beginning(hub: Hub, channel: Channel, want: Wanted) -> bytes:
 
 def place_at_once(channel: Channel, viewer: Viewer, want: Wanted) -> bool:
     """Set the viewer's first position if that needs nothing to be read; whether it was set."""
-    if want.after is not None and want.after <= channel.judged_through:
-        viewer.position = want.after
-        return True
-    return want.after is None and not want.history
+    if want.after is None:
+        return not want.history
+    if want.after > channel.judged_through:
+        return False
+    if want.missed is not None and not channel.holds_at_most(want.missed, want.after):
+        return False
+    viewer.position = want.after
+    return True
 
 
 async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Write | Say | Close | None:
@@ -75,6 +40,8 @@ async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Wri
         return None
     if want.after is not None:
         viewer.position = want.after
+        if want.missed is not None and want.after <= channel.judged_through:
+            return await _if_more(hub, channel, viewer, want.missed)
         return await _if_unknown(hub, channel, viewer)
     try:
         found = await hub.backfill.join(channel, want.history)
@@ -101,3 +68,16 @@ async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Say | Close
     gap = viewer.missed(newest, UNKNOWN_POSITION, channel)
     viewer.position = newest
     return gap
+
+
+async def _if_more(hub: Hub, channel: Channel, viewer: Viewer, count: int) -> Say | None:
+    """Pass over all but the newest `count` comments, and say so. What cannot be read now is given whole."""
+    try:
+        found = await hub.backfill.join(channel, count + 1)
+    except Unavailable:
+        return None
+    comments = found.entries
+    if len(comments) <= count or comments[0].position <= viewer.position or viewer.resets != channel.resets:
+        return None
+    hub.metrics.gap(AS_ASKED)
+    return viewer.missed(comments[1].position - 1 if count else found.through, AS_ASKED, channel)

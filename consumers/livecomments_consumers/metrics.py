@@ -47,6 +47,10 @@ class EdgeMetrics:
         """A stream request was answered: joined, resumed, full, address_full, draining, not_ready, ended, revoked."""
         _connections.labels(result).inc()
 
+    def admitted(self, *, is_resumed: bool) -> None:
+        """A stream request is served."""
+        self.connected("resumed" if is_resumed else "joined")
+
     def opened(self, lane: str) -> None:
         """A stream runs in a lane: asgi, transport."""
         _lanes.labels(lane).inc()

@@ -10,14 +10,16 @@ from functools import cache, partial
 from typing import cast
 
 from livecomments.web.cors import Headers
+from livecomments_consumers.admission import Serve
 from livecomments_consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from livecomments_consumers.block import Block
-from livecomments_consumers.channel import Channel
 from livecomments_consumers.cohort import Cohort
 from livecomments_consumers.direct import NOT_DIRECT, descriptor, is_clear, write, write_rest
 from livecomments_consumers.hub import Hub
-from livecomments_consumers.joining import Wanted, beginning, place, place_at_once
+from livecomments_consumers.joining import beginning, place, place_at_once
+from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.viewer import Close, Fetch, Say, Wait, Write
+from livecomments_consumers.wanted import Wanted
 from livecomments_consumers.wire import LAST_CHUNK, Form, formed, opening
 
 _Reading = Callable[[], Awaitable[Write | Say | Close | None]]
@@ -60,16 +62,18 @@ class TransportLane(asyncio.Protocol):
 
     kind = "transport"
 
-    def __init__(self, hub: Hub, channel: Channel, want: Wanted, form: Form, address: str, more: Headers) -> None:
+    def __init__(self, hub: Hub, asked: StreamRequest, admitted: Serve, cors: Headers) -> None:
+        channel = hub.channel(asked.video_id, admitted.followed)
+        form = Form.CHUNKED_GZIP if admitted.takes_gzip else Form.CHUNKED
         self.viewer = hub.make_viewer(channel)
-        self.session = want.session
-        self.address = address
+        self.session = admitted.want.session
+        self.address = asked.address
         self._hub = hub
         self._channel = channel
         self._cohort: Cohort | None = None
-        self._want: Wanted | None = want
+        self._want: Wanted | None = admitted.want
         self._form = form
-        self._head = _head(form, more)
+        self._head = _head(form, cors)
         self._is_open = False
         """Whether the next step may be taken: begun, no read under way, the transport takes bytes."""
         self._is_over = False

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any, Final
 
 from livecomments_gateway.calls import Call
-from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, SESSION_COOKIE, VIDEO_ID_CHARS_MAX
+from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX, SESSION_COOKIE, VIDEO_ID_CHARS_MAX
 from livecomments_schemas.positions import COMMENT_ID_CHARS
 
 _VERSION: Final = "1"
@@ -32,12 +32,29 @@ _STREAM: Final = {
     "parameters": [
         {"name": "after", "in": "query", "description": "Go on behind this comment id.", "schema": {"type": "string"}},
         {
+            "name": "lastEventId",
+            "in": "query",
+            "description": "As after; wins over it. Also spelled lastEventID, Last-Event-ID, last_event_id.",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "missed",
+            "in": "query",
+            "description": "Of what was missed, no more than the newest N comments; the rest is told as a gap.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": MISSED_ON_RESUME_MAX},
+        },
+        {
             "name": "history",
             "in": "query",
             "description": "First the newest N comments.",
             "schema": {"type": "integer", "minimum": 0, "maximum": HISTORY_ON_JOIN_MAX},
         },
-        {"name": "Last-Event-ID", "in": "header", "description": "As after; wins.", "schema": {"type": "string"}},
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "As after; wins over both parameters.",
+            "schema": {"type": "string"},
+        },
         {"name": SESSION_COOKIE, "in": "cookie", "description": "A token.", "schema": {"type": "string"}},
     ],
     "responses": {

@@ -21,6 +21,8 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_include": (400, "Nothing that a page includes"),
     "invalid_sort": (400, "Unknown sort order"),
     "invalid_history": (400, "History out of range"),
+    "invalid_missed": (400, "Missed out of range"),
+    "invalid_parameter": (400, "Parameter not understood"),
     "token_in_url": (400, "A token in the address"),
     "invalid_json": (400, "Body is not the JSON asked for"),
     "invalid_idempotency_key": (400, "Not an idempotency key"),

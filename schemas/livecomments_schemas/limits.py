@@ -42,6 +42,9 @@ PAGE_SIZE_DEFAULT: Final = 10
 HISTORY_ON_JOIN_MAX: Final = 100
 """`history=` of a stream: what a screen shows at once."""
 
+MISSED_ON_RESUME_MAX: Final = 1_000
+"""`missed=` of a stream: more than anybody scrolls through; whoever wants all leaves it out."""
+
 RECORD_VALUE_BYTES_MAX: Final = 16_384
 """A record's value: the longest message with every byte escaped, and its author, with room to spare."""
 

@@ -14,6 +14,7 @@ from livecomments.store.interface import StoredSlice
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.settings import HubSettings
+from livecomments_schemas.errors import Rejected
 from livecomments_schemas.events import Author, comment_created
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import VirtualLoop, clock, pass_time
@@ -41,7 +42,8 @@ class VirtualEdge:
         self.follower = Follower(self.view, assigned, TailBounds(1_000, 1 << 20, 1e9), idle_s=IDLE_S, clock=clock)
         history = History(self.follower, self.store, clock=clock)
         self.kernel = SimKernel()
-        self.hub = Hub(history, settings, write_to=self.kernel.write, clock=clock, rng=random.Random(1))
+        self.history = history
+        self.hub = Hub(self.follower, history, settings, write_to=self.kernel.write, clock=clock, rng=random.Random(1))
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)
 
@@ -68,19 +70,26 @@ class VirtualEdge:
         protocol.connection_made(reader.transport)
         return reader
 
-    async def respond(self, video_id: str = "v") -> "Reader":
-        """A stream of the ASGI lane, or a refusal, once its head is written."""
+    async def respond(self, video_id: str = "v", query: str = "", *lines: tuple[bytes, bytes]) -> "Reader":
+        """A stream of the ASGI lane, or an answer that ends, once its head is written. Raises what is refused."""
         reader = Reader()
         connection = AsgiConnection(reader.transport)
         reader.transport.set_protocol(connection)
-        scope = {"type": "http", "method": "GET", "path": f"/comments/{video_id}/stream", "query_string": b""}
-        scope |= {"headers": [(b"host", b"h")]}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"/comments/{video_id}/stream",
+            "query_string": query.lstrip("?").encode(),
+        }
+        scope |= {"headers": [(b"host", b"h"), *lines]}
         _, found = self._route.matches(scope)
         reader.serving = asyncio.create_task(
             self._route.handle({**scope, **found}, connection.receive, connection.send)
         )
         while not reader.said:
             await pass_time(0.001)
+            if reader.serving.done() and isinstance(refused := reader.serving.exception(), Rejected):
+                raise refused
         return reader
 
 

@@ -57,7 +57,7 @@ def test_who_comes_after_the_log_went_back_is_not_given_what_was_read_of_it_befo
             edge.append(8)
             edge.append(2, text="lost")
             await edge.store_all()
-            store = edge.hub.history._store = HeldStore(edge)
+            store = edge.history._store = HeldStore(edge)
             held = store.let_go
             assert held is not None
             before = back(edge, 3)

@@ -122,7 +122,7 @@ def endings() -> Endings:
     """Of an edge with an empty log; nothing is read unless it runs."""
     log = SimLog(random.Random(0), Counter())
     follower = Follower(LogView(log), (), TailBounds(10, 1_000, 60.0), clock=lambda: 0.0)
-    return Endings(History(follower, SimStore(log, random.Random(0), Counter())))
+    return Endings(follower, History(follower, SimStore(log, random.Random(0), Counter())))
 
 
 def test_what_was_said_later_in_the_log_holds_in_whatever_order_it_is_learned(endings: Endings) -> None:

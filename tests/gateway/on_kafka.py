@@ -105,7 +105,7 @@ async def serving(
         log = await stack.enter_async_context(KafkaLog(address, topic, 1, append_timeout_s=DEADLINE_S))
         follower = make_follower(log, settings)
         history, revocations = History(follower, store), Revocations(revoked)
-        hub, posting = Hub(history, settings), make_posting(follower, history, settings)
+        hub, posting = Hub(follower, history, settings), make_posting(follower, history, settings)
         routes = [stream_route(hub), *gateway_routes(history, posting, make_tokens(settings, revocations, None))]
         listening, started = listening_socket("127.0.0.1", 0), asyncio.Event()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -36,7 +36,7 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
         follower = make_follower(log, settings)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
         revocations = Revocations(revocations_log)
-        hub = Hub(history, settings, revocations=revocations)
+        hub = Hub(follower, history, settings, revocations=revocations)
 
         async def drain() -> None:
             await hub.drain(settings.drain_s)

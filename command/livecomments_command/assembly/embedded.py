@@ -79,7 +79,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         revocations = Revocations(revocations_log)
-        hub = Hub(history, settings, revocations=revocations, make_viewer=seams.viewer)
+        hub = Hub(follower, history, settings, revocations=revocations, make_viewer=seams.viewer)
         posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)

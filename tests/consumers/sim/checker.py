@@ -7,7 +7,7 @@ that. So an id is held to be a promise that nothing before it is still to come.
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import orjson
@@ -19,7 +19,9 @@ from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, 
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.truth import EPOCH, PARTITION, Accepted, Life
 
-GAP_REASONS: Final = frozenset(("history_behind", "store_unavailable", "history_unavailable", "unknown_position"))
+GAP_REASONS: Final = frozenset(
+    ("history_behind", "store_unavailable", "history_unavailable", "unknown_position", "as_asked")
+)
 
 
 class Wrong(AssertionError):
@@ -45,6 +47,8 @@ class Shown:
         self._log = log
         self.video_id = video_id
         self._history = history
+        self.missed: int | None = None
+        """It wants no more than so many of what it missed."""
         self._seen = seen
         self._deleted: set[int] = set()
         self._in_history = False
@@ -142,7 +146,19 @@ class Shown:
             if since >= through:
                 raise Wrong(f"a gap from {_name(since)} to {_name(through)}")
             self._go_to(since, inclusive=True)
+            if reason == "as_asked":
+                self._see_bounded(since, through)
         self.position = position
+
+    def _see_bounded(self, since: int, through: int) -> None:
+        """It was not given what it did not want: comments, and at least as many as it wants come behind them."""
+        assert self.missed is not None, "all was asked for"
+        lives = self._log.lives
+        if all(next(_comments(life, self.video_id, since, through), None) is None for life in lives):
+            raise Wrong(f"no comment lies between {_name(since)} and {_name(through)}")
+        end = position_at(EPOCH, max(life.end for life in lives))
+        if all(len(list(_comments(life, self.video_id, through, end))) < self.missed for life in lives):
+            raise Wrong(f"fewer than {self.missed} comments come after {_name(through)}")
 
     def _next_id(self, event: SseEvent) -> int:
         position = self._id(event)
@@ -181,6 +197,10 @@ class Shown:
 
     def _missed(self, life: Life, after: int, through: int) -> Accepted | None:
         return life.missing(self.video_id, after, through, deletes=not self._in_history)
+
+
+def _comments(life: Life, video_id: str, after: int, through: int) -> Iterator[Accepted]:
+    return (entry for entry in life.between(video_id, after, through) if entry.kind == COMMENT_CREATED)
 
 
 def _name(position: int) -> str:

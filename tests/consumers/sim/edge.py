@@ -162,6 +162,7 @@ class SimEdge:
         )
         channel = type("_Channel", (self._parts.channel,), {"seen": self._seen})
         self.hub = StrictHub(
+            self.follower,
             history,
             settings,
             make_viewer=self._parts.viewer,
@@ -172,7 +173,7 @@ class SimEdge:
             clock=clock,
             rng=rng,
         )
-        self.hub.endings = self._parts.endings(history)
+        self.hub.endings = self._parts.endings(self.follower, history)
         self.hub.sessions = self._parts.sessions(cast(Revocations, self._revocations), self.hub._end_session)
         self.hub.failures = self.failures
         self._claim = stream_claim(self.hub)

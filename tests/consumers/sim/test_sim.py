@@ -21,6 +21,7 @@ SOMETIMES: Final = (
     *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "told to come back", "aborted"),
     *("stays away", "refused", "facts read"),
     *("gap history_behind", "gap store_unavailable", "gap history_unavailable", "gap unknown_position"),
+    "gap as_asked",
 )
 """What must have happened among all seeds, so that none of it is only believed to be checked."""
 

@@ -1,0 +1,84 @@
+"""Admission: what becomes of a stream request, decided once for both lanes. Pure.
+
+The transport lane takes what can be served at once. Everything else, and so every refusal, is answered by the route, of
+the same decision: who would be refused there must not be served here, or the other way round.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from livecomments.following.partition import FollowedPartition
+from livecomments_consumers.request import StreamRequest
+from livecomments_consumers.sessions import SessionEndedRejected
+from livecomments_consumers.wanted import Wanted, wanted
+from livecomments_consumers.wire import accepts_gzip
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Serve it now."""
+
+    followed: FollowedPartition
+    want: Wanted
+    takes_gzip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ComeBack:
+    """Answer 200 with a time to come back after, and end: what ails it may pass. `reason` is a fixed word."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Answer 204: the viewer has all there will ever be of the video."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Ask again when this partition has been taken on."""
+
+    partition: int
+
+
+Admission = Serve | ComeBack | Over | NotYet
+
+
+class Desk(Protocol):
+    """What is known of an edge where a request is admitted."""
+
+    def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
+        """The partition of a video; and as it is followed, None while it is not."""
+
+    def refusal(self, address: str) -> str | None:
+        """Why no viewer from this address is taken now, a fixed word; None if one is."""
+
+    def is_revoked(self, session: bytes) -> bool:
+        """Whether the session of this digest is known to have ended."""
+
+    def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
+        """Whether who has everything up to `after` has all there will ever be of the video."""
+
+
+def admit(request: StreamRequest, desk: Desk) -> Admission:
+    """What becomes of a request.
+
+    What is final is said first: a request that can never be served is not told to come back.
+
+    Raises:
+        CursorRejected, HistoryRejected, MissedRejected, ParameterRejected, TokenInUrlRejected, SessionEndedRejected:
+            final; another try with the same request is refused again.
+    """
+    partition, followed = desk.home(request.video_id)
+    want = wanted(request.headers, request.query, partition)
+    if desk.is_revoked(want.session):
+        raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
+    refusal = desk.refusal(request.address)
+    if refusal is not None:
+        return ComeBack(refusal)
+    if followed is None:
+        return NotYet(partition)
+    if desk.is_over(followed, request.video_id, want.after):
+        return Over()
+    return Serve(followed, want, accepts_gzip(request.headers.get("accept-encoding", "")))
