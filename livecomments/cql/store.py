@@ -216,6 +216,7 @@ class CqlStore:
         insert, delete_target, bits = self._statements.insert, self._statements.delete_target, self._bits
         lifetime = self._lifetime
         partitions: dict[Bucket, _Partition] = {}
+        lifetime.hear(max((row.appended_at_ms for row in rows), default=0))
         for video_id, position, kind, author_id, value, appended_at_ms, target, _ in rows:
             left_s = lifetime.left_s(appended_at_ms)
             if left_s is None:
@@ -232,8 +233,7 @@ class CqlStore:
                 bucket = target >> bits
                 if (video_id, bucket) not in partitions:
                     partitions[video_id, bucket] = _Partition(position, [])
-                mark_left_s = lifetime.mark_left_s(appended_at_ms)
-                deleting = Bound(delete_target, (position, mark_left_s, b"", video_id, bucket, target))
+                deleting = Bound(delete_target, (position, lifetime.mark_left_s, b"", video_id, bucket, target))
                 partitions[video_id, bucket].statements.append(deleting)
         return partitions
 

@@ -82,6 +82,8 @@ class EmbeddedStore:
                 "Use the livecomments that made it, or another --data-dir."
             )
         if self._lifetime.ttl_s:
+            ((newest_ms,),) = await self._rows("SELECT max(appended_at_ms) FROM store_records", ())
+            self._lifetime.hear(newest_ms or 0)
             expired = (self._lifetime.expired_before_ms,)
             await self._write(lambda connection: connection.execute(_REMOVE_EXPIRED, expired))
         return self
@@ -92,6 +94,7 @@ class EmbeddedStore:
         await self.aclose()
 
     async def write(self, rows: Sequence[Row]) -> None:
+        self._lifetime.hear(max((row.appended_at_ms for row in rows), default=0))
         kept = [row for row in rows if self._lifetime.left_s(row.appended_at_ms) is not None]
         if kept:
             await self._write(lambda connection: _upsert(connection, kept, self._bucket_bits))

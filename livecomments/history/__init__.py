@@ -6,7 +6,7 @@ what lies between the two from the log, judged like everything else. A delete ab
 - `stretch`: what a read gives back, and where it came from.
 - `middle`: the log between watermark and tail, of one partition, read once for all who need it.
 - `detour`: the log instead of a store that is away, for streams.
-- `log_end`: whether the log still holds what the store has of it.
+- `log_end`: whether the log still holds what the store has of it; `log_time`: what its clock says.
 - `store_lag`: how far the store is behind, as gateways tell it.
 - `reading`: `History`: forward from a position, one comment, and the pieces pages are made of.
 - `pages`: pages both ways.

@@ -57,19 +57,31 @@ class StoredSlice(NamedTuple):
 class Lifetime:
     """How long rows are kept: each until `ttl_s` after its record was appended, whenever it is written. 0: for ever.
 
-    A replay of an old record is given only the rest, or is not written at all, so that it never outlives what deleted
-    it: what a delete writes on its target is kept a day longer, for clocks that differ. A record from the future is as
-    old as one of now: servers refuse rows that expire too late (Cassandra, from 2038 on).
+    Now is the smaller of our clock and the newest time that a record was appended at, as far as was heard: a clock that
+    runs ahead must not delete rows, nor leave them unwritten under a watermark that says they are there.
+
+    A replay of an old record is given only the rest, or is not written at all. What a delete writes on its target is
+    kept a day longer than any row that is written before it, for clocks that differ: a target that outlived it would
+    have its text again. A record from the future is as old as one of now: servers refuse rows that expire too late
+    (Cassandra, from 2038 on).
     """
 
     def __init__(self, ttl_s: int = 0, clock: Callable[[], float] = time.time) -> None:
         self.ttl_s = ttl_s
         self._clock = clock
+        self._heard_ms: int | None = None
+
+    def hear(self, appended_at_ms: int) -> None:
+        """A record was appended then, Unix milliseconds, by the log's clock."""
+        self._heard_ms = max(self._heard_ms or 0, appended_at_ms)
 
     @property
     def expired_before_ms(self) -> int:
         """A record appended at this time or earlier is expired, Unix milliseconds."""
-        return int((self._clock() - self.ttl_s) * 1000) if self.ttl_s else _NEVER_MS
+        if not self.ttl_s:
+            return _NEVER_MS
+        now_ms = int(self._clock() * 1000)
+        return (now_ms if self._heard_ms is None else min(now_ms, self._heard_ms)) - self.ttl_s * 1000
 
     def left_s(self, appended_at_ms: int) -> int | None:
         """Seconds that a row written now is kept; 0 is for ever, None is not at all."""
@@ -78,9 +90,10 @@ class Lifetime:
         left_s = (appended_at_ms - self.expired_before_ms) // 1000
         return min(left_s, self.ttl_s) if left_s > 0 else None
 
-    def mark_left_s(self, appended_at_ms: int) -> int:
-        """Seconds that the mark of a delete that is not expired is kept on its target; 0 is for ever."""
-        return (self.left_s(appended_at_ms) or 0) + _CLOCKS_DIFFER_S if self.ttl_s else 0
+    @property
+    def mark_left_s(self) -> int:
+        """Seconds that the mark of a delete is kept on its target; 0 is for ever."""
+        return self.ttl_s + _CLOCKS_DIFFER_S if self.ttl_s else 0
 
 
 class CommentStore(Protocol):

@@ -116,7 +116,7 @@ class Job:
         try:
             if self._delay_s:
                 age_s = time.time() - max(record.appended_at_ms for record in records) / 1000
-                await asyncio.sleep(max(0.0, self._delay_s - age_s))
+                await asyncio.sleep(min(self._delay_s, max(0.0, self._delay_s - age_s)))  # clocks may differ by days
             await asyncio.gather(*(self._persist(number, batch) for number, batch in by_partition.items()))
         finally:
             self.progress.end_take(by_partition.keys(), self._clock())

@@ -27,6 +27,11 @@ def aged(row: Row, age_s: float) -> Row:
     return row._replace(appended_at_ms=int((time.time() - age_s) * 1000))
 
 
+def fresh() -> Row:
+    """A row of just now, by which the store hears what time it is for the log."""
+    return aged(comment(new_video(), START), 0)
+
+
 class LifetimeContract:
     """What every store with a time to live promises. `open_store` opens the same rows with one or another."""
 
@@ -35,12 +40,14 @@ class LifetimeContract:
         rows = [aged(comment(video, START + 1), TTL_S + 1), aged(comment(video, START + 2), TTL_S - 2)]
         rows.append(aged(comment(video, START + 3), TTL_S - 600))
         async with open_store(Lifetime(TTL_S)) as store:
+            await store.write([fresh()])
             await store.write(rows)
             assert await store.read_one(video, START + 1) is None
             deadline = time.monotonic() + GONE_WITHIN_S
             while await store.read_one(video, START + 2) is not None:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(POLL_S)
+                await store.write([fresh()])
             assert (await store.read(video, START - 1, END, 10, descending=False)).rows == rows[2:]
 
     async def test_without_one_rows_of_any_age_are_kept(self, open_store: Open) -> None:
@@ -74,11 +81,12 @@ class LifetimeContract:
             open_store(Lifetime(TTL_S)) as store,
             open_store(Lifetime(TTL_S, clock=lambda: time.time() - 6 * 3_600)) as behind,
         ):
-            await store.write([row, gone])
+            await store.write([row, gone, fresh()])
             deadline = time.monotonic() + GONE_WITHIN_S
             while await store.read_one(video, START + 1) is not None:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(POLL_S)
+                await store.write([fresh()])
             await behind.write([row])  # for six hours, by its clock
             found = await behind.read_one(video, START)
             assert found is None or found == emptied(row)
@@ -102,6 +110,23 @@ class TestEmbeddedLifetime(LifetimeContract):
             async with EmbeddedStore(file) as store:
                 assert await store.read_one("video", START) is None
                 assert await store.read_one("video", START + 1) is not None
+
+    async def test_a_start_with_a_clock_ahead_removes_nothing_and_what_is_stored_meanwhile_is_there(
+        self, tmp_path: Path
+    ) -> None:
+        def ahead() -> float:
+            return time.time() + 10 * TTL_S
+
+        rows = [
+            comment("video", START + number)._replace(appended_at_ms=int(time.time() * 1_000)) for number in range(9)
+        ]
+        async with DurableFile(tmp_path, TABLES) as file:
+            async with EmbeddedStore(file, lifetime=Lifetime(TTL_S)) as store:
+                await store.write(rows[:5])
+            for clock, count in ((ahead, 7), (time.time, 8), (ahead, 9)):
+                async with EmbeddedStore(file, lifetime=Lifetime(TTL_S, clock)) as store:
+                    await store.write(rows[:count])
+                    assert (await store.read("video", START - 1, END, 99, descending=False)).rows == rows[:count]
 
 
 class TestCqlLifetime(LifetimeContract):
@@ -146,5 +171,17 @@ def test_the_rest_of_a_lifetime_is_counted_from_the_append() -> None:
     assert lifetime.left_s(900_000) is None
     assert lifetime.left_s(0) is None
     assert lifetime.left_s(10**15) == 100
-    assert lifetime.mark_left_s(1_000_000) == 86_500
-    assert (Lifetime().left_s(0), Lifetime().mark_left_s(0)) == (0, 0)
+    assert lifetime.mark_left_s == 86_500
+    assert (Lifetime().left_s(0), Lifetime().mark_left_s) == (0, 0)
+
+
+def test_now_is_the_smaller_of_our_clock_and_what_was_heard_of_the_log_s() -> None:
+    clock = 2_000.0
+    lifetime = Lifetime(100, clock=lambda: clock)
+    lifetime.hear(1_000_000)
+    lifetime.hear(999_000)  # what is older says nothing new
+    assert lifetime.left_s(900_001) is None
+    assert lifetime.left_s(901_000) == 1
+    lifetime.hear(10**15)
+    assert lifetime.left_s(1_901_000) == 1
+    assert lifetime.left_s(1_900_000) is None

@@ -16,13 +16,13 @@ def cql_access(settings: ServerSettings) -> CqlAccess:
     return CqlAccess(settings.cql_user, settings.cql_password, tls)
 
 
-def cql_store(settings: ServerSettings) -> CqlStore:
-    """Return the configured CQL store, not yet opened."""
+def cql_store(settings: ServerSettings, lifetime: Lifetime | None = None) -> CqlStore:
+    """Return the configured CQL store, not yet opened; `lifetime` is for whoever fills it."""
     return CqlStore(
         settings.cql,
         keyspace=settings.cql_keyspace,
         datacenter=settings.cql_datacenter,
-        lifetime=Lifetime(settings.store_ttl_s),
+        lifetime=lifetime or Lifetime(settings.store_ttl_s),
         access=cql_access(settings),
     )
 

@@ -15,10 +15,10 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.following.follower import Follower
 from livecomments.following.read_back import Judge
 from livecomments.following.tail import Tail, TailBounds
+from livecomments.history.log_time import lifetime_of
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.sqlite import DurableFile
-from livecomments.store.interface import Lifetime
 from livecomments.web.door import Claim
 from livecomments.web.health import health_routes
 from livecomments.web.server import DrainingServer
@@ -73,7 +73,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         EmbeddedLog(file, topic, settings.epoch, settings.partitions) as log,
         EmbeddedLog(file, DEAD_LETTER_TOPIC, settings.epoch, 1) as dead_letter_log,
         EmbeddedLog(file, REVOCATIONS_TOPIC, settings.epoch, 1) as revocations_log,
-        EmbeddedStore(file, lifetime=Lifetime(settings.store_ttl_s)) as store,
+        EmbeddedStore(file, lifetime=await lifetime_of(log, settings.store_ttl_s)) as store,
     ):
         dead_letters = DeadLetters(dead_letter_log, topic)
         follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)

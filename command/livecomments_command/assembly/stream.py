@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import NoReturn
 
 from livecomments.history.log_end import claim_log
+from livecomments.history.log_time import lifetime_of
 from livecomments.store.away import AwayStore
-from livecomments.store.interface import CommentStore
+from livecomments.store.interface import CommentStore, Lifetime
 from livecomments.web.server import listening_socket
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import kafka_connection, kafka_log
@@ -23,7 +24,9 @@ OpenStore = AbstractAsyncContextManager[CommentStore]
 
 
 async def run_stream(
-    settings: StreamSettings, started: Callable[[], None], open_store: Callable[[StreamSettings], OpenStore] = cql_store
+    settings: StreamSettings,
+    started: Callable[[], None],
+    open_store: Callable[[StreamSettings], OpenStore] | None = None,
 ) -> NoReturn:
     """Persist until SIGTERM or SIGINT, then end the process. `open_store` is a seam for tests that make stores fail.
 
@@ -34,7 +37,7 @@ async def run_stream(
     async with (
         kafka_log(settings, topic) as log,
         kafka_log(settings, DEAD_LETTER_TOPIC) as dead_letter_log,
-        AwayStore(lambda: open_store(settings)) as store,
+        _store(settings, await lifetime_of(log, settings.store_ttl_s), open_store) as store,
     ):
         listening = listening_socket(settings.host, settings.internal_port)
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
@@ -49,3 +52,9 @@ async def run_stream(
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
         await runner.run(told_to_stop, started, beside=[serving])
+
+
+def _store(
+    settings: StreamSettings, lifetime: Lifetime, open_store: Callable[[StreamSettings], OpenStore] | None
+) -> AwayStore:
+    return AwayStore(lambda: open_store(settings) if open_store else cql_store(settings, lifetime))

@@ -8,6 +8,7 @@ from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
+from livecomments.history.log_time import lifetime_of
 from livecomments.log.interface import CommentLog
 from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
@@ -26,7 +27,7 @@ class Opened:
     dead_letter_log: CommentLog
     store: CommentStore
     lifetime: Lifetime = field(default_factory=Lifetime)
-    """That of the store's rows: what is older is missing in it."""
+    """By our clock alone, as servers count it: what is older may be missing in the store."""
 
 
 @asynccontextmanager
@@ -46,9 +47,10 @@ async def opened(settings: ToolSettings, *, needs_store: bool = True) -> AsyncIt
 
             log = await stack.enter_async_context(kafka_log(settings, topic))
             letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
-            store: CommentStore = AwayStore(lambda: _cql_store(settings))
+            store: CommentStore = AwayStore(lambda: _cql_store(settings, Lifetime()))
             if needs_store:
-                store = await stack.enter_async_context(_cql_store(settings))
+                lifetime = await lifetime_of(log, settings.store_ttl_s)
+                store = await stack.enter_async_context(_cql_store(settings, lifetime))
             yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
             return
         if not (settings.data_dir / FILE_NAME).exists():
@@ -60,12 +62,12 @@ async def opened(settings: ToolSettings, *, needs_store: bool = True) -> AsyncIt
         logs = [
             await stack.enter_async_context(EmbeddedLog(file, name, settings.epoch, count)) for name, count in embedded
         ]
-        lifetime = Lifetime(settings.store_ttl_s)
+        lifetime = await lifetime_of(logs[0], settings.store_ttl_s)
         store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime))
-        yield Opened(topic, logs[0], logs[1], store, lifetime)
+        yield Opened(topic, logs[0], logs[1], store, Lifetime(settings.store_ttl_s))
 
 
-def _cql_store(settings: ToolSettings) -> AbstractAsyncContextManager[CommentStore]:
+def _cql_store(settings: ToolSettings, lifetime: Lifetime) -> AbstractAsyncContextManager[CommentStore]:
     from livecomments_command.assembly.cql import cql_store  # who needs no store loads no driver
 
-    return cql_store(settings)
+    return cql_store(settings, lifetime)
