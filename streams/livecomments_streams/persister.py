@@ -145,6 +145,11 @@ class Persister:
             if start <= self.next_offset:
                 raise  # not there yet, as after a change of leaders: asked again
             _count_lost(self.partition, self.next_offset, start)
+            # What was before the hole may have been undone in it: judge as whoever begins here does.
+            window, log = self._window, self._log
+            self._window = Window(
+                log.epoch, self.partition, log.partition_count, since=start, whole=False, size=window.size
+            )
             return Slice([], start)
 
     async def _store_records(self, records: Sequence[Record]) -> None:

@@ -423,6 +423,31 @@ async def test_what_retention_takes_while_it_catches_up_is_left_out_too(world: W
     assert persister.next_offset == 20
 
 
+async def test_after_a_hole_nothing_is_judged_by_what_was_before_it(world: World) -> None:
+    """The video began again, and the key was another's, in what retention took; whoever begins now knows neither."""
+    before = [Event("comment"), Event("retry"), Event("ended")]
+    await world.append(*before, *[Event("started")] * 4, *[Event("comment")] * 3, Event("retry"), Event("comment"))
+    job = Job(world)
+    job.is_watched = False  # what is lost is wrong, and cannot be helped
+    persister = await job.open()
+    await persister.persist((await job.records())[: len(before)])
+    await world.forget_before(7)
+    job.log.inner = world.log
+    await persister.persist(await job.records(9))
+    stored = await stored_rows(world.store.inner, VIDEOS[0])
+    assert [row.position - world.position(0) for row in stored if row.kind == COMMENT_CREATED] == [
+        0,
+        1,
+        7,
+        8,
+        9,
+        10,
+        11,
+    ]
+    fresh = await job.open()
+    assert fresh._window.is_ended(VIDEOS[0], 12) == persister._window.is_ended(VIDEOS[0], 12)
+
+
 async def test_a_log_away_while_it_catches_up_is_asked_again(world: World) -> None:
     await world.append(*[Event("comment")] * 9)
     job, failures = Job(world), iter(["bounds", "read"])
