@@ -62,6 +62,7 @@ class Channel:
         follower: Follower,
         *,
         stale_after_s: float,
+        heartbeat_interval_s: float,
         window_s: float,
         retry_ms: Callable[[], int],
         sizes: Sizes = SIZES,
@@ -90,6 +91,7 @@ class Channel:
         self._followed = followed
         self._follower = follower
         self._stale_after_s = stale_after_s
+        self._heartbeat_interval_s = heartbeat_interval_s
         self._sizes = sizes
         self._flushed: list[Block] = []  # an empty deque would be a third of what an idle video takes
         self._behind: dict[int, _Kept] = {}
@@ -193,7 +195,7 @@ class Channel:
     def heartbeat(self, position: int) -> Block:
         beat = self._heartbeat
         if beat is None or beat.through != position:
-            frame = heartbeat_frame(comment_id(position, self.partition))
+            frame = heartbeat_frame(comment_id(position, self.partition), self._heartbeat_interval_s)
             beat = self._heartbeat = Block(position, position + 1, position, frame, 0)
         return beat
 

@@ -25,9 +25,13 @@ def entry_frames(entries: Iterable[Entry]) -> bytes:
     return b"".join(frames)
 
 
-def heartbeat_frame(comment_id: str) -> bytes:
-    """Everything up to `comment_id` was delivered, or told as a gap; and the stream is alive."""
-    return b"event: heartbeat\nid: " + comment_id.encode() + b"\ndata:\n\n"
+def heartbeat_frame(comment_id: str, every_s: float) -> bytes:
+    """Everything up to `comment_id` was delivered, or told as a gap; and the stream is alive.
+
+    `every_s`: after so long a silence the next comes; whoever waits for longer waits for a dead connection.
+    """
+    data = b'{"everyMs":%d}' % round(1_000 * every_s)
+    return b"event: heartbeat\nid: " + comment_id.encode() + b"\ndata: " + data + b"\n\n"
 
 
 def gap_frame(after_id: str, through_id: str, reason: str) -> bytes:

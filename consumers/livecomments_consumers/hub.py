@@ -124,6 +124,7 @@ class Hub:
             followed,
             self.follower,
             stale_after_s=self.settings.stale_after_s,
+            heartbeat_interval_s=self.settings.heartbeat_interval_s,
             window_s=self.settings.window_min_s,
             retry_ms=self.retry_ms,
             sizes=self._sizes,

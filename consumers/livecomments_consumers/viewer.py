@@ -225,7 +225,7 @@ class Viewer:
 
     def _end(self, feed: Feed) -> Close:
         """The video is over, and the viewer has all of it; the id says so, or it would be let in again."""
-        all_of_it = heartbeat_frame(comment_id(self.position, feed.partition))
+        all_of_it = heartbeat_frame(comment_id(self.position, feed.partition), self._heartbeat_interval_s)
         return Close(all_of_it + bye_frame("ended", feed.retry_ms()), "ended")
 
     def _reset(self, feed: Feed) -> Say:

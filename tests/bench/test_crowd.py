@@ -38,7 +38,7 @@ class Edge:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head)
         form = Form.CHUNKED_GZIP if b"gzip" in head else Form.CHUNKED
-        writer.write(HEAD + opening(heartbeat_frame(identifier(9)), form))
+        writer.write(HEAD + opening(heartbeat_frame(identifier(9), 15), form))
         self._writers.append((writer, form))
 
     def give(self, data: bytes) -> None:
@@ -84,7 +84,7 @@ async def test_what_is_in_order_is_counted_and_nothing_is_held_against_it(gzip: 
     ("given", "fault"),
     [
         (comment(10) + comment(12), "holes"),
-        (comment(10) + heartbeat_frame(identifier(11)) + comment(12), "holes"),
+        (comment(10) + heartbeat_frame(identifier(11), 15) + comment(12), "holes"),
         (comment(10) + comment(10), "disordered"),
         (comment(11) + comment(10), "disordered"),
         (comment(10) + gap_frame(identifier(10), identifier(10), "retention") + comment(11), "gaps"),

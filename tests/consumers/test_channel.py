@@ -32,7 +32,14 @@ class Video:
         self.followed = FollowedPartition(EPOCH, fresh_window(), tail, 0)
         self.follower.followed[0] = self.followed
         self.channel = Channel(
-            VIDEO, self.followed, self.follower, stale_after_s=5.0, window_s=0.0, retry_ms=lambda: 1, sizes=SIZES
+            VIDEO,
+            self.followed,
+            self.follower,
+            stale_after_s=5.0,
+            heartbeat_interval_s=15.0,
+            window_s=0.0,
+            retry_ms=lambda: 1,
+            sizes=SIZES,
         )
 
     def stand(self, count: int, form: Form = Form.CHUNKED, first_fd: int = 0) -> list[tuple[Stander, Cohort]]:

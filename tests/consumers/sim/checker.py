@@ -19,6 +19,8 @@ from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, 
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.truth import EPOCH, PARTITION, Accepted, Life
 
+EVERY: Final = b'{"everyMs":2000}'
+"""Pairing: `HEARTBEAT_S` of the edge."""
 GAP_REASONS: Final = frozenset(
     ("history_behind", "store_unavailable", "history_unavailable", "unknown_position", "as_asked")
 )
@@ -115,8 +117,8 @@ class Shown:
         self._deleted.add(entry.target)
 
     def _see_heartbeat(self, event: SseEvent) -> None:
-        if event.data != b"":
-            raise Wrong("a heartbeat has data")
+        if event.data != EVERY:
+            raise Wrong(f"a heartbeat says {event.data!r}")
         position = self._id(event)
         if self.position is not None and position < self.position:
             raise Wrong(f"a heartbeat goes back from {_name(self.position)} to {_name(position)}")
