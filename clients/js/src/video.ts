@@ -88,9 +88,9 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: () =
   }
 
   function flush(): void {
+    for (const [id, [comment]] of held) if (!posting.awaits(comment)) release(id);
     cancelFrame?.();
     cancelFrame = null;
-    for (const [id, [comment]] of held) if (!posting.awaits(comment)) release(id);
     const torn = list.trim(link.cursor);
     if (torn) waiting.push(["gap", torn]);
     const { comments, pending } = snapshot;

@@ -127,7 +127,7 @@ class Life {
   look(): void {
     const { world } = this;
     if (this.isOver) return;
-    if (world.clock.time - this.#changedAt < FRAME_MS) world.say("two changes in a frame");
+    if (world.clock.time - this.#changedAt < FRAME_MS - 0.01) world.say("two changes in a frame");
     this.#changedAt = world.clock.time;
     const snapshot = this.video.getSnapshot();
     const ids = snapshot.comments.map(({ commentId }) => commentId);
