@@ -1,6 +1,6 @@
 """A test that did not run must be heard of: in CI it fails, elsewhere the last lines say it.
 
-A live, browser, helm or node test skips when what it needs cannot be had. On a developer's machine that is a
+A live, browser, helm, node or generated test skips when what it needs cannot be had. On a developer's machine that is a
 convenience; in CI, which is where they are promised to run, it would be green for nothing. Hooks of pytest;
 `tests/conftest.py` takes them in.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-MARKERS: Final = ("live", "browser", "helm", "node")
+MARKERS: Final = ("live", "browser", "helm", "node", "generated")
 _NOT_RUN: Final = "not run"
 """The property of a report that such a test was skipped: reports travel between processes, a stash does not."""
 

@@ -6,23 +6,37 @@ Source: https://spec.openapis.org/oas/v3.1.1.html. And `/docs`: the same for peo
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from html import escape
 from importlib import resources
 from typing import Any, Final
 
 from livecomments_gateway.calls import Call
+from livecomments_schemas.events import EVENT_TYPES
 from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX, SESSION_COOKIE, VIDEO_ID_CHARS_MAX
 from livecomments_schemas.positions import COMMENT_ID_CHARS
 
 _VERSION: Final = "1"
-_SCHEMA_FILE: Final = re.compile(r"([a-z-]+)\.schema\.json(?:#/)?")
+_SCHEMA_FILE: Final = ".schema.json"
+_TOPIC_SCHEMAS: Final = frozenset(kind.decode("ascii").replace(".", "-") for kind in EVENT_TYPES)
+"""Of records of the topic, which no answer holds."""
 _PATH_SCHEMAS: Final = {
     "videoId": {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{VIDEO_ID_CHARS_MAX}}}$"},
     "commentId": {"type": "string", "pattern": rf"^[0-9a-v]{{{COMMENT_ID_CHARS}}}$"},
     "userId": {"type": "string", "minLength": 1},
 }
+
+
+def _problem(description: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}}
+    return {"description": description, "content": content}
+
+
+_ANY_PROBLEM: Final = _problem(
+    "Any other problem, as of every path: a method that it does not take (405, with Allow), a request that is too "
+    "large, too slow or no HTTP, a fault of ours. All codes stand in docs/ERRORS.md."
+)
 _STREAM: Final = {
     "operationId": "openStream",
     "summary": "Follow a video live",
@@ -60,9 +74,12 @@ _STREAM: Final = {
     "responses": {
         "200": {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
         "204": {"description": "The video is over, and you have all of it."},
-        "400": {"description": "A parameter or id that cannot be, or a token in the URL: a problem."},
-        "401": {"description": "The session of the token has ended: a problem."},
+        "400": _problem("Problem: a parameter or id that cannot be, or a token in the URL."),
+        "401": _problem("Problem: the session of the token has ended."),
+        "default": _ANY_PROBLEM,
     },
+    "security": [{}, {"bearer": []}],
+    "tags": ["comments"],
 }
 
 
@@ -79,9 +96,11 @@ def openapi(calls: Iterable[Call]) -> dict[str, Any]:
         "info": {
             "title": "livecomments",
             "version": _VERSION,
-            "description": "Live comments for live video. Errors are problems (RFC 9457) with a stable code.",
+            "description": "Live comments for live video. Errors are problems (RFC 9457) with a stable code; a path "
+            "that is not here answers 404 with one.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": ".", "description": "Where this document is, below whatever path prefix."}],
         "paths": paths,
         "components": {
             "schemas": _components(),
@@ -124,10 +143,8 @@ def _operation(call: Call) -> dict[str, Any]:
         "responses": {str(status): _answer(call, name) for status, name in call.answers.items()},
     }
     for status, codes in call.codes_by_status().items():
-        operation["responses"][str(status)] = {
-            "description": "Problem: " + ", ".join(codes),
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}},
-        }
+        operation["responses"][str(status)] = _problem("Problem: " + ", ".join(codes))
+    operation["responses"]["default"] = _ANY_PROBLEM
     if call.parameters:
         operation["parameters"] = [
             {"name": each.name, "in": each.where, "description": each.doc, "schema": each.kind.schema()}
@@ -136,8 +153,8 @@ def _operation(call: Call) -> dict[str, Any]:
     if call.body:
         content = {"application/json": {"schema": call.body_schema()}}
         operation["requestBody"] = {"required": call.is_body_required, "content": content}
-    if call.takes_token:
-        operation["security"] = [{"bearer": []}]
+    operation["security"] = [{"bearer": []}] if call.takes_token else []
+    operation["tags"] = [call.path.split("/")[1]]
     return operation
 
 
@@ -149,25 +166,36 @@ def _answer(call: Call, name: str | None) -> dict[str, Any]:
 
 
 def _components() -> dict[str, Any]:
-    """The published schemas, their references turned to where they stand in the document."""
+    """The published schemas of what is answered, their references turned to where they stand in the document."""
     room = resources.files("livecomments_schemas").joinpath("json")
-    components = {}
-    for file in sorted(room.iterdir(), key=lambda each: each.name):
-        schema = _referring(json.loads(file.read_text("utf-8")))
-        del schema["$schema"]
-        components[file.name.removesuffix(".schema.json")] = schema
+    schemas = {
+        file.name.removesuffix(_SCHEMA_FILE): json.loads(file.read_text("utf-8"))
+        for file in sorted(room.iterdir(), key=lambda each: each.name)
+    }
+    components = {name: _referring(schema, schemas) for name, schema in schemas.items() if name not in _TOPIC_SCHEMAS}
+    for component in components.values():
+        del component["$schema"]
     return components
 
 
-def _referring(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: _SCHEMA_FILE.sub(r"#/components/schemas/\1/", each).rstrip("/")
-            if name == "$ref"
-            else _referring(each)
-            for name, each in value.items()
-        }
-    return [_referring(each) for each in value] if isinstance(value, list) else value
+def _referring(value: Any, schemas: Mapping[str, Any]) -> Any:
+    """Turn references to whole schemas, and put a copy where a part of one is meant: few generators follow those."""
+    if isinstance(value, list):
+        return [_referring(each, schemas) for each in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref")
+    if not isinstance(reference, str):
+        return {name: _referring(each, schemas) for name, each in value.items()}
+    file, _, part = reference.partition("#/")
+    name = file.removesuffix(_SCHEMA_FILE)
+    if not part:
+        return {"$ref": f"#/components/schemas/{name}"}
+    meant = schemas[name]
+    for step in part.split("/"):
+        meant = meant[step]
+    beside = {name: each for name, each in value.items() if name != "$ref"}
+    return _referring({**meant, **beside}, schemas)
 
 
 def _section(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -182,7 +210,7 @@ def _section(method: str, path: str, operation: dict[str, Any]) -> str:
         f"<tr><td><code>{status}</code><td>{escape(answer['description'])}"
         for status, answer in operation["responses"].items()
     )
-    token = "<p>Needs <code>Authorization: Bearer</code>.</p>" if "security" in operation else ""
+    token = "<p>Needs <code>Authorization: Bearer</code>.</p>" if operation["security"] == [{"bearer": []}] else ""
     return (
         f"<section><h2><code>{method} {escape(path)}</code></h2><p><b>{escape(operation['summary'])}.</b> "
         f"{escape(operation['description'])}</p>{token}<table>{takes}</table><table>{answers}</table></section>"

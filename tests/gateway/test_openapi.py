@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 from html import escape
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 import schemathesis
@@ -52,6 +54,29 @@ def test_every_schema_of_the_document_is_sound_and_every_reference_leads_somewhe
             at = at[part]
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+def test_the_document_is_one_that_generators_take() -> None:
+    """What they stumble over: schemas that are no objects, references into others, what is not said of security."""
+
+    def schemas(value: Any, name: str = "") -> list[Any]:
+        inner = value.items() if isinstance(value, dict) else [(name, each) for each in value]
+        nested = [found for at, each in inner if isinstance(each, dict | list) for found in schemas(each, at)]
+        return nested + (list(value.values()) if name == "properties" and isinstance(value, dict) else [])
+
+    text = json.dumps(DOCUMENT)
+    assert all(isinstance(schema, dict) for schema in schemas(DOCUMENT))
+    references = set(re.findall(r'"\$ref": "([^"]+)"', text))
+    assert references <= {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert not {"comment-created", "user-banned"} & DOCUMENT["components"]["schemas"].keys()
+    assert not urlsplit(DOCUMENT["servers"][0]["url"]).path.startswith("/")
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            if method != "parameters":
+                assert isinstance(operation["security"], list), (method, path)
+                assert "application/problem+json" in operation["responses"]["default"]["content"], (method, path)
+    assert DOCUMENT["paths"]["/sessions"]["post"]["security"] == []
+    assert DOCUMENT["paths"]["/comments/{videoId}"]["post"]["security"] == [{"bearer": []}]
 
 
 def test_what_the_page_shows_is_escaped() -> None:
