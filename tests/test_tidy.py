@@ -26,6 +26,7 @@ from tests.tidy import (
     reasons,
     rooms,
     sleeping,
+    supervised,
 )
 
 CHECKOUT = Tree(Path(__file__).parents[1])
@@ -231,6 +232,25 @@ VIOLATIONS: list[Planted] = [
     (sleeping, {"tests/wait.py": "import time\ndef wait(done):\n    while not done():\n        time.sleep(0.01)"}, ""),
     (mocking, {"tests/test_hub.py": "from unittest.mock import patch"}, "no mocks"),
     (mocking, {"tests/test_hub.py": "from unittest import mock"}, "no mocks"),
+    *(
+        (supervised, {"livecomments_gateway/app.py": f"import asyncio\n{text}\n"}, said)
+        for text, said in (
+            ("def f():\n    asyncio.create_task(g())", "app.py:3: nobody supervises this task"),
+            ("def f():\n    asyncio.get_running_loop().create_task(g())", "nobody supervises"),
+            ("class C:\n    def f(self):\n        self.task = asyncio.ensure_future(g())", "nobody supervises"),
+            ("def f():\n    tasks.add(asyncio.create_task(g()))\n    task.cancel()", "nobody supervises"),
+            (
+                "async def f():\n    try:\n        g()\n    finally:\n        pass\nx = asyncio.create_task(f())",
+                "nobody",
+            ),
+            ("async def f():\n    task = asyncio.create_task(g())\n    await task", ""),
+            ("async def f():\n    task = asyncio.create_task(g())\n    await asyncio.wait([task])", ""),
+            ("async def f():\n    await asyncio.wait([asyncio.ensure_future(g())])", ""),
+            ("def f(self):\n    self.task = asyncio.create_task(g())\n    self.task.add_done_callback(h)", ""),
+            ("async def f():\n    async with asyncio.TaskGroup() as tasks:\n        tasks.create_task(g())", ""),
+            ("async def f():\n    try:\n        g()\n    except Exception:\n        h()\nasyncio.create_task(f())", ""),
+        )
+    ),
     (packages, {"tests/log/test_tail.py": "", "tests/__init__.py": ""}, "tests/log: has no __init__.py"),
 ]
 

@@ -436,6 +436,29 @@ def mocking(tree: Tree) -> list[str]:
     ]
 
 
+def supervised(tree: Tree) -> list[str]:
+    """Source: no task is started that nobody supervises: a failure in it must reach somebody.
+
+    A task group does it. Else the task is awaited, or held by a name that something awaits, asks for its result or
+    gives a callback; or what it runs catches every `Exception` itself.
+    """
+    everywhere = {name for module in tree.source for name in _names_looked_after(module.syntax, ast.Attribute)}
+    broken = []
+    for module in tree.source:
+        locally = _names_looked_after(module.syntax, ast.Name)
+        awaited = {
+            id(inner) for node in ast.walk(module.syntax) if isinstance(node, ast.Await) for inner in ast.walk(node)
+        }
+        holders = _holders(module.syntax)
+        for node in ast.walk(module.syntax):
+            if not isinstance(node, ast.Call) or not _starts_a_task(node) or id(node) in awaited:
+                continue
+            held = holders.get(id(node), set())
+            if not held & (everywhere | locally) and not _catches_all(node.args[:1], module.syntax):
+                broken.append(f"{module.path}:{node.lineno}: nobody supervises this task: use a TaskGroup, or await it")
+    return broken
+
+
 def packages(tree: Tree) -> list[str]:
     """Tests: each folder of tests is a package, so that two rooms may have a `test_embedded.py`."""
     folders = {module.path.rpartition("/")[0] for module in tree.tests}
@@ -444,8 +467,75 @@ def packages(tree: Tree) -> list[str]:
 
 RULES: Final[tuple[Rule, ...]] = (
     *(floors, cycles, lengths, environment, doors, docstrings, rooms, names, reasons, machine_paths, sleeping, mocking),
-    *(dependencies, packages),
+    *(dependencies, packages, supervised),
 )
+
+
+_LOOKS_AFTER: Final = ("result", "exception", "add_done_callback")
+
+
+def _starts_a_task(node: ast.Call) -> bool:
+    """Whether a call starts a task that belongs to no group."""
+    called = ast.unparse(node.func)
+    loose = ("asyncio.create_task", "asyncio.ensure_future", "create_task", "ensure_future", "loop.create_task")
+    return called in loose or called.endswith(("get_running_loop().create_task", "get_event_loop().create_task"))
+
+
+def _holders(syntax: ast.Module) -> dict[int, set[str]]:
+    """Each node in the value of an assignment → the names and attributes assigned to."""
+    found: dict[int, set[str]] = {}
+    for node in ast.walk(syntax):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {name for target in targets for name in _last_names(target)}
+            for inner in ast.walk(node.value):
+                found.setdefault(id(inner), set()).update(names)
+    return found
+
+
+def _last_names(target: ast.expr) -> Iterator[str]:
+    if isinstance(target, ast.Tuple):
+        for one in target.elts:
+            yield from _last_names(one)
+    elif isinstance(target, ast.Attribute):
+        yield f".{target.attr}"
+    elif isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, ast.Subscript):
+        yield from _last_names(target.value)
+
+
+def _names_looked_after(syntax: ast.Module, kind: type[ast.Name] | type[ast.Attribute]) -> set[str]:
+    """Names (`x`) or attributes (`.x`) that are awaited, asked for their result, or given a callback."""
+    found: set[str] = set()
+    for node in ast.walk(syntax):
+        looked_at: ast.expr | None = node.value if isinstance(node, ast.Await | ast.Attribute) else None
+        if isinstance(node, ast.Attribute) and node.attr not in _LOOKS_AFTER:
+            looked_at = None
+        for inner in ast.walk(looked_at) if looked_at is not None else ():
+            if isinstance(inner, kind):
+                found.update(_last_names(inner))
+    return found
+
+
+def _catches_all(arguments: Iterable[ast.expr], syntax: ast.Module) -> bool:
+    """Whether what runs is a function of this module that is one `try` with an `except Exception`, or wider."""
+    names = {
+        ast.unparse(call.func).split(".")[-1]
+        for argument in arguments
+        for call in ast.walk(argument)
+        if isinstance(call, ast.Call)
+    }
+    for node in ast.walk(syntax):
+        if isinstance(node, ast.AsyncFunctionDef) and node.name in names:
+            body = [each for each in node.body if not isinstance(each, ast.Expr)]
+            for each in body:
+                caught = {
+                    ast.unparse(one.type) if one.type else "BaseException" for one in getattr(each, "handlers", ())
+                }
+                if isinstance(each, ast.Try) and len(body) == 1 and caught & {"Exception", "BaseException"}:
+                    return True
+    return False
 
 
 def _import_path(path: str) -> str:

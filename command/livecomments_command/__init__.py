@@ -1,6 +1,7 @@
 """The `livecomments` command: the roof. It wires the rooms together and runs them.
 
 - `__main__`: the command line; `data_commands`: its commands for people who look after records.
+- `greeting`: what who starts it by hand reads first.
 - `settings`: which settings each process takes.
 - `assembly/`: the processes, each put together from its settings (dependency injection by hand).
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
@@ -26,7 +26,10 @@ from livecomments_command.settings import (
     tell,
 )
 from livecomments_command.settings import load as load_settings
-from livecomments_schemas.errors import StartRefused, Unavailable
+from livecomments_schemas.errors import StartRefused, Unavailable, leaves_of
+
+if TYPE_CHECKING:
+    from livecomments_command.assembly.embedded import Embedded
 
 app = typer.Typer(
     help="Live comments for live video: write, see within a moment, miss nothing.",
@@ -44,7 +47,7 @@ app.command("replay")(data_commands.replay_log)
 
 @app.callback()
 def _root(context: typer.Context) -> None:
-    """Hands the environment to commands of other modules."""
+    """Hand the environment to commands of other modules."""
     context.obj = os.environ
 
 
@@ -60,32 +63,33 @@ def run(
     demo: Annotated[bool, typer.Option("--demo", help="Play a real chat into the video 'demo'.")] = False,
 ) -> None:
     """Run the whole service in this process, on one durable file: no servers needed."""
-    from livecomments.web.server import listening_socket
+    from livecomments.web.server import listening_socket, url_of
     from livecomments_command.assembly.embedded import Embedded, serve_embedded
+    from livecomments_command.greeting import greet
 
     settings = load_settings(RunSettings, os.environ, host=host, port=port, data_dir=data_dir)
-    playing: set[asyncio.Task[None]] = set()
 
     async def serve() -> None:
         listening = listening_socket(settings.host, settings.port)
-        url = f"http://{settings.host}:{listening.getsockname()[1]}"
-
-        def started(service: Embedded) -> None:
-            _greet(url, settings.data_dir)
-            if demo:
-                from livecomments_command.demo import play
-
-                playing.add(asyncio.get_running_loop().create_task(play(service.posting)))
-
         if not sys.stderr.isatty():  # who starts it by hand reads the greeting
             tell("run", settings)
-        try:
-            await serve_embedded(settings, listening, started)
-        finally:
-            for task in playing:
-                task.cancel()
 
+        def started(_: Embedded) -> None:
+            console = Console(highlight=False, soft_wrap=True)
+            greet(console, url_of(listening), note=f"   (comments are kept in {settings.data_dir})")
+            console.print("Stop with Ctrl-C.", style="dim")
+
+        await serve_embedded(settings, listening, started, beside=_play if demo else None)
+
+    gc.set_threshold(*_COLLECT)
     uvloop.run(serve())
+
+
+async def _play(service: "Embedded") -> None:
+    """Play the demo. Whatever it cannot go on from ends the process, and is said."""
+    from livecomments_command.demo import play
+
+    await play(service.posting)
 
 
 @app.command()
@@ -183,23 +187,6 @@ def load(
     sys.exit(0 if report.ok else 1)
 
 
-_JSON: Final = "-H 'Content-Type: application/json'"
-
-
-def _greet(url: str, data_dir: Path) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold green]livecomments[/] is running: [bold]{url}/[/]   (comments are kept in {data_dir})\n")
-    console.print("Write a comment:", style="dim")
-    console.print(
-        f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
-        f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
-        markup=False,
-    )
-    console.print("Follow a video:", style="dim")
-    console.print(f"  curl -N '{url}/comments/demo/stream?history=10'\n", markup=False)
-    console.print("Stop with Ctrl-C.", style="dim")
-
-
 Serving = TypeVar("Serving", bound=ServingSettings)
 OnServers = TypeVar("OnServers", bound=ServerSettings)
 Serve = Callable[[Serving, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
@@ -210,13 +197,18 @@ the whole tail again and again: a tenth of a POST's CPU, and pauses."""
 
 
 def _serve(name: str, serve: Serve[Serving], settings: Serving) -> None:
-    from livecomments.web.server import listening_socket
+    from livecomments.web.server import listening_socket, url_of
 
     listening = listening_socket(settings.host, settings.port)
-    url = f"http://{settings.host}:{listening.getsockname()[1]}"
     gc.set_threshold(*_COLLECT)
     tell(name, settings)
-    uvloop.run(serve(settings, listening, lambda: _say(f"{name} serves {url}/, its health {settings.internal_port}")))
+    uvloop.run(
+        serve(
+            settings,
+            listening,
+            lambda: _say(f"{name} serves {url_of(listening)}/, its health {settings.internal_port}"),
+        )
+    )
 
 
 def _on_servers(kind: type[OnServers], **overrides: Any) -> OnServers:
@@ -241,17 +233,10 @@ def main() -> None:
         refusals = group.subgroup((StartRefused, Unavailable))
         if refusals is None:
             raise
-        _refuse(_leaves(refusals))
+        _refuse(leaves_of(refusals))
 
 
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
-    leaves: list[Exception] = []
-    for error in group.exceptions:
-        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return leaves
-
-
-def _refuse(refusals: Sequence[Exception]) -> None:
+def _refuse(refusals: Sequence[BaseException]) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for refused in refusals:
         console.print(f"livecomments: {refused}", style="red", markup=False)

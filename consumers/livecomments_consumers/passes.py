@@ -7,6 +7,7 @@ has ended.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from livecomments_consumers.cohort import Cohort, WriteTo
 from livecomments_consumers.lane import Lane
 from livecomments_consumers.metrics import EdgeMetrics
 from livecomments_consumers.viewer import UNKNOWN_POSITION
+
+_log = logging.getLogger("livecomments.edge")
 
 _PASS_SHARE: Final = 4
 """A window is at least this many passes long: writing takes at most a quarter of the loop."""
@@ -87,16 +90,19 @@ class Passes:
         return parts[begin:] + parts[:begin]
 
     async def _pass(self, parts: list[Part], blocks: list[Block], channel: Channel) -> None:
-        began_at = self.now()
         try:
-            for part in parts:
-                self._write(part, blocks)
-                await asyncio.sleep(0)
-        finally:
-            channel.passing = None
-        self._passed(began_at, channel, blocks)
-        if channel.has_pending and channel.lanes:
-            self.schedule(channel)
+            began_at = self.now()
+            try:
+                for part in parts:
+                    self._write(part, blocks)
+                    await asyncio.sleep(0)
+            finally:
+                channel.passing = None
+            self._passed(began_at, channel, blocks)
+            if channel.has_pending and channel.lanes:
+                self.schedule(channel)
+        except Exception:  # whoever was not reached is behind by now, and is caught up
+            _log.exception("a pass failed")
 
     def _write(self, part: Part, blocks: Sequence[Block]) -> None:
         if isinstance(part, Cohort):

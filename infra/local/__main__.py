@@ -11,6 +11,7 @@ from rich.console import Console
 from infra.local.apps import App
 from infra.local.servers import RUN_DIR, ServerUnavailable, why_unavailable
 from infra.local.stack import CQL, KAFKA, Stack
+from livecomments_command.greeting import greet
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 app = typer.Typer(
@@ -77,23 +78,11 @@ def _where(server: object) -> str:
     return getattr(server, "address", "")
 
 
-_JSON: Final = "-H 'Content-Type: application/json'"
-
-
 def _greet(stack: Stack, console: Console, run_dir: Path) -> None:
-    url = stack.url
-    console.print(f"\n[bold green]livecomments[/] is running: [bold]{url}/[/]\n")
-    if stack.balancer is None:
-        console.print("No load balancer found (apt-get install haproxy): streams are at the edges' own addresses.\n")
-    console.print("Write a comment:", style="dim")
-    console.print(
-        f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
-        f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
-        markup=False,
-    )
-    console.print("Follow a video:", style="dim")
-    streams = url if stack.balancer else f"http://{stack.edges[0].address}"
-    console.print(f"  curl -N '{streams}/comments/demo/stream?history=10'\n", markup=False)
+    streams_url = None if stack.balancer else f"http://{stack.edges[0].address}"
+    no_balancer = "\nNo load balancer found (apt-get install haproxy): streams are at the edges' own addresses."
+    console.print()
+    greet(console, stack.url, streams_url=streams_url, note="" if stack.balancer else no_balancer)
     for server in stack.servers.values():
         console.print(f"  {server.kind:<10} {_where(server)}", style="dim", markup=False)
     suffix = "" if run_dir == RUN_DIR else f' ARGS="--run-dir {run_dir}"'

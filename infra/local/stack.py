@@ -4,8 +4,6 @@ Every process is known by name, and can be killed and started again by it: `stac
 """
 
 import asyncio
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,7 +27,6 @@ STREAM: Final = "stream"
 BROKER: Final = "kafka"
 STORE: Final = "cassandra"
 BALANCER: Final = "balancer"
-_SECRET_BYTES: Final = 32
 
 
 class Stack:
@@ -162,18 +159,16 @@ class Stack:
         ours = {KAFKA: self._given.get(KAFKA) or self[BROKER].address, CQL: self._given.get(CQL) or self[STORE].address}
         ours["LIVECOMMENTS_FOLLOW"] = follow
         if not self._given.get(f"{SECRET}_FILE"):
-            ours[SECRET] = self._given.get(SECRET) or self._kept_secret()
+            ours[SECRET] = self._given.get(SECRET) or self._made_secret()
         alone = {"LIVECOMMENTS_REPLICAS": "1"} if {BROKER, STORE} & self.servers.keys() else {}
         return {**alone, **self._given, **ours}
 
-    def _kept_secret(self) -> str:
+    def _made_secret(self) -> str:
         """All gateways must sign alike, also after a restart."""
-        file = self.run_dir / "session-secret"
-        if not file.exists():
-            self.run_dir.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as secret:
-                secret.write(secrets.token_hex(_SECRET_BYTES))
-        return file.read_text()
+        from livecomments_command.assembly.writing import kept_secret
+
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        return kept_secret(self.run_dir).hex()
 
     def _balancer(self, port: int | None) -> Balancer | None:
         kind: type[HaProxy] | type[Nginx] | None = installed()

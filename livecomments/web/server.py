@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -25,6 +26,10 @@ are written to: a crowd that comes back would take seconds to get in. So it list
 _KEEP_ALIVE_S = 30
 _GRACE_S = 2
 """After the drain, for requests still under way."""
+
+
+_CALLED: Final = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1" if socket.has_dualstack_ipv6() else "::1"}  # noqa: S104 - by what to call what listens on all
+"""Nobody can call the addresses that mean all of them."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -86,18 +91,30 @@ class DrainingServer(uvicorn.Server):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket bound to host and port; port 0 takes a free one.
+    """Bind a socket to host and port; port 0 takes a free one, and the host `::` both IPv6 and IPv4.
 
     Raises:
         StartRefused: in use, not permitted, or no such address.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StartRefused(f"Cannot listen on {host}:{port}: {reason}. Choose another --host or --port.") from error
+        where = _authority(host, port)
+        raise StartRefused(f"Cannot listen on {where}: {reason}. Choose another --host or --port.") from error
     # Connections inherit it. asyncio sets it only on sockets that name their protocol, which these do not: Nagle's
     # algorithm and delayed acknowledgements would cost 40 ms an answer.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return an address by which a socket that listens can be called from this machine, without a slash at its end."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{_authority(_CALLED.get(host, host), port)}"
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

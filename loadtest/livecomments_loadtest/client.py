@@ -180,7 +180,7 @@ class Pool:
 
 
 async def connect(origin: Origin, protocol: Callable[[], P]) -> P:
-    """A fresh connection.
+    """Open a connection.
 
     Raises:
         OSError: refused, unreachable, TLS trouble, or not within `CONNECT_TIMEOUT_S`.

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from livecomments_loadtest import metrics, progress
 from livecomments_loadtest.calls import Caller
-from livecomments_loadtest.client import Pool, origin_of
+from livecomments_loadtest.client import Pool, Wire, connect, origin_of
 from livecomments_loadtest.latency import Strain
 from livecomments_loadtest.ledger import Complaints, VideoLedger
 from livecomments_loadtest.pages import walk
 from livecomments_loadtest.plan import LoadPlan
-from livecomments_loadtest.poster import Poster, open_sessions
+from livecomments_loadtest.poster import DeploymentUnavailable, Poster, open_sessions
 from livecomments_loadtest.report import Report, draw_up
 from livecomments_loadtest.schedule import ChatLine, duration_s, posts, read_chat, viewers
 from livecomments_loadtest.viewer import Viewer
@@ -35,15 +35,16 @@ FILES_BESIDE_VIEWERS: Final = 256
 
 
 async def run_load(plan: LoadPlan, console: Console) -> Report:
-    """Plays the plan against its deployment and checks what came of it.
+    """Play the plan against its deployment and check what came of it.
 
     Takes as long as the schedule, then at most twice `plan.deadline_s`: once to catch up, once to read history.
 
     Raises:
         PlanRejected: the chat cannot be read.
-        DeploymentUnavailable: no session within `plan.deadline_s`.
+        DeploymentUnavailable: nothing listens there, or no session within `plan.deadline_s`.
     """
     chat = read_chat(plan.chat)
+    await _refuse_nobody(plan.url)
     _allow_open_files(plan.viewers + plan.connections_max + FILES_BESIDE_VIEWERS)
     origin = origin_of(plan.url)
     writing, reading = Pool(origin, plan.connections_max), Pool(origin, READ_CONNECTIONS_MAX)
@@ -129,7 +130,7 @@ class _Run:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _read_history(self, caller: Caller) -> None:
-        """Walks through every video, `READ_CONNECTIONS_MAX` walks at once."""
+        """Walk through every video, `READ_CONNECTIONS_MAX` walks at once."""
         both = self._plan.comments <= ALL_WALKS_COMMENTS_MAX
 
         async def read(video: VideoLedger, sort: str, page_size: int) -> None:
@@ -149,8 +150,18 @@ class _Run:
         return progress.Sample(poster.sent, poster.acked, delivered, connected, self._phase)
 
 
+async def _refuse_nobody(url: str) -> None:
+    """Tell at once that nothing listens; what listens and is not ready yet is waited for."""
+    try:
+        wire = await connect(origin_of(url), Wire)
+    except OSError as error:
+        what = "Start one beside this (livecomments run), or name another with --url"
+        raise DeploymentUnavailable(f"Nothing answers at {url} ({type(error).__name__}). {what}.") from error
+    wire.abort()
+
+
 def _allow_open_files(wanted: int) -> None:
-    """Raises this process's soft limit on open files as far as `wanted` needs and its hard limit allows."""
+    """Raise this process's soft limit on open files as far as `wanted` needs and its hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -31,4 +31,11 @@ class Corrupt(Exception):
 
 
 class StartRefused(Exception):
-    """The process cannot do its job with what it was given. The text is one sentence for the operator."""
+    """The process cannot do its job with what it was given. Its text tells the operator why, a problem a line."""
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """Return what went wrong, one by one: the exceptions of a group and of the groups in it, or the one itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]
+    return [error]

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -24,7 +24,7 @@ from faust.types import TP
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.refusals import is_group_refusal
 from livecomments.runtime.metrics import Reading
-from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.errors import StartRefused, leaves_of
 from livecomments_streams.faust_polls import PollConsumer, WholePolls
 from livecomments_streams.job import Job
 
@@ -202,17 +202,9 @@ async def _or_die(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         die(EXIT_TRY_AGAIN, "Stopped in the middle of storing; what was taken is delivered again.")
     except BaseException as error:
-        leaves = list(_leaves(error))
+        leaves = leaves_of(error)
         if refused := next((leaf for leaf in leaves if isinstance(leaf, StartRefused)), None):
             die(EXIT_REFUSED, str(refused))
         if sys.__stderr__:
             sys.__stderr__.write(traceback.format_exc())
         die(EXIT_BUG, f"A bug ended the job: {leaves[0]!r}. What was not acked is delivered again.")
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -4,10 +4,12 @@ import asyncio
 import socket
 from typing import Final
 
+import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from livecomments.web.server import DrainingServer, listening_socket
+from livecomments.web.server import DrainingServer, listening_socket, url_of
+from livecomments_schemas.errors import StartRefused
 
 CROWD: Final = 160
 ROUNDS_MAX: Final = 40
@@ -43,3 +45,28 @@ async def accept_a_crowd() -> None:
 def test_a_crowd_is_let_in_many_at_once() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(accept_a_crowd())
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_the_host_of_all_addresses_takes_both_families_and_is_told_as_one_that_can_be_called() -> None:
+    with listening_socket("::", 0) as listening:
+        port = listening.getsockname()[1]
+        assert url_of(listening) == f"http://127.0.0.1:{port}"
+        for host in ("::1", "127.0.0.1"):
+            socket.create_connection((host, port)).close()
+
+
+@pytest.mark.parametrize(
+    ("host", "called"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1")]
+)
+def test_an_address_is_told_as_it_can_be_called(host: str, called: str) -> None:
+    with listening_socket(host, 0) as listening:
+        assert url_of(listening) in (
+            f"http://{called}:{listening.getsockname()[1]}",
+            f"http://[::1]:{listening.getsockname()[1]}",
+        )
+
+
+def test_a_socket_of_one_ipv6_address_is_told_in_brackets() -> None:
+    with pytest.raises(StartRefused, match=r"Cannot listen on \[2001:db8::1\]:80: "):
+        listening_socket("2001:db8::1", 80)

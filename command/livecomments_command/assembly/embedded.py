@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -122,13 +123,33 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
 
 
 async def serve_embedded(
-    settings: RunSettings, listening: socket.socket, started: Callable[[Embedded], None], seams: Seams | None = None
+    settings: RunSettings,
+    listening: socket.socket,
+    started: Callable[[Embedded], None],
+    seams: Seams | None = None,
+    *,
+    beside: Callable[[Embedded], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `started` is called once requests are taken."""
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: of `livecomments run`.
+        listening: bound, as `listening_socket` makes it.
+        started: called once requests are taken.
+        seams: what a test replaces.
+        beside: runs as long as it serves; if it fails, so does this.
+
+    Raises:
+        StartRefused: the data directory cannot be used.
+    """
     async with embedded_service(settings, seams) as service:
 
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
         server = DrainingServer(service.app, lambda: started(service), drain, claim=service.claim)
-        await server.serve([listening])
+        async with asyncio.TaskGroup() as running:
+            tasks = [running.create_task(beside(service))] if beside else []
+            await server.serve([listening])
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,27 @@
+"""What who starts livecomments on this machine reads: where it is, and a comment to write."""
+
+from typing import Final
+
+from rich.console import Console
+
+_JSON: Final = "-H 'Content-Type: application/json'"
+
+
+def greet(console: Console, url: str, *, streams_url: str | None = None, note: str = "") -> None:
+    """Print where the service is and how to write and follow a comment.
+
+    Args:
+        console: where it is printed.
+        url: of the service, without a slash at its end.
+        streams_url: where streams are, if elsewhere.
+        note: goes on behind the address, or below it.
+    """
+    console.print(f"[bold green]livecomments[/] is running: [bold]{url}/[/]{note}\n")
+    console.print("Write a comment:", style="dim")
+    console.print(
+        f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
+        f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
+        markup=False,
+    )
+    console.print("Follow a video:", style="dim")
+    console.print(f"  curl -N '{streams_url or url}/comments/demo/stream?history=10'\n", markup=False)
