@@ -120,9 +120,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
     async with AsyncExitStack() as stack:
         stand = await stack.enter_async_context(standing(directory, kafka, pinned=pinned))
         settings = {"SESSION_SECRET": secrets.token_hex(32)}
-        gateway = App(
-            "gateway", "gateway", directory / "gateway", lambda: environment(kafka, stand.log.epoch, settings)
-        )
+        gateway = App("gateway", "gateway", directory / "gateway", lambda: environment(stand.topics, settings))
         await asyncio.to_thread(stack.enter_context, running(gateway))
         pool = Pool(origin_of(f"http://{gateway.address}"), WIRES)
         stack.callback(pool.close)

@@ -23,7 +23,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from bench.persist_stack import DATACENTER, load_average, new_keyspace, new_topic, servers
+from bench.persist_stack import DATACENTER, load_average, new_keyspace, servers
+from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import claim_ports
 from livecomments.cql.store import CqlStore
 from livecomments.kafka.log import KafkaLog
@@ -33,7 +34,6 @@ from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import position_at
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.job import Job
-from livecomments_topics import comments_topic
 
 PARTITIONS: Final = 16
 TAKE: Final = 1_000
@@ -119,11 +119,11 @@ def _record(found: Any) -> Record:
     return Record(found.partition, found.offset, found.key, found.value, dict(found.headers), found.timestamp)
 
 
-async def measure_bare(kafka: str, cql: str, epoch: int, count: int, take: int, *, as_job: bool) -> Result:
+async def measure_bare(topics: OwnEpoch, cql: str, count: int, take: int, *, as_job: bool) -> Result:
     """Run the bare loop; with `as_job` through the stream job's persisters, else straight into the writer."""
-    keyspace, topic = await asyncio.to_thread(new_keyspace, cql), comments_topic(epoch)
+    keyspace, topic, epoch = await asyncio.to_thread(new_keyspace, cql), topics.topic, topics.number
     store = TimedStore(cql, keyspace=keyspace, datacenter=DATACENTER)
-    async with KafkaLog(kafka, topic, epoch) as log, store:
+    async with KafkaLog(topics.kafka, topic, epoch) as log, store:
         job = Job(log, store, DeadLetters(log, topic))
 
         async def write(records: list[Record]) -> None:
@@ -136,23 +136,23 @@ async def measure_bare(kafka: str, cql: str, epoch: int, count: int, take: int, 
             )
 
         since, cpu = time.perf_counter(), time.process_time()
-        takes = await bare(kafka, topic, count, take, job.take if as_job else write)
+        takes = await bare(topics.kafka, topic, count, take, job.take if as_job else write)
         wall, cpu = time.perf_counter() - since, time.process_time() - cpu
     way = "job without Faust" if as_job else "bare loop"
     return Result(way, count / takes, count / wall, cpu / count * 1e6, store.write_s / wall)
 
 
-def measure_worker(kafka: str, cql: str, epoch: int, count: int, directory: Path) -> Result:
+def measure_worker(topics: OwnEpoch, cql: str, count: int, directory: Path) -> Result:
     """`livecomments stream`, from its first take to its last; blocking. A take counts when it is judged."""
     keyspace = new_keyspace(cql)
     room = directory / keyspace
     port = claim_ports(room, {"internal": None})["internal"]
     own = {
-        "KAFKA": kafka,
+        "KAFKA": topics.kafka,
         "CQL": cql,
         "CQL_KEYSPACE": keyspace,
         "REPLICAS": "1",
-        "EPOCH": str(epoch),
+        "TOPIC_PREFIX": topics.prefix,
         "GROUP": keyspace,
         "INTERNAL_PORT": str(port),
         "DATA_DIR": str(room),
@@ -208,16 +208,16 @@ async def run(kafka: str, cql: str, directory: Path, count: int, console: Consol
     """Both workloads, all ways."""
     report: dict[str, Any] = {"records": count, "partitions": PARTITIONS, "loadAverage": [load_average()]}
     for workload, videos in (("one hot video", 1), ("1,000 videos", 1_000)):
-        epoch = await new_topic(kafka, PARTITIONS)
-        async with KafkaLog(kafka, comments_topic(epoch), epoch) as log:
+        topics = await own_epoch(kafka, PARTITIONS)
+        async with KafkaLog(kafka, topics.topic, topics.number) as log:
             await fill(log, videos, count)
-        await measure_bare(kafka, cql, epoch, count, TAKE, as_job=False)  # warms up both servers
-        results = [await measure_bare(kafka, cql, epoch, count, TAKE, as_job=False)]
-        results.append(await measure_bare(kafka, cql, epoch, count, TAKE, as_job=True))
-        results.append(await asyncio.to_thread(measure_worker, kafka, cql, epoch, count, directory))
-        results.append(await measure_bare(kafka, cql, epoch, count, TAKE, as_job=False))
+        await measure_bare(topics, cql, count, TAKE, as_job=False)  # warms up both servers
+        results = [await measure_bare(topics, cql, count, TAKE, as_job=False)]
+        results.append(await measure_bare(topics, cql, count, TAKE, as_job=True))
+        results.append(await asyncio.to_thread(measure_worker, topics, cql, count, directory))
+        results.append(await measure_bare(topics, cql, count, TAKE, as_job=False))
         if videos > 1:
-            results += [await measure_bare(kafka, cql, epoch, count, take, as_job=False) for take in TAKES_MEASURED]
+            results += [await measure_bare(topics, cql, count, take, as_job=False) for take in TAKES_MEASURED]
         report[workload] = [result._asdict() for result in results]
         report["loadAverage"].append(load_average())
         console.print(_table(workload, results), f"load average {load_average()} on {os.cpu_count()} cores\n")

@@ -1,6 +1,5 @@
 """Servers, topics and keyspaces of a benchmark: given by address, or started for the run and removed after it."""
 
-import dataclasses
 import os
 import secrets
 import tempfile
@@ -11,11 +10,7 @@ from typing import Final
 
 from infra.local.servers import CassandraServer, KafkaServer, running
 from livecomments.cql.migrations import migrate
-from livecomments.kafka.connection import KafkaConnection
-from livecomments.kafka.topics import create_missing
 from livecomments.store.interface import BUCKET_BITS
-from livecomments_schemas.positions import EPOCH_MAX
-from livecomments_topics import comments_topic, load_topics
 
 DATACENTER: Final = "datacenter1"
 
@@ -36,18 +31,6 @@ def servers(
             stack.enter_context(running(node))
             cql = node.address
         yield kafka or "", cql, directory
-
-
-async def new_topic(kafka: str, partitions: int) -> int:
-    """Make a comments topic of its own; return its epoch."""
-    epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
-    topics = [topic.with_replicas(1) for topic in load_topics(epoch)]
-    few = [
-        dataclasses.replace(topic, partitions=partitions) if topic.name == comments_topic(epoch) else topic
-        for topic in topics
-    ]
-    await create_missing(KafkaConnection(kafka), few)
-    return epoch
 
 
 def new_keyspace(cql: str, bucket_bits: int = BUCKET_BITS) -> str:

@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.bad_input import play
-from bench.persist_stack import load_average, new_keyspace, new_topic, servers
+from bench.persist_stack import load_average, new_keyspace, servers
+from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import claim_ports
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
 
@@ -147,14 +148,14 @@ def _answers(url: str) -> bool:
         return False
 
 
-def environment(kafka: str, cql: str, epoch: int, internal_port: int, room: Path) -> dict[str, str]:
+def environment(topics: OwnEpoch, cql: str, internal_port: int, room: Path) -> dict[str, str]:
     """Return the gateway's environment: its defaults, but for addresses."""
     own = {
-        "KAFKA": kafka,
+        "KAFKA": topics.kafka,
         "CQL": cql,
         "CQL_KEYSPACE": new_keyspace(cql),
         "REPLICAS": "1",
-        "EPOCH": str(epoch),
+        "TOPIC_PREFIX": topics.prefix,
         "INTERNAL_PORT": str(internal_port),
         "DATA_DIR": str(room),
         "JWT_SECRET": SECRET,
@@ -190,9 +191,9 @@ def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[
     """Both workloads on both servers in turn, then the curve of memory."""
     source, client = _HERE / "post_load.c", room / "post_load"
     subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)
-    epoch = asyncio.run(new_topic(kafka, PARTITIONS))
+    topics = asyncio.run(own_epoch(kafka, PARTITIONS))
     ports = claim_ports(room, {"gateway": None, "internal": None, "bare": None})
-    environ = environment(kafka, cql, epoch, ports["internal"], room)
+    environ = environment(topics, cql, ports["internal"], room)
     report: dict[str, Any] = {"loadAverage": [load_average()]}
     urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
     bare_command = ["uvicorn", "bench.bare_route:app", "--no-access-log", "--log-level=warning"]

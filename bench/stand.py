@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.crowd import Crowd, Saw
-from bench.persist_stack import new_topic
 from infra.local.apps import App
+from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.servers import KafkaServer, running
 from livecomments.kafka.log import KafkaLog
 from livecomments_loadtest.chat import CHAT
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.partitions import partition_of
-from livecomments_topics import comments_topic
 
 PARTITIONS: Final = 64
 NO_CQL: Final = "127.0.0.1:9"
@@ -61,7 +60,10 @@ def sized_chat(size: int) -> Iterator[Text]:
 class Stand:
     """What `standing` has set up."""
 
-    def __init__(self, log: KafkaLog, edge: App, crowd: Crowd, zero_ms: int, cpus: frozenset[int]) -> None:
+    def __init__(
+        self, topics: OwnEpoch, log: KafkaLog, edge: App, crowd: Crowd, zero_ms: int, cpus: frozenset[int]
+    ) -> None:
+        self.topics = topics
         self.log = log
         self.edge = edge
         self.crowd = crowd
@@ -132,22 +134,22 @@ async def standing(
     directory: Path, kafka: str, *, partitions: int = PARTITIONS, pinned: bool = False, **settings: str
 ) -> AsyncIterator[Stand]:
     """Run an edge on a new topic of this Kafka, with these settings, and viewers for it."""
-    epoch = await new_topic(kafka, partitions)
+    topics = await own_epoch(kafka, partitions)
     zero_ms = int(time.time() * 1000)
-    edge = App(f"edge-{epoch}", "edge", directory / f"edge-{epoch}", lambda: environment(kafka, epoch, settings))
+    edge = App("edge", "edge", directory / f"edge-{topics.number}", lambda: environment(topics, settings))
     here = os.sched_getaffinity(0)
     cpus = frozenset([min(set(range(os.cpu_count() or 1)) - here)]) if pinned else frozenset(here)
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, running(edge))
         pin(edge, cpus)
-        log = await stack.enter_async_context(KafkaLog(kafka, comments_topic(epoch), epoch))
+        log = await stack.enter_async_context(KafkaLog(kafka, topics.topic, topics.number))
         crowd = await stack.enter_async_context(Crowd.running(edge.address, zero_ms))
-        yield Stand(log, edge, crowd, zero_ms, cpus)
+        yield Stand(topics, log, edge, crowd, zero_ms, cpus)
 
 
-def environment(kafka: str, epoch: int, settings: Mapping[str, str]) -> dict[str, str]:
+def environment(topics: OwnEpoch, settings: Mapping[str, str]) -> dict[str, str]:
     """Of a process of the distributed form: ours without its settings, and these."""
-    ours = {"KAFKA": kafka, "CQL": NO_CQL, "REPLICAS": "1", "EPOCH": str(epoch), **settings}
+    ours = {"KAFKA": topics.kafka, "CQL": NO_CQL, "REPLICAS": "1", "TOPIC_PREFIX": topics.prefix, **settings}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIVECOMMENTS_")}
     return inherited | {f"LIVECOMMENTS_{name}": value for name, value in ours.items()}
 

@@ -39,11 +39,10 @@ class Start(NamedTuple):
 
 async def fill(settings: ToolSettings, records: int, say: Callable[[str], None]) -> None:
     """Append so many keyed comments to every partition."""
-    from livecomments_command.assembly.kafka import kafka_connection, kafka_log
+    from livecomments_command.assembly.kafka import kafka_connection, newest_comments, topic_name
 
-    topic = comments_topic(settings.epoch)
-    async with kafka_log(settings, topic) as log:
-        partitions = log.partition_count
+    async with newest_comments(settings) as log:
+        topic, partitions = topic_name(settings, comments_topic(log.epoch)), log.partition_count
     producer = AIOKafkaProducer(**kafka_connection(settings).options(), acks="all", max_batch_size=_BATCH_BYTES)
     await producer.start()
     began = time.monotonic()
@@ -59,9 +58,9 @@ async def fill(settings: ToolSettings, records: int, say: Callable[[str], None])
 async def until_stored(settings: ToolSettings, say: Callable[[str], None]) -> None:
     """Wait until the store has all that the log has now."""
     from livecomments_command.assembly.cql import cql_store
-    from livecomments_command.assembly.kafka import kafka_log
+    from livecomments_command.assembly.kafka import newest_comments
 
-    async with kafka_log(settings, comments_topic(settings.epoch)) as log, cql_store(settings) as store:
+    async with newest_comments(settings) as log, cql_store(settings) as store:
         first = now = await stored_of(log, store)
         said_at = now.at
         while now.stored < first.end:

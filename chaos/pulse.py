@@ -18,7 +18,6 @@ from livecomments.log.interface import CommentLog, LogUnavailable
 from livecomments.store.interface import CommentStore, StoreUnavailable
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.positions import first_position, offset_of
-from livecomments_topics import comments_topic
 
 POST_EVERY_S: Final = 0.2
 PAGE_EVERY_S: Final = 0.5
@@ -169,10 +168,10 @@ class Pulse:
 
     async def _measure_lag(self) -> None:
         from livecomments_command.assembly.cql import cql_store
-        from livecomments_command.assembly.kafka import kafka_log
+        from livecomments_command.assembly.kafka import newest_comments
 
         settings = self._settings
-        async with kafka_log(settings, comments_topic(settings.epoch)) as log, cql_store(settings) as store:
+        async with newest_comments(settings) as log, cql_store(settings) as store:
             while True:
                 await asyncio.sleep(LAG_EVERY_S)
                 try:

@@ -4,6 +4,7 @@
 - `greeting`: what who starts it by hand reads first.
 - `settings`: which settings each process takes.
 - `assembly/`: the processes, each put together from its settings (dependency injection by hand).
+- `epochs`: makes the topics, opens the first epoch, lists them; `next_epoch`: opens the next after a loss.
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
 - `demo`: plays a real chat into a running service.
 

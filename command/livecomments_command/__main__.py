@@ -26,7 +26,7 @@ from livecomments_command.settings import (
     tell,
 )
 from livecomments_command.settings import load as load_settings
-from livecomments_schemas.errors import StartRefused, Unavailable, leaves_of
+from livecomments_schemas.errors import StartAgain, StartRefused, Unavailable, leaves_of
 
 if TYPE_CHECKING:
     from livecomments_command.assembly.embedded import Embedded
@@ -40,6 +40,7 @@ app = typer.Typer(
 
 
 app.add_typer(data_commands.dead_letters, name="dead-letters")
+app.add_typer(data_commands.epochs, name="epochs")
 for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
 app.command("replay")(data_commands.replay_log)
@@ -120,15 +121,21 @@ def stream() -> None:
 
 @app.command()
 def topics(
-    create: Annotated[bool, typer.Option("--create", help="Create those that are missing.")] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Create those that are missing, and open the first epoch.")
+    ] = False,
+    epoch: Annotated[
+        int | None, typer.Option(help="With --create: the comments topic to adopt, where there are several.", min=1)
+    ] = None,
 ) -> None:
     """Compare the topics with what they must be; exit code 1 if they differ. Never alters one."""
-    from livecomments_command.assembly.kafka import check_topics
+    from livecomments_command.epochs import check_topics
 
-    created, differences = asyncio.run(check_topics(_on_servers(ToolSettings), create=create))
+    checked = check_topics(_on_servers(ToolSettings), create=create, epoch=epoch)
+    created, differences, notes = asyncio.run(checked)
     for name in created:
         _say(f"created {name}")
-    for sentence in differences:
+    for sentence in (*notes, *differences):
         _say(sentence)
     if not differences:
         _say("the topics are as they must be")
@@ -187,6 +194,9 @@ def load(
     sys.exit(0 if report.ok else 1)
 
 
+EXIT_TRY_AGAIN: Final = 75
+"""EX_TEMPFAIL: nothing is wrong, and whoever supervises the process starts it again."""
+
 Serving = TypeVar("Serving", bound=ServingSettings)
 OnServers = TypeVar("OnServers", bound=ServerSettings)
 Serve = Callable[[Serving, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
@@ -229,6 +239,8 @@ def main() -> None:
         app()
     except (StartRefused, Unavailable) as refused:
         _refuse([refused])
+    except StartAgain as again:
+        _refuse([again], EXIT_TRY_AGAIN)
     except BaseExceptionGroup as group:
         refusals = group.subgroup((StartRefused, Unavailable))
         if refusals is None:
@@ -236,11 +248,11 @@ def main() -> None:
         _refuse(leaves_of(refusals))
 
 
-def _refuse(refusals: Sequence[BaseException]) -> None:
+def _refuse(refusals: Sequence[BaseException], code: int = 2) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for refused in refusals:
         console.print(f"livecomments: {refused}", style="red", markup=False)
-    sys.exit(2)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

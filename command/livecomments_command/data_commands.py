@@ -13,9 +13,46 @@ from rich.console import Console
 from livecomments_command.settings import ToolSettings, load
 from livecomments_schemas.errors import StartRefused
 
+epochs = typer.Typer(
+    help="The generations of the comments topic: which there are, and opening the next.", no_args_is_help=True
+)
 dead_letters = typer.Typer(
     help="Records that the stream job set aside, since nobody can read them.", no_args_is_help=True
 )
+
+
+EpochOption = Annotated[int | None, typer.Option(help="An epoch that is over; without, the newest.", min=1)]
+
+
+@epochs.command("list")
+def list_epochs(context: typer.Context) -> None:
+    """List the epochs, oldest first: what each was opened with, and which one is open."""
+    from livecomments_command.epochs import table_of_epochs
+    from livecomments_command.records.opened import opened_epochs
+
+    table = table_of_epochs(asyncio.run(opened_epochs(settings_of(context))))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, markup=False)
+
+
+@epochs.command("next")
+def open_next_epoch(
+    context: typer.Context,
+    topic_lost: Annotated[
+        bool, typer.Option("--topic-lost", help="The topic is gone for good, and with it what is not in the store.")
+    ] = False,
+    end_lost: Annotated[
+        bool, typer.Option("--end-lost", help="The topic lost its end; what is still in it is stored first.")
+    ] = False,
+) -> None:
+    """Open the next epoch after the topic of comments, or its end, was lost. Safe to run again."""
+    from livecomments_command.next_epoch import open_next
+
+    settings = settings_of(context)
+    if not settings.kafka:
+        raise StartRefused("The embedded log loses no topic: there is nothing to open.")
+    if topic_lost and end_lost:
+        raise StartRefused("Say --topic-lost or --end-lost, not both.")
+    asyncio.run(open_next(settings, topic_lost=topic_lost, end_lost=end_lost, say=_say))
 
 
 @dead_letters.command("list")
@@ -94,6 +131,7 @@ def rebuild(
     from_export: Annotated[
         Path | None, typer.Option(help="A whole export, for what the log no longer holds; jsonl or parquet.")
     ] = None,
+    epoch: EpochOption = None,
 ) -> None:
     """Fill the store from the log, beside the running stream job; goes on if run again. Exit code 1 if some is lost."""
     from livecomments_command.records.opened import opened
@@ -105,7 +143,7 @@ def rebuild(
         raise StartRefused("--checkpoint goes with --from-start; without it the watermarks tell how far it is.")
 
     async def run() -> Rebuilt:
-        async with opened(settings_of(context)) as found:
+        async with opened(settings_of(context), epoch=epoch) as found:
             progress = Console(stderr=True)
             notes, by = await store_export(found, progress, from_export) if from_export else ([], None)
             done = await fill(found, progress, from_start=from_start, checkpoint=checkpoint, judge=by)
@@ -124,6 +162,7 @@ def verify(
     with_export: Annotated[
         Path | None, typer.Option("--export", help="Compare with this whole export instead of the log.")
     ] = None,
+    epoch: EpochOption = None,
 ) -> None:
     """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
     from livecomments_command.records.opened import opened
@@ -136,7 +175,7 @@ def verify(
     check_video(video)
 
     async def run() -> Findings:
-        async with opened(settings_of(context)) as found:
+        async with opened(settings_of(context), epoch=epoch) as found:
             chosen = sampled(1.0 if sample is None else sample, seed)
             progress = Console(stderr=True)
             if with_export is not None:
@@ -155,6 +194,7 @@ def export(
     directory: Annotated[Path, typer.Argument(help="Where the files go; one export a directory.")],
     form: Annotated[str, typer.Option("--format", help="jsonl, csv or parquet.")] = "jsonl",
     video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+    epoch: EpochOption = None,
 ) -> None:
     """Export the log's comments as they are now, duplicates and deletes applied; run again, it goes on."""
     from livecomments_command.records.export import ExportPlan, Manifest
@@ -165,7 +205,7 @@ def export(
     check_video(video)
 
     async def run() -> Manifest:
-        async with opened(settings_of(context), needs_store=False) as found:
+        async with opened(settings_of(context), needs_store=False, epoch=epoch) as found:
             return await write(found, Console(stderr=True), ExportPlan(directory, form, video))
 
     done = asyncio.run(run())
@@ -189,9 +229,10 @@ def replay_log(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Remembers how far it is, to go on if run again with the same options.")
     ] = None,
+    epoch: EpochOption = None,
 ) -> None:
     """Write the topic's records again, each with its verdict, as JSON lines; partition by partition, from the first."""
-    from livecomments_command.records.opened import opened
+    from livecomments_command.records.opened import Opened, opened
     from livecomments_command.records.replay import replay as write_records
     from livecomments_command.records.replay_paced import Pace
     from livecomments_command.records.replay_plan import planned
@@ -200,19 +241,19 @@ def replay_log(
     plan, settings = planned(video, from_time, from_id, from_offset or [], until), settings_of(context)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=out is None and sys.stdout.isatty())
     said: dict[str, Any] = {
-        "epoch": settings.epoch,
         "video": video,
         "from": from_time or from_id or from_offset,
         "until": until,
     }
     said |= {"out": out and str(out), "topic": to_topic}
-    known = None if checkpoint is None else Checkpoint(checkpoint, said)
 
     async def run() -> None:
-        async with (
-            opened(settings, needs_store=False) as found,
-            opened_sink(settings, found, out, to_topic, known) as sink,
-        ):
+        async with opened(settings, needs_store=False, epoch=epoch) as found:
+            known = None if checkpoint is None else Checkpoint(checkpoint, {"epoch": found.log.epoch, **said})
+            await write(found, known)
+
+    async def write(found: Opened, known: Checkpoint | None) -> None:
+        async with opened_sink(settings, found, out, to_topic, known) as sink:
             done = await write_records(found, console, plan, sink, pace=Pace(pace) if pace else None, checkpoint=known)
             console.print(f"{done.lines:,} records. To go on: {done.options()}", markup=False)
 

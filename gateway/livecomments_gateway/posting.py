@@ -16,6 +16,7 @@ from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
+from livecomments.log.epochs import AlwaysAllowed, Permission
 from livecomments.log.interface import AppendUnavailable, AppendUnknown, Bounds
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 from livecomments.runtime.single_flight import FreshFlight, SingleFlight
@@ -47,6 +48,7 @@ _UNKNOWN_DELETE: Final = "The comment may be deleted or not. Delete it again."
 _RETRY_RECORDS_MAX: Final = DEDUPE_WINDOW_RECORDS - 1_024
 """Behind what a retry says it has seen. The window is larger by what may be appended before the retry is: a second of a
 partition at its busiest."""
+ALWAYS_ALLOWED: Final = AlwaysAllowed()
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _created = _comments.labels("created")
@@ -118,6 +120,7 @@ class Posting:
         limits: AdmissionLimits = NO_LIMITS,
         words: WordList = NO_WORDS,
         only_registered: bool = False,
+        permission: Permission = ALWAYS_ALLOWED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.videos = Videos(follower, history)
@@ -129,6 +132,7 @@ class Posting:
         self._words = words
         self._only_registered = only_registered
         self._log, self._continuity = follower.log, follower.continuity
+        self._permission = permission
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
         self._in_flight = 0
@@ -148,6 +152,7 @@ class Posting:
             WritersRejected, VideoNotFoundRejected, LimitRejected leaves, MessageRefusedRejected: nothing was written.
             AppendUnavailable, PartitionUnavailable, LogUnavailable, StoreUnavailable: nothing was written; try again.
             AppendUnknown: may be written; try again with the same key.
+            ContractUnavailable: nothing is written for now.
             LogWentBackUnavailable: nothing is written here any more.
         """
         self._continuity.check()
@@ -272,10 +277,12 @@ class Posting:
 
         Raises:
             AppendUnavailable: not written. AppendUnknown: maybe written.
+            ContractUnavailable: nothing is written for now.
             LogWentBackUnavailable: the log would give ids again that it gave before; what is written there is lost.
         """
         continuity, expected = self._continuity, followed.next_offset
         continuity.check()
+        self._permission.check()
         if self._in_flight >= self._in_flight_max:
             raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
         self._in_flight += 1
@@ -294,6 +301,7 @@ class Posting:
             if read is not None and read.value not in (record.value, b""):  # without its text it was deleted already
                 continuity.note("another record stands at an append's place", partition=followed.number, offset=offset)
             continuity.check()
+            self._permission.confirm()
             return offset, verdict
         except (TimeoutError, AppendUnknown) as error:
             raise AppendUnknown(unknown) from error

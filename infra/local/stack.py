@@ -183,10 +183,9 @@ class Stack:
 
 
 def _prepare_topics(settings: ToolSettings) -> list[str]:
-    from livecomments_command.assembly.kafka import check_topics
+    from livecomments_command.epochs import check_topics
 
-    _, differences = asyncio.run(check_topics(settings, create=True))
-    return differences
+    return asyncio.run(check_topics(settings, create=True)).differences
 
 
 def _prepare_schema(settings: ToolSettings) -> None:

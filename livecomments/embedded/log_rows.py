@@ -53,8 +53,8 @@ def declare(file: sqlite3.Connection, topic: str, partition_count: int) -> int:
     ).fetchone()
     if found[1] != partition_count:
         raise StartRefused(
-            f"The embedded log has {found[1]} partitions, not {partition_count}, and their number cannot change: "
-            f"set LIVECOMMENTS_PARTITIONS={found[1]}, or choose another --data-dir."
+            f"The topic {topic} of the embedded file has {found[1]} partitions, not the {partition_count} that its "
+            "epoch was opened with. Somebody else has written to the file; choose another --data-dir."
         )
     return found[0]
 

@@ -18,6 +18,9 @@ _log = logging.getLogger("livecomments.history")
 _NOT_READY: Final = told(_log, "log or store not ready, trying again")
 
 
+_NEXT: Final = "Open the next epoch: livecomments epochs next"
+
+
 class LogWentBack(StartRefused):
     """The log is not the one that the store was filled from: the topic was made anew. Its positions would collide."""
 
@@ -36,7 +39,7 @@ async def stored_end(log: CommentLog, store: CommentStore, partition: int) -> St
     """How far a partition is stored.
 
     Raises:
-        LogWentBack: do not go on with this topic; start a new epoch.
+        LogWentBack: do not go on with this topic; open the next epoch.
         LogUnavailable, StoreUnavailable: try again.
     """
     watermark = await store.watermark(log.epoch, partition)
@@ -45,7 +48,7 @@ async def stored_end(log: CommentLog, store: CommentStore, partition: int) -> St
     if next_offset > end:
         raise LogWentBack(
             f"Partition {partition} of the log ends at {end}, but the store has it up to {next_offset}: the topic "
-            f"was made anew. Start a new epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
+            f"was made anew, or lost its end. {_NEXT}"
         )
     return Stored(watermark, next_offset, start)
 
@@ -54,7 +57,7 @@ async def refuse_other_log(log: CommentLog, store: CommentStore) -> None:
     """Check that the log is the one that the store was filled from, as far as can be known.
 
     Raises:
-        LogWentBack: do not go on with this topic; start a new epoch.
+        LogWentBack: do not go on with this topic; open the next epoch.
         LogUnavailable, StoreUnavailable: try again.
     """
     await _checked(log, store)
@@ -83,8 +86,7 @@ async def _checked(log: CommentLog, store: CommentStore) -> tuple[int | None, in
     is_filled = any(one.watermark >= first_position(log.epoch) for one in held)  # else nothing collides
     if is_filled and None not in (known, identity) and known != identity:
         raise LogWentBack(
-            "The log of comments is not the one that the store was filled from: the topic was made anew. Start a new "
-            f"epoch: LIVECOMMENTS_EPOCH={log.epoch + 1}."
+            f"The log of comments is not the one that the store was filled from: the topic was made anew. {_NEXT}"
         )
     return known, identity
 

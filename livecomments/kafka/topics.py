@@ -15,6 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import LogUnavailable
 from livecomments_topics import Topic
 
@@ -111,6 +112,16 @@ def configs_command(topic: str, addresses: str, key: str, value: str) -> str:
         f"Set it: kafka-configs.sh --bootstrap-server {addresses} --entity-type topics --entity-name {topic} "
         f"--alter --add-config {key}={value}"
     )
+
+
+async def topic_id_of(connection: KafkaConnection, name: str) -> str:
+    """Kafka's id of a topic; empty with a Kafka older than 2.8.
+
+    Raises:
+        LogUnavailable: Kafka does not answer, or has no such topic just now.
+    """
+    async with _admin(connection) as admin:
+        return await topic_id(admin._client, name)
 
 
 def _new_topic(topic: Topic) -> Any:

@@ -28,14 +28,14 @@ class Continuity:
         if self.resets:
             raise LogWentBackUnavailable(
                 "The log of comments was made anew or lost its end, and would give ids again that it gave before. "
-                f"Nothing is written until its operators start a new epoch: LIVECOMMENTS_EPOCH={self._log.epoch + 1}."
+                "Nothing is written until its operators open the next epoch."
             )
 
     def note(self, reason: str, **where: int) -> None:
         """The log went back. The first time it is said, for people; it stays so until the process ends."""
         if not self.resets:
-            sentence = f"the log went back, a new epoch is needed: LIVECOMMENTS_EPOCH={self._log.epoch + 1}"
-            _log.critical(sentence, extra={"reason": reason, **where})
+            sentence = "the log went back, the next epoch is needed: livecomments epochs next"
+            _log.critical(sentence, extra={"reason": reason, "epoch": self._log.epoch, **where})
         self.resets += 1
         _resets.inc()
 

@@ -8,16 +8,21 @@ so that nothing is answered that the end of the epoch does not hold. No two cloc
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from livecomments.log.interface import AppendUnknown, CommentLog
 from livecomments.log.whole import WholeTopic
+from livecomments.runtime.metrics import Gauge
 from livecomments_schemas.epochs import NO_EPOCHS, Contract, Epochs
 from livecomments_schemas.errors import StartRefused, Unavailable
 from livecomments_schemas.events import NewRecord, Record
 
+_READ_RECORDS: Final = 1_000
 EPOCHS_AGE_MAX_S: Final = 30.0
 """Longer than an election of leaders takes; so long whoever closes an epoch waits for the last writers."""
+
+
+_newest = Gauge("livecomments_log_epoch", "The newest epoch that this process knows of; 0 for none.")
 
 
 class ContractUnavailable(Unavailable):
@@ -28,13 +33,19 @@ class ContractUnavailable(Unavailable):
 
 
 class KnownEpochs:
-    """The epochs, as far as they are read. `run` reads."""
+    """The epochs, as far as they are read. The task of `follow` reads."""
 
     def __init__(self, log: CommentLog, *, timeout_s: float = 5.0) -> None:
         self.epochs: Epochs = NO_EPOCHS
         self._topic = WholeTopic(log, self._take, "epochs", timeout_s=timeout_s)
         self._changed = asyncio.Event()
-        self.ready, self.run = self._topic.ready, self._topic.run
+        self.ready = self._topic.ready
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """All that was said of epochs before the start is known."""
+        return self._topic.is_ready
 
     @property
     def age_s(self) -> float:
@@ -57,6 +68,11 @@ class KnownEpochs:
             )
         return newest.contract
 
+    def follow(self) -> asyncio.Task[None]:
+        """Read from now on, until the task that is returned is cancelled."""
+        self._reading = asyncio.create_task(self._topic.run())
+        return self._reading
+
     async def say(self, record: NewRecord) -> Epochs:
         """Append a record; what is known once it is read, be it that another had said so before.
 
@@ -67,16 +83,55 @@ class KnownEpochs:
         return self.epochs
 
     async def over(self, number: int) -> None:
-        """Wait until a later epoch than this one is open."""
+        """Wait until a later epoch than this one is open. Raises what ended the reading: our bug."""
+        assert self._reading is not None
         while (newest := self.epochs.newest) is None or newest.number <= number:
             self._changed.clear()
-            await self._changed.wait()
+            changed = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait([self._reading, changed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+            if self._reading.done():
+                self._reading.result()
 
     def _take(self, records: Sequence[Record]) -> None:
         for record in records:
             self.epochs = self.epochs.after(record)
         if records:
             self._changed.set()
+            _newest.set(self.epochs.newest.number if self.epochs.newest else 0)
+
+
+async def read_epochs(log: CommentLog) -> Epochs:
+    """What the topic says now, read once. Raises LogUnavailable."""
+    epochs = NO_EPOCHS
+    start, end = (await log.bounds([0]))[0]
+    while start < end:
+        records, start = await log.read(0, start, end, _READ_RECORDS)
+        for record in records:
+            epochs = epochs.after(record)
+    return epochs
+
+
+class Permission(Protocol):
+    """Whether something may be written to the log."""
+
+    def check(self) -> None:
+        """Before a write. Raises ContractUnavailable: nothing may be written."""
+
+    def confirm(self) -> None:
+        """After a write was acknowledged. Raises AppendUnknown: it may not last."""
+
+
+class AlwaysAllowed:
+    """For a log that nobody else has a hand in."""
+
+    def check(self) -> None:
+        """Allow it."""
+
+    def confirm(self) -> None:
+        """Believe it."""
 
 
 class Writing:
@@ -93,12 +148,12 @@ class Writing:
         return not self._refusal()
 
     def check(self) -> None:
-        """Before a write. Raises ContractUnavailable: nothing may be written."""
+        """See `Permission`."""
         if refusal := self._refusal():
             raise ContractUnavailable(refusal)
 
     def confirm(self) -> None:
-        """After a write was acknowledged. Raises AppendUnknown: it may be in no epoch, or not last."""
+        """See `Permission`."""
         if refusal := self._refusal():
             raise AppendUnknown(f"The comment may be written or not. {refusal}")
 

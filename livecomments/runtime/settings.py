@@ -21,6 +21,8 @@ PREFIX: Final = "LIVECOMMENTS_"
 _FILE: Final = "_FILE"
 """Behind the name of a secret: the name of a file that holds it."""
 
+_GONE: Final = {"LIVECOMMENTS_EPOCH": " any more: the log tells which epoch is open (livecomments epochs list)."}
+
 Rule: TypeAlias = tuple[str, bool, str]
 """A field's name, whether its rule holds, and how a sentence about it goes on: "must be …"."""
 
@@ -88,7 +90,8 @@ class Settings:
             field = fields.get(name)
             if field is None or (name != key and not field.metadata["secret"]):
                 if key not in elsewhere:
-                    problems.append(f"{key} is no setting.")  # without its value, which may be a misspelt secret
+                    # Without its value, which may be a misspelt secret.
+                    problems.append(f"{key} is no setting{_GONE.get(key, '.')}")
             elif name == key:
                 try:
                     values[field.name] = parsed(field.type, environ[key])

@@ -7,10 +7,10 @@ from typing import Final
 
 from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Bounds, Rule, Settings, setting
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.positions import EPOCH_MAX
 
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?")
 """As browsers send it: no wildcard, no `null`, no path, no capitals."""
+_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _FOLLOW: Final = re.compile(r"all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
 _SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -52,9 +52,6 @@ class RecordSettings(Settings):
 
     # A Path is immutable, so sharing the default is safe.
     data_dir: Path = setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
-    epoch: int = setting(
-        1, "Generation of the comments topic: its name is comments-<epoch>.", Bounds(at_least=1, at_most=EPOCH_MAX)
-    )
     store_ttl_s: int = setting(0, "Life of a stored comment from its append on, seconds; 0: for ever.")
     append_timeout_s: float = setting(
         5.0, "Until a POST without an acknowledged append answers append_unknown.", POSITIVE
@@ -72,7 +69,7 @@ class EmbeddedSettings(Settings):
     """Of the embedded log."""
 
     partitions: int = setting(
-        8, "Partitions of the embedded log, fixed when its file is made.", Bounds(at_least=1, at_most=1_024)
+        8, "Partitions of a new embedded log; one that was made keeps its own.", Bounds(at_least=1, at_most=1_024)
     )
 
 
@@ -81,6 +78,7 @@ class ServerSettings(RecordSettings):
     """Of the distributed form: which Kafka and which store, and how to get in."""
 
     kafka: str = setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
+    topic_prefix: str = setting("", "Before the name of each topic, where several deployments share a Kafka.")
     kafka_security: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_SSL or SASL_PLAINTEXT, as the brokers' listener.")
     kafka_ca: str = setting("", "File with the CA certificates (PEM) of the brokers. Empty: the system's.")
     kafka_mechanism: str = setting("SCRAM-SHA-512", "With SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
@@ -107,6 +105,7 @@ class ServerSettings(RecordSettings):
         return [
             *super().rules(),
             ("kafka", bool(self.kafka) == bool(self.cql), "and LIVECOMMENTS_CQL must be set together, or neither"),
+            ("topic_prefix", bool(_PREFIX.fullmatch(self.topic_prefix)), "must be up to 64 letters, digits, . _ or -"),
             ("kafka_security", self.kafka_security in _SECURITY, f"must be one of {', '.join(_SECURITY)}"),
             ("kafka_mechanism", self.kafka_mechanism in _MECHANISMS, f"must be one of {', '.join(_MECHANISMS)}"),
             (

@@ -30,6 +30,10 @@ class Corrupt(Exception):
     """A record or row that can never be understood. Set it aside with its reason and go on."""
 
 
+class StartAgain(Exception):
+    """The process has to be started again, and nothing is wrong. The text is one sentence for the operator."""
+
+
 class StartRefused(Exception):
     """The process cannot do its job with what it was given. Its text tells the operator why, a problem a line."""
 

@@ -10,6 +10,7 @@ them, writes their rows, sets aside what nobody can read, and advances the water
 - `faust_runner`: takes records in a consumer group.
 - `faust_polls`: what Faust hands over at once: a whole poll. Nothing but these two knows Faust.
 - `settings`: what can be configured.
+- `finishing`: stores an epoch to its end.
 - `loop`: the plain runner, which follows all partitions: for the embedded form.
 
 Deliberately not here: serving anybody. Whoever reads history reads the store.

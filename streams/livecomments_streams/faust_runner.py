@@ -24,7 +24,7 @@ from faust.types import TP
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.refusals import is_group_refusal
 from livecomments.runtime.metrics import Reading
-from livecomments_schemas.errors import StartRefused, leaves_of
+from livecomments_schemas.errors import StartAgain, StartRefused, leaves_of
 from livecomments_streams.faust_polls import PollConsumer, WholePolls
 from livecomments_streams.job import Job
 
@@ -205,6 +205,8 @@ async def _or_die(work: Awaitable[T]) -> T:
         leaves = leaves_of(error)
         if refused := next((leaf for leaf in leaves if isinstance(leaf, StartRefused)), None):
             die(EXIT_REFUSED, str(refused))
+        if again := next((leaf for leaf in leaves if isinstance(leaf, StartAgain)), None):
+            die(EXIT_TRY_AGAIN, str(again))
         if sys.__stderr__:
             sys.__stderr__.write(traceback.format_exc())
         die(EXIT_BUG, f"A bug ended the job: {leaves[0]!r}. What was not acked is delivered again.")

@@ -91,8 +91,11 @@ class Job:
         return self._persisters[partition]
 
     def give(self, partitions: Iterable[int]) -> None:
-        """These partitions, and no others, are this process's from now on."""
-        self.progress.give(partitions, self._clock())
+        """These partitions, and no others, are this process's from now on.
+
+        What somebody added to the topic is nobody's: where comments are follows from the epoch's own count.
+        """
+        self.progress.give((one for one in partitions if one < self._log.partition_count), self._clock())
         self._stored.clear()
         self.delivered.clear()
         for partition in self._persisters.keys() - self.progress.partitions:
@@ -107,7 +110,10 @@ class Job:
         self._tell_lag()
 
     async def take(self, records: Sequence[Record]) -> None:
-        """Persist records of any partitions; returns when all are stored. Tries for ever."""
+        """Persist records of any partitions that the log knows; returns when all are stored. Tries for ever."""
+        records = [record for record in records if record.partition < self._log.partition_count]
+        if not records:
+            return
         _take_records.observe(len(records))
         by_partition: defaultdict[int, list[Record]] = defaultdict(list)
         for record in records:

@@ -86,7 +86,7 @@ class Persister:
         """A persister that goes on where the store is complete; reads a window back first.
 
         Raises:
-            LogWentBack: do not go on with this topic; start a new epoch.
+            LogWentBack: do not go on with this topic; open the next epoch.
             LogUnavailable, StoreUnavailable: try again.
         """
         watermark, next_offset, start = await stored_end(log, store, partition)

@@ -80,7 +80,8 @@ def test_an_option_wins_over_the_environment_unless_it_was_not_given() -> None:
 def test_all_problems_are_told_at_once_with_name_and_value() -> None:
     environ = {
         "LIVECOMMENTS_PORT": "70000",
-        "LIVECOMMENTS_EPOCH": "one",
+        "LIVECOMMENTS_REPLICAS": "one",
+        "LIVECOMMENTS_EPOCH": "2",
         "LIVECOMMENTS_HEARTBEAT_INTERVALS": "15",
         "LIVECOMMENTS_GUESTS": "maybe",
         "LIVECOMMENTS_DRAIN_S": "-1",
@@ -88,11 +89,12 @@ def test_all_problems_are_told_at_once_with_name_and_value() -> None:
     }
     assert sorted(problems_of(environ)) == [
         "LIVECOMMENTS_DRAIN_S=-1.0 must not be negative.",
-        "LIVECOMMENTS_EPOCH='one' must be a whole number.",
+        "LIVECOMMENTS_EPOCH is no setting any more: the log tells which epoch is open (livecomments epochs list).",
         "LIVECOMMENTS_GUESTS='maybe' must be true or false.",
         "LIVECOMMENTS_HEARTBEAT_INTERVALS is no setting.",
         "LIVECOMMENTS_KAFKA='a:9092' and LIVECOMMENTS_CQL must be set together, or neither.",
         "LIVECOMMENTS_PORT=70000 must be 0 to 65535.",
+        "LIVECOMMENTS_REPLICAS='one' must be a whole number.",
     ]
 
 
@@ -116,8 +118,8 @@ def test_what_is_no_plain_number_is_refused(name: str, text: str) -> None:
     [
         ("PORT", "-1"),
         ("PORT", "65536"),
-        ("EPOCH", "0"),
-        ("EPOCH", "1001"),
+        ("TOPIC_PREFIX", "x" * 65),
+        ("TOPIC_PREFIX", "a/b"),
         ("PARTITIONS", "0"),
         ("PARTITIONS", "1025"),
         ("FOLLOW", ""),
@@ -148,7 +150,7 @@ def test_a_value_out_of_its_bounds_or_at_odds_with_another_is_refused(name: str,
     ("name", "value"),
     [
         ("PORT", "65535"),
-        ("EPOCH", "1000"),
+        ("TOPIC_PREFIX", "Aa0._-" * 10),
         ("FOLLOW", "0,5,7"),
         ("FOLLOW", "2/3"),
         ("WINDOW_MAX_MS", "200"),

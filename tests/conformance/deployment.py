@@ -17,11 +17,11 @@ import aiohttp
 
 from infra.local.apps import App
 from infra.local.balancer import Balancer, HaProxy, Nginx
+from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import HOST, claim_ports
 from livecomments.kafka.log import KafkaLog
 from livecomments.runtime.settings import PREFIX
-from livecomments_topics import comments_topic
-from tests.live.stream import delete_topic, new_epoch
+from tests.live.stream import delete_topics
 
 PARTITIONS: Final = 2
 _LANE: Final = re.compile(r'^livecomments_edge_lanes_total\{lane="(\w+)"\} (\S+)$', re.MULTILINE)
@@ -30,9 +30,10 @@ _LANE: Final = re.compile(r'^livecomments_edge_lanes_total\{lane="(\w+)"\} (\S+)
 class Deployment:
     """Processes under `directory`, on the topic of an epoch of its own."""
 
-    def __init__(self, directory: Path, kafka: str, epoch: int) -> None:
-        self.kafka = kafka
-        self.epoch = epoch
+    def __init__(self, directory: Path, topics: OwnEpoch) -> None:
+        self.kafka = topics.kafka
+        self.epoch = topics.number
+        self._topics = topics
         self._ports = claim_ports(directory / "own", {"page": None, "store": None})
         self.page_port = self._ports["page"]
         """Where both load balancers think that a gateway is."""
@@ -55,7 +56,7 @@ class Deployment:
 
     def log(self) -> KafkaLog:
         """To append to."""
-        return KafkaLog(self.kafka, comments_topic(self.epoch), self.epoch, in_sync_replicas_min=1)
+        return KafkaLog(self.kafka, self._topics.topic, self.epoch, in_sync_replicas_min=1)
 
     def start(self) -> None:
         """Start what does not run, and return when it is ready."""
@@ -83,7 +84,7 @@ class Deployment:
         own = {
             "KAFKA": self.kafka,
             "CQL": f"{HOST}:{self._ports['store']}",
-            "EPOCH": str(self.epoch),
+            "TOPIC_PREFIX": self._topics.prefix,
             "REPLICAS": "1",
             "CORS_ORIGINS": self.page_origin,
         }
@@ -94,11 +95,11 @@ class Deployment:
 @contextmanager
 def deployed(directory: Path, kafka: str) -> Iterator[Deployment]:
     """Running and ready; killed when it is left."""
-    epoch = asyncio.run(new_epoch(kafka, PARTITIONS))
-    deployment = Deployment(directory, kafka, epoch)
+    topics = asyncio.run(own_epoch(kafka, PARTITIONS))
+    deployment = Deployment(directory, topics)
     try:
         deployment.start()
         yield deployment
     finally:
         deployment.kill()
-        asyncio.run(delete_topic(kafka, comments_topic(epoch)))
+        asyncio.run(delete_topics(topics))

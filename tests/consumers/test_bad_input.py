@@ -8,11 +8,14 @@ from typing import Final
 
 import pytest
 
+from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.sqlite import DurableFile
 from livecomments.web.bounded_http import HTTP_LIMITS
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.limits import RECORD_VALUE_BYTES_MAX
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position, parse_comment_id
+from livecomments_topics import comments_topic
 from tests.consumers.streams import counted, stream_of
 from tests.served import Served, served
 
@@ -124,7 +127,9 @@ async def test_an_id_of_the_future_or_of_an_epoch_to_come_is_a_gap_and_then_live
 
 
 async def test_an_id_of_an_epoch_before_is_given_all_that_came_since(tmp_path: Path) -> None:
-    async with served(tmp_path, epoch=3) as running, asyncio.timeout(BOUND_S):
+    async with DurableFile(tmp_path, TABLES) as file, EmbeddedLog(file, comments_topic(3), 3, 2):
+        pass  # a data directory that was in its third epoch
+    async with served(tmp_path) as running, asyncio.timeout(BOUND_S):
         ids = await posted(running, 2)
         _, partition = parse_comment_id(ids[0])
         async with stream_of(running.client, "v", last_event_id=comment_id(first_position(2) + 9, partition)) as stream:

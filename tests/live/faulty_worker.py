@@ -20,7 +20,7 @@ from livecomments.kafka.connection import KafkaConnection
 from livecomments.runtime import logs
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
-from livecomments_command.assembly.kafka import kafka_log
+from livecomments_command.assembly.kafka import kafka_log, newest_comments, topic_name
 from livecomments_command.assembly.stream import run_stream
 from livecomments_command.settings import StreamSettings, ToolSettings, load
 from livecomments_schemas.partitions import partition_of
@@ -106,8 +106,8 @@ class FaultyStore:
 
 async def run_stock_body(settings: StreamSettings, store: FaultyStore) -> None:
     """The planted bug: what Faust's own pages show, where an exception leaves the body."""
-    topic = comments_topic(settings.epoch)
-    async with kafka_log(settings, topic) as log, kafka_log(settings, DEAD_LETTER_TOPIC) as letters, store:
+    async with newest_comments(settings) as log, kafka_log(settings, DEAD_LETTER_TOPIC) as letters, store:
+        topic = topic_name(settings, comments_topic(log.epoch))
         job = Job(log, store, DeadLetters(letters, topic))
         app = make_faust_app(KafkaConnection(settings.kafka), settings.group, settings.data_dir / "faust")
 

@@ -22,12 +22,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import free_port
 from livecomments.cql.migrations import migrate
 from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
-from livecomments.kafka.topics import create_missing, find_topics
+from livecomments.kafka.topics import find_topics
 from livecomments.runtime.settings import PREFIX
 from livecomments.store.interface import Row
 from livecomments.store.rows import rows_of
@@ -35,9 +36,9 @@ from livecomments_command.settings import StreamSettings, load
 from livecomments_schemas.events import Author, NewRecord, Record, comment_created
 from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, first_position, offset_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
 from livecomments_schemas.window import Window
-from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic, load_topics
+from livecomments_topics import DEAD_LETTER_TOPIC
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
 START_S = 60.0
@@ -131,7 +132,7 @@ class Deployment:
 
     kafka: str
     cql: str
-    epoch: int
+    own: OwnEpoch
     keyspace: str
     partition_count: int
     directory: Path
@@ -141,9 +142,14 @@ class Deployment:
     workers: list[Worker] = dataclasses.field(default_factory=list)
 
     @property
+    def epoch(self) -> int:
+        """Its number."""
+        return self.own.number
+
+    @property
     def topic(self) -> str:
         """The comments topic."""
-        return comments_topic(self.epoch)
+        return self.own.topic
 
     @property
     def group(self) -> str:
@@ -296,7 +302,7 @@ class Deployment:
         await consumer.start()
         try:
             letters: dict[tuple[int, int], tuple[str, bytes | None, bytes | None]] = {}
-            of_letters = TopicPartition(DEAD_LETTER_TOPIC, 0)
+            of_letters = TopicPartition(self.own.prefix + DEAD_LETTER_TOPIC, 0)
             consumer.assign([of_letters])
             at = (await consumer.beginning_offsets([of_letters]))[of_letters]
             end = (await consumer.end_offsets([of_letters]))[of_letters]
@@ -386,7 +392,7 @@ class Load:
 @contextlib.asynccontextmanager
 async def deployment(kafka: str, cql: str, directory: Path, partition_count: int = 2) -> AsyncIterator[Deployment]:
     """A topic, a keyspace and a group of their own; workers still running are killed when it is left."""
-    epoch = await new_epoch(kafka, partition_count)
+    own_topics = await own_epoch(kafka, partition_count)
     keyspace = new_keyspace()
     await asyncio.to_thread(migrate, cql, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
     own = {
@@ -394,7 +400,7 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
         "CQL": cql,
         "CQL_KEYSPACE": keyspace,
         "REPLICAS": "1",
-        "EPOCH": str(epoch),
+        "TOPIC_PREFIX": own_topics.prefix,
         "GROUP": f"test-{secrets.token_hex(6)}",
         "PARTITIONS": str(partition_count),
         "DATA_DIR": str(directory / "data"),
@@ -402,37 +408,28 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {PREFIX + name: value for name, value in own.items()} | {"PYTHONUNBUFFERED": "1"}
     load(StreamSettings, environ)
-    topic = comments_topic(epoch)
     try:
         async with (
-            KafkaLog(kafka, topic, epoch) as log,
+            KafkaLog(kafka, own_topics.topic, own_topics.number) as log,
             CqlStore(cql, keyspace=keyspace, datacenter=DATACENTER) as store,
         ):
-            made = Deployment(kafka, cql, epoch, keyspace, partition_count, directory, log, store, environ)
+            made = Deployment(kafka, cql, own_topics, keyspace, partition_count, directory, log, store, environ)
             try:
                 yield made
             finally:
                 for worker in made.workers:
                     worker.kill()
     finally:
-        await delete_topic(kafka, topic)
+        await delete_topics(own_topics)
         await asyncio.to_thread(drop_keyspace, cql, keyspace)
 
 
-async def new_epoch(kafka: str, partition_count: int) -> int:
-    """An epoch that nobody uses yet, with its topics."""
-    while True:
-        epoch = 2 + secrets.randbelow(EPOCH_MAX - 2)
-        if not await find_topics(KafkaConnection(kafka), [comments_topic(epoch)]):
-            await create_topic(kafka, epoch, partition_count)
-            return epoch
-
-
-async def create_topic(kafka: str, epoch: int, partition_count: int) -> None:
-    """The comments topic of an epoch, with fewer partitions than it has outside of tests; and all others."""
-    topics = {topic.name: topic.with_replicas(1) for topic in load_topics(epoch)}
-    small = dataclasses.replace(topics.pop(comments_topic(epoch)), partitions=partition_count)
-    await create_missing(KafkaConnection(kafka), [small, *topics.values()])
+async def delete_topics(own: OwnEpoch) -> None:
+    """Delete all topics of a deployment."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=own.kafka)
+    await admin.start()
+    await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(own.prefix)])
+    await admin.close()
 
 
 async def delete_topic(kafka: str, topic: str) -> None:

@@ -11,15 +11,15 @@ from typing import Final
 import aiohttp
 import pytest
 
+from infra.local.epochs import own_epoch
 from infra.local.ports import HOST, free_port
 from livecomments.kafka.log import KafkaLog
 from livecomments.runtime.settings import PREFIX
 from livecomments_schemas.events import Author, comment_created
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position, position_at
-from livecomments_topics import comments_topic
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topic, new_epoch, until
+from tests.live.stream import Worker, delete_topics, until
 from tests.live.test_edge_sessions import is_ready
 
 PARTITIONS: Final = 4
@@ -45,19 +45,19 @@ class Edge:
 
 @pytest.fixture
 async def edge(kafka_address: str, tmp_path: Path) -> AsyncIterator[Edge]:
-    epoch, port = await new_epoch(kafka_address, PARTITIONS), free_port()
+    topics, port = await own_epoch(kafka_address, PARTITIONS), free_port()
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "EPOCH": str(epoch), "REPLICAS": "1"}
+    own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "TOPIC_PREFIX": topics.prefix, "REPLICAS": "1"}
     own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port()), "FOLLOW": "0", "PARTITION_IDLE_S": "0.2"}
     environ = others | {PREFIX + name: value for name, value in own.items()}
     worker = Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, tmp_path / "edge")
     try:
         await until(lambda: is_ready(worker), "an edge that is ready")
-        async with KafkaLog(kafka_address, comments_topic(epoch), epoch, in_sync_replicas_min=1) as log:
+        async with KafkaLog(kafka_address, topics.topic, topics.number, in_sync_replicas_min=1) as log:
             yield Edge(f"http://{HOST}:{port}", log)
     finally:
         worker.kill()
-        await delete_topic(kafka_address, comments_topic(epoch))
+        await delete_topics(topics)
 
 
 async def test_partitions_come_and_go_with_their_viewers_under_load_and_nothing_is_skipped(edge: Edge) -> None:

@@ -12,28 +12,29 @@ import aiohttp
 import orjson
 import pytest
 
+from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import HOST, free_port
 from livecomments.kafka.log import KafkaLog
 from livecomments.log.revocations import Revocations
 from livecomments.log.session_names import session_name
 from livecomments.runtime.settings import PREFIX
-from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
+from livecomments_topics import REVOCATIONS_TOPIC
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topic, new_epoch, until
+from tests.live.stream import Worker, delete_topics, until
 
 EDGES: Final = 2
 BOUND_S: Final = 30.0
 
 
 @pytest.fixture
-async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[list[str]]:
-    """Addresses of edges that are ready. There is no store: nothing of it is needed."""
-    epoch = await new_epoch(kafka_address, 1)
+async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[tuple[OwnEpoch, list[str]]]:
+    """Addresses of edges that are ready, and their topics. There is no store: nothing of it is needed."""
+    topics = await own_epoch(kafka_address, 1)
     workers, urls = [], []
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     for n in range(EDGES):
         port = free_port()
-        own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "EPOCH": str(epoch), "REPLICAS": "1"}
+        own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "TOPIC_PREFIX": topics.prefix, "REPLICAS": "1"}
         own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port())}
         environ = others | {PREFIX + name: value for name, value in own.items()}
         workers.append(Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, tmp_path / f"edge-{n}"))
@@ -41,11 +42,11 @@ async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[list[str]]:
     try:
         for worker in workers:
             await until(lambda worker=worker: is_ready(worker), "an edge that is ready")
-        yield urls
+        yield topics, urls
     finally:
         for worker in workers:
             worker.kill()
-        await delete_topic(kafka_address, comments_topic(epoch))
+        await delete_topics(topics)
 
 
 async def is_ready(worker: Worker) -> bool:
@@ -58,19 +59,20 @@ async def is_ready(worker: Worker) -> bool:
 
 
 async def test_a_revoked_sessions_streams_end_on_every_edge_and_are_not_let_in_again(
-    kafka_address: str, edges: list[str]
+    kafka_address: str, edges: tuple[OwnEpoch, list[str]]
 ) -> None:
+    topics, urls = edges
     token = f"lcs_{os.urandom(8).hex()}"
     headers = {"Authorization": f"Bearer {token}"}
     async with (
         aiohttp.ClientSession() as client,
-        KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1, in_sync_replicas_min=1) as log,
+        KafkaLog(kafka_address, topics.prefix + REVOCATIONS_TOPIC, 1, in_sync_replicas_min=1) as log,
         asyncio.timeout(BOUND_S),
     ):
         revocations = Revocations(log)
         reading = asyncio.create_task(revocations.run())
         await revocations.ready(BOUND_S)
-        streams = [Stream(await client.get(f"{url}/comments/v/stream", headers=headers)) for url in edges]
+        streams = [Stream(await client.get(f"{url}/comments/v/stream", headers=headers)) for url in urls]
         for stream in streams:
             await stream.next(b"heartbeat")
         await revocations.revoke(session_name(token), int(time.time()) + 600, "tests")
@@ -79,7 +81,7 @@ async def test_a_revoked_sessions_streams_end_on_every_edge_and_are_not_let_in_a
             assert orjson.loads(bye.data or b"") == {"reason": "revoked"}
             with pytest.raises(EOFError):
                 await stream.next()
-        for url in edges:
+        for url in urls:
             async with client.get(f"{url}/comments/v/stream", headers=headers) as answer:
                 assert answer.status == 401
             async with client.get(f"{url}/comments/v/stream") as answer:

@@ -21,6 +21,8 @@ from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import LogUnavailable
 from livecomments.runtime.settings import PREFIX
+from livecomments.runtime.shared_settings import ServerSettings
+from livecomments_command.epochs import check_topics
 from livecomments_schemas.events import Author, comment_created
 from livecomments_schemas.partitions import partition_of
 from livecomments_topics import comments_topic, load_topics
@@ -38,9 +40,10 @@ _METRIC: Final = re.compile(r"^livecomments_log_silence_seconds (.+)$", re.MULTI
 
 async def make_topics(address: str) -> list[int]:
     """Comments on one replica a partition, the rest on all brokers; who leads which partition of the comments."""
-    comments, *others = load_topics(1)
-    comments = dataclasses.replace(comments.with_replicas(1), partitions=PARTITIONS)
-    await create_missing(KafkaConnection(address), [comments, *others])
+    comments = dataclasses.replace(load_topics(1)[0].with_replicas(1), partitions=PARTITIONS)
+    await create_missing(KafkaConnection(address), [comments])
+    await create_missing(KafkaConnection(address), load_topics(1)[1:])
+    await check_topics(ServerSettings(kafka=address, cql="none", replicas=1), create=True)
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:
@@ -52,7 +55,7 @@ async def make_topics(address: str) -> list[int]:
 
 def edge_of(address: str, port: int, directory: Path) -> Worker:
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {"KAFKA": address, "CQL": f"{HOST}:{free_port()}", "EPOCH": "1", "REPLICAS": "1", "PORT": str(port)}
+    own = {"KAFKA": address, "CQL": f"{HOST}:{free_port()}", "REPLICAS": "1", "PORT": str(port)}
     own |= {"INTERNAL_PORT": str(free_port()), "STALE_AFTER_S": str(STALE_AFTER_S), "HEARTBEAT_INTERVAL_S": "3"}
     environ = others | {PREFIX + name: value for name, value in own.items()}
     return Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, directory)

@@ -18,7 +18,7 @@ from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_topics import Topic, load_topics
+from livecomments_topics import Topic
 from tests.live.stream import Deployment, comments, delete_topic, deployment, videos_of
 
 COUNT = 20_000
@@ -62,8 +62,7 @@ async def test_another_topic_gets_the_records_at_their_pace_and_kcat_reads_them(
     videos, other = videos_of(2), f"copy-{secrets.token_hex(6)}"
     await deployed.append(comments(videos, 300, "early"))
     await deployed.append_foreign(0, None, b"\xff", {"type": b"comment.created"})
-    (topic,) = [one for one in load_topics(deployed.epoch) if one.name == deployed.topic]
-    copy = dataclasses.replace(topic.with_replicas(1), name=other, partitions=2)
+    copy = dataclasses.replace(deployed.own.wanted(2), name=other)
     await create_missing(KafkaConnection(deployed.kafka), [copy])
     try:
         marks = str(deployed.directory / "checkpoint")

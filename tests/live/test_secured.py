@@ -22,7 +22,8 @@ from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.tls import client_context
 from livecomments.store.interface import StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
-from livecomments_command.assembly.kafka import check_topics, kafka_connection, kafka_log
+from livecomments_command.assembly.kafka import kafka_connection, kafka_log, newest_comments
+from livecomments_command.epochs import check_topics
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_topics import comments_topic
@@ -77,14 +78,14 @@ def secured_cql(kafka: ToolSettings) -> Iterator[SecuredCassandra]:
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 async def test_writer_and_readers_get_in(kafka: ToolSettings, mechanism: str) -> None:
     settings = changed(kafka, kafka_mechanism=mechanism)
-    async with kafka_log(settings, comments_topic(1)) as log:
+    async with newest_comments(settings) as log:
         (offset,) = await append_all(log, 0, [mechanism])
         reader = log.follow()
         reader.assign({0: offset})
         assert texts_of(await poll_until(reader, 1)) == [mechanism]
         assert texts_of((await log.read(0, offset, offset + 1, 1)).records) == [mechanism]
         assert await log.identity()
-    assert await check_topics(settings, create=False) == ([], [])
+    assert await check_topics(settings, create=False) == ([], [], [])
 
 
 async def test_a_local_stack_prepares_and_measures_what_it_is_given(
@@ -92,7 +93,7 @@ async def test_a_local_stack_prepares_and_measures_what_it_is_given(
 ) -> None:
     settings = changed(
         kafka,
-        epoch=2,  # another test counts the comments of its topic
+        topic_prefix="stack-",  # another test counts the comments of its topic
         cql=secured_cql.address,
         cql_tls=True,
         cql_ca=kafka.kafka_ca,
@@ -102,7 +103,7 @@ async def test_a_local_stack_prepares_and_measures_what_it_is_given(
     )
     assert await asyncio.to_thread(_prepare_topics, settings) == []
     await asyncio.to_thread(_prepare_schema, settings)
-    async with kafka_log(settings, comments_topic(2)) as log, cql_store(settings) as store:
+    async with newest_comments(settings) as log, cql_store(settings) as store:
         assert (await stored_of(log, store)).stored == 0
     await fill(settings, 1, lambda _: None)
 

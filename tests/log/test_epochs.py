@@ -42,7 +42,7 @@ async def topic(directory: Path) -> AsyncIterator[EmbeddedLog]:
 async def known(log: CommentLog) -> AsyncIterator[KnownEpochs]:
     """What one process knows, once it has read all there was."""
     epochs = KnownEpochs(log)
-    reading = asyncio.create_task(epochs.run())
+    reading = epochs.follow()
     try:
         await epochs.ready(WAIT_S)
         yield epochs

@@ -383,7 +383,7 @@ async def test_a_log_that_ends_before_the_watermark_is_refused(world: World) -> 
     await world.store.inner.advance_watermark(1, 0, world.position(2))
     assert (await job.open()).next_offset == 3
     await world.store.inner.advance_watermark(1, 0, world.position(3))
-    with pytest.raises(LogWentBack, match="LIVECOMMENTS_EPOCH=2"):
+    with pytest.raises(LogWentBack, match="livecomments epochs next"):
         await job.open()
 
 

@@ -7,16 +7,17 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from livecomments.history.reading import History
+from livecomments.kafka.contract import ContractWatch
 from livecomments.log.revocations import Revocations
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.kafka import kafka_log
+from livecomments_command.assembly.kafka import comments_log, kafka_log, known_epochs
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
-from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
+from livecomments_topics import REVOCATIONS_TOPIC
 
 _EDGE_REST_S: Final = 0.01
 """Comments of a busy video are joined for longer anyway. At 1,000 a second it saves a tenth of a core (measured)."""
@@ -26,10 +27,13 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
     """Serve streams until SIGTERM or SIGINT, then drain. `started` is called once requests are taken.
 
     Raises:
-        StartRefused: no topic, no schema, or a log that the store was not filled from.
+        StartRefused: no open epoch, a topic that is not what the epoch promises, no schema, or a log that the store was
+            not filled from.
+        StartAgain: a later epoch is open.
     """
     async with (
-        kafka_log(settings, comments_topic(settings.epoch), _EDGE_REST_S) as log,
+        known_epochs(settings) as known,
+        comments_log(settings, known.open_contract(), _EDGE_REST_S) as log,
         kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
@@ -46,7 +50,8 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
             app=ClosingAnswers(make_app([stream_route(hub)], cors)),
             follower=follower,
             store=store,
-            work=[follower.run(), hub.run(), revocations.run()],
+            over=known.over(log.epoch),
+            work=[follower.run(), ContractWatch(log).run(), hub.run(), revocations.run()],
             checks={"sessions": lambda: revocations.is_ready},
             drain=drain,
             claim=stream_claim(hub, cors),

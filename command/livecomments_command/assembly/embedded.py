@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from livecomments.embedded.epochs import embedded_comments, embedded_epochs
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
@@ -35,6 +36,7 @@ from livecomments_gateway.posting import Posting
 from livecomments_gateway.site import page_routes
 from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
+from livecomments_streams.finishing import store_to_end
 from livecomments_streams.loop import PersistLoop
 from livecomments_topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
 
@@ -68,15 +70,15 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         StartRefused: the data directory cannot be used.
     """
     seams = seams or Seams()
-    topic = comments_topic(settings.epoch)
     async with (
         DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file,
-        EmbeddedLog(file, topic, settings.epoch, settings.partitions) as log,
-        EmbeddedLog(file, DEAD_LETTER_TOPIC, settings.epoch, 1) as dead_letter_log,
-        EmbeddedLog(file, REVOCATIONS_TOPIC, settings.epoch, 1) as revocations_log,
+        EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1) as dead_letter_log,
+        EmbeddedLog(file, REVOCATIONS_TOPIC, 0, 1) as revocations_log,
+        _newest_epoch(settings, file) as log,
         EmbeddedStore(file, lifetime=await lifetime_of(log, settings.store_ttl_s)) as store,
     ):
-        dead_letters = DeadLetters(dead_letter_log, topic)
+        await _finish_earlier(settings, file, store, dead_letter_log)
+        dead_letters = DeadLetters(dead_letter_log, comments_topic(log.epoch))
         follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         revocations = Revocations(revocations_log)
@@ -85,7 +87,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         job = PersistLoop(
-            log, store, dead_letters, range(settings.partitions), delay_s=settings.persist_delay_s, judge=seams.judge
+            log, store, dead_letters, range(log.partition_count), delay_s=settings.persist_delay_s, judge=seams.judge
         )
         cors = cors_rules(settings)
         app = make_app(
@@ -120,6 +122,24 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
             finally:
                 for task in tasks:
                     task.cancel()
+
+
+@asynccontextmanager
+async def _newest_epoch(settings: RunSettings, file: DurableFile) -> AsyncIterator[EmbeddedLog]:
+    """The log of the epoch that is open, until it is left."""
+    *_, newest = (await embedded_epochs(file, settings.partitions)).known
+    async with embedded_comments(file, newest.contract) as log:
+        yield log
+
+
+async def _finish_earlier(
+    settings: RunSettings, file: DurableFile, store: EmbeddedStore, dead_letter_log: EmbeddedLog
+) -> None:
+    """Store the epochs before the open one to their ends, where they are not."""
+    *earlier, _ = (await embedded_epochs(file, settings.partitions)).known
+    for one in earlier:
+        async with embedded_comments(file, one.contract) as log:
+            await store_to_end(log, store, DeadLetters(dead_letter_log, comments_topic(one.number)))
 
 
 async def serve_embedded(

@@ -5,34 +5,41 @@ from collections.abc import Callable
 
 from livecomments.history.reading import History
 from livecomments.history.store_lag import StoreLag
+from livecomments.kafka.contract import ContractWatch
+from livecomments.log.epochs import Writing
 from livecomments.log.revocations import Revocations
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.kafka import kafka_log
+from livecomments_command.assembly.kafka import comments_log, kafka_log, known_epochs
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
 from livecomments_command.settings import GatewaySettings
 from livecomments_gateway.app import gateway_routes
 from livecomments_gateway.site import page_routes
-from livecomments_topics import REVOCATIONS_TOPIC, comments_topic
+from livecomments_topics import REVOCATIONS_TOPIC
 
 
 async def serve_gateway(settings: GatewaySettings, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve the write path and history until SIGTERM or SIGINT. `started` is called once requests are taken.
 
     Raises:
-        StartRefused: no topic, no schema, or a log that the store was not filled from.
+        StartRefused: no open epoch, a topic that is not what the epoch promises, no schema, or a log that the store was
+            not filled from.
+        StartAgain: a later epoch is open.
     """
     async with (
-        kafka_log(settings, comments_topic(settings.epoch)) as log,
+        known_epochs(settings) as known,
+        comments_log(settings, known.open_contract()) as log,
         kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
         revocations = Revocations(revocations_log)
         follower = make_follower(log, settings)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
-        posting = make_posting(follower, history, settings)
+        watch = ContractWatch(log)
+        writing = Writing(known, log.epoch, lambda: watch.breach)
+        posting = make_posting(follower, history, settings, writing)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first
@@ -40,8 +47,10 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
             app=make_app(routes, cors_rules(settings)),
             follower=follower,
             store=store,
+            over=known.over(log.epoch),
             work=[
                 follower.run(),
+                watch.run(),
                 revocations.run(),
                 StoreLag(follower, store).run(),
                 *([jwks.run()] if jwks else []),
@@ -50,6 +59,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
                 "sessions": lambda: revocations.is_ready,
                 "keys": lambda: jwks is None or jwks.is_ready,
                 "epoch": lambda: not follower.continuity.resets,
+                "contract": lambda: writing.is_allowed,
             },
         )
         await serving.run(settings, listening, started)

@@ -1,10 +1,20 @@
-"""The configured Kafka: its connection, a log on one of its topics, and the check of them all."""
+"""The configured Kafka: its connection, logs on its topics, and the epochs that its log tells of."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
 
 from livecomments.kafka.connection import KafkaConnection, security_of
 from livecomments.kafka.log import REST_S, KafkaLog
-from livecomments.kafka.topics import compare, create_missing
+from livecomments.log.epochs import KnownEpochs, read_epochs
 from livecomments.runtime.shared_settings import ServerSettings
-from livecomments_topics import load_topics
+from livecomments_schemas.epochs import Contract, Epochs
+from livecomments_schemas.errors import StartRefused
+from livecomments_topics import EPOCHS_TOPIC, comments_topic
+
+_EPOCHS_READ_S: Final = 30.0
+"""As long as a Kafka may be away at the start."""
 
 
 def kafka_connection(settings: ServerSettings) -> KafkaConnection:
@@ -19,23 +29,87 @@ def kafka_connection(settings: ServerSettings) -> KafkaConnection:
     return KafkaConnection(settings.kafka, security)
 
 
-def kafka_log(settings: ServerSettings, topic: str, rest_s: float = REST_S, *, is_ours: bool = True) -> KafkaLog:
-    """Return a topic of the configured Kafka, not yet opened; any topic, whatever its settings, if it is not ours."""
+def topic_name(settings: ServerSettings, topic: str) -> str:
+    """Return what a topic of ours is called in the configured Kafka."""
+    return settings.topic_prefix + topic
+
+
+def kafka_log(settings: ServerSettings, topic: str) -> KafkaLog:
+    """Return a topic of ours in the configured Kafka that is of no epoch, not yet opened."""
+    return _log(settings, topic_name(settings, topic))
+
+
+def foreign_log(settings: ServerSettings, topic: str) -> KafkaLog:
+    """Return a topic of the configured Kafka that is none of ours, whatever its settings, not yet opened."""
+    return _log(settings, topic, is_ours=False)
+
+
+def comments_log(settings: ServerSettings, contract: Contract, rest_s: float = REST_S) -> KafkaLog:
+    """Return the comments topic of an epoch, not yet opened."""
+    return _log(settings, topic_name(settings, comments_topic(contract.epoch)), contract, rest_s)
+
+
+@asynccontextmanager
+async def known_epochs(settings: ServerSettings) -> AsyncIterator[KnownEpochs]:
+    """The epochs, read whole, and followed until it is left.
+
+    Raises:
+        StartRefused: the topic of epochs is missing, or cannot be read.
+    """
+    async with kafka_log(settings, EPOCHS_TOPIC) as log:
+        known = KnownEpochs(log)
+        reading = known.follow()
+        try:
+            await known.ready(_EPOCHS_READ_S)
+            yield known
+        except TimeoutError as error:
+            if known.is_ready:
+                raise
+            raise StartRefused(
+                f"The topic {topic_name(settings, EPOCHS_TOPIC)} could not be read for {_EPOCHS_READ_S:g} s."
+            ) from error
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+@asynccontextmanager
+async def newest_comments(settings: ServerSettings) -> AsyncIterator[KafkaLog]:
+    """The comments topic of the newest epoch, open until it is left. Raises StartRefused, LogUnavailable."""
+    newest = (await told_epochs(settings)).newest
+    if newest is None:
+        raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
+    async with comments_log(settings, newest.contract) as log:
+        yield log
+
+
+async def told_epochs(settings: ServerSettings) -> Epochs:
+    """What is told of epochs now, read once.
+
+    Raises:
+        StartRefused: the topic of epochs is missing.
+        LogUnavailable: it cannot be read.
+    """
+    async with kafka_log(settings, EPOCHS_TOPIC) as log:
+        return await read_epochs(log)
+
+
+def _log(
+    settings: ServerSettings,
+    name: str,
+    contract: Contract | None = None,
+    rest_s: float = REST_S,
+    *,
+    is_ours: bool = True,
+) -> KafkaLog:
     return KafkaLog(
         settings.kafka,
-        topic,
-        settings.epoch,
+        name,
+        0 if contract is None else contract.epoch,
+        contract=contract,
         append_timeout_s=settings.append_timeout_s,
         in_sync_replicas_min=settings.replicas // 2 + 1,
         rest_s=rest_s,
         is_ours=is_ours,
         security=kafka_connection(settings).security,
     )
-
-
-async def check_topics(settings: ServerSettings, *, create: bool) -> tuple[list[str], list[str]]:
-    """Return `(created, differences)` of the topics. Raises LogUnavailable."""
-    connection = kafka_connection(settings)
-    topics = [topic.with_replicas(settings.replicas) for topic in load_topics(settings.epoch)]
-    created = await create_missing(connection, topics) if create else []
-    return created, await compare(connection, topics)

@@ -21,6 +21,7 @@ from livecomments.web.health import health_routes
 from livecomments.web.problems import HANDLERS
 from livecomments.web.server import DrainingServer, listening_socket
 from livecomments_command.settings import ServingSettings
+from livecomments_schemas.errors import StartAgain
 
 Checks = Mapping[str, Callable[[], bool]]
 """What must be so for a process to be ready, each by the name that `/healthz/ready` answers with."""
@@ -40,6 +41,8 @@ class Serving:
     app: ASGIApp
     follower: Follower
     store: AwayStore
+    over: Coroutine[Any, Any, None]
+    """Ends when a later epoch is open: the process then drains, and is to be started again."""
     work: Sequence[Coroutine[Any, Any, None]]
     """Runs beside the server, and ends it if it fails."""
     checks: Checks = field(default_factory=dict)
@@ -48,7 +51,11 @@ class Serving:
     claim: Claim = claim_nothing
 
     async def run(self, settings: ServingSettings, listening: socket.socket, started: Callable[[], None]) -> None:
-        """Serve the application publicly, and health and metrics on the internal port, until SIGTERM or SIGINT."""
+        """Serve the application publicly, and health and metrics on the internal port, until SIGTERM or SIGINT.
+
+        Raises:
+            StartAgain: the epoch is over.
+        """
         server = DrainingServer(self.app, started, self.drain, claim=self.claim)
         internal = internal_server(
             lambda: {
@@ -62,11 +69,28 @@ class Serving:
             tasks.append(known := running.create_task(_check_store(self.follower.log, self.store)))
             beside = running.create_task(internal.serve([listening_socket(settings.host, settings.internal_port)]))
             await asyncio.wait([known], timeout=_STORE_WAIT_S)
+            over = running.create_task(_end(server, self.over))
             await server.serve([listening])
             internal.should_exit = True
             await beside
-            for task in tasks:
+            for task in (*tasks, over):
                 task.cancel()
+        if not over.cancelled():
+            raise StartAgain(_OVER)
+
+
+async def start_again(over: Coroutine[Any, Any, None]) -> None:
+    """Raise StartAgain when the epoch is `over`."""
+    await over
+    raise StartAgain(_OVER)
+
+
+async def _end(server: DrainingServer, over: Coroutine[Any, Any, None]) -> None:
+    await over
+    server.should_exit = True
+
+
+_OVER: Final = "A later epoch is open; start this process again."
 
 
 def internal_server(checks: Callable[[], Mapping[str, bool]]) -> DrainingServer:

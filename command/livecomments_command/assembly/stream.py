@@ -8,12 +8,19 @@ from typing import NoReturn
 
 from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
+from livecomments.kafka.contract import ContractWatch
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments.web.server import listening_socket
 from livecomments_command.assembly.cql import cql_store
-from livecomments_command.assembly.kafka import kafka_connection, kafka_log
-from livecomments_command.assembly.serving import internal_server
+from livecomments_command.assembly.kafka import (
+    comments_log,
+    kafka_connection,
+    kafka_log,
+    known_epochs,
+    topic_name,
+)
+from livecomments_command.assembly.serving import internal_server, start_again
 from livecomments_command.settings import StreamSettings
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import FaustRunner
@@ -31,15 +38,16 @@ async def run_stream(
     """Persist until SIGTERM or SIGINT, then end the process. `open_store` is a seam for tests that make stores fail.
 
     Raises:
-        StartRefused: no topic, no schema, or a log that went back.
+        StartRefused: no open epoch, a topic that is not what the epoch promises, no schema, or a log that went back.
     """
-    topic = comments_topic(settings.epoch)
     async with (
-        kafka_log(settings, topic) as log,
+        known_epochs(settings) as known,
+        comments_log(settings, known.open_contract()) as log,
         kafka_log(settings, DEAD_LETTER_TOPIC) as dead_letter_log,
         _store(settings, await lifetime_of(log, settings.store_ttl_s), open_store) as store,
     ):
         listening = listening_socket(settings.host, settings.internal_port)
+        topic = comments_topic(log.epoch)
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
         internal = internal_server(
             lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
@@ -50,8 +58,10 @@ async def run_stream(
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-        runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
-        await runner.run(told_to_stop, started, beside=[serving])
+        name, data_dir = topic_name(settings, topic), settings.data_dir / "faust"
+        runner = FaustRunner(kafka_connection(settings), settings.group, name, job, data_dir)
+        watching = (ContractWatch(log).run(), start_again(known.over(log.epoch)))
+        await runner.run(told_to_stop, started, beside=[serving, *watching])
 
 
 def _store(

@@ -7,13 +7,14 @@ from typing import Final
 
 from livecomments.following.follower import Follower
 from livecomments.history.reading import History
+from livecomments.log.epochs import Permission
 from livecomments.log.revocations import Revocations
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.identity import SessionRules, Tokens
 from livecomments_gateway.jwks import JwksKeys
 from livecomments_gateway.jwts import JwtRules
 from livecomments_gateway.keys import SharedSecret
-from livecomments_gateway.posting import Posting
+from livecomments_gateway.posting import ALWAYS_ALLOWED, Posting
 from livecomments_gateway.settings import WriteSettings
 from livecomments_gateway.word_list import NO_WORDS, WordList
 
@@ -21,7 +22,9 @@ _KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
 _SECRET_BYTES: Final = 32
 
 
-def make_posting(follower: Follower, history: History, settings: WriteSettings) -> Posting:
+def make_posting(
+    follower: Follower, history: History, settings: WriteSettings, permission: Permission = ALWAYS_ALLOWED
+) -> Posting:
     """The writes of this gateway."""
     return Posting(
         follower,
@@ -31,6 +34,7 @@ def make_posting(follower: Follower, history: History, settings: WriteSettings) 
         limits=AdmissionLimits(settings.user_comments_max, settings.user_window_s, settings.duplicate_text_s),
         words=WordList.of_file(Path(settings.word_list)) if settings.word_list else NO_WORDS,
         only_registered=settings.unknown_videos == "registered",
+        permission=permission,
     )
 
 

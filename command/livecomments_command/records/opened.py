@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from livecomments.embedded.epochs import embedded_comments, embedded_epochs
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
@@ -14,6 +15,7 @@ from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments_command.settings import ToolSettings
+from livecomments_schemas.epochs import Contract, Epochs
 from livecomments_schemas.errors import StartRefused
 from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
@@ -31,8 +33,12 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(settings: ToolSettings, *, needs_store: bool = True) -> AsyncIterator[Opened]:
+async def opened(
+    settings: ToolSettings, *, needs_store: bool = True, epoch: int | None = None
+) -> AsyncIterator[Opened]:
     """What the settings name, open until it is left; without `needs_store` every call of a CQL store is refused.
+
+    `epoch` is one that the log tells of, the newest without.
 
     Distributed, this works beside running services. Embedded, the file is one process's alone: stop the service first.
 
@@ -40,31 +46,54 @@ async def opened(settings: ToolSettings, *, needs_store: bool = True) -> AsyncIt
         StartRefused: no such topic, schema or data directory, or one in use.
         StoreUnavailable: the store does not answer.
     """
-    topic = comments_topic(settings.epoch)
     async with AsyncExitStack() as stack:
         if settings.kafka:
-            from livecomments_command.assembly.kafka import kafka_log
+            from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs
 
-            log = await stack.enter_async_context(kafka_log(settings, topic))
+            contract = _chosen(await told_epochs(settings), epoch)
+            log = await stack.enter_async_context(comments_log(settings, contract))
             letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
             store: CommentStore = AwayStore(lambda: _cql_store(settings, Lifetime()))
             if needs_store:
                 lifetime = await lifetime_of(log, settings.store_ttl_s)
                 store = await stack.enter_async_context(_cql_store(settings, lifetime))
-            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
+            yield Opened(comments_topic(log.epoch), log, letters, store, Lifetime(settings.store_ttl_s))
             return
-        if not (settings.data_dir / FILE_NAME).exists():
-            raise StartRefused(
-                f"Nothing is kept in {settings.data_dir}. Set LIVECOMMENTS_DATA_DIR, or LIVECOMMENTS_KAFKA and _CQL."
-            )
-        file = await stack.enter_async_context(DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES))
-        embedded = [(topic, settings.partitions), (DEAD_LETTER_TOPIC, 1)]
-        logs = [
-            await stack.enter_async_context(EmbeddedLog(file, name, settings.epoch, count)) for name, count in embedded
-        ]
-        lifetime = await lifetime_of(logs[0], settings.store_ttl_s)
+        file = await stack.enter_async_context(_embedded_file(settings))
+        contract = _chosen(await embedded_epochs(file, settings.partitions), epoch)
+        comments = await stack.enter_async_context(embedded_comments(file, contract))
+        letter_log = await stack.enter_async_context(EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1))
+        lifetime = await lifetime_of(comments, settings.store_ttl_s)
         store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime))
-        yield Opened(topic, logs[0], logs[1], store, Lifetime(settings.store_ttl_s))
+        yield Opened(comments_topic(comments.epoch), comments, letter_log, store, Lifetime(settings.store_ttl_s))
+
+
+async def opened_epochs(settings: ToolSettings) -> Epochs:
+    """The epochs that the log tells of. Raises StartRefused as `opened` does."""
+    if settings.kafka:
+        from livecomments_command.assembly.kafka import told_epochs
+
+        return await told_epochs(settings)
+    async with _embedded_file(settings) as file:
+        return await embedded_epochs(file, settings.partitions)
+
+
+def _embedded_file(settings: ToolSettings) -> DurableFile:
+    if not (settings.data_dir / FILE_NAME).exists():
+        raise StartRefused(
+            f"Nothing is kept in {settings.data_dir}. Set LIVECOMMENTS_DATA_DIR, or LIVECOMMENTS_KAFKA and _CQL."
+        )
+    return DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES)
+
+
+def _chosen(epochs: Epochs, number: int | None) -> Contract:
+    """The contract of an epoch that the log tells of. Raises StartRefused: it tells of no such epoch."""
+    for one in reversed(epochs.known):
+        if number in (None, one.number):
+            return one.contract
+    if number is None:
+        raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
+    raise StartRefused(f"The log tells of no epoch {number}. See: livecomments epochs list")
 
 
 def _cql_store(settings: ToolSettings, lifetime: Lifetime) -> AbstractAsyncContextManager[CommentStore]:

@@ -161,7 +161,7 @@ def _parse_id(option: str, text: str, log: CommentLog, partitions: list[int]) ->
     except CursorRejected as error:
         raise StartRefused(f"{option} {text}: {error}") from error
     if epoch_of(position) != log.epoch:
-        raise StartRefused(f"{option} {text} is of epoch {epoch_of(position)}: set LIVECOMMENTS_EPOCH to it.")
+        raise StartRefused(f"{option} {text} is of epoch {epoch_of(position)}: say --epoch {epoch_of(position)}.")
     if home not in partitions:
         raise StartRefused(f"{option} {text} is of partition {home}, which is not replayed.")
     return position, home

@@ -163,11 +163,11 @@ async def opened_sink(
         raise StartRefused("Say --out or --to-topic, not both.")
     if not settings.kafka:
         raise StartRefused("--to-topic needs a Kafka: LIVECOMMENTS_KAFKA.")
-    if any(to_topic.startswith(ours) for ours in _OUR_TOPICS):
+    if any(to_topic.startswith(settings.topic_prefix + ours) for ours in _OUR_TOPICS):
         raise StartRefused(f"--to-topic {to_topic}: what is appended there is comments, or letters. Name another.")
-    from livecomments_command.assembly.kafka import kafka_log
+    from livecomments_command.assembly.kafka import foreign_log
 
-    async with kafka_log(settings, to_topic, is_ours=False) as log:
+    async with foreign_log(settings, to_topic) as log:
         yield Topic(log, to_topic, opened.topic)
 
 
