@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from livecomments.log.revocations import Revocations, RevocationsUnavailable
-from livecomments.log.session_names import session_name
+from livecomments.log.session_names import SESSION_COOKIE, session_name
 from livecomments_consumers.lane import Lane
 from livecomments_schemas.errors import Rejected
-from livecomments_schemas.limits import SESSION_COOKIE
 
 _TOKEN_NAMES: Final = frozenset(("token", "access_token", "accesstoken", "sessiontoken", "authorization", "jwt"))
 

@@ -87,7 +87,7 @@ class Admission:
         self._videos: OrderedDict[str, deque[float]] = OrderedDict()
 
     def hear(self, video_id: str, author_id: str, text: str, at: float) -> None:
-        """A comment was written. `text` may be empty while duplicates are allowed."""
+        """Count a comment that was written. `text` may be empty while duplicates are allowed."""
         writer = self._writers.pop((video_id, author_id), None) or _Writer(self.limits.user_comments_max)
         self._writers[video_id, author_id] = writer
         writer.times.append(at)
@@ -105,7 +105,7 @@ class Admission:
             self._videos.popitem(last=False)
 
     def check(self, video_id: str, author_id: str, text: str, settings: VideoSettings, now: float) -> None:
-        """Whether this comment may be written now. Raises a LimitRejected leaf."""
+        """Check that this comment may be written now. Raises a LimitRejected leaf."""
         writer = self._writers.get((video_id, author_id))
         if writer is not None:
             self._check_writer(writer, text, settings, now)
@@ -152,5 +152,5 @@ class Admission:
 
 
 def _digest(text: str) -> bytes:
-    """What was seen of a text, in few bytes."""
+    """Digest what was seen of a text."""
     return blake2b(skeleton(text).encode(), digest_size=_SEEN_BYTES).digest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from livecomments.web.problems import STATUS
-from livecomments_gateway.kinds import Member, Parameter, Schema
+from livecomments_gateway.kinds import BodyMember, Parameter, Schema
 from livecomments_gateway.requests import (
     CURSOR,
     DELETE_LAST_S,
@@ -35,6 +35,22 @@ _TOKEN: Final = ("missing_token", "invalid_token", "overloaded", "keys_unavailab
 _READ: Final = ("log_unavailable", "offset_unavailable", "store_unavailable", "history_behind", "overloaded")
 _APPEND: Final = ("overloaded", "append_refused", "append_unknown", "log_unavailable", "storage_unavailable")
 
+_NO_COMMENT: Final = (
+    "invalid_video_id",
+    "invalid_idempotency_key",
+    "invalid_cursor",
+    "text_not_unicode",
+    "message_empty",
+    "message_too_long",
+    "message_refused",
+    "banned",
+    "not_allowed_to_comment",
+    "video_not_found",
+)
+_NOT_NOW: Final = ("user_limit", "slow_mode", "duplicate_text", "video_limit")
+"""Rate limits."""
+_NOT_AGAIN: Final = ("idempotency_conflict", "retry_too_old", "video_ended", "comment_deleted")
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -49,13 +65,13 @@ class Call:
     answers: Mapping[int, str | None]
     problems: tuple[str, ...]
     parameters: tuple[Parameter[Any], ...] = ()
-    body: tuple[Member[Any], ...] = ()
+    body: tuple[BodyMember[Any], ...] = ()
     takes_token: bool = False
     is_body_required: bool = True
     media_type: str = "application/json"
 
     def body_schema(self) -> Schema:
-        """The body in JSON Schema; unknown members are ignored."""
+        """Describe the body in JSON Schema; unknown members are ignored."""
         return {
             "type": "object",
             "required": [member.name for member in self.body if member.is_required],
@@ -63,7 +79,7 @@ class Call:
         }
 
     def codes_by_status(self) -> dict[int, list[str]]:
-        """The codes of its problems by their status, ascending."""
+        """Return the codes of its problems by their status, ascending."""
         found: dict[int, list[str]] = {}
         for code in sorted(set(self.problems), key=lambda each: (STATUS[each][0], each)):
             found.setdefault(STATUS[code][0], []).append(code)
@@ -80,19 +96,7 @@ POST_COMMENT: Final = Call(
     "of its partition lie between; with Idempotency-After a later retry is refused. Any other problem: nothing was "
     "written.",
     {201: "comment"},
-    (
-        *(
-            "invalid_video_id",
-            "invalid_idempotency_key",
-            "invalid_cursor",
-            "text_not_unicode",
-            "message_empty",
-            "message_too_long",
-        ),
-        *("user_limit", "slow_mode", "duplicate_text", "video_limit"),
-        *("message_refused", "banned", "not_allowed_to_comment", "video_not_found"),
-        *("idempotency_conflict", "retry_too_old", "video_ended", "comment_deleted", *_BODY, *_TOKEN, *_APPEND),
-    ),
+    _NO_COMMENT + _NOT_NOW + _NOT_AGAIN + _BODY + _TOKEN + _APPEND,
     (IDEMPOTENCY_KEY, IDEMPOTENCY_AFTER),
     (MESSAGE, VIDEO_TIME_MS),
     takes_token=True,
@@ -207,9 +211,8 @@ UNBAN: Final = Call(
     ("invalid_video_id", "invalid_user_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
     takes_token=True,
 )
-CALLS: Final = (
-    *(POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT),
-    *(OPEN_SESSION, RENEW_SESSION, END_SESSION),
-    *(PUT_VIDEO, GET_VIDEO, BAN, UNBAN),
-)
+_COMMENTS: Final = (POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT)
+_SESSIONS: Final = (OPEN_SESSION, RENEW_SESSION, END_SESSION)
+_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, BAN, UNBAN)
+CALLS: Final = _COMMENTS + _SESSIONS + _VIDEOS
 """All that the gateway answers; the stream is the edge's."""

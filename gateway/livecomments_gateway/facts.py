@@ -49,11 +49,11 @@ class VideoSettings(NamedTuple):
 
     @classmethod
     def of(cls, said: dict[str, Any]) -> "VideoSettings":
-        """From the value of a sound `video.changed` record."""
+        """Read the value of a sound `video.changed` record."""
         return cls(said["title"], said["whoMayComment"], said["slowModeS"], said["maxCommentsPerS"])
 
     def said(self) -> dict[str, object]:
-        """By the public names."""
+        """Return the settings by their public names."""
         return {
             "title": self.title,
             "whoMayComment": self.who_may_comment,
@@ -79,11 +79,11 @@ class VideoFacts:
 
     @property
     def is_known(self) -> bool:
-        """Somebody has said that there is such a video."""
+        """Tell whether somebody has said that there is such a video."""
         return self._settings_at >= 0 or self._state_at >= 0
 
     def hear(self, kind: bytes, position: int, value: bytes) -> None:
-        """A fact of this video, in any order. Other kinds say nothing."""
+        """Take in a fact of this video, in any order. Other kinds say nothing."""
         if kind == VIDEO_CHANGED and position > self._settings_at:
             self._settings_at, self.settings = position, VideoSettings.of(orjson.loads(value))
         elif kind in (VIDEO_STARTED, VIDEO_ENDED) and position > self._state_at:
@@ -94,11 +94,11 @@ class VideoFacts:
                 self._banned[user_id] = position, kind == USER_BANNED
 
     def is_banned(self, user_id: str) -> bool:
-        """Whether the last word on this person is a ban."""
+        """Tell whether the last word on this person is a ban."""
         return self._banned.get(user_id, (-1, False))[1]
 
     def check_writer(self, identity: Identity) -> None:
-        """Whether this person may write here. Raises UserBannedRejected, WritersRejected."""
+        """Check that this person may write here. Raises UserBannedRejected, WritersRejected."""
         if self.is_banned(identity.author.id):
             raise UserBannedRejected("You cannot write under this video any more.")
         who = self.settings.who_may_comment
@@ -109,6 +109,6 @@ class VideoFacts:
         )
 
     def said(self, video_id: str) -> bytes:
-        """The public JSON of the video."""
+        """Render the public JSON of the video."""
         state = "ended" if self.is_ended else "live"
         return orjson.dumps({"videoId": video_id, "state": state, **self.settings.said()})

@@ -68,7 +68,7 @@ class Identity(NamedTuple):
     """Of a session of ours: no renewal goes beyond it."""
 
 
-class Session(NamedTuple):
+class OpenedSession(NamedTuple):
     """A session's new token. `expires_at`, of the token, in Unix seconds."""
 
     token: str
@@ -80,7 +80,7 @@ class RevokedSessions(Protocol):
     """What `Revocations` is for tokens."""
 
     def is_revoked(self, session: bytes) -> bool:
-        """Whether the session of this name was revoked. Raises RevocationsUnavailable while that is not known."""
+        """Tell whether the session of this name was revoked. Raises RevocationsUnavailable while that is not known."""
 
     async def revoke(self, session: bytes, until: int, by: str) -> None:
         """Revoke it; `until`, Unix seconds, is when its last token expires. Raises Unavailable leaves."""
@@ -124,7 +124,7 @@ class Tokens:
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def identify(self, authorization: str | None) -> Identity:
-        """The bearer of an `Authorization` header.
+        """Tell who bears the token of an `Authorization` header.
 
         Raises:
             TokenMissingRejected, TokenRejected: why is not said in detail, so that nobody learns from it.
@@ -149,8 +149,8 @@ class Tokens:
             raise _refused("revoked", _NOT_ACCEPTED)
         return verified.identity
 
-    def open_session(self, display_name: str) -> Session:
-        """A session for a guest of this name.
+    def open_session(self, display_name: str) -> OpenedSession:
+        """Open a session for a guest of this name.
 
         Raises:
             GuestRejected: sessions are switched off.
@@ -162,8 +162,8 @@ class Tokens:
         ends_at = int(self._clock()) + self._sessions.life_s
         return self._session(author, secrets.token_bytes(SESSION_NAME_BYTES), ends_at)
 
-    def renew_session(self, identity: Identity, display_name: str | None = None) -> Session:
-        """The same guest's session with a new token, under a new name if one is given.
+    def renew_session(self, identity: Identity, display_name: str | None = None) -> OpenedSession:
+        """Give the same guest's session a new token, and the guest a new name if one is given.
 
         The old token stays good, and shows the old name, until it expires or the session is ended.
 
@@ -191,7 +191,7 @@ class Tokens:
         await self._revoked.revoke(identity.session, until, identity.author.id)
 
     def _still_holds(self, verified: _Verified) -> bool:
-        """Whether a verdict holds now. Raises KeysUnavailable."""
+        """Tell whether a verdict holds now. Raises KeysUnavailable."""
         if verified.identity.expires_at <= self._clock():
             return False
         if verified.by is None:
@@ -210,11 +210,11 @@ class Tokens:
             raise _refused(error.reason, _NOT_ACCEPTED) from error
         return _Verified(Identity(found.author, found.roles, session_name(token), found.expires_at), found.by)
 
-    def _session(self, author: Author, session: bytes, ends_at: int) -> Session:
+    def _session(self, author: Author, session: bytes, ends_at: int) -> OpenedSession:
         expires_at = min(int(self._clock()) + self._sessions.idle_s, ends_at)
         said = {"sub": author.id, "name": author.display_name, "exp": expires_at, "end": ends_at}
         claims = _encoded(orjson.dumps(said | {"sid": session.hex(), "jti": secrets.token_urlsafe(9)}))
-        return Session(f"{SESSION_TOKEN_PREFIX}{claims}.{_encoded(self._signed(claims))}", author, expires_at)
+        return OpenedSession(f"{SESSION_TOKEN_PREFIX}{claims}.{_encoded(self._signed(claims))}", author, expires_at)
 
     def _of_session(self, token: str) -> Identity:
         claims, _, signature = token.removeprefix(SESSION_TOKEN_PREFIX).partition(".")

@@ -48,7 +48,7 @@ class JwksKeys:
 
     @property
     def is_ready(self) -> bool:
-        """There are keys, and they are not too old."""
+        """Tell whether there are keys that are not too old."""
         return self._fetched_at is not None and self._clock() - self._fetched_at <= self._times.stale_s
 
     def find(self, kid: object) -> VerifyingKey | None:
@@ -101,7 +101,7 @@ _OPENER: Final = urllib.request.build_opener(_NoRedirect)
 
 
 def _fetch(url: str, timeout_s: float) -> bytes:
-    """The body at `url`, blocking. Raises OSError, HTTPException."""
+    """Fetch the body at `url`, blocking. Raises OSError, HTTPException."""
     with _OPENER.open(url, timeout=timeout_s) as answer:  # the scheme was checked by Settings
         body: bytes = answer.read(JWKS_BYTES_MAX + 1)
     return body

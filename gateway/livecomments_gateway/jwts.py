@@ -102,7 +102,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _checked_times(claims: Mapping[str, Any], now: float) -> int:
-    """When it expires, once its three times are numbers and allow it to be used now."""
+    """Return when it expires, once its three times are numbers and allow it to be used now."""
     times = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
     if "exp" not in times or not all(_is_time(value) for value in times.values()):
         raise JwtRefused("signature_or_claims")

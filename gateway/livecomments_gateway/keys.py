@@ -55,14 +55,14 @@ class KeySource(Protocol):
     """Where an issuer's keys come from."""
 
     def find(self, kid: object) -> VerifyingKey | None:
-        """The key for a token whose header names `kid`, or None. Raises KeysUnavailable: it may come in a moment."""
+        """Find the key for a token whose header names `kid`. Raises KeysUnavailable: it may come in a moment."""
 
 
 class SharedSecret:
     """One HS256 secret for all tokens, whatever `kid` they name."""
 
     def __init__(self, secret: str) -> None:
-        """Raises StartRefused: what is given is a key of another kind."""
+        """Take the secret. Raises StartRefused: what is given is a key of another kind."""
         if _OTHER_KEY.search(secret):
             raise StartRefused(
                 "LIVECOMMENTS_JWT_SECRET holds a public or private key. It must be the secret of HS256; an issuer that "
@@ -75,7 +75,7 @@ class SharedSecret:
 
 
 def parse_jwks(raw: bytes) -> ParsedKeys:
-    """The keys of a JWKS that may verify signatures, and what is left out.
+    """Parse a JWKS: the keys that may verify signatures, and what is left out.
 
     Left out are: other types, curves and algorithms, weak or huge RSA keys, keys for encryption or for signing, private
     keys (which somebody leaked), keys without a `kid`, and all that share one.

@@ -21,17 +21,17 @@ class BodyRejected(Rejected):
     code = "invalid_json"
 
 
-class Kind(Protocol[T_co]):
+class ValueKind(Protocol[T_co]):
     """A set of values."""
 
     def of_json(self, value: object) -> T_co:
-        """The value, parsed from JSON. Raises ValueError with the rest of the sentence "<name> …"."""
+        """Take a value parsed from JSON. Raises ValueError with the rest of the sentence "<name> …"."""
 
     def of_text(self, text: str) -> T_co:
-        """The value, from a query or header. Raises ValueError likewise."""
+        """Take a value from a query or header. Raises ValueError likewise."""
 
     def schema(self) -> Schema:
-        """The kind in JSON Schema."""
+        """Describe the kind in JSON Schema."""
 
 
 @dataclass(frozen=True)
@@ -118,30 +118,30 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Member(Generic[T]):
+class BodyMember(Generic[T]):
     """A member of a JSON body. Null is as good as absent where it is not required."""
 
     name: str
-    kind: Kind[T]
+    kind: ValueKind[T]
     doc: str
     is_required: bool = False
 
     def of(self, body: Mapping[str, Any]) -> T | None:
-        """The member, if it is there. Raises BodyRejected."""
+        """Return the member, or None where it is not there. Raises BodyRejected."""
         value = body.get(self.name)
         if value is None and not self.is_required:
             return None
         return self.required_of(body)
 
     def required_of(self, body: Mapping[str, Any]) -> T:
-        """The member, which must be there. Raises BodyRejected."""
+        """Return the member, which must be there. Raises BodyRejected."""
         try:
             return self.kind.of_json(body.get(self.name))
         except ValueError as error:
             raise BodyRejected(f"{self.name} {error}.") from error
 
     def schema(self) -> Schema:
-        """The member in JSON Schema."""
+        """Describe the member in JSON Schema."""
         schema = self.kind.schema()
         if not self.is_required:
             schema["type"] = [schema["type"], "null"]
@@ -156,7 +156,7 @@ class Parameter(Generic[T]):
 
     name: str
     where: str
-    kind: Kind[T]
+    kind: ValueKind[T]
     doc: str
     rejected: type[Rejected]
 
@@ -165,7 +165,7 @@ class Parameter(Generic[T]):
     @overload
     def of(self, values: Mapping[str, str]) -> T | None: ...
     def of(self, values: Mapping[str, str], default: T | None = None) -> T | None:
-        """The value among `values` (a request's query, or `headers_of` it), or the default. Raises `rejected`."""
+        """Return the value among `values` (a query, or `headers_of` a request), or the default. Raises `rejected`."""
         text = values.get(self.name if self.where == "query" else self.name.lower())
         if text is None:
             return default

@@ -12,9 +12,10 @@ from html import escape
 from importlib import resources
 from typing import Any, Final
 
+from livecomments.log.session_names import SESSION_COOKIE
 from livecomments_gateway.calls import Call
 from livecomments_schemas.events import EVENT_TYPES
-from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX, SESSION_COOKIE, VIDEO_ID_CHARS_MAX
+from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX, VIDEO_ID_CHARS_MAX
 from livecomments_schemas.positions import COMMENT_ID_CHARS
 
 _VERSION: Final = "1"
@@ -84,7 +85,7 @@ _STREAM: Final = {
 
 
 def openapi(calls: Iterable[Call]) -> dict[str, Any]:
-    """The document, as JSON takes it."""
+    """Make the document, as JSON takes it."""
     paths: dict[str, dict[str, Any]] = {}
     for call in calls:
         at = paths.setdefault(call.path, {"parameters": _path_parameters(call.path)})
@@ -110,7 +111,7 @@ def openapi(calls: Iterable[Call]) -> dict[str, Any]:
 
 
 def docs_page(document: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """The page for people, and the headers it is answered with."""
+    """Render the page for people, and the headers it is answered with."""
     digest = b64encode(sha256(_STYLE.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
     sections = "".join(
@@ -166,7 +167,7 @@ def _answer(call: Call, name: str | None) -> dict[str, Any]:
 
 
 def _components() -> dict[str, Any]:
-    """The published schemas of what is answered, their references turned to where they stand in the document."""
+    """Load the published schemas of what is answered, their references turned to where they stand in the document."""
     room = resources.files("livecomments_schemas").joinpath("json")
     schemas = {
         file.name.removesuffix(_SCHEMA_FILE): json.loads(file.read_text("utf-8"))

@@ -51,7 +51,7 @@ class Owning:
         self._posting = posting
 
     async def read(self, video_id: str) -> VideoFacts:
-        """What is set of a video. Raises VideoNotFoundRejected, PartitionUnavailable, StoreUnavailable."""
+        """Read what is set of a video. Raises VideoNotFoundRejected, PartitionUnavailable, StoreUnavailable."""
         facts = await self._posting.videos.facts(video_id)
         if not facts.is_whole:
             raise StoreUnavailable("What was set of this video cannot be read just now. Try again in a second.")

@@ -201,7 +201,7 @@ class Posting:
         await self._history.reach(followed, first_position(followed.epoch) + ends[followed.number].end - 1)
 
     async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
-        """Whether this person may write here now. Only the verdict on the record is certain that it was not over."""
+        """Check that this person may write here now. Only the verdict on the record is certain that it was not over."""
         facts = await self.videos.facts(video_id)
         if facts.is_ended or followed.window.is_ended(video_id, followed.next_offset):
             raise VideoEndedRejected(_ENDED)
@@ -235,7 +235,7 @@ class Posting:
         self._counted_through[followed.number] = max(through, followed.judged_through)
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
-        """A comment's public JSON and its author's id.
+        """Find a comment: its public JSON and its author's id.
 
         Raises:
             CursorRejected, CommentNotFoundRejected, CommentDeletedRejected
@@ -333,7 +333,7 @@ class Posting:
         return render_comment(comment_id(position, followed.number), value)
 
     async def _is_preceded(self, followed: FollowedPartition, record: NewRecord, survivor: int) -> bool:
-        """Whether the W records before a survivor hold its key too, so that it is no survivor at all."""
+        """Tell whether the W records before a survivor hold its key too, so that it is no survivor at all."""
         first = max((await self._log.bounds([followed.number]))[followed.number].start, survivor - followed.window.size)
         names = ("type", "author", "key")
         while first < survivor:
@@ -344,13 +344,13 @@ class Posting:
         return False
 
     async def _value_at(self, video_id: str, position: int) -> bytes | None:
-        """The value of a comment that stood there, as it is now: empty once it is deleted, None if it is not kept."""
+        """Read the value of a comment as it is now: empty once it is deleted, None if it is not kept."""
         entries = (await self._history.forward(video_id, position - 1, 1, around_store=True)).entries
         return entries[0].value if entries and entries[0].position == position else None
 
 
 def _first_copy(followed: FollowedPartition, video_id: str, record: NewRecord) -> Occurrence | None:
-    """The comment with this one's key, if there is a key and our window holds it."""
+    """Find the comment with this one's key, if there is a key and our window holds it."""
     key = record.headers.get("key")
     if key is None:
         return None

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 
 from livecomments_gateway.facts import EVERYONE, MEMBERS, MODERATORS
-from livecomments_gateway.kinds import BodyRejected, Choice, Member, Parameter, Pattern, Text, Whole
+from livecomments_gateway.kinds import BodyMember, BodyRejected, Choice, Parameter, Pattern, Text, Whole
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.limits import (
     BODY_BYTES_MAX,
@@ -68,14 +68,14 @@ class DeleteLastRejected(Rejected):
     code = "invalid_delete_last"
 
 
-MESSAGE: Final = Member("message", Text(MESSAGE_BYTES_MAX), "What is said, 1 to 500 characters.", is_required=True)
-VIDEO_TIME_MS: Final = Member(
+MESSAGE: Final = BodyMember("message", Text(MESSAGE_BYTES_MAX), "What is said, 1 to 500 characters.", is_required=True)
+VIDEO_TIME_MS: Final = BodyMember(
     "videoTimeMs", Whole(0, VIDEO_TIME_MS_MAX), "Where in the video it belongs, milliseconds from its beginning."
 )
-DISPLAY_NAME: Final = Member(
+DISPLAY_NAME: Final = BodyMember(
     "displayName", Text(DISPLAY_NAME_BYTES_MAX), "The name shown beside the comments, on one line.", is_required=True
 )
-NEW_DISPLAY_NAME: Final = Member(
+NEW_DISPLAY_NAME: Final = BodyMember(
     "displayName", Text(DISPLAY_NAME_BYTES_MAX), "The name shown from now on; as before if absent."
 )
 IDEMPOTENCY_KEY: Final = Parameter(
@@ -115,19 +115,19 @@ SORT: Final = Parameter(
     "sort", "query", Choice(("desc", "asc")), "desc (default): newest first; asc reads forward.", SortRejected
 )
 
-STATE: Final = Member(
+STATE: Final = BodyMember(
     "state", Choice(("live", "ended")), "ended closes comments, live opens them; as before if absent."
 )
-TITLE: Final = Member(
+TITLE: Final = BodyMember(
     "title", Pattern(r"[^\x00-\x1f\x7f]{0,200}", "has at most 200 characters on one line"), "Its name."
 )
-WHO_MAY_COMMENT: Final = Member(
+WHO_MAY_COMMENT: Final = BodyMember(
     "whoMayComment",
     Choice((EVERYONE, MEMBERS, MODERATORS)),
     "everyone (default); members: no guests; moderators: tokens with the role moderate.",
 )
-SLOW_MODE_S: Final = Member("slowModeS", Whole(0, 3_600), "Seconds between two comments of one person; 0: none.")
-MAX_COMMENTS_PER_S: Final = Member(
+SLOW_MODE_S: Final = BodyMember("slowModeS", Whole(0, 3_600), "Seconds between two comments of one person; 0: none.")
+MAX_COMMENTS_PER_S: Final = BodyMember(
     "maxCommentsPerS", Whole(0, 10_000), "Comments a second of all people together; 0: no such limit."
 )
 DELETE_LAST_S: Final = Parameter(
@@ -144,25 +144,25 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """The request's headers by lower-case name, the first of each: Starlette's own decode all of them at each look."""
+    """Return the headers by lower-case name, the first of each: Starlette's own decode all of them at each look."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
 
 
 def traceparent(headers: Mapping[str, str]) -> str | None:
-    """The caller's trace, if it names one; anything else is as if it named none."""
+    """Return the caller's trace, if it names one; anything else is as if it named none."""
     text = headers.get("traceparent")
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 async def optional_json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The body as a JSON object, empty where there is none. Raises as `json_body` does."""
+    """Read the body as a JSON object, empty where there is none. Raises as `json_body` does."""
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return {}
     return await json_body(request, headers)
 
 
 async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The body as a JSON object, at most BODY_BYTES_MAX long. How late it may be is for the server (`bounded_http`).
+    """Read the body as a JSON object, at most BODY_BYTES_MAX long. How late it may be is for the server.
 
     Raises:
         MediaTypeRejected, BodyTooLargeRejected, BodyRejected

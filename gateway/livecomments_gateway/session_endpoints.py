@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from livecomments_gateway.answers import Endpoint, JsonAnswer
 from livecomments_gateway.calls import END_SESSION, OPEN_SESSION, RENEW_SESSION, Call
-from livecomments_gateway.identity import Session, Tokens
+from livecomments_gateway.identity import OpenedSession, Tokens
 from livecomments_gateway.requests import (
     DISPLAY_NAME,
     NEW_DISPLAY_NAME,
@@ -37,6 +37,6 @@ def session_endpoints(tokens: Tokens) -> dict[Call, Endpoint]:
     return {OPEN_SESSION: open_session, RENEW_SESSION: renew_session, END_SESSION: end_session}
 
 
-def _session(session: Session) -> Response:
+def _session(session: OpenedSession) -> Response:
     said = {"sessionToken": session.token, "userId": session.author.id}
     return JsonAnswer(orjson.dumps(said | {"expiresAt": timestamp(session.expires_at * 1000)}), 201)

@@ -61,7 +61,7 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Endpoint]:
 
 
 def _user_id(request: Request) -> str:
-    """The user id of the path. The server has put U+FFFD where its bytes are no UTF-8, which others may be called."""
+    """Return the user id of the path. Where its bytes are no UTF-8 the server has put U+FFFD, which is a name too."""
     user_id: str = request.path_params["user_id"]
     try:
         unquote_to_bytes(request.scope["raw_path"]).decode()

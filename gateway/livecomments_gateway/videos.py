@@ -37,7 +37,7 @@ READS_MAX: Final = 64
 _unread = Counter("livecomments_gateway_videos_unread_total", "Videos taken as open since their facts were away.")
 
 
-class _Known:
+class _KnownVideo:
     """One video. `followed` is the partition whose entries we have heard since: another one has gaps before it.
 
     It is not kept in memory by this: one that was let go has a tail of many megabytes.
@@ -69,7 +69,7 @@ class Videos:
         self._wait_s = wait_s
         self._videos_max = videos_max
         self._clock = clock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[str, _KnownVideo] = OrderedDict()
         self._reads = asyncio.Semaphore(min(READS_MAX, videos_max))
         follower.listeners.append(self._hear)
 
@@ -77,18 +77,18 @@ class Videos:
         return len(self._known)
 
     async def facts(self, video_id: str) -> VideoFacts:
-        """The facts of a video. Raises PartitionUnavailable."""
+        """Return the facts of a video. Raises PartitionUnavailable."""
         followed = self._history.home(video_id)
         known = self._known.get(video_id)
         if known is None or known.followed() is not followed:
-            known = self._known[video_id] = _Known(followed)
+            known = self._known[video_id] = _KnownVideo(followed)
             if len(self._known) > self._videos_max:
                 self._known.popitem(last=False)
         if self._is_due(known):
             await self._await_facts(video_id, known, followed)
         return known.facts
 
-    async def _await_facts(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
+    async def _await_facts(self, video_id: str, known: _KnownVideo, followed: FollowedPartition) -> None:
         """Wait for the read of a video's facts, but not for long."""
         try:
             async with asyncio.timeout(self._wait_s):
@@ -98,7 +98,7 @@ class Videos:
                 _unread.inc()
                 known.again_at = self._clock() + _UNREAD_S
 
-    async def _loaded(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
+    async def _loaded(self, video_id: str, known: _KnownVideo, followed: FollowedPartition) -> None:
         """Wait for the one read under way, or for room to begin it. One who leaves does not end it for the others."""
         if known.loading is None:
             await self._reads.acquire()
@@ -112,7 +112,7 @@ class Videos:
             await asyncio.wait([loading])
             loading.result()
 
-    def _is_due(self, known: _Known) -> bool:
+    def _is_due(self, known: _KnownVideo) -> bool:
         return known.again_at is not None and self._clock() >= known.again_at
 
     def _hear(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
@@ -122,7 +122,7 @@ class Videos:
                 if known is not None and known.followed() is followed:
                     known.facts.hear(entry.kind, entry.position, entry.value)
 
-    async def _load(self, video_id: str, known: _Known, followed: FollowedPartition) -> None:
+    async def _load(self, video_id: str, known: _KnownVideo, followed: FollowedPartition) -> None:
         try:
             await self._read(video_id, known.facts, followed)
             known.facts.is_whole, known.again_at = True, None
@@ -133,7 +133,7 @@ class Videos:
             known.loading = None
 
     async def _read(self, video_id: str, facts: VideoFacts, followed: FollowedPartition) -> None:
-        """Everything of before; what is judged meanwhile is heard beside it."""
+        """Read everything of before; what is judged meanwhile is heard beside it."""
         before, read = followed.judged_through + 1, 0
         while before > BEGINNING and read < FACTS_MAX:
             entries, before, source = await self._history.backward(video_id, before, _READ_ROWS, FACTS)

@@ -41,7 +41,7 @@ class WordList:
             raise StartRefused(f"The word list {path} cannot be read: {error}.") from error
 
     def check(self, message: str) -> None:
-        """Raises MessageRefusedRejected: nothing was written."""
+        """Check a message. Raises MessageRefusedRejected: nothing was written."""
         if self._found is None:
             return
         if self._found.search(skeleton(message)):

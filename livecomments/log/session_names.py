@@ -14,6 +14,8 @@ import orjson
 SESSION_TOKEN_PREFIX: Final = "lcs_"  # noqa: S105 - no password, what all tokens begin with
 """Of the tokens that gateways make; for scanners that look for leaked secrets."""
 SESSION_NAME_BYTES: Final = 16
+SESSION_COOKIE: Final = "livecomments_session"
+"""The one cookie that is read, and only by streams: it may hold a token, which a write never takes from there."""
 
 
 def session_name(token: str) -> bytes:

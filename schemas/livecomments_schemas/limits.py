@@ -50,5 +50,3 @@ RECORD_VALUE_BYTES_MAX: Final = 16_384
 
 DEDUPE_WINDOW_RECORDS: Final = 16_384
 """W: how many records back a retry is recognised. 16 s of a partition at 1,000 records a second."""
-SESSION_COOKIE: Final = "livecomments_session"
-"""The one cookie that is read, and only by streams: it may hold a token, which a write never takes from there."""

@@ -76,7 +76,7 @@ _GRAPHEME: Final = regex.compile(r"\X")
 
 
 def clean_message(text: str) -> str:
-    """The normal form of a message: NFC, no controls but line feed and tab, no bidi controls, marks bounded, trimmed.
+    """Clean a message to its normal form: NFC, no controls but line feed and tab, no bidi controls, marks bounded, trimmed.
 
     Raises:
         TextNotUnicodeRejected, MessageTooLongRejected, MessageEmptyRejected: the writer must change the message.
@@ -96,7 +96,7 @@ def clean_message(text: str) -> str:
 
 
 def clean_display_name(text: str) -> str:
-    """The normal form of a display name: as a message, on one line.
+    """Clean a display name to its normal form: as a message, on one line.
 
     Raises:
         TextNotUnicodeRejected, DisplayNameRejected: the user must choose another name.
@@ -112,7 +112,7 @@ def clean_display_name(text: str) -> str:
 
 
 def fitting_display_name(text: str) -> str:
-    """The normal form of a name that somebody else chose: cut behind a whole grapheme where it is too long.
+    """Clean a name that somebody else chose, cut behind a whole grapheme where it is too long.
 
     Raises:
         TextNotUnicodeRejected, DisplayNameRejected: nothing visible is left to show.
@@ -126,7 +126,7 @@ def fitting_display_name(text: str) -> str:
 
 
 def skeleton(text: str) -> str:
-    """What a reader sees of a text, for comparing it with others; never shown, and never part of a record.
+    """Reduce a text to what a reader sees, for comparing it with others; never shown, and never part of a record.
 
     Without what is not seen, in one case and width (NFKC, case folded), each run of blanks as one space. Texts that
     look alike by letters of different alphabets stay different.

@@ -10,10 +10,9 @@ import orjson
 import pytest
 
 from livecomments.log.revocations import Revocations, RevocationsUnavailable
-from livecomments.log.session_names import session_name
+from livecomments.log.session_names import SESSION_COOKIE, session_name
 from livecomments_consumers.lane import Lane
 from livecomments_consumers.sessions import Sessions, TokenInUrlRejected, check_names, session_of
-from livecomments_schemas.limits import SESSION_COOKIE
 from tests.consumers.edge import virtually
 from tests.consumers.sim.edge import SimRevocations
 from tests.consumers.streams import Stream, counted, stream_of
