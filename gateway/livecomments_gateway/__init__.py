@@ -1,9 +1,9 @@
 """The gateway: HTTP in. Authenticate, hold against rate limits, append, answer; and pages of history.
 
-Flow of a POST: who speaks (`identity`), what they say (`requests`), is it a retry (its idempotency key is in the window:
-deduplicated), rate limits (`admission`), append, wait until our own follower has judged the record, answer by the verdict
-(`posting`). Reads and deletes of the same thing at once are one call (single-flight). What is too much at once is refused
-(backpressure), and nothing is queued.
+Flow of a POST: who speaks (`identity`), what they say (`requests`), is it a retry (its idempotency key is in the
+window: deduplicated), rate limits (`admission`), append, wait until our own follower has judged the record, answer by
+the verdict (`posting`). Reads and deletes of the same thing at once are one call (single-flight). What is too much at
+once is refused (backpressure), and nothing is queued.
 
 - `identity`: tokens: JWTs and our own session tokens.
 - `jwts`: what a JWT says, once it is verified; `keys`: by which key and algorithm; `jwks`: an issuer's keys, fetched in

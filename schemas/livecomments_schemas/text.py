@@ -76,7 +76,7 @@ _GRAPHEME: Final = regex.compile(r"\X")
 
 
 def clean_message(text: str) -> str:
-    """Clean a message to its normal form: NFC, no controls but line feed and tab, no bidi controls, marks bounded, trimmed.
+    """Clean a message to its normal form: NFC, no controls but line feed and tab, no bidi controls, few marks, trimmed.
 
     Raises:
         TextNotUnicodeRejected, MessageTooLongRejected, MessageEmptyRejected: the writer must change the message.
