@@ -170,8 +170,8 @@ class Posting:
         with _unknown_counted():
             if (before := _first_copy(followed, video_id, record)) is not None:
                 return await self._surviving(followed, video_id, record, before)
-            _check_age(followed, after)
             try:
+                _check_age(followed, after)
                 await self._check(followed, video_id, identity, new.message)
             except Rejected:
                 if new.key is None:
@@ -180,6 +180,7 @@ class Posting:
                 await self._read_on(followed)
                 if (before := _first_copy(followed, video_id, record)) is not None:
                     return await self._surviving(followed, video_id, record, before)
+                _check_age(followed, after)
                 await self._check(followed, video_id, identity, new.message)
             offset, verdict = await self.append(followed, record, _UNKNOWN_COMMENT)
             if verdict.kind is Kind.DUPLICATE:

@@ -186,6 +186,27 @@ def test_a_log_that_went_back_is_told_though_it_has_grown_beyond_the_head(video:
     assert video.channel.head == START + 4
 
 
+@pytest.mark.parametrize("sweeps", [0, 1])
+def test_no_block_of_a_log_that_is_gone_is_given_whether_used_or_not(video: Video, sweeps: int) -> None:
+    """The other log has other comments at the same positions."""
+    video.append(*[comment()] * 60)
+    video.channel.flush()
+    video.channel._flushed.clear()
+    gone = video.channel.block_after(START + 7)
+    for sweep in range(sweeps):
+        video.channel.look(5.0 * (sweep + 1))
+    again = FollowedPartition(EPOCH, fresh_window(), Tail(TailBounds(1_000, 1 << 30, 1e9), START - 1), 0, resets=1)
+    again.apply([at(offset, comment(message=f"another {offset}")) for offset in range(60)], 0.0)
+    video.follower.followed[0] = again
+    video.channel.flush()
+    block = video.channel.block_after(START + 7)
+    assert gone is not None
+    assert block is not None
+    assert block is not gone
+    assert b"another 8" in block.data
+    assert b"another 8" not in gone.data
+
+
 def test_cohorts_are_of_one_form_and_of_a_bounded_size(video: Video) -> None:
     video.stand(7)
     video.stand(2, Form.CHUNKED_GZIP, first_fd=100)

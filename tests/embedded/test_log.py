@@ -228,3 +228,35 @@ async def test_a_group_commit_that_is_cancelled_leaves_nobody_waiting(tmp_path: 
             assert [type(one) for one in found] == [AppendUnknown] * 5
             file.held.set()
             assert await log.append(0, new_record("y")) == 0
+
+
+@pytest.mark.parametrize("elsewhere", [0, 10, 2_500])
+async def test_a_reader_that_is_assigned_anew_while_it_reads_the_file_goes_on_where_it_was_told(
+    tmp_path: Path, elsewhere: int
+) -> None:
+    reading, going = asyncio.Event(), asyncio.Event()
+
+    class SlowFile(FailingFile):
+        async def read(self, work: Work[Any]) -> Any:
+            found = await self.inner.read(work)
+            reading.set()
+            await going.wait()
+            return found
+
+    async with DurableFile(tmp_path, TABLES) as inner:
+        going.set()
+        async with EmbeddedLog(cast(DurableFile, SlowFile(inner)), "t", 1, 1) as log:
+            await asyncio.gather(*(log.append(0, new_record(f"{n}")) for n in range(3_000)))  # more than memory holds
+            reader = log.follow()
+            reader.assign({0: 500})
+            reading.clear()
+            going.clear()
+            polling = asyncio.create_task(reader.poll())
+            await reading.wait()
+            reader.assign({0: elsewhere})
+            going.set()
+            found = await polling
+            while len(found) < 3_000 - elsewhere:
+                found += await reader.poll()
+            assert [record.offset for record in found] == list(range(elsewhere, 3_000))
+            await reader.aclose()

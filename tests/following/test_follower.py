@@ -570,6 +570,26 @@ async def test_a_log_seen_to_be_another_while_a_lost_end_is_looked_at_is_read_ag
         assert (after.resets, offsets(after)) == (1, [0])
 
 
+async def test_what_was_read_back_of_a_log_that_went_back_meanwhile_is_read_again(maker: EmbeddedMaker) -> None:
+    """It may be half of one log and half of the other."""
+    inner = await maker.open(1)
+    for _ in range(3):
+        await inner.append(0, comment())
+    calls: list[str] = []
+
+    async def around(name: str) -> None:
+        calls.append(name)
+        if name == "read:done" and calls.count(name) == 1:
+            follower.continuity.note("another look saw it")
+
+    follower = Follower(WatchedLog(inner, around), [0], UNBOUNDED)
+    running = asyncio.create_task(follower.run())
+    followed = await follower.ready_partition(0, WAIT_S)
+    assert calls.count("bounds") == 2
+    assert followed.resets == follower.continuity.resets == 1
+    running.cancel()
+
+
 @pytest.mark.parametrize("end", ["forgotten", "cancelled", "crashed"])
 async def test_nobody_waits_for_a_follower_that_reads_no_more(maker: EmbeddedMaker, end: str) -> None:
     log = WatchedLog(await maker.open(1))

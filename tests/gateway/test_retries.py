@@ -14,15 +14,17 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.following.follower import Follower
 from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
-from livecomments.log.interface import AppendUnknown, LogUnavailable
+from livecomments.log.interface import AppendUnknown, LogUnavailable, LogWentBackUnavailable
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
+from livecomments.store.interface import Row
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.posting import NewComment, Posting, RetryTooOldRejected
+from livecomments_schemas.events import COMMENT_CREATED
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, comment_id, position_at
 from tests.log.contract import WAIT_S
-from tests.log.faults import WatchedLog
+from tests.log.faults import GatedLog, WatchedLog
 from tests.schemas.records import ANA, comment
 
 WINDOW: Final = 2_000
@@ -131,4 +133,55 @@ async def test_only_comments_that_may_be_written_or_not_are_counted_as_such(tmp_
         with pytest.raises(AppendUnknown):
             await posting.post("v", identity, NewComment("second"))
         assert unknowns() == before + 1
+        running.cancel()
+
+
+async def test_the_first_known_copy_is_no_survivor_if_the_log_has_one_before_it(tmp_path: Path) -> None:
+    """This gateway read back to between the two, and the store it has was filled by somebody who knew no better."""
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-3", 3, 1) as log,
+        EmbeddedStore(file) as store,
+    ):
+        since, at = 10, 10 + 1_100
+        news = [comment("v", "mine", key="k")] + [comment("v", "others'")] * (at - 1)
+        news += [comment("v", "mine", key="k")] + [comment("v", "others'")] * (since + READ_BACK - at - 1)
+        await asyncio.gather(*(log.append(0, new) for new in news))
+        row = Row("v", position_at(3, at), COMMENT_CREATED, "ana", news[at].value, 1)
+        await store.write([row])
+        await store.advance_watermark(3, 0, row.position + 100)
+        follower = Follower(log, [0], TailBounds(1, 10**6, 1e6), window_records=WINDOW)
+        posting = Posting(follower, History(follower, store, window_records=WINDOW), timeout_s=WAIT_S, in_flight_max=10)
+        running = asyncio.create_task(follower.run())
+        await follower.ready_partition(0, WAIT_S)
+        with pytest.raises(AppendUnknown, match="too old to be found"):
+            await posting.post("v", Identity(ANA, frozenset()), NewComment("mine", key="k"))
+        assert (await log.bounds([0]))[0].end == len(news)
+        running.cancel()
+
+
+async def test_a_log_that_goes_back_while_a_verdict_is_awaited_is_no_log_to_answer_by(tmp_path: Path) -> None:
+    async with (
+        DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-1", 1, 1) as log,
+        EmbeddedStore(file) as store,
+    ):
+        appended = asyncio.Event()
+
+        async def around(name: str) -> None:
+            if name == "append:done":
+                appended.set()
+
+        gate = GatedLog(log, around)
+        follower = Follower(gate, [0], TailBounds(10, 10**6, 1e6))
+        posting = Posting(follower, History(follower, store), timeout_s=WAIT_S, in_flight_max=10)
+        running = asyncio.create_task(follower.run())
+        await follower.ready_partition(0, WAIT_S)
+        answering = asyncio.create_task(posting.post("v", Identity(ANA, frozenset()), NewComment("first")))
+        await appended.wait()
+        await asyncio.sleep(0)
+        follower.continuity.note("another partition ended before what was read of it")
+        gate.release(1)
+        with pytest.raises(LogWentBackUnavailable):
+            await answering
         running.cancel()

@@ -120,6 +120,19 @@ async def test_a_reader_with_an_older_watermark_is_given_the_newer_one(world: Wo
     assert (await one.cover(START + 9, lambda: START + 15)).tail is None
 
 
+async def test_what_the_store_has_is_let_go_of_as_the_watermark_moves(world: World) -> None:
+    """A middle that is extended for hours holds what lies between, and not all that ever did."""
+    await world.append(*[Event("comment")] * 60)
+    one = middle(Reads().log(world))
+    sizes = []
+    for watermark in range(9, 49, 10):
+        covered = await one.cover(START + watermark, lambda: START + watermark + 10)  # noqa: B023 - awaited here
+        assert covered.tail is not None
+        assert (len(covered.tail), covered.tail.after) == (10, START + watermark)
+        sizes.append(one.bytes)
+    assert sizes == sizes[:1] * 4
+
+
 async def test_a_watermark_far_ahead_begins_anew(world: World) -> None:
     await world.append(*[Event("comment")] * 60)
     reads = Reads()

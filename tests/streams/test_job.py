@@ -291,3 +291,26 @@ async def test_a_log_made_anew_under_a_running_job_ends_it(parts: Parts) -> None
         with pytest.raises(BaseExceptionGroup) as raised:
             await job.run()
     assert raised.value.subgroup(LogWentBack) is not None
+
+
+async def test_two_deliveries_of_one_partition_are_stored_one_after_the_other(parts: Parts) -> None:
+    """As when a group gives a partition back while its last delivery is still being stored."""
+    going, begun = asyncio.Event(), asyncio.Event()
+
+    async def around(name: str) -> None:
+        if name == "write":
+            begun.set()
+            await going.wait()
+
+    job = Job(parts.log, WatchedStore(parts.store, around), DeadLetters(parts.letters, "comments-4"))
+    first, second = await parts.append(0, 4), await parts.append(0, 4)
+    taking = [asyncio.create_task(job.take(first))]
+    await begun.wait()
+    taking += [asyncio.create_task(job.take(records)) for records in (second, first, second[2:])]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    going.set()
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        await asyncio.gather(*taking)
+    assert await parts.stored(0) == list(range(8))
+    assert job.delivered == {0: 8}
