@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: clients help run test check format docs lock up down logs faults sim bench install clean
+.PHONY: clients help run test check format docs lock up down logs faults sim bench install system clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -12,8 +12,12 @@ help: ## List the targets
 run: ## Run livecomments, embedded, on http://127.0.0.1:8080 (ARGS="--port 8090")
 	@sh requirements/install.sh run && exec .venv/bin/livecomments run $(ARGS)
 
-test: install ## Run every test, starting the servers they need (ARGS="-k follower -x")
-	@$(PYTHON_IN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: system install ## Run every test, starting the servers they need (ARGS="-k follower -x")
+	@$(PYTHON_IN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(if $(CI),--durations=25) $(ARGS)
+
+# Where tests are chosen, whoever chose them knows what they need.
+system:
+	@sh requirements/system.sh $(if $(ARGS),tell)
 
 check: install ## Lint, look at the format, and type-check
 	$(PYTHON_IN) -m ruff check .
