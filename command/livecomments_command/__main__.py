@@ -233,7 +233,7 @@ def _say(sentence: str) -> None:
 
 
 def main() -> None:
-    """Run the command; what keeps it from starting is a sentence on stderr and exit code 2."""
+    """Run the command; what keeps it from its job is a sentence on stderr, and an exit code (docs/COMMANDS.md)."""
     logs.configure()
     try:
         app()
@@ -252,7 +252,7 @@ def _refuse(refusals: Sequence[BaseException], code: int = 2) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for refused in refusals:
         console.print(f"livecomments: {refused}", style="red", markup=False)
-    sys.exit(code)
+    sys.exit(max(refused.exit_code if isinstance(refused, StartRefused) else code for refused in refusals))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from livecomments_command.records.kept_files import checkpoint_of_one
 from livecomments_command.settings import ToolSettings, load
 from livecomments_schemas.errors import StartRefused
 
@@ -142,14 +143,15 @@ def rebuild(
     if checkpoint is not None and not from_start:
         raise StartRefused("--checkpoint goes with --from-start; without it the watermarks tell how far it is.")
 
-    async def run() -> Rebuilt:
+    async def run(kept: Path | None) -> Rebuilt:
         async with opened(settings_of(context), epoch=epoch) as found:
             progress = Console(stderr=True)
             notes, by = await store_export(found, progress, from_export) if from_export else ([], None)
-            done = await fill(found, progress, from_start=from_start, checkpoint=checkpoint, judge=by)
+            done = await fill(found, progress, from_start=from_start, checkpoint=kept, judge=by)
             return done._replace(notes=[*notes, *done.notes])
 
-    done = asyncio.run(run())
+    with checkpoint_of_one(checkpoint) as kept:
+        done = asyncio.run(run(kept))
     _say(*done.notes, f"{done.records:,} records stored, {done.invalid:,} of them invalid.")
     sys.exit(0 if done.whole else 1)
 
@@ -247,9 +249,9 @@ def replay_log(
     }
     said |= {"out": out and str(out), "topic": to_topic}
 
-    async def run() -> None:
+    async def run(kept: Path | None) -> None:
         async with opened(settings, needs_store=False, epoch=epoch) as found:
-            known = None if checkpoint is None else Checkpoint(checkpoint, {"epoch": found.log.epoch, **said})
+            known = None if kept is None else Checkpoint(kept, {"epoch": found.log.epoch, **said})
             await write(found, known)
 
     async def write(found: Opened, known: Checkpoint | None) -> None:
@@ -257,7 +259,8 @@ def replay_log(
             done = await write_records(found, console, plan, sink, pace=Pace(pace) if pace else None, checkpoint=known)
             console.print(f"{done.lines:,} records. To go on: {done.options()}", markup=False)
 
-    asyncio.run(run())
+    with checkpoint_of_one(checkpoint) as kept:
+        asyncio.run(run(kept))
 
 
 def _say(*sentences: str) -> None:

@@ -37,6 +37,9 @@ class StartAgain(Exception):
 class StartRefused(Exception):
     """The process cannot do its job with what it was given. Its text tells the operator why, a problem a line."""
 
+    exit_code: ClassVar[int] = 2
+    """What the process ends with."""
+
 
 def leaves_of(error: BaseException) -> list[BaseException]:
     """Return what went wrong, one by one: the exceptions of a group and of the groups in it, or the one itself."""

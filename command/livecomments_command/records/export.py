@@ -19,7 +19,7 @@ from livecomments.log.interface import OffsetUnavailable
 from livecomments.store.rows import row_of
 from livecomments_command.records.bars import bar
 from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact, pyarrow
-from livecomments_command.records.kept_files import write_atomically
+from livecomments_command.records.kept_files import held_directory, on_files, write_atomically
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments_schemas.errors import StartRefused
@@ -55,10 +55,12 @@ class Manifest:
     def load(cls, directory: Path) -> "Manifest | None":
         """That of a directory, if it has one. Raises StartRefused: it is not ours."""
         file = directory / MANIFEST
-        if not file.exists():
-            return None
+        with on_files(str(file)):
+            if not file.exists():
+                return None
+            said = file.read_bytes()
         try:
-            content = orjson.loads(file.read_bytes())
+            content = orjson.loads(said)
             assert content["version"] == 1
             content.setdefault("facts", [])
         except (orjson.JSONDecodeError, KeyError, TypeError, AssertionError) as error:
@@ -114,12 +116,21 @@ async def export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest
 
     Raises:
         StartRefused: the directory holds something else, or the log let go of records before they were exported.
+        FilesInUse: another export is at work in it.
+        FilesRefused, FilesFailed: it cannot be written.
         LogUnavailable: run it again.
     """
     if plan.form not in FORMATS:
         raise StartRefused(f"--format {plan.form}: must be one of {', '.join(FORMATS)}.")
     if plan.form == "parquet":
         pyarrow()
+    with on_files(f"Exporting to {plan.directory}"):
+        plan.directory.mkdir(parents=True, exist_ok=True)
+        with held_directory(plan.directory):
+            return await _export(opened, console, plan)
+
+
+async def _export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest:
     manifest = Manifest.load(plan.directory) or await _begin(opened, plan)
     _refuse_other(manifest, opened, plan)
     for leftover in plan.directory.glob("*/.*.new"):

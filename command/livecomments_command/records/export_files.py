@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import orjson
 
 from livecomments.store.interface import Row
+from livecomments_command.records.kept_files import on_files
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
 from livecomments_schemas.positions import COMMENT_ID_CHARS, parse_comment_id
@@ -108,9 +109,9 @@ class PartFile:
 
     def abandon(self) -> None:
         """Remove what was written so far."""
-        with suppress(OSError, ValueError):  # the disk may be full; but pyarrow complains of what is left open
-            self._form.close()
-        self._file.close()
+        for close in (self._form.close, self._file.close):
+            with suppress(OSError, ValueError):  # the disk may be full; but pyarrow complains of what is left open
+                close()
         self._making.unlink(missing_ok=True)
 
 
@@ -177,14 +178,14 @@ def read_lines(path: Path) -> Iterator[bytes]:
     """The public JSON of each comment of a JSON or Parquet file, in its order, in bounded memory.
 
     Raises:
-        StartRefused: a CSV file, which does not hold all of it.
+        StartRefused: a CSV file, which does not hold all of it. FilesRefused, FilesFailed: it cannot be read.
     """
     if path.suffix == ".jsonl":
-        with path.open("rb", buffering=_READ_BYTES) as file:
+        with on_files(str(path)), path.open("rb", buffering=_READ_BYTES) as file:
             for line in file:
                 yield line.rstrip(b"\n")
     elif path.suffix == ".parquet":
-        with pyarrow()[1].ParquetFile(path) as file:
+        with on_files(str(path)), pyarrow()[1].ParquetFile(path) as file:
             for batch in file.iter_batches(_READ_LINES, columns=["json"]):
                 yield from (text.encode() for text in batch.column(0).to_pylist())
     else:

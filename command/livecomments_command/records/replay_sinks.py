@@ -14,7 +14,13 @@ import orjson
 
 from livecomments.log.interface import AppendRefused, CommentLog
 from livecomments_command.records.copies import copy_of
-from livecomments_command.records.kept_files import read_checkpoint, write_atomically
+from livecomments_command.records.kept_files import (
+    FilesFailed,
+    FilesRefused,
+    on_files,
+    read_checkpoint,
+    write_atomically,
+)
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import Judged
 from livecomments_command.settings import ToolSettings
@@ -52,15 +58,17 @@ class Lines:
         """With all that was taken whole: a disk may be full in the middle."""
 
     async def put(self, records: Sequence[Judged]) -> int:
-        self._file.write(b"".join(line_of(one, self._epoch) for one in records))
+        with on_files("Writing lines"):
+            self._file.write(b"".join(line_of(one, self._epoch) for one in records))
         if self._is_file:
             self._size = self._file.tell()
         return len(records)
 
     def flushed(self) -> int:
-        self._file.flush()
-        if self._is_file and S_ISREG(os.fstat(self._file.fileno()).st_mode):  # /dev/null is sought and told, not synced
-            os.fsync(self._file.fileno())
+        with on_files("Writing lines"):
+            self._file.flush()
+            if self._is_file and S_ISREG(os.fstat(self._file.fileno()).st_mode):  # /dev/null is sought, but not synced
+                os.fsync(self._file.fileno())
         return self._size
 
 
@@ -131,16 +139,19 @@ def lines_file(file: Path | None, size: int | None = None) -> Iterator[BinaryIO]
     """
     if file is None:
         try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # `| head`: enough was read. At its end the interpreter would flush into the pipe again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with on_files("Standard output"):
+                yield sys.stdout.buffer
+                sys.stdout.buffer.flush()
+        except (BrokenPipeError, FilesFailed) as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at its end the interpreter flushes again
+            if isinstance(error, FilesFailed):
+                raise  # else it was `| head`: enough was read
         return
     try:
         opened = file.open("xb" if size is None else "r+b")
     except OSError as error:
-        raise StartRefused(f"--out {file}: {error.strerror}. Name a new file.") from error
-    with opened:
+        raise FilesRefused(f"--out {file}: {error.strerror}. Name a new file.") from error
+    with on_files(f"--out {file}"), opened:
         if size is not None:
             if opened.seek(0, os.SEEK_END) < size:
                 raise StartRefused(f"--out {file} is shorter than its checkpoint says.")
