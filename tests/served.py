@@ -57,7 +57,9 @@ async def served(data_dir: Path, seams: Seams | None = None, **values: Any) -> A
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, started.set, drain, claim=service.claim, takes_signals=False)
+        server = DrainingServer(
+            service.app, started.set, drain, claim=service.claim, cors=service.cors, takes_signals=False
+        )
         serving = asyncio.create_task(server.serve([listening]))
         async with asyncio.timeout(READY_TIMEOUT_S):
             await started.wait()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from livecomments.following.follower import PartitionUnavailable
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim
+from livecomments.web.heads import RequestHead
 from livecomments_consumers.admission import Admission, ComeBack, NotYet, Over, Serve, admit
 from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream
 from livecomments_consumers.frames import retry_answer
@@ -56,7 +57,7 @@ def stream_route(hub: Hub) -> Route:
 def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
     """Takes stream requests that can be served at once into the transport lane; leaves all others to the route."""
 
-    def claim(head: bytes, address: str) -> TransportLane | None:
+    def claim(head: RequestHead, address: str) -> TransportLane | None:
         asked = stream_request(head, address)
         if asked is None:
             return None

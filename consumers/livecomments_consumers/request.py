@@ -1,8 +1,7 @@
 """A stream request: what the fast lane may take of a head, read without a framework, or what the framework has read.
 
-Of a head it takes only what is plainly right. Whatever is unusual (escapes, bodies, folded or repeated headers) is left
-to the server's own parser, and so is every refusal. An offer to upgrade is ignored, as RFC 9110, 7.8 allows: the JDK's
-client and `curl --http2` make one with each request. Pure.
+Of a head it takes only what is plainly right. Whatever is unusual (escapes, bodies, repeated headers) is left to the
+route, and so is every refusal.
 """
 
 import re
@@ -11,11 +10,10 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from livecomments.web.heads import RequestHead
 from livecomments_schemas.partitions import parse_video_id
 
-_LINE: Final = re.compile(rb"GET /comments/([A-Za-z0-9._~-]{1,64})/stream(?:\?([!-~]*))? HTTP/1\.1")
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
-_NOT_FOR_US: Final = frozenset(("content-length", "transfer-encoding", "expect"))
+_PATH: Final = re.compile(rb"/comments/([A-Za-z0-9._~-]{1,64})/stream")
 
 
 class StreamRequest(NamedTuple):
@@ -30,24 +28,17 @@ class StreamRequest(NamedTuple):
     """Where it comes from; empty if that is not known."""
 
 
-def stream_request(head: bytes, address: str) -> StreamRequest | None:
-    """The stream request that a head (with its final blank line) plainly is, or None."""
-    line, *rest = head.split(b"\r\n")
-    match = _LINE.fullmatch(line)
+def stream_request(head: RequestHead, address: str) -> StreamRequest | None:
+    """The stream request that a head plainly is, or None."""
+    match = _PATH.fullmatch(head.raw_path)
     if match is None or match[1] in (b".", b".."):
         return None
-    headers: dict[str, str] = {}
-    for text in rest[:-2]:
-        header = _HEADER.fullmatch(text)
-        if header is None:
-            return None
-        name = header[1].decode("ascii").lower()
-        if name in headers or name in _NOT_FOR_US:
-            return None
-        headers[name] = header[2].decode("latin-1")
-    if "host" not in headers:
+    if head.method != "GET" or not head.minor or head.length:
         return None
-    query = parse_qsl((match[2] or b"").decode("ascii"), keep_blank_values=True)
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.fields}
+    if len(headers) < len(head.fields):
+        return None
+    query = parse_qsl(head.query.decode("ascii"), keep_blank_values=True)
     return StreamRequest(match[1].decode("ascii"), query, headers, address)
 
 

@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import cast
 
 from livecomments.web.cors import Headers
+from livecomments.web.raw import STATUS_LINES, date_line
 from livecomments_consumers.admission import Serve
 from livecomments_consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from livecomments_consumers.block import Block
@@ -27,9 +28,9 @@ _Reading = Callable[[], Awaitable[Write | Say | Close | None]]
 
 @cache
 def _head(form: Form, more: Headers) -> bytes:
-    """The answer's head; `more` is one of as many as there are allowed origins."""
+    """The answer's head behind its date; `more` is one of as many as there are allowed origins."""
     headers = GZIP_HEADERS if form.is_gzip else STREAM_HEADERS
-    lines = [b"HTTP/1.1 200 OK", *(name + b": " + value for name, value in (*headers, *more))]
+    lines = [*(name + b": " + value for name, value in (*headers, *more))]
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
 
 
@@ -95,7 +96,9 @@ class TransportLane(asyncio.Protocol):
         hub.attach(self._channel, self)
         if self._fd != NOT_DIRECT:  # with TLS, 0 would be full while nothing waits
             self._transport.set_write_buffer_limits(high=0)  # full is: something waits that the kernel has not taken
-        self._put(self._head + opening(beginning(hub, self._channel, want), self._form))
+        self._put(
+            STATUS_LINES[200] + date_line() + self._head + opening(beginning(hub, self._channel, want), self._form)
+        )
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
         else:

@@ -1,52 +1,75 @@
-"""The door: reads a connection's first head itself, within bounds uvicorn does not have, and decides who serves it.
+"""The door: the protocol of every connection. It reads one request after the other, and hands each to who serves it.
 
-A head that `claim` takes is served by whoever `claim` hands the transport to; everything else goes, byte for byte, to
-uvicorn's own protocol, which `bounded_http` holds to the same bounds for the requests that follow. Touches of uvicorn:
-the arguments it makes protocols with, `server_state.connections`, and that a protocol may be given a transport and its
-first bytes by hand (held by tests/web/test_door.py).
+A head that `claim` takes is served by whoever `claim` hands the transport to; every other request is an exchange with
+the application. One at a time: until it is answered and its body has come to its end, what follows stays in a buffer,
+and behind a bounded backlog reading pauses. So a connection costs its buffer and one request, whatever it sends.
+
+uvicorn runs the server and makes one of these for each connection. Touches of it: the arguments it makes protocols
+with, `shutdown`, and the connections, tasks and requests that `ServerState` counts (held by tests/web/).
 """
 
 import asyncio
-import socket
+import re
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from enum import Enum
 from typing import Any, Final, cast
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from livecomments.web.bounded_http import HTTP_LIMITS, BoundedHttp, HttpLimits, too_large
+from livecomments.web.bodies import Body, body_of
+from livecomments.web.bounds import (
+    BACKLOG_BYTES_MAX,
+    EMPTY_BYTES_MAX,
+    HTTP_LIMITS,
+    LINGER_S,
+    UNREAD_BYTES_MAX,
+    HttpLimits,
+    bound_socket,
+    has_sent_all,
+)
+from livecomments.web.cors import NO_CORS, CorsRules
+from livecomments.web.deadline import Deadline
+from livecomments.web.exchange import Exchange
+from livecomments.web.heads import (
+    HeadTooLargeRejected,
+    RequestHead,
+    RequestRejected,
+    TargetTooLongRejected,
+    check_beginning,
+    parse_head,
+)
+from livecomments.web.problems import problem
+from livecomments.web.raw import last_answer, origin_of
+from livecomments_schemas.errors import Rejected
 
 _END: Final = b"\r\n\r\n"
+_EMPTY_LINES: Final = re.compile(rb"(?:\r?\n)*")
+_TOO_LARGE: Final = HeadTooLargeRejected("Send fewer or shorter headers.")
+_ALLOWED: Final = [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")]
 
-_SEND_BUFFER_BYTES: Final = 65_536
-"""The kernel's, doubled by it: a stalled reader would pin megabytes."""
-_USER_TIMEOUT_MS: Final = 30_000
-"""What is not acknowledged, or not even taken, for so long means a dead peer; else the kernel tries for an hour."""
-_KEEPALIVE_S: Final = 30
-_OPTIONS: Final = [
-    (level, getattr(socket, name), value)
-    for level, name, value in (
-        (socket.SOL_SOCKET, "SO_SNDBUF", _SEND_BUFFER_BYTES),
-        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _KEEPALIVE_S),
-        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),
-    )
-    if hasattr(socket, name)  # macOS lacks the last two
-]
-
-Claim = Callable[[bytes, str], asyncio.Protocol | None]
-"""Given a whole head and the address it comes from: the protocol that serves it and has the connection from its
-`connection_made` on, or None."""
+Claim = Callable[[RequestHead, str], asyncio.Protocol | None]
+"""Given a head and the address it comes from: the protocol that serves it and has the connection from its
+`connection_made` on, or None. What comes behind the head is not for it."""
 
 
-def claim_nothing(head: bytes, address: str) -> None:
-    """Leaves every request to uvicorn."""
+def claim_nothing(head: RequestHead, address: str) -> None:
+    """Leaves every request to the application."""
+
+
+class _Wait(Enum):
+    """What a connection waits for."""
+
+    ANSWER = "that a request is answered, which has no bound of ours"
+    HEAD = "the rest of a head"
+    BODY = "the rest of a body"
+    REQUEST = "another request"
+    LEAVE = "that the client has read the last answer"
 
 
 class Door(asyncio.Protocol):
-    """The protocol of a new connection, until its first head is whole."""
+    """A connection's requests, one at a time, each within `limits`. An exchange's `Connection`."""
 
     def __init__(
         self,
@@ -57,57 +80,313 @@ class Door(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: HttpLimits = HTTP_LIMITS,
+        cors: CorsRules = NO_CORS,
     ) -> None:
+        self.is_full = False
         self._claim = claim
-        self._limits = limits
-        self._delegate = partial(BoundedHttp, config, server_state, app_state, _loop)
+        self._app: ASGIApp = cast(Any, config.app)  # past its layer that would log what people send
+        self._state = server_state
         self._connections: set[Any] = server_state.connections
-        self._head = b""
+        self._limits = limits
+        self._cors = cors
+        self._loop = _loop or asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._exchange: Exchange | None = None
+        """Until it is answered."""
+        self._body: Body | None = None
+        """Until it has come to its end, answered or not."""
+        self._is_new = True
+        self._is_last = False
+        """No further request is read."""
+        self._has_ended = False
+        """The client sends nothing more, and may still read."""
+        self._empty_bytes = 0
+        self._unread_bytes = 0
+        self._is_paused = False
+        self._has_asked = False
+        """For another turn, which it has not had yet."""
+        self._writable: asyncio.Event | None = None
+        self._wait: _Wait | None = None
+        self._deadline = Deadline(self._loop, self._come_to_its_time)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
         self._connections.add(self)
-        self._deadline = asyncio.get_running_loop().call_later(self._limits.head_timeout_s, self._transport.abort)
-        _bound(self._transport)
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        self._server = (str(own[0]), int(own[1])) if isinstance(own, tuple) else None
+        bound_socket(self._transport)
+        self._wait_for(_Wait.HEAD)
 
     def data_received(self, data: bytes) -> None:
-        self._head += data
-        end, limits = self._head.find(_END), self._limits
-        if end < 0 and len(self._head) <= limits.head_bytes_max:
-            return
-        self._leave()
-        if end < 0 or end > limits.head_bytes_max or self._head.count(b"\n", 0, end) > limits.headers_max:
-            self._transport.write(too_large())
-            self._transport.close()
-            return
-        peer = self._transport.get_extra_info("peername")
-        claimed = self._claim(self._head[: end + len(_END)], peer[0] if peer else "")
-        if claimed is not None:
-            self._transport.set_protocol(claimed)  # before it writes: if that fills the transport, it is told
-            claimed.connection_made(self._transport)
-            return
-        inner = self._delegate()
-        inner.limits = self._limits
-        self._transport.set_protocol(inner)
-        inner.connection_made(self._transport)
-        inner.data_received(self._head)
+        if self._wait is not _Wait.LEAVE:
+            self._buffer += data
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more. What it has sent whole is answered (RFC 9112, 9.6).
+
+        Only in the middle of an answer it has left: who half-closes does so behind its request, and to keep the streams
+        of those who close would hold their places until a write fails.
+        """
+        self._has_ended = True
+        if self._wait is _Wait.LEAVE or (self._exchange is not None and self._exchange.has_started):
+            return False
+        self._advance()
+        return not self._transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
+        self.resume_writing()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self._writable is not None:
+            self._writable.set()
 
     def shutdown(self) -> None:
-        """Called by uvicorn when it shuts down: a connection that has asked for nothing yet is closed."""
-        self._transport.close()
+        """Called by uvicorn when it shuts down: what is under way is answered, and nothing behind it."""
+        self._is_last = True
+        if self._exchange is None:
+            self._transport.close()
+
+    def write(self, data: bytes) -> None:
+        """See `exchange.Connection`, as for the next five."""
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def writable(self) -> None:
+        if self._writable is None:
+            self._writable = asyncio.Event()
+        self._writable.clear()
+        if self.is_full:
+            await self._writable.wait()
+
+    def may_go_on(self) -> bool:
+        exchange, body = self._exchange, self._body
+        if exchange is None or self._is_last or not exchange.head.keeps_alive:
+            return False
+        return body is None or not (exchange.holds_body_back or body.left_min > UNREAD_BYTES_MAX)
+
+    def answered(self, *, goes_on: bool) -> None:
+        self._exchange = None
+        self._state.total_requests += 1
+        if goes_on and not self._is_last:
+            self._advance()
+        else:
+            self._end(is_all_read=self._body is None and not self._buffer)
+
+    def broke_off(self) -> None:
+        self._refuse("internal", "This is our fault, and it has been logged. Try again later.")
+
+    def wants_body(self) -> None:
+        self._pace()
+
+    def _advance(self) -> None:
+        """Go on as far as what has come allows: through a body, then to the next request."""
+        self._has_asked = False
+        if self._transport.is_closing() or self._wait is _Wait.LEAVE:
+            return
+        try:
+            if self._body is not None:
+                self._read_body(self._body)
+            if self._body is None and self._exchange is None:
+                head = self._next_head()
+                if head is not None:
+                    if self._is_claimed(head):
+                        return
+                    self._begin(head)
+                elif self._has_ended:
+                    self._end(is_all_read=True)
+                    return
+        except Rejected as error:
+            self._refuse(error.code, str(error))
+            return
+        self._pace()
+        self._look_forward()
+
+    def _next_head(self) -> RequestHead | None:
+        """Take the next head if it has come whole."""
+        buffer, limits = self._buffer, self._limits
+        if buffer.startswith((b"\r", b"\n")):
+            self._skip_empty_lines()
+        end = buffer.find(_END, 0, limits.head_bytes_max + len(_END))
+        if end < 0:
+            if buffer and buffer != b"\r":
+                check_beginning(bytes(buffer[: limits.head_bytes_max]))
+            if len(buffer) > limits.head_bytes_max:
+                is_one_line = buffer.find(b"\n", 0, limits.head_bytes_max) < 0
+                raise TargetTooLongRejected("Send a shorter address.") if is_one_line else _TOO_LARGE
+            if buffer and self._has_ended:
+                raise RequestRejected("Send the whole head.")
+            return None
+        if buffer.count(b"\n", 0, end) > limits.headers_max:
+            raise _TOO_LARGE
+        head = parse_head(bytes(buffer[: end + len(_END)]))
+        del buffer[: end + len(_END)]
+        return head
+
+    def _skip_empty_lines(self) -> None:
+        empty = _EMPTY_LINES.match(bytes(self._buffer[: EMPTY_BYTES_MAX + 2]))
+        assert empty is not None
+        self._empty_bytes += empty.end()
+        if self._empty_bytes > EMPTY_BYTES_MAX:
+            raise RequestRejected("Send a request.")
+        del self._buffer[: empty.end()]
+
+    def _is_claimed(self, head: RequestHead) -> bool:
+        """Whether somebody takes the connection over with this request."""
+        transport = self._transport
+        if head.method != "GET" or head.length or transport.get_write_buffer_size():
+            return False
+        if self._has_ended or has_sent_all(transport):  # who is handed a transport takes its end for the viewer's
+            return False
+        claimed = self._claim(head, self._client[0] if self._client else "")
+        if claimed is None:
+            return False
+        self._leave()
+        if self._is_paused:
+            transport.resume_reading()
+        transport.set_protocol(claimed)  # before it writes: if that fills the transport, it is told
+        claimed.connection_made(transport)
+        return True
+
+    def _begin(self, head: RequestHead) -> None:
+        self._is_new = False
+        self._empty_bytes = self._unread_bytes = 0
+        exchange = self._exchange = Exchange(self, head)
+        if head.length:
+            self._body = body_of(head.length)
+            self._read_body(self._body)
+        else:
+            exchange.feed(b"", is_whole=True)
+        app = self._app if head.path != "*" else _say_what_is_allowed
+        task = self._loop.create_task(exchange.run(app, self._scope(head)))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def _scope(self, head: RequestHead) -> Scope:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1" if head.minor else "1.0",
+            "method": head.method,
+            "scheme": "http",
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": head.fields,
+            "client": self._client,
+            "server": self._server,
+        }
+
+    def _read_body(self, body: Body) -> None:
+        """Give the exchange what has come of its body. Once that is answered, read on only while it is little."""
+        data = body.take(self._buffer)
+        if self._exchange is not None:
+            self._exchange.feed(data, is_whole=body.is_whole)
+        else:
+            self._unread_bytes += len(data)
+            if self._unread_bytes > UNREAD_BYTES_MAX:
+                raise RequestRejected("Send a body within the bounds of what you call.")
+        if body.is_whole:
+            self._body = None
+        elif body.has_more:
+            self._has_asked = True
+            self._loop.call_soon(self._advance)
+        elif self._has_ended:
+            raise RequestRejected("Send the whole body.")
+
+    def _refuse(self, code: str, detail: str) -> None:
+        """Answer with a problem and end the connection; only end it where an answer has begun."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.disconnect()
+            if exchange.has_started:
+                self._transport.close()
+                return
+        is_answered = exchange is None and self._body is not None
+        if not is_answered:
+            origin = origin_of(bytes(self._buffer)) if exchange is None else exchange.head.value(b"origin")
+            self.write(last_answer(problem(code, detail), self._cors.headers(origin)))
+        self._end(is_all_read=False)
+
+    def _end(self, *, is_all_read: bool) -> None:
+        """End the connection behind what was written. What the client still sends is read, and dropped."""
+        transport = self._transport
+        self._body = None
+        self._buffer.clear()
+        if is_all_read or self._has_ended or transport.is_closing():
+            transport.close()
+            return
+        if self._is_paused:
+            self._is_paused = False
+            transport.resume_reading()
+        transport.write_eof()
+        self._wait_for(_Wait.LEAVE)
+
+    def _pace(self) -> None:
+        """Read on only while little of what came waits."""
+        if self._has_ended or self._transport.is_closing():
+            return
+        exchange = self._exchange
+        waiting = len(self._buffer) + (exchange.unread if exchange is not None else 0)
+        is_busy = exchange is not None or self._body is not None
+        should_pause = self._has_asked or (is_busy and waiting > BACKLOG_BYTES_MAX)
+        if should_pause is not self._is_paused:
+            self._is_paused = should_pause
+            if should_pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _look_forward(self) -> None:
+        if self._body is not None:
+            self._wait_for(_Wait.BODY)
+        elif self._exchange is not None:
+            self._wait_for(_Wait.ANSWER)
+        elif self._buffer or self._empty_bytes or self._is_new:
+            self._wait_for(_Wait.HEAD)
+        else:
+            self._wait_for(_Wait.REQUEST)
+
+    def _wait_for(self, wait: _Wait) -> None:
+        if wait is self._wait:
+            return
+        self._wait = wait
+        if wait is _Wait.ANSWER:
+            self._deadline.clear()
+        elif wait is _Wait.REQUEST:
+            self._deadline.set(self._limits.idle_timeout_s)
+        elif wait is _Wait.HEAD:
+            self._deadline.set(self._limits.head_timeout_s)
+        elif wait is _Wait.BODY:
+            self._deadline.set(self._limits.body_timeout_s)
+        else:
+            self._deadline.set(LINGER_S)
+
+    def _come_to_its_time(self) -> None:
+        if self._wait is _Wait.BODY and self._is_paused:  # we do not read, so it cannot come
+            self._deadline.set(self._limits.body_timeout_s)
+        elif self._wait is _Wait.BODY and self._exchange is not None and not self._exchange.has_started:
+            self._refuse("body_timeout", "Send the whole body at once.")
+        elif self._wait in (_Wait.HEAD, _Wait.BODY):
+            self._transport.abort()
+        else:
+            self._transport.close()
 
     def _leave(self) -> None:
-        self._deadline.cancel()
+        self._deadline.close()
         self._connections.discard(self)
 
 
-def _bound(transport: asyncio.Transport) -> None:
-    """Bound what a connection costs whose peer takes nothing, or is gone without a word."""
-    peer = transport.get_extra_info("socket")
-    if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):  # it is gone already
-            for option in _OPTIONS:
-                peer.setsockopt(*option)
+async def _say_what_is_allowed(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to `OPTIONS *`, which asks for nothing in particular (RFC 9110, 9.3.7)."""
+    await send({"type": "http.response.start", "status": 204, "headers": _ALLOWED})
+    await send({"type": "http.response.body", "body": b""})

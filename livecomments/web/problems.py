@@ -8,6 +8,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from livecomments_schemas.errors import Rejected, Unavailable
 
@@ -51,12 +52,14 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "video_ended": (409, "The video has ended"),
     "comment_deleted": (410, "Comment deleted"),
     "body_too_large": (413, "Body too large"),
+    "target_too_long": (414, "Address too long"),
     "unsupported_media_type": (415, "Not JSON"),
     "user_limit": (429, "You write too fast"),
     "slow_mode": (429, "Slow mode"),
     "duplicate_text": (429, "The same again"),
     "video_limit": (429, "Too many comments at once"),
     "head_too_large": (431, "Headers too large"),
+    "not_implemented": (501, "Not something we do"),
     "overloaded": (503, "Try again in a moment"),
     "keys_unavailable": (503, "The issuer's keys are away"),
     "append_refused": (503, "Not taken as it is"),
@@ -69,9 +72,14 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "storage_full": (503, "The disk is full"),
     "storage_unavailable": (503, "The storage is away"),
     "history_behind": (503, "History is catching up"),
+    "version_not_supported": (505, "Another version of HTTP"),
     "internal": (500, "Our fault"),
 }
 """Status and title of every public code; `docs/ERRORS.md` lists the same (held by tests/test_docs.py)."""
+
+
+_NOT_KEPT: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Caches may keep a 404, 405, 410, 414 or 501 by their own judgement (RFC 9110, 15.1), and so past its time."""
 
 
 def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -79,7 +87,7 @@ def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) ->
     status, title = STATUS[code]
     kind = f"urn:livecomments:problem:{code}"
     body = {"type": kind, "title": title, "status": status, "detail": detail, "code": code}
-    return Response(orjson.dumps(body), status, dict(headers or {}), "application/problem+json")
+    return Response(orjson.dumps(body), status, {**_NOT_KEPT, **(headers or {})}, "application/problem+json")
 
 
 async def answer_rejected(_: Request, error: Exception) -> Response:
@@ -95,12 +103,21 @@ async def answer_unavailable(_: Request, error: Exception) -> Response:
     return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
-async def answer_http(_: Request, error: Exception) -> Response:
+async def answer_http(request: Request, error: Exception) -> Response:
     """What the router refuses."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers)
+        return problem("method_not_allowed", "See /openapi.json for what can be called here.", {"Allow": _allowed(request)})
     return problem("not_found", "There is nothing at this path.")
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the path has, whichever routes take them (RFC 9110, 10.2.1)."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or ()
+    return ", ".join(sorted(methods))
 
 
 async def answer_bug(_: Request, error: Exception) -> Response:

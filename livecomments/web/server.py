@@ -14,7 +14,8 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from livecomments.web.bounded_http import HTTP_LIMITS, HttpLimits
+from livecomments.web.bounds import HTTP_LIMITS, HttpLimits
+from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim, Door, claim_nothing
 from livecomments_schemas.errors import StartRefused
 
@@ -23,7 +24,6 @@ _BACKLOG = 4_096
 _ACCEPTS_A_ROUND = 16
 """uvloop accepts one connection of each listener in a round of its loop, and a round lasts milliseconds while thousands
 are written to: a crowd that comes back would take seconds to get in. So it listens as often, on the same socket."""
-_KEEP_ALIVE_S = 30
 _GRACE_S = 2
 """After the drain, for requests still under way."""
 
@@ -48,19 +48,20 @@ class DrainingServer(uvicorn.Server):
         claim: Claim = claim_nothing,
         takes_signals: bool = True,
         limits: HttpLimits = HTTP_LIMITS,
+        cors: CorsRules = NO_CORS,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Door, claim, limits=limits),  # type: ignore[arg-type]  # uvicorn only calls it
+                http=partial(Door, claim, limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                date_header=False,  # the door says it, in every lane
                 proxy_headers=False,  # nothing here asks who the peer is
                 backlog=_BACKLOG,
-                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )

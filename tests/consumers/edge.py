@@ -11,6 +11,7 @@ from livecomments.following.follower import Follower
 from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
 from livecomments.store.interface import StoredSlice
+from livecomments.web.heads import parse_head
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.settings import HubSettings
@@ -62,7 +63,7 @@ class VirtualEdge:
     def connect(self, video_id: str = "v", query: str = "", *lines: str) -> "Reader | None":
         """A stream of the fast lane, or None if that leaves the request to the route."""
         head = "\r\n".join([f"GET /comments/{video_id}/stream{query} HTTP/1.1", "host: h", *lines, "", ""])
-        protocol = self._claim(head.encode(), "198.51.100.7")
+        protocol = self._claim(parse_head(head.encode()), "198.51.100.7")
         if protocol is None:
             return None
         reader = Reader(self.kernel)

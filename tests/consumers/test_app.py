@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from livecomments.web.bounded_http import BoundedHttp
 from livecomments.web.cors import NO_CORS, CorsRules
+from livecomments.web.door import Door
 from livecomments_consumers.transport_lane import TransportLane
 from tests.consumers.streams import Stream, counted
 from tests.served import served
@@ -48,10 +48,11 @@ async def test_what_a_viewers_connection_costs_the_kernel_and_how_long_a_dead_on
         await Stream(answer).next(b"heartbeat")
         (viewer,) = running.service.hub._channels["v"].lanes
         assert viewer.kind == lane
-        held = [one.transport for one in running.server.server_state.connections if isinstance(one, BoundedHttp)]
+        held = [one._transport for one in running.server.server_state.connections if isinstance(one, Door)]
         transport = viewer._transport if isinstance(viewer, TransportLane) else held[0]
         accepted = transport.get_extra_info("socket")
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * 65_536
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * 65_536
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

@@ -10,7 +10,7 @@ import pytest
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.sqlite import DurableFile
-from livecomments.web.bounded_http import HTTP_LIMITS
+from livecomments.web.bounds import HTTP_LIMITS
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.limits import RECORD_VALUE_BYTES_MAX
 from livecomments_schemas.partitions import partition_of
@@ -163,8 +163,8 @@ async def test_half_a_request_and_silence_is_cut_off_without_a_word(running: Ser
         assert await connection.rest() == b""
 
 
-async def test_a_stream_as_the_second_request_of_a_connection_is_served_by_the_other_lane(running: Served) -> None:
-    before = counted("lanes_total", lane="asgi")
+async def test_a_stream_as_the_second_request_of_a_connection_is_served_by_the_fast_lane_too(running: Served) -> None:
+    before = counted("lanes_total", lane="transport")
     (first,) = await posted(running, 1)
     async with connected(running) as connection:
         connection.send(HOST, path="/comments/v?pageSize=1")
@@ -173,7 +173,7 @@ async def test_a_stream_as_the_second_request_of_a_connection_is_served_by_the_o
         assert b"HTTP/1.1 200 OK" in await connection.until(b"event: heartbeat")
         (live,) = await posted(running, 1)
         assert live.encode() in await connection.until(live.encode())
-    assert counted("lanes_total", lane="asgi") == before + 1
+    assert counted("lanes_total", lane="transport") == before + 1
 
 
 @pytest.mark.parametrize("lane", [(), ("X: 1", "X: 2")], ids=["fast", "asgi"])
@@ -204,10 +204,7 @@ async def test_noise_after_a_streams_request_ends_no_other_stream_and_is_no_erro
             await connection.until(b"event: heartbeat")
             connection.writer.write(b"\0 noise\r\n\r\n" * 100)
             (live,) = await posted(running, 1)
-            if lane:
-                await connection.rest()
-            else:
-                await connection.until(live.encode())
+            await connection.until(live.encode())
         assert await other.ids(1) == [live]
     await running.service.hub.drained(BOUND_S)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -4,8 +4,6 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from livecomments.history.reading import History
 from livecomments.kafka.contract import ContractWatch
 from livecomments.log.revocations import Revocations
@@ -47,7 +45,8 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
 
         cors = cors_rules(settings)
         serving = Serving(
-            app=ClosingAnswers(make_app([stream_route(hub)], cors)),
+            app=make_app([stream_route(hub)], cors),
+            cors=cors,
             follower=follower,
             store=store,
             over=known.over(log.epoch),
@@ -57,21 +56,3 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
             claim=stream_claim(hub, cors),
         )
         await serving.run(settings, listening, started)
-
-
-class ClosingAnswers:
-    """An application whose answers end their connection.
-
-    For the separate edge: a proxy then brings each stream on a fresh connection, which passes the door.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_closing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        await self._app(scope, receive, send_closing)

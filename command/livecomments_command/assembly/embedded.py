@@ -21,6 +21,7 @@ from livecomments.history.log_time import lifetime_of
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.sqlite import DurableFile
+from livecomments.web.cors import CorsRules
 from livecomments.web.door import Claim
 from livecomments.web.health import health_routes
 from livecomments.web.server import DrainingServer
@@ -60,6 +61,8 @@ class Embedded:
     posting: Posting
     claim: Claim
     """For the door: the streams that need no application."""
+    cors: CorsRules
+    """For the answers that the door makes itself."""
 
 
 @asynccontextmanager
@@ -118,7 +121,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
             ]
             tasks = [running.create_task(work) for work in works]
             try:
-                yield Embedded(app, hub, follower, posting, stream_claim(hub, cors))
+                yield Embedded(app, hub, follower, posting, stream_claim(hub, cors), cors)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -167,7 +170,7 @@ async def serve_embedded(
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, lambda: started(service), drain, claim=service.claim)
+        server = DrainingServer(service.app, lambda: started(service), drain, claim=service.claim, cors=service.cors)
         async with asyncio.TaskGroup() as running:
             tasks = [running.create_task(beside(service))] if beside else []
             await server.serve([listening])

@@ -43,8 +43,10 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
         routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first
+        cors = cors_rules(settings)
         serving = Serving(
-            app=make_app(routes, cors_rules(settings)),
+            app=make_app(routes, cors),
+            cors=cors,
             follower=follower,
             store=store,
             over=known.over(log.epoch),

@@ -49,6 +49,7 @@ class Serving:
     """Beside those of every process: that the log is read, and requests are taken."""
     drain: Callable[[], Awaitable[None]] = drain_nothing
     claim: Claim = claim_nothing
+    cors: CorsRules = NO_CORS
 
     async def run(self, settings: ServingSettings, listening: socket.socket, started: Callable[[], None]) -> None:
         """Serve the application publicly, and health and metrics on the internal port, until SIGTERM or SIGINT.
@@ -56,7 +57,7 @@ class Serving:
         Raises:
             StartAgain: the epoch is over.
         """
-        server = DrainingServer(self.app, started, self.drain, claim=self.claim)
+        server = DrainingServer(self.app, started, self.drain, claim=self.claim, cors=self.cors)
         internal = internal_server(
             lambda: {
                 "log": self.follower.is_ready and self.follower.silence_s < settings.stale_after_s,
@@ -106,6 +107,7 @@ def cors_rules(settings: PublicSettings) -> CorsRules:
 def make_app(routes: Sequence[BaseRoute], cors: CorsRules = NO_CORS) -> ASGIApp:
     """Return an application of these routes that answers errors as problems, to the pages of allowed origins too."""
     app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False  # it would send people to whatever host they named, without TLS
     return CorsAnswers(app, cors) if cors.is_open else app
 
 

@@ -11,6 +11,7 @@ from livecomments.following.follower import Follower
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
 from livecomments.log.revocations import Listener, Revocations
+from livecomments.web.heads import parse_head
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.block import Block
 from livecomments_consumers.channel import Channel, Sizes
@@ -199,7 +200,7 @@ class SimEdge:
         kernel = self._kernel if through_door and self._rng.random() < 0.9 else None
         transport = SimTransport(self._seen, _BUFFERED_MAX, self._known, kernel)
         self._transports = [other for other in self._transports if not other.is_ended] + [transport]
-        protocol = self._claim(head, "198.51.100.7") if through_door else None
+        protocol = self._claim(parse_head(head), "198.51.100.7") if through_door else None
         self._seen["lane: transport" if protocol is not None else "lane: asgi"] += 1
         if protocol is not None:
             transport.set_protocol(protocol)

@@ -1,0 +1,44 @@
+"""One moment by which something must have come, moved often and reached rarely."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Deadline:
+    """Calls `passed` when the moment comes that was set last. Moving it away costs no timer of the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._passed = passed
+        self._due_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, after_s: float) -> None:
+        """In so many seconds from now."""
+        due_at = self._due_at = self._loop.time() + after_s
+        if self._timer is not None and self._timer.when() > due_at:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(due_at, self._look)
+
+    def clear(self) -> None:
+        """Never, for now."""
+        self._due_at = None
+
+    def close(self) -> None:
+        """Never; lets go of whom it would call."""
+        self._due_at = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._due_at is None:
+            return
+        if self._loop.time() < self._due_at:
+            self._timer = self._loop.call_at(self._due_at, self._look)
+        else:
+            self._due_at = None
+            self._passed()
