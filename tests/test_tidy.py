@@ -31,7 +31,7 @@ from tests.tidy import (
 
 CHECKOUT = Tree(Path(__file__).parents[1])
 DOC = '"""What it is."""\n'
-PROJECT = '[project]\ndependencies = ["pyjwt>=2", "httptools"]\n[dependency-groups]\ndev = ["aiohttp>=3"]'
+PROJECT = '[project]\ndependencies = ["pyjwt>=2"]\n[dependency-groups]\ndev = ["aiohttp>=3"]'
 ROOM = '"""A room.\n\n- `tail`: the newest records.\n"""\n'
 # Taken apart, so that this file obeys the rules that it tests.
 NOQA, IGNORE, PRAGMA, WORK = "# no" + "qa", "# type: " + "ignore", "# pragma: " + "no cover", "/wo" + "rk/"

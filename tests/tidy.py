@@ -101,7 +101,6 @@ IMPORTED_AS: Final = {
     "scylla-driver": ("cassandra",),
 }
 """Distribution → the modules it brings, where they are named otherwise."""
-NOT_IMPORTED: Final = {"httptools": "uvicorn's parser, named in its configuration"}
 
 BANNED_NAMES: Final = frozenset(
     ("Manager", "Service", "Handler", "Helper", "Util", "Utils", "Impl", "Base", "Data", "Info")
@@ -312,7 +311,7 @@ def dependencies(tree: Tree) -> list[str]:
         ]
         imported_by_ours |= set(imports) if module.is_ours else set()
     idle = {each for each in to_run if not imported_by_ours.intersection(IMPORTED_AS.get(each, (each,)))}
-    return broken + [f"pyproject.toml: nothing imports {name}" for name in sorted(idle - set(NOT_IMPORTED))]
+    return broken + [f"pyproject.toml: nothing imports {name}" for name in sorted(idle)]
 
 
 def docstrings(tree: Tree) -> list[str]:

@@ -8,8 +8,12 @@ from typing import Final
 from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Bounds, Rule, Settings, setting
 from livecomments_schemas.errors import StartRefused
 
-_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?")
-"""As browsers send it: no wildcard, no `null`, no path, no capitals."""
+_ORIGIN: Final = re.compile(
+    r"(?:https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])"
+    r"|(?!https?:|file:|data:|blob:|javascript:)[a-z][a-z0-9+.-]{0,63}://[A-Za-z0-9._~-]{1,253})(?::[0-9]{1,5})?"
+)
+"""As browsers and the web views of apps (`capacitor://localhost`) send it: no wildcard, no `null`, no path, no capitals
+in a name of the Internet. Pages of files and the like have the origin `null`, which is everybody's."""
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _FOLLOW: Final = re.compile(r"all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
 _SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
@@ -35,7 +39,7 @@ class PublicSettings(HostSettings):
         """Origins are spelt as browsers send them."""
         origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
         are_origins = all(_ORIGIN.fullmatch(origin) for origin in origins)
-        rule = "must be origins like https://example.org, comma-separated"
+        rule = "must be origins like https://example.org or capacitor://localhost, comma-separated"
         return [*super().rules(), ("cors_origins", are_origins, rule)]
 
 

@@ -1,11 +1,17 @@
 """The HTTP server: uvicorn with the bounds, the drain and the answers that every process of ours has.
 
-Flow: the door reads a connection's first head and hands the connection to whoever claims it (a stream of an edge) or
-to uvicorn's own protocol, bounded; what an application raises becomes a problem (RFC 9457).
+Flow: the door reads a connection's requests one after the other. It hands the connection to whoever claims a request
+(a stream of an edge), and makes of any other an exchange with the application; what that raises becomes a problem
+(RFC 9457). uvicorn opens the port, takes the signals, and shuts down.
 
 - `server`: a uvicorn server that drains before it closes connections.
-- `door`: reads a connection's first head, and may hand the connection to somebody else than uvicorn.
-- `bounded_http`: uvicorn's protocol with bounds on every head and body.
+- `door`: the protocol of every connection; who serves a request, and when the next one is read.
+- `heads`: what a request's head says, and where its message ends; what is not plainly HTTP/1.1 is refused.
+- `bodies`: where a body ends, by length or chunks, and what it holds.
+- `exchange`: one request and its answer, as ASGI.
+- `bounds`: bytes and seconds that a connection may cost, and what the kernel bounds for us.
+- `deadline`: a moment that is moved often and reached rarely.
+- `raw`: answers as bytes: `Date`, and problems of what never becomes a request.
 - `cors`: which other sites' pages may call us.
 - `problems`: errors as answers, one table for all.
 - `health`: routes for operators.

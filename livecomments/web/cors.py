@@ -1,9 +1,11 @@
 """Which other sites' pages may call us: an exact list of origins, never a pattern, and nobody's credentials.
 
 Source: the Fetch standard, "CORS protocol". Tokens travel in `Authorization`, so no answer allows credentials: a cookie
-of another site's visitor never speaks for them.
+of another site's visitor never speaks for them. Whoever may call may send any header: what tracing, fetch libraries and
+frameworks add is no business of ours, and a list of their names would be behind them for ever.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,8 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _METHODS: Final = b"GET, POST, PUT, DELETE"
-_REQUEST_HEADERS: Final = b"Authorization, Content-Type, Idempotency-Key, Idempotency-After, Last-Event-ID"
-_ANSWER_HEADERS: Final = b"ETag, RateLimit, RateLimit-Policy, Retry-After"
+_REQUEST_HEADERS: Final = b", ".join(
+    (
+        *(b"Authorization", b"Content-Type", b"Idempotency-Key", b"Last-Event-ID", b"If-None-Match", b"Cache-Control"),
+        *(b"Idempotency-After", b"X-Requested-With", b"traceparent", b"tracestate", b"baggage", b"sentry-trace"),
+    )
+)
+"""Named whether a preflight asks for them or not; what else it asks for is named behind them."""
+_ANSWER_HEADERS: Final = b"Accept-Ranges, Allow, Date, ETag, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate"
+"""All that ours have beside those which every page may read (held by tests/gateway/test_cors.py)."""
+_ASKED: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*+")
+_ASKED_BYTES_MAX: Final = 2_048
+"""Of the names a preflight asks for: more than any page sends."""
 _PREFLIGHT_S: Final = b"600"
 """A browser asks again after this long; Chromium takes no more than two hours."""
 
@@ -46,15 +58,17 @@ class CorsRules:
             (b"vary", b"origin"),
         )
 
-    def preflight(self, origin: bytes | None) -> Headers:
-        """What the answer to a preflight carries."""
+    def preflight(self, origin: bytes | None, asked: bytes = b"") -> Headers:
+        """What the answer to a preflight carries that asks for these request headers."""
         headers = self.headers(origin)
         if len(headers) < 2:
             return headers
+        is_list = len(asked) <= _ASKED_BYTES_MAX and _ASKED.fullmatch(asked)
         return (
             *headers,
+            (b"vary", b"access-control-request-headers"),
             (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", _REQUEST_HEADERS),
+            (b"access-control-allow-headers", _REQUEST_HEADERS + (b", " + asked if is_list else b"")),
             (b"access-control-max-age", _PREFLIGHT_S),
         )
 
@@ -73,7 +87,8 @@ class CorsAnswers:
         asked = dict(scope["headers"])
         origin = asked.get(b"origin")
         if scope["method"] == "OPTIONS" and origin is not None and b"access-control-request-method" in asked:
-            await send({"type": "http.response.start", "status": 204, "headers": self._rules.preflight(origin)})
+            headers = self._rules.preflight(origin, asked.get(b"access-control-request-headers", b""))
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
         added = self._rules.headers(origin)

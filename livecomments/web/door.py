@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, cast
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -31,7 +31,7 @@ from livecomments.web.bounds import (
 )
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.deadline import Deadline
-from livecomments.web.exchange import Exchange
+from livecomments.web.exchange import Exchange, say_what_is_allowed
 from livecomments.web.heads import (
     HeadTooLargeRejected,
     RequestHead,
@@ -47,7 +47,6 @@ from livecomments_schemas.errors import Rejected
 _END: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = re.compile(rb"(?:\r?\n)*")
 _TOO_LARGE: Final = HeadTooLargeRejected("Send fewer or shorter headers.")
-_ALLOWED: Final = [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")]
 
 Claim = Callable[[RequestHead, str], asyncio.Protocol | None]
 """Given a head and the address it comes from: the protocol that serves it and has the connection from its
@@ -265,26 +264,10 @@ class Door(asyncio.Protocol):
             self._read_body(self._body)
         else:
             exchange.feed(b"", is_whole=True)
-        app = self._app if head.path != "*" else _say_what_is_allowed
-        task = self._loop.create_task(exchange.run(app, self._scope(head)))
+        app = self._app if head.path != "*" else say_what_is_allowed
+        task = self._loop.create_task(exchange.run(app, self._client, self._server))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
-
-    def _scope(self, head: RequestHead) -> Scope:
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1" if head.minor else "1.0",
-            "method": head.method,
-            "scheme": "http",
-            "path": head.path,
-            "raw_path": head.raw_path,
-            "query_string": head.query,
-            "root_path": "",
-            "headers": head.fields,
-            "client": self._client,
-            "server": self._server,
-        }
 
     def _read_body(self, body: Body) -> None:
         """Give the exchange what has come of its body. Once that is answered, read on only while it is little."""
@@ -384,9 +367,3 @@ class Door(asyncio.Protocol):
     def _leave(self) -> None:
         self._deadline.close()
         self._connections.discard(self)
-
-
-async def _say_what_is_allowed(scope: Scope, receive: Receive, send: Send) -> None:
-    """The answer to `OPTIONS *`, which asks for nothing in particular (RFC 9110, 9.3.7)."""
-    await send({"type": "http.response.start", "status": 204, "headers": _ALLOWED})
-    await send({"type": "http.response.body", "body": b""})

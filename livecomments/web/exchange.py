@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from livecomments.web.heads import RequestHead
 from livecomments.web.raw import STATUS_LINES, date_line
@@ -15,7 +15,12 @@ from livecomments.web.raw import STATUS_LINES, date_line
 _log = logging.getLogger("livecomments.http")
 
 _BODILESS: Final = frozenset((204, 304))
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+_ALLOWED: Final = [(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS")]
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+Address = tuple[str, int]
 
 
 class Connection(Protocol):
@@ -101,8 +106,22 @@ class Exchange:
         self._is_disconnected = True
         self._wake()
 
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
+    async def run(self, app: ASGIApp, client: Address | None, server: Address | None) -> None:
         """Let the application answer. Whatever it does, the exchange ends."""
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1" if self.head.minor else "1.0",
+            "method": self.head.method,
+            "scheme": "http",
+            "path": self.head.path,
+            "raw_path": self.head.raw_path,
+            "query_string": self.head.query,
+            "root_path": "",
+            "headers": self.head.fields,
+            "client": client,
+            "server": server,
+        }
         try:
             await app(scope, self._receive, self._send)
         except Exception as error:
@@ -200,3 +219,9 @@ class Exchange:
     def _wake(self) -> None:
         if self._waiting is not None:
             self._waiting.set()
+
+
+async def say_what_is_allowed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer `OPTIONS *`, which asks for nothing in particular (RFC 9110, 9.3.7)."""
+    await send({"type": "http.response.start", "status": 204, "headers": _ALLOWED})
+    await send({"type": "http.response.body", "body": b""})

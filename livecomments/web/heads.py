@@ -160,7 +160,7 @@ def parse_fields(lines: Iterable[bytes]) -> list[Field]:
 
 def _parse_line(line: bytes) -> tuple[bytes, bytes, int]:
     plain = _LINE.fullmatch(line)
-    if plain is not None:
+    if plain is not None and plain[1] != b"CONNECT":
         return plain[1], plain[2], int(plain[3] != b"0")
     other = _OTHER_LINE.fullmatch(line)
     if other is None:

@@ -107,7 +107,9 @@ async def answer_http(request: Request, error: Exception) -> Response:
     """What the router refuses."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return problem("method_not_allowed", "See /openapi.json for what can be called here.", {"Allow": _allowed(request)})
+        return problem(
+            "method_not_allowed", "See /openapi.json for what can be called here.", {"Allow": _allowed(request)}
+        )
     return problem("not_found", "There is nothing at this path.")
 
 
@@ -116,7 +118,7 @@ def _allowed(request: Request) -> str:
     methods: set[str] = set()
     for route in request.app.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or ()
+            methods.update(route.methods or ())
     return ", ".join(sorted(methods))
 
 

@@ -92,12 +92,12 @@ def bodies(good: str) -> Iterator[Case]:
         "99999999999999",
     ]
     wrong = [b'{"message":%s}' % value.encode() for value in [*values, "null"]]
-    others = [each for each in values if each not in ("1", "99999999999999")] + ['"5"', '""', "1e3", "9" * 30]
+    others = [each for each in values if each not in ("1", "99999999999999", "-0.0")] + ['"5"', '""', "9" * 30]
     wrong += [b'{"message":"hi","videoTimeMs":%s}' % value.encode() for value in others]
     wrong += [value.encode() for value in [*values, "null", '"x"', "", " ", "nul", "NaN", "Infinity", "'a'", "{,}"]]
     whole = json.dumps({"message": "hello", "videoTimeMs": 5}).encode()
     wrong += [whole[:at] for at in range(len(whole))]
-    wrong += [b"\xef\xbb\xbf" + whole, whole.decode().encode("utf-16"), whole.decode().encode("utf-32"), whole + b"x"]
+    wrong += [b"\xef\xbb" + whole, whole.decode().encode("utf-16"), whole.decode().encode("utf-32"), whole + b"x"]
     wrong += [b'{"message":"' + bytes([byte]) + b'"}' for byte in (*range(0x20), *range(0x80, 0x100), 0x22, 0x5C)]
     wrong += [b"[" * depth for depth in (1, 100, 1_025, 8_000)] + [b'{"a":' * 1_500]
     yield from _of("body", "invalid_json", [post(body, good) for body in wrong])
@@ -222,7 +222,7 @@ def framing() -> Iterator[Case]:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         *(bytes([byte]) * 8 + b"\r\n\r\n" for byte in range(0, 256, 5)),
     ]
-    codes = "invalid_request missing_token invalid_token not_found head_too_large closed 200"
+    codes = "invalid_request not_implemented version_not_supported closed"
     yield from _of("framing", codes, raws)
     heads = [b"X: " + b"a" * 17_000, b"\r\n".join([b"X: y"] * 120), b"Cookie: " + b"c=d; " * 4_000]
     yield from _of("head", "head_too_large", [request("GET", "/comments/v", None, head) for head in heads])

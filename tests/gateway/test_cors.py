@@ -1,5 +1,6 @@
 """Which other sites' pages may read our answers."""
 
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +9,7 @@ import pytest
 from livecomments.runtime.shared_settings import PublicSettings
 from livecomments.web.cors import CorsRules
 from tests.served import served
+from tests.web.echo import said
 
 SITE: Final = "https://site.example"
 PREFLIGHT: Final = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "last-event-id"}
@@ -44,8 +46,69 @@ async def test_a_preflight_allows_what_clients_send(tmp_path: Path) -> None:
         assert answer.status == 204
         assert answer.headers["Access-Control-Allow-Origin"] == SITE
         allowed = {name.strip() for name in answer.headers["Access-Control-Allow-Headers"].lower().split(",")}
-        assert allowed == {"authorization", "content-type", "idempotency-key", "idempotency-after", "last-event-id"}
+        assert allowed >= {"authorization", "content-type", "idempotency-key", "idempotency-after", "last-event-id"}
+        assert allowed >= {
+            "if-none-match",
+            "cache-control",
+            "x-requested-with",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "sentry-trace",
+        }
         assert "DELETE" in answer.headers["Access-Control-Allow-Methods"]
+
+
+@pytest.mark.parametrize(
+    "asked", [b"x-b3-traceid", b"dpr,viewport-width , x-a", b"a\r\nx: y", b"", b"a b", b"x" * 9_000]
+)
+def test_a_preflight_is_given_any_header_it_asks_for_and_nothing_that_is_no_header(asked: bytes) -> None:
+    said = dict(CorsRules([SITE]).preflight(SITE.encode(), asked))[b"access-control-allow-headers"]
+    assert said.endswith(b", " + asked if asked.startswith((b"x-", b"dpr")) else b", sentry-trace")
+    assert CorsRules([SITE]).preflight(b"https://evil.example", asked) == ((b"vary", b"origin"),)
+
+
+async def test_a_page_may_read_every_header_of_an_answer(tmp_path: Path) -> None:
+    safe = {"cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma"}
+    beside = {"vary", "connection", "x-content-type-options", "content-security-policy", "content-encoding"}
+    paths = ("/comments/v", "/comments/v?pageSize=0", "/nothing", "/videos/v", "/openapi.json", "/", "/page/page.js")
+    async with served(tmp_path, cors_origins=SITE) as running:
+        for path, method in product(paths, ("GET", "POST", "PATCH", "DELETE")):
+            async with running.client.request(method, path, headers={"Origin": SITE}) as answer:
+                exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].lower().split(",")}
+                said = {name.lower() for name in answer.headers if not name.lower().startswith("access-control-")}
+                assert said <= safe | beside | exposed
+
+
+@pytest.mark.parametrize(
+    "raw", [b"GET / HTTP/1.1\r\nOrigin: %b\r\n\r\n", b"GET / HTTP/2.0\r\nOrigin:%b\r\nX: \0\r\n\r\n"]
+)
+async def test_a_page_reads_why_its_request_is_none(tmp_path: Path, raw: bytes) -> None:
+    async with served(tmp_path, cors_origins=SITE) as running:
+        port = int(running.url.rpartition(":")[2])
+        assert b"\r\naccess-control-allow-origin: https://site.example\r\n" in await said(port, raw % SITE.encode())
+        assert b"access-control-allow-origin" not in await said(port, raw % b"https://evil.example")
+
+
+APPS: Final = [
+    "capacitor://localhost",
+    "ionic://localhost",
+    "tauri://localhost",
+    "app://.",
+    "chrome-extension://abcdef",
+]
+
+
+@pytest.mark.parametrize(
+    "origin", [*APPS, "moz-extension://1b-2c", "http://tauri.localhost", "http://a_b.example:8080"]
+)
+async def test_the_web_view_of_an_app_is_an_origin_like_any_other(tmp_path: Path, origin: str) -> None:
+    assert not PublicSettings(cors_origins=origin).problems()
+    async with (
+        served(tmp_path, cors_origins=origin) as running,
+        running.client.get("/comments/v", headers={"Origin": origin}) as answer,
+    ):
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
@@ -66,6 +129,18 @@ async def test_without_origins_nothing_is_said_of_them(tmp_path: Path) -> None:
         assert CorsRules().headers(SITE.encode()) == ()
 
 
-@pytest.mark.parametrize("origins", ["*", "null", "site.example", "https://*.site.example", "https://site.example/x"])
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "*",
+        "null",
+        "site.example",
+        "https://*.site.example",
+        "https://site.example/x",
+        "https://A.b",
+        "file://x",
+        "x://*",
+    ],
+)
 def test_a_list_that_is_not_exact_is_refused_at_start(origins: str) -> None:
     assert any("CORS_ORIGINS" in problem for problem in PublicSettings(cors_origins=origins).problems())
