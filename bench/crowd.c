@@ -123,6 +123,7 @@ static void take_frame(struct viewer *v, const char *frame, size_t size, int64_t
       g->ages_ms[g->ages++] = (at_us - zero_us) / 1000.0 - strtoll(stamp + 14, NULL, 10);
   } else if (size > 10 && !memcmp(frame, "event: gap", 10)) g->gaps++;
   else if (size > 16 && !memcmp(frame, "event: heartbeat", 16)) g->heartbeats++;
+  else if (size > 13 && !memcmp(frame, "event: video\n", 13)) return;
   else if (size < 2 || memcmp(frame, ":\n", 2)) g->others++;
 }
 static void take_text(struct viewer *v, const char *data, size_t count, int64_t at_us) {

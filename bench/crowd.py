@@ -44,7 +44,7 @@ class Saw(NamedTuple):
     gaps: int
     heartbeats: int
     others: int
-    """Events that are none of a comment, heartbeat, gap or a beginning."""
+    """Events that are none of a comment, heartbeat, gap, video or a beginning."""
     p50_ms: float
     p99_ms: float
     max_ms: float

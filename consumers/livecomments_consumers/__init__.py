@@ -13,7 +13,7 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
 - `passes`: windows, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
-- `endings`: which videos are over.
+- `facts`: what is so of videos: whether they are over, and what is set of them.
 - `addresses`: how many streams one address has open. Pure.
 - `backfill`: reads for viewers whose position the tail has left, one for all who need the same.
 - `viewer`: one viewer's state machine. Pure.

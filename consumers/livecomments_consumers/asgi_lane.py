@@ -108,7 +108,7 @@ class AsgiLane:
         if not isinstance(step, Close):
             if step is not None:
                 await self._do(step)
-            step = Write(channel.heartbeat(viewer.position))  # an id to resume from at once
+            step = viewer.greet(channel)
         while not isinstance(step, Close):
             await self._do(step)
             if self.viewer.state(channel) is State.BEHIND:

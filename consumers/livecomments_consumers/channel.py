@@ -11,16 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import orjson
+
 from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
+from livecomments.history.state import VideoState
 from livecomments_consumers.block import Block, fitting
 from livecomments_consumers.cohort import Cohort
-from livecomments_consumers.frames import heartbeat_frame
+from livecomments_consumers.frames import heartbeat_frame, video_frame
 from livecomments_consumers.lane import Lane, Member
 from livecomments_consumers.wire import Form
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
 from livecomments_schemas.positions import comment_id
+from livecomments_schemas.render import render_video
 
 _SWEEP_INTERVAL_S: Final = 5.0
 """What nobody has used between two sweeps is let go: an idle video keeps no blocks."""
@@ -75,6 +79,8 @@ class Channel:
         self.reset_at = 0
         self.ended_at: int | None = None
         """Set by the hub, which is told."""
+        self.version = 0
+        self.said_at = 0
         self.lanes: dict[Lane, None] = {}
         """In order of arrival."""
         self.loose: dict[Lane, None] = {}
@@ -97,7 +103,13 @@ class Channel:
         self._behind: dict[int, _Kept] = {}
         self._behind_unused: dict[int, _Kept] = {}
         """Not used since the last sweep."""
+        self._state: VideoState | None = None
+        self._video_json = b""
+        """What is so of the video; empty as long as it is not known."""
         self._heartbeat: Block | None = None
+        self._video: Block | None = None
+        self._greeting: Block | None = None
+        """Of each the last one: a crowd stands at one position."""
         self._swept_at = 0.0
         self._swept_head = self.head
         self._unfollowed_since: float | None = None
@@ -127,16 +139,21 @@ class Channel:
         """Whether the cohort has all that was flushed of the log as it is now."""
         return self.newest <= cohort.position and cohort.resets == self.resets
 
+    def is_video_due(self, cohort: Cohort) -> bool:
+        """Whether the cohort is to be told what is so of the video. It `is_current`."""
+        return cohort.told != self.version and self.said_at <= self.head
+
     def stand(self, member: Member, form: Form, fd: int) -> Cohort:
         """Take a lane whose viewer `may_stand` into a cohort of its form; `fd` is where its bytes go."""
         viewer, room = member.viewer, self._sizes.cohort_viewers
         for cohort in self.cohorts:
-            if cohort.form is form and len(cohort.members) < room and self.is_current(cohort):
+            is_like = cohort.form is form and cohort.told == self.version
+            if is_like and len(cohort.members) < room and self.is_current(cohort):
                 cohort.position = max(cohort.position, viewer.position)  # nothing of the video lies between the two
                 cohort.written_at = min(cohort.written_at, viewer.written_at)
                 break
         else:
-            cohort = Cohort(form, self.resets, viewer.position, viewer.written_at)
+            cohort = Cohort(form, self.resets, viewer.position, viewer.written_at, self.version)
             self.cohorts.append(cohort)
         cohort.add(fd, member)
         viewer.stand_at(cohort)
@@ -192,12 +209,40 @@ class Channel:
             return self._private(position, min(position | (self._sizes.boundary - 1), self.head))
         return self._shared(position)
 
+    def set_state(self, state: VideoState) -> None:
+        """Take what is so of the video, to be told if it is anything new."""
+        if state is self._state:
+            return
+        self._state = state
+        settings = orjson.loads(state.settings) if state.settings else {}
+        video = render_video(self.video_id, settings, is_ended=state.is_ended)
+        self.said_at = state.said_at
+        if video != self._video_json:
+            self._video_json, self._video, self._greeting = video, None, None
+            self.version += 1
+
     def heartbeat(self, position: int) -> Block:
         beat = self._heartbeat
         if beat is None or beat.through != position:
             frame = heartbeat_frame(comment_id(position, self.partition), self._heartbeat_interval_s)
-            beat = self._heartbeat = Block(position, position + 1, position, frame, 0)
+            beat = self._heartbeat = _saying(position, frame)
         return beat
+
+    def video(self, position: int) -> Block:
+        video = self._video
+        if video is None or video.through != position:
+            frame = video_frame(comment_id(position, self.partition), self._video_json)
+            video = self._video = _saying(position, frame)
+        return video
+
+    def greeting(self, position: int) -> Block:
+        if not self.version:
+            return self.heartbeat(position)
+        greeting = self._greeting
+        if greeting is None or greeting.through != position:
+            frames = self.heartbeat(position).data + self.video(position).data
+            greeting = self._greeting = _saying(position, frames)
+        return greeting
 
     def resumable_after(self) -> int:
         """The earliest position from which the tail goes on."""
@@ -222,6 +267,7 @@ class Channel:
         while self._flushed and self._flushed[0].through <= self._swept_head:
             del self._flushed[0]
         self._swept_head = self.head
+        self._video = self._greeting = None
         self._behind_unused, self._behind = self._behind, {}
 
     def _restart(self) -> None:
@@ -297,6 +343,11 @@ class Channel:
         for kept in (self._behind, self._behind_unused):
             for after in [after for after, (block, _) in kept.items() if _holds(block, targets)]:
                 del kept[after]
+
+
+def _saying(position: int, frames: bytes) -> Block:
+    """A block that moves nobody on: all it holds is said of a position."""
+    return Block(position, position + 1, position, frames, 0)
 
 
 def _holds(block: Block, targets: set[int]) -> bool:

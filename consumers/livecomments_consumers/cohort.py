@@ -28,8 +28,8 @@ class Cohort(Place):
     __slots__ = ("expires_at", "form", "members", "resets")
     is_shared = True
 
-    def __init__(self, form: Form, resets: int, position: int, now: float) -> None:
-        super().__init__(position, now)
+    def __init__(self, form: Form, resets: int, position: int, now: float, told: int = 0) -> None:
+        super().__init__(position, now, told)
         self.form: Final = form
         self.resets: Final = resets
         """How many of the feed's resets the place knows of."""

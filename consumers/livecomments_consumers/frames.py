@@ -34,6 +34,11 @@ def heartbeat_frame(comment_id: str, every_s: float) -> bytes:
     return b"event: heartbeat\nid: " + comment_id.encode() + b"\ndata: " + data + b"\n\n"
 
 
+def video_frame(comment_id: str, video: bytes) -> bytes:
+    """Say what is so of the video now, its public JSON. The id is a heartbeat's: no more was delivered by it."""
+    return b"event: video\nid: %b\ndata: %b\n\n" % (comment_id.encode(), video)
+
+
 def gap_frame(after_id: str, through_id: str, reason: str) -> bytes:
     """What lies between (exclusive) and (inclusive) was not delivered and will not be; history may have it."""
     data = orjson.dumps({"from": after_id, "to": through_id, "reason": reason})

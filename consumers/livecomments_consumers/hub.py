@@ -20,7 +20,7 @@ from livecomments_consumers.addresses import Addresses
 from livecomments_consumers.backfill import Backfill
 from livecomments_consumers.channel import SIZES, Channel, Sizes
 from livecomments_consumers.cohort import WriteTo
-from livecomments_consumers.endings import Endings
+from livecomments_consumers.facts import Facts
 from livecomments_consumers.lane import Lane
 from livecomments_consumers.metrics import EdgeMetrics
 from livecomments_consumers.passes import Passes
@@ -64,7 +64,7 @@ class Hub:
         self.settings = settings
         self.metrics = EdgeMetrics()
         self.backfill = Backfill(follower.log, history, self.metrics, sizes)
-        self.endings = Endings(follower, history)
+        self.facts = Facts(follower, history, self._learnt)
         self.addresses = Addresses(settings.viewers_per_address_max)
         self.sessions = Sessions(revocations, self._end_session)
         self.turns = Turns(clock)
@@ -111,7 +111,7 @@ class Hub:
 
     def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
         """See `Desk`."""
-        return self.endings.is_over(followed, video_id, after)
+        return self.facts.is_over(followed, video_id, after)
 
     def retry_ms(self) -> int:
         """A jittered time to come back after: a crowd that left together must not return together."""
@@ -144,7 +144,7 @@ class Hub:
             known = self._channels.setdefault(channel.video_id, channel)
             assert known is channel, "somebody else made the channel meanwhile"
             self.follower.hold(channel.partition)
-            self.endings.tell(channel)
+            self.facts.tell(channel)
         channel.lanes[lane] = channel.loose[lane] = None
         self.sessions.add(lane)
         self.addresses.enter(lane.address)
@@ -177,7 +177,7 @@ class Hub:
     async def run(self) -> None:
         """Tick, and read what is to be known of videos, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.endings.run())
+            tasks.create_task(self.facts.run())
             while True:
                 await asyncio.sleep(_TICK_S)
                 await self.tick()
@@ -193,7 +193,7 @@ class Hub:
                     self.passes.flush(channel)
                 else:
                     channel.flush()  # nothing is pending: only the head moves
-            self.endings.tell(channel)
+            self.facts.tell(channel)
             window_s = max(window_s, channel.window_s)
             is_due = channel.silence_s() > 0 or channel.ended_at is not None
             if not is_due:
@@ -202,7 +202,7 @@ class Hub:
             for lane in self._to_look_after(channel, is_due, counts):
                 seen = await self._breathe(seen + 1)
                 counts[lane.viewer.state(channel), lane.kind] += 1
-                self._look_after(lane, is_due)
+                self._look_after(channel, lane, is_due)
         self.metrics.publish(counts, len(self._channels), window_s)
 
     async def _breathe(self, seen: int) -> int:
@@ -252,25 +252,34 @@ class Hub:
         touched: dict[str, Channel] = {}
         for entry in entries:
             if entry.kind in STATE_TYPES:
-                self.endings.hear(followed, entry)
+                self.facts.hear(followed, entry)
             channel = self._channels.get(entry.video_id)
             if channel is not None:
                 channel.add(entry)
                 touched[entry.video_id] = channel
         for channel in touched.values():
-            self.endings.tell(channel)
+            self.facts.tell(channel)
             self.passes.schedule(channel)
+
+    def _learnt(self, video_id: str) -> None:
+        """Something was read of a video. Its viewers are told at once."""
+        channel = self._channels.get(video_id)
+        if channel is not None:
+            version = channel.version
+            self.facts.tell(channel)
+            if channel.version != version:
+                self.passes.schedule(channel)
 
     def _end_session(self, lane: Lane) -> None:
         lane.viewer.begin_bye("revoked", self.retry_ms())
         self.passes.advance(lane)
         asyncio.get_running_loop().call_later(_BYE_TIMEOUT_S, lane.abort, "revoked")  # it may take no bytes
 
-    def _look_after(self, lane: Lane, is_due: bool) -> None:
+    def _look_after(self, channel: Channel, lane: Lane, is_due: bool) -> None:
         viewer, now = lane.viewer, self.now()
         if viewer.expires_at < now:
             viewer.begin_bye("rotate", self.retry_ms())
             self.passes.advance(lane)
-        elif is_due or viewer.is_heartbeat_due(now):
+        elif is_due or viewer.is_heartbeat_due(now) or viewer.is_video_due(channel):
             self.passes.advance(lane)
         lane.abort_if_stuck(now - self.settings.viewer_stuck_s)

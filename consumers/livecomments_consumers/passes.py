@@ -53,14 +53,16 @@ class Passes:
     def flush(self, channel: Channel) -> None:
         """Make blocks of what is pending, and begin to write them."""
         channel.flush_timer = None
-        channel.flushed_at = now = self.now()
-        resets, blocks = channel.resets, channel.flush()
+        now = self.now()
+        resets, is_for_all, blocks = channel.resets, not channel.is_restarted, channel.flush()
+        if blocks:  # else the next comment need not wait
+            channel.flushed_at = now
         if channel.resets != resets:  # each viewer says so at its next step
             self.metrics.gap(UNKNOWN_POSITION, len(channel.lanes))
-        parts = self._parts(channel, is_for_all=bool(blocks))
+        parts = self._parts(channel, is_for_all=is_for_all)
         if len(channel.lanes) <= self.slice_lanes:
             for part in parts:
-                self._write(part, blocks)
+                self._write(part, blocks, channel)
             self._passed(now, channel, blocks)
         else:
             channel.passing = asyncio.get_running_loop().create_task(self._pass(parts, blocks, channel))
@@ -68,8 +70,10 @@ class Passes:
     def keep_alive(self, channel: Channel, before: float) -> Iterator[int]:
         """Write a heartbeat to each cohort that was written nothing since the time `before`; yields to how many."""
         for cohort in list(channel.cohorts):
-            if cohort.written_at <= before and channel.is_current(cohort):
-                count = len(cohort.members)
+            count = len(cohort.members)
+            if self._tell(cohort, channel):
+                yield count
+            elif cohort.written_at <= before and channel.is_current(cohort):
                 cohort.position = max(cohort.position, channel.head)  # nothing of the video lies between the two
                 self._write_block(cohort, channel.heartbeat(cohort.position))
                 yield count
@@ -94,7 +98,7 @@ class Passes:
             began_at = self.now()
             try:
                 for part in parts:
-                    self._write(part, blocks)
+                    self._write(part, blocks, channel)
                     await asyncio.sleep(0)
             finally:
                 channel.passing = None
@@ -104,10 +108,11 @@ class Passes:
         except Exception:  # whoever was not reached is behind by now, and is caught up
             _log.exception("a pass failed")
 
-    def _write(self, part: Part, blocks: Sequence[Block]) -> None:
+    def _write(self, part: Part, blocks: Sequence[Block], channel: Channel) -> None:
         if isinstance(part, Cohort):
             for block in blocks:
                 self._write_block(part, block)
+            self._tell(part, channel)
             return
         if not blocks:
             for lane in part:
@@ -119,6 +124,15 @@ class Passes:
                     lane.take(block, now)
                 except Exception:
                     self.failed(lane)
+
+    def _tell(self, cohort: Cohort, channel: Channel) -> bool:
+        """Tell a cohort what is so of the video, if that is new; whether it was."""
+        if not channel.is_current(cohort) or not channel.is_video_due(cohort):
+            return False
+        cohort.position = max(cohort.position, channel.head)  # nothing of the video lies between the two
+        cohort.told = channel.version
+        self._write_block(cohort, channel.video(cohort.position))
+        return True
 
     def _write_block(self, cohort: Cohort, block: Block) -> None:
         if not cohort.is_for(block):  # made while the pass was under way: each knows what comes next for itself

@@ -189,9 +189,9 @@ class TransportLane(asyncio.Protocol):
             self._hub.failed(self)
 
     def _greet(self) -> None:
-        """An id to resume from at once, then the stream."""
+        """Say the first words, then go on with the stream."""
         if not self._is_over:
-            self._write(self._channel.heartbeat(self.viewer.position), self._hub.now())
+            self._do(self.viewer.greet(self._channel), self._hub.now())
             self._go_on()
 
     def _read(self, reading: _Reading, then: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from livecomments.history.stretch import Stretch
 from livecomments_consumers.block import Block
-from livecomments_consumers.frames import bye_frame, gap_frame, heartbeat_frame, stale_frame
+from livecomments_consumers.frames import bye_frame, gap_frame, stale_frame
 from livecomments_schemas.positions import comment_id
 
 STALE_INTERVAL_S: Final = 5.0
@@ -54,6 +54,20 @@ class Feed(Protocol):
 
     def heartbeat(self, position: int) -> Block:
         """Says that everything up to `position` was delivered."""
+
+    @property
+    def version(self) -> int:
+        """How often what is so of the video was told anew; 0 as long as it is not known."""
+
+    @property
+    def said_at(self) -> int:
+        """The position of the record that says so."""
+
+    def video(self, position: int) -> Block:
+        """Says what is so of the video, and as `heartbeat`."""
+
+    def greeting(self, position: int) -> Block:
+        """Says both, or the one that is known."""
 
     @property
     def ended_at(self) -> int | None:
@@ -108,14 +122,16 @@ WAIT: Final = Wait()
 class Place:
     """How far one viewer is, or all those of a cohort."""
 
-    __slots__ = ("position", "written_at")
+    __slots__ = ("position", "told", "written_at")
     is_shared = False
 
-    def __init__(self, position: int, written_at: float) -> None:
+    def __init__(self, position: int, written_at: float, told: int = 0) -> None:
         self.position = position
         """Everything of the video up to here has been written, or told as a gap."""
         self.written_at = written_at
         """When something was last written, by the hub's clock."""
+        self.told = told
+        """The version of what is so of the video that has been written."""
 
     def is_for(self, block: Block) -> bool:
         """Whether `block` is exactly what comes next."""
@@ -153,7 +169,8 @@ class Viewer:
 
     def may_stand(self, feed: Feed) -> bool:
         """Whether it needs nothing of its own now: what comes next for those at the head is for it as well."""
-        return feed.newest <= self.position <= feed.head and self.resets == feed.resets and self._bye is None
+        is_at_head = feed.newest <= self.position <= feed.head and self.resets == feed.resets
+        return is_at_head and self._place.told == feed.version and self._bye is None
 
     def stand_at(self, place: Place) -> None:
         """From now on it is where `place` is, which others may move."""
@@ -162,7 +179,7 @@ class Viewer:
     def step_out(self) -> None:
         """From now on it goes its own way, from where it stands."""
         place = self._place
-        self._place = Place(place.position, place.written_at)
+        self._place = Place(place.position, place.written_at, place.told)
 
     def state(self, feed: Feed) -> State:
         return State.LIVE if self.position >= feed.newest else State.BEHIND
@@ -176,6 +193,9 @@ class Viewer:
         if self.position < feed.head:
             block = feed.block_after(self.position)
             return Fetch(self.position) if block is None else Write(block)
+        if self.is_video_due(feed):
+            self._own().told = feed.version
+            return Write(feed.video(self.position))
         if feed.ended_at is not None and feed.ended_at <= self.position <= feed.head:  # else it may know of more
             return self._end(feed)
         silence_s = feed.silence_s()
@@ -193,6 +213,15 @@ class Viewer:
 
     def is_heartbeat_due(self, now: float) -> bool:
         return now - self._place.written_at >= self._heartbeat_interval_s
+
+    def is_video_due(self, feed: Feed) -> bool:
+        """Whether what is so of the video has changed, and the viewer has what came before the change."""
+        return self._place.told != feed.version and feed.said_at <= self.position
+
+    def greet(self, feed: Feed) -> Write:
+        """What a stream begins with: an id to resume from at once, and what is so of the video."""
+        self._own().told = feed.version
+        return Write(feed.greeting(self.position))
 
     def wrote(self, through: int, now: float) -> None:
         """The lane has written what leads up to `through`. The position never goes back."""
@@ -225,8 +254,7 @@ class Viewer:
 
     def _end(self, feed: Feed) -> Close:
         """The video is over, and the viewer has all of it; the id says so, or it would be let in again."""
-        all_of_it = heartbeat_frame(comment_id(self.position, feed.partition), self._heartbeat_interval_s)
-        return Close(all_of_it + bye_frame("ended", feed.retry_ms()), "ended")
+        return Close(feed.heartbeat(self.position).data + bye_frame("ended", feed.retry_ms()), "ended")
 
     def _reset(self, feed: Feed) -> Say:
         """The log went back: what the viewer has may not be what stands there now. It is told."""

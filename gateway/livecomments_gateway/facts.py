@@ -11,6 +11,7 @@ import orjson
 from livecomments_gateway.identity import Identity
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.events import USER_BANNED, USER_UNBANNED, VIDEO_CHANGED, VIDEO_ENDED, VIDEO_STARTED
+from livecomments_schemas.render import render_video
 
 EVERYONE: Final = "everyone"
 MEMBERS: Final = "members"
@@ -110,5 +111,4 @@ class VideoFacts:
 
     def said(self, video_id: str) -> bytes:
         """Render the public JSON of the video."""
-        state = "ended" if self.is_ended else "live"
-        return orjson.dumps({"videoId": video_id, "state": state, **self.settings.said()})
+        return render_video(video_id, self.settings.said(), is_ended=self.is_ended)

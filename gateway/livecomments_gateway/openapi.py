@@ -41,9 +41,10 @@ _ANY_PROBLEM: Final = _problem(
 _STREAM: Final = {
     "operationId": "openStream",
     "summary": "Follow a video live",
-    "description": "Server-Sent Events: comment, delete, gap, stale, heartbeat, bye. A client that reconnects with "
-    "Last-Event-ID misses nothing. What may pass is said as 200 with retry: and the end of the stream. No token is "
-    "needed; one that comes, by Authorization or cookie, ends the stream with its session. In the URL it is refused.",
+    "description": "Server-Sent Events: comment, delete, gap, video, stale, heartbeat, bye. A client that reconnects "
+    "with Last-Event-ID misses nothing. What may pass is said as 200 with retry: and the end of the stream. No token "
+    "is needed; one that comes, by Authorization or cookie, ends the stream with its session. In the URL it is "
+    "refused.",
     "parameters": [
         {"name": "after", "in": "query", "description": "Go on behind this comment id.", "schema": {"type": "string"}},
         {

@@ -1,47 +1,68 @@
-"""Whether a video is over: what the newest of its records that say so says, wherever that record is."""
+"""What is so of a video: whether it is over, and what is set of it, as the newest of its facts say."""
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import BEGINNING, FACTS, History
-from livecomments_schemas.events import VIDEO_ENDED, VIDEO_STARTED
+from livecomments_schemas.events import VIDEO_CHANGED, VIDEO_ENDED, VIDEO_STARTED
 from livecomments_schemas.positions import BEFORE_EVERYTHING
 
-STATE_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED))
+STATE_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED))
 _READ_ROWS: Final = 100
 _READS_MAX: Final = 100
-"""A video of which ten thousand facts were said since goes on."""
+"""A video of which ten thousand facts were said since goes on, as it usually does."""
 
 
 class VideoState(NamedTuple):
-    """What a record said: `position` is its own; nobody said anything at `BEFORE_EVERYTHING`."""
+    """A fold over facts, in any order: of each kind the one with the latest position holds."""
 
-    position: int
-    is_ended: bool
+    position: int = BEFORE_EVERYTHING
+    """Of the record that says whether it is over; nobody said anything at `BEFORE_EVERYTHING`."""
+    is_ended: bool = False
+    settings_at: int = BEFORE_EVERYTHING
+    """Of the record that says what is set."""
+    settings: bytes = b""
+    """Its value: a JSON object. Empty as long as nobody has set anything."""
+
+    def hear(self, fact: Entry) -> "VideoState":
+        """Return what holds with one fact more. A fact of another kind says nothing."""
+        if fact.kind == VIDEO_CHANGED and fact.position > self.settings_at and fact.value:
+            return self._replace(settings_at=fact.position, settings=fact.value)
+        if fact.kind in (VIDEO_STARTED, VIDEO_ENDED) and fact.position > self.position:
+            return self._replace(position=fact.position, is_ended=fact.kind == VIDEO_ENDED)
+        return self
+
+    def join(self, other: "VideoState") -> "VideoState":
+        """Return what holds when two were heard of the same log."""
+        state, settings = max(self, other, key=_position), max(self, other, key=_settings_at)
+        return VideoState(state.position, state.is_ended, settings.settings_at, settings.settings)
+
+    @property
+    def said_at(self) -> int:
+        """The position of the latest of what holds."""
+        return max(self.position, self.settings_at)
 
 
 async def video_state(history: History, followed: FollowedPartition, video_id: str) -> VideoState:
-    """Find the newest state that was said before this call; what is said meanwhile may be in it or not.
+    """Read what was said before this call; what is said meanwhile may be in it or not.
 
     Raises:
         StoreUnavailable, LogUnavailable, HistoryBehind: try again.
     """
-    before = followed.judged_through + 1
+    state, before = VideoState(), followed.judged_through + 1
     for _ in range(_READS_MAX):
         entries, before, _source = await history.backward(video_id, before, _READ_ROWS, FACTS)
-        state = _newest(entries)
-        if state is not None:
-            return state
-        if before <= BEGINNING:
+        for entry in entries:
+            state = state.hear(entry)
+        if before <= BEGINNING or min(state.position, state.settings_at) > BEFORE_EVERYTHING:
             break
-    return VideoState(BEFORE_EVERYTHING, False)
+    return state
 
 
-def _newest(facts: Iterable[Entry]) -> VideoState | None:
-    """Return what the first of these facts that starts or ends a video says."""
-    for fact in facts:
-        if fact.kind in STATE_TYPES:
-            return VideoState(fact.position, fact.kind == VIDEO_ENDED)
-    return None
+def _position(state: VideoState) -> int:
+    return state.position
+
+
+def _settings_at(state: VideoState) -> int:
+    return state.settings_at

@@ -210,6 +210,16 @@ class Complaints:
         return self._counts.elements()
 
 
+_PROMISED: Final = {
+    "comment": "commentId",
+    "delete": "commentId",
+    "gap": "from",
+    "heartbeat": "everyMs",
+    "video": "videoId",
+}
+"""Of each event that has data, a member that it cannot be without."""
+
+
 class EventMalformed(ValueError):
     """An event that breaks the contract; the text names how."""
 
@@ -224,7 +234,7 @@ def read_event(sse: SseEvent) -> Event | None:
     of a stream after nothing.
 
     Raises:
-        EventMalformed: a comment, delete or gap without an id or with other data than promised, or a malformed id.
+        EventMalformed: a comment, delete or gap without an id, data other than promised, or a malformed id.
     """
     kind = sse.kind.decode("ascii", "replace")
     if sse.id is None or (kind == "begin" and not sse.id):
@@ -234,13 +244,15 @@ def read_event(sse: SseEvent) -> Event | None:
     event_id = sse.id.decode("ascii", "replace")
     if not is_comment_id(event_id):
         raise EventMalformed(f"{kind} event whose id is no comment id")
-    if sse.data is None or kind not in ("comment", "delete", "gap"):
+    if sse.data is None or kind not in _PROMISED:
         return Event(Kind.MARK, event_id)
     try:
         members = orjson.loads(sse.data)
-        named = members["from" if kind == "gap" else "commentId"]
+        named = members[_PROMISED[kind]]
     except (ValueError, KeyError, TypeError) as error:
         raise EventMalformed(f"{kind} event whose data is not as promised") from error
+    if kind in ("heartbeat", "video"):
+        return Event(Kind.MARK, event_id)
     if kind == "comment":
         if named != event_id:
             raise EventMalformed("comment event whose id is not the comment's")

@@ -1,9 +1,20 @@
-"""The public JSON of a comment, one function for live, page and export, so that their bytes are equal.
+"""The public JSON of a comment and of a video, a function each, so that its bytes are the same wherever it is told.
 
-The record's value is never parsed: the id is spliced in front of its first member.
+A comment's record is never parsed: the id is spliced in front of its first member.
 """
 
+from collections.abc import Mapping
 from typing import Final
+
+import orjson
+
+VIDEO_DEFAULTS: Final[Mapping[str, object]] = {
+    "title": "",
+    "whoMayComment": "everyone",
+    "slowModeS": 0,
+    "maxCommentsPerS": 0,
+}
+"""What holds of a video of which nobody has said anything, in the order in which it is told."""
 
 _HEAD: Final = b'{"commentId":"'
 
@@ -11,3 +22,9 @@ _HEAD: Final = b'{"commentId":"'
 def render_comment(comment_id: str, value: bytes) -> bytes:
     """Render a comment as clients see it. `value` is of an accepted `comment.created` record: it starts with `{"`."""
     return b"".join((_HEAD, comment_id.encode("ascii"), b'",', value[1:]))
+
+
+def render_video(video_id: str, settings: Mapping[str, object], *, is_ended: bool) -> bytes:
+    """Render a video as clients see it, of the members of a `video.changed` value; what they lack is usual."""
+    said = {name: settings.get(name, usual) for name, usual in VIDEO_DEFAULTS.items()}
+    return orjson.dumps({"videoId": video_id, "state": "ended" if is_ended else "live", **said})

@@ -40,7 +40,7 @@ def test_every_comment_came_once_and_in_order(viewer: Viewer, story: Story) -> N
     assert [event.id for event in viewer.comments] == [comment_id for comment_id, _ in story.truth]
     came = [orjson.loads(event.data) for event in viewer.comments]
     assert [(comment["commentId"], comment["message"]) for comment in came] == story.truth
-    assert {event.kind for event in viewer.events} <= {"comment", "heartbeat", "stale", "bye", "begin"}
+    assert {event.kind for event in viewer.events} <= {"comment", "heartbeat", "video", "stale", "bye", "begin"}
 
 
 def test_everybody_joined_by_the_transport_lane(story: Story) -> None:

@@ -164,7 +164,7 @@ def test_it_begins_with_the_id_that_was_asked_for(caught: Caught, wire: Wire) ->
 
 def test_every_event_has_data_and_an_id_but_the_last_words(caught: Caught) -> None:
     events = [event for event in parsed(caught.body) if event[0]]
-    assert {kind for kind, *_ in events} == {"comment", "delete", "heartbeat", "bye"}
+    assert {kind for kind, *_ in events} == {"comment", "delete", "heartbeat", "video", "bye"}
     assert all(event_id for kind, event_id, *_ in events if kind != "bye")
     *_, (kind, event_id, data, _) = events
     assert (kind, event_id, orjson.loads(data)) == ("bye", "", {"reason": "drain"})

@@ -7,6 +7,7 @@ import pytest
 
 from livecomments.history.stretch import Source, Stretch
 from livecomments_consumers.block import Block
+from livecomments_consumers.frames import heartbeat_frame
 from livecomments_consumers.viewer import STALE_INTERVAL_S, WAIT, Close, Fetch, Say, State, Viewer, Write
 from livecomments_loadtest.sse import SseBlocks, SseEvent, parse_block
 from livecomments_schemas.positions import comment_id, first_position
@@ -25,6 +26,8 @@ class StillFeed:
     resets: int = 0
     reset_at: int = 0
     ended_at: int | None = None
+    version: int = 0
+    said_at: int = 0
     silent_s: float = 0.0
     blocks: dict[int, Block] = field(default_factory=dict)
 
@@ -32,7 +35,13 @@ class StillFeed:
         return self.blocks.get(position)
 
     def heartbeat(self, position: int) -> Block:
-        return Block(position, position + 1, position, b"beat", 0)
+        return Block(position, position + 1, position, heartbeat_frame(comment_id(position, 3), 15_000), 0)
+
+    def video(self, position: int) -> Block:
+        return Block(position, position + 1, position, b"video %d" % self.version, 0)
+
+    def greeting(self, position: int) -> Block:
+        return Block(position, position + 1, position, b"beat video %d" % self.version, 0)
 
     def retry_ms(self) -> int:
         return 2_500
@@ -155,3 +164,35 @@ def test_what_is_missed_is_said_from_where_it_stands_and_what_is_fetched_begins_
     block = one.fetched(Stretch([], START + 9, Source.STORE)).block
     assert (block.after, block.through, block.data) == (START + 4, START + 9, b"")
     assert one.is_for(block)
+
+
+def test_what_is_so_of_the_video_is_told_once_when_all_before_it_was_written() -> None:
+    feed, one = StillFeed(version=1, said_at=START + 10), viewer(START + 9)
+    feed.blocks[START + 9] = Block(START + 9, START + 10, START + 10, b"last", 1)
+    step = one.step(feed, 0.0)
+    assert isinstance(step, Write)
+    assert step.block.data == b"last"
+    one.wrote(START + 10, 0.0)
+    step = one.step(feed, 0.0)
+    assert isinstance(step, Write)
+    assert (step.block.data, step.block.through) == (b"video 1", START + 10)
+    assert one.step(feed, 0.0) is WAIT
+    feed.version, feed.said_at = 2, START + 11  # its record is not flushed yet
+    assert one.step(feed, 0.0) is WAIT
+    assert not one.may_stand(feed)
+
+
+def test_who_was_greeted_knows_what_is_so_and_who_steps_out_keeps_what_it_knows() -> None:
+    feed, one = StillFeed(version=3), viewer()
+    assert one.greet(feed).block.data == b"beat video 3"
+    one.step_out()
+    assert one.step(feed, 0.0) is WAIT
+    assert one.may_stand(feed)
+
+
+def test_that_a_video_has_ended_is_told_before_the_end() -> None:
+    feed, one = StillFeed(version=1, ended_at=START + 10, said_at=START + 10), viewer()
+    step = one.step(feed, 0.0)
+    assert isinstance(step, Write)
+    assert step.block.data == b"video 1"
+    assert isinstance(one.step(feed, 0.0), Close)

@@ -29,7 +29,7 @@ def test_events_are_what_their_bytes_say() -> None:
     assert read(b"event: comment\nid: %s\ndata: %s" % (ID.encode(), BODY)) == Event(Kind.COMMENT, ID, digest_of(BODY))
     assert read(b'event: delete\nid: %s\ndata: {"commentId":"x"}' % ID.encode()) == Event(Kind.DELETE, ID, other="x")
     assert read(b'event: gap\nid: %s\ndata: {"from":"x"}' % ID.encode()) == Event(Kind.GAP, ID, other="x")
-    assert read(b"event: heartbeat\nid: %s\ndata:" % ID.encode()) == Event(Kind.MARK, ID)
+    assert read(b'event: heartbeat\nid: %s\ndata: {"everyMs":15000}' % ID.encode()) == Event(Kind.MARK, ID)
     assert read(b"id: %s" % ID.encode()) == Event(Kind.MARK, ID)
     assert read(b'event: stale\ndata: {"behindMs":1}') is None
     assert read(b":\nevent: begin\nid: \nretry: 2000") is None

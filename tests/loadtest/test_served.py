@@ -159,7 +159,7 @@ class Deployment:
         held = b""
         for count in range(15):
             if count < 2:
-                yield _frame("heartbeat", log[at - 1].id if at else BEFORE, b"")
+                yield _frame("heartbeat", log[at - 1].id if at else BEFORE, b'{"everyMs":15000}')
             for place, entry in enumerate(log[at:], at):
                 frames = self.frame(entry, marked=place == MARKED)
                 if self.bug is Bug.INVERSION and place == MARKED:

@@ -21,7 +21,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
 
 def mark(n: int) -> bytes:
-    return b"event: heartbeat\nid: %016d\ndata:\n\n" % n
+    return b'event: heartbeat\nid: %016d\ndata: {"everyMs":15000}\n\n' % n
 
 
 class Peer:

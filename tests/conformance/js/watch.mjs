@@ -2,7 +2,7 @@
 // JSON: [viewer, kind, last id, data].
 import { EventSource } from "eventsource";
 
-const KINDS = ["comment", "delete", "gap", "stale", "heartbeat", "bye", "begin"];
+const KINDS = ["comment", "delete", "gap", "stale", "heartbeat", "video", "bye", "begin"];
 const names = process.argv.slice(2);
 
 while (names.length) {

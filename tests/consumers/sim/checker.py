@@ -44,6 +44,8 @@ class Shown:
         """Whether its session has ended."""
         self.reasons: set[str] = set()
         """Of the gaps it was told."""
+        self.video: bytes | None = None
+        """What it was told last of its video."""
         self.appended_at = 0.0
         """When the newest comment that was shown had been appended."""
         self._log = log
@@ -75,6 +77,8 @@ class Shown:
             self._see_heartbeat(event)
         elif event.kind == b"gap":
             self._see_gap(event)
+        elif event.kind == b"video":
+            self._see_video(event)
         elif event.kind in (b"stale", b"bye"):
             if event.id is not None:
                 raise Wrong(f"{event.kind.decode()} has an id")
@@ -124,6 +128,16 @@ class Shown:
             raise Wrong(f"a heartbeat goes back from {_name(self.position)} to {_name(position)}")
         self._go_to(position, inclusive=True)
         self._in_history = False
+
+    def _see_video(self, event: SseEvent) -> None:
+        position = self._id(event)
+        if self.position is not None and position < self.position:
+            raise Wrong(f"what is so of the video goes back from {_name(self.position)} to {_name(position)}")
+        self._go_to(position, inclusive=True)
+        self.video = event.data
+        usual = self._log.lives[0].said_at_first(self.video_id)
+        if event.data != usual and not any(event.data in life.said[self.video_id] for life in self._log.lives):
+            raise Wrong(f"nobody ever said that {event.data!r}")
 
     def _see_gap(self, event: SseEvent) -> None:
         position = self._id(event)

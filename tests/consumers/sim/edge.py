@@ -16,7 +16,7 @@ from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.block import Block
 from livecomments_consumers.channel import Channel, Sizes
 from livecomments_consumers.cohort import Cohort
-from livecomments_consumers.endings import Endings
+from livecomments_consumers.facts import Facts
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.lane import Lane, Member
 from livecomments_consumers.sessions import SessionEndedRejected, Sessions
@@ -82,7 +82,7 @@ class Parts:
     channel: type[CountingChannel] = CountingChannel
     history: type[History] = History
     tail: type[Tail] = Tail
-    endings: type[Endings] = Endings
+    facts: type[Facts] = Facts
     sessions: type[Sessions] = Sessions
     sizes: Sizes = field(default=SIZES)
 
@@ -174,7 +174,7 @@ class SimEdge:
             clock=clock,
             rng=rng,
         )
-        self.hub.endings = self._parts.endings(self.follower, history)
+        self.hub.facts = self._parts.facts(self.follower, history, self.hub._learnt)
         self.hub.sessions = self._parts.sessions(cast(Revocations, self._revocations), self.hub._end_session)
         self.hub.failures = self.failures
         self._claim = stream_claim(self.hub)

@@ -8,7 +8,8 @@ from livecomments.following.tail import Entry, Tail
 from livecomments.history.reading import History
 from livecomments.history.stretch import Stretch
 from livecomments_consumers.block import Block
-from livecomments_consumers.endings import Endings
+from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.facts import Facts
 from livecomments_consumers.frames import bye_frame
 from livecomments_consumers.lane import Lane
 from livecomments_consumers.sessions import Sessions
@@ -148,7 +149,7 @@ class Silent(Viewer):
         return Close(bye_frame("ended", feed.retry_ms()), "ended")
 
 
-class Forever(Endings):
+class Forever(Facts):
     """What is over is never taken up again."""
 
     def hear(self, followed: FollowedPartition, entry: Entry) -> None:
@@ -156,11 +157,31 @@ class Forever(Endings):
             super().hear(followed, entry)
 
 
-class DeafEndings(Endings):
+class DeafFacts(Facts):
     """It does not read what was said before it listened."""
 
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:
         return self.ended_at(followed, video_id)
+
+
+class Untold(CountingChannel):
+    """Who stands together is not told what is so of the video."""
+
+    def is_video_due(self, cohort: Cohort) -> bool:
+        return False
+
+
+class Unmoved(Viewer):
+    """It is told what is so of the video when it comes, and never again."""
+
+    __slots__ = ()
+
+    def is_video_due(self, feed: Feed) -> bool:
+        return False
+
+    def may_stand(self, feed: Feed) -> bool:
+        self._place.told = feed.version
+        return super().may_stand(feed)
 
 
 class Lasting(Sessions):
@@ -186,8 +207,10 @@ PLANTS: Final = {
     "a tail that forgets without a word": Parts(tail=Forgetful),
     "an end before the rest": Parts(viewer=Hasty),
     "an end without an id": Parts(viewer=Silent),
-    "an end for ever": Parts(endings=Forever),
-    "an end of before unknown": Parts(endings=DeafEndings),
+    "an end for ever": Parts(facts=Forever),
+    "an end of before unknown": Parts(facts=DeafFacts),
+    "settings that a crowd does not hear of": Parts(channel=Untold),
+    "settings that do not change": Parts(viewer=Unmoved),
     "a stream that outlives its session": Parts(sessions=Lasting),
     "blocks without a bound": Parts(sizes=replace(SIZES, block_bytes=1 << 20, block_entries=50)),
 }

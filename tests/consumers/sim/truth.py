@@ -8,11 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from livecomments.history.state import STATE_TYPES
-from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_ENDED, Record
+import orjson
+
+from livecomments.following.tail import Entry
+from livecomments.history.state import STATE_TYPES, VideoState
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_ENDED, VIDEO_STARTED, Record
 from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_schemas.render import render_comment
+from livecomments_schemas.render import render_comment, render_video
 from livecomments_schemas.window import Window
 
 EPOCH: Final = 1
@@ -47,6 +50,9 @@ class Life:
         self.videos: defaultdict[str, list[Accepted]] = defaultdict(list)
         self.deleted: defaultdict[str, dict[int, int]] = defaultdict(dict)
         """Of each video: the position of a deleted comment, and of its first delete."""
+        self.states: defaultdict[str, VideoState] = defaultdict(VideoState)
+        self.said: defaultdict[str, list[bytes]] = defaultdict(list)
+        """Of each video all that was ever so, the newest last, as clients are told."""
         self._window = Window(EPOCH, PARTITION, 1, since=0, whole=True, size=WINDOW_RECORDS)
 
     @property
@@ -65,8 +71,22 @@ class Life:
         assert record.value is not None
         kind, position = record.headers["type"], position_at(EPOCH, record.offset)
         self.videos[verdict.video_id].append(Accepted(position, kind, record.value, verdict.target, now))
+        if kind in STATE_TYPES:
+            entry = Entry(position, comment_id(position, PARTITION), kind, verdict.video_id, "ana", record.value)
+            self.states[verdict.video_id] = self.states[verdict.video_id].hear(entry)
+            self.said[verdict.video_id].append(self.video(verdict.video_id))
         if kind == COMMENT_DELETED:
             self.deleted[verdict.video_id].setdefault(verdict.target, position)
+
+    def video(self, video_id: str) -> bytes:
+        """What is so of a video now."""
+        state = self.states[video_id]
+        settings = orjson.loads(state.settings) if state.settings else {}
+        return render_video(video_id, settings, is_ended=state.is_ended)
+
+    def said_at_first(self, video_id: str) -> bytes:
+        """What is so of a video of which nobody has said anything."""
+        return render_video(video_id, {}, is_ended=False)
 
     def cut(self, end: int) -> "Life":
         """A new life that has lost everything from offset `end` on."""
@@ -92,7 +112,7 @@ class Life:
         """Whether the video had ended by `after`, as far as one can tell who knows the log up to `known`."""
         said = None
         for entry in self.between(video_id, 0, max(after, known)):
-            said = entry if entry.kind in STATE_TYPES else said
+            said = entry if entry.kind in (VIDEO_STARTED, VIDEO_ENDED) else said
         return said is not None and said.kind == VIDEO_ENDED and said.position <= after
 
     def missing(self, video_id: str, after: int, through: int, *, deletes: bool = True) -> Accepted | None:

@@ -17,6 +17,7 @@ from livecomments_schemas.events import (
     NewRecord,
     comment_created,
     comment_deleted,
+    video_changed,
     video_event,
 )
 from livecomments_schemas.positions import comment_id
@@ -161,7 +162,10 @@ class World:
             return comment_deleted(video_id, comment_id(self.log.position(rng.randrange(offset)), PARTITION), "ana")
         if kind < 0.14:
             return video_event(rng.choice((VIDEO_ENDED, VIDEO_STARTED, VIDEO_STARTED)), video_id, "ana")
-        if kind < 0.16:
+        if kind < 0.15:
+            settings = {"title": f"title {offset}", "whoMayComment": "everyone", "slowModeS": 0, "maxCommentsPerS": 0}
+            return video_changed(video_id, settings, "ana")
+        if kind < 0.17:
             return NewRecord(video_id.encode(), b"nonsense", {"type": rng.choice((b"comment.created", b"x"))})
         text = f"comment {offset} " + "x" * rng.choice((0, 0, 0, 40, 300))
         key = f"key{rng.randrange(3)}" if rng.random() < 0.15 else None
@@ -188,6 +192,8 @@ class World:
                 name, shown = waiting[0].name, waiting[0].shown
                 if not shown.knows_loss:
                     raise Wrong(f"{name} was not told that the log had lost what it had seen")
+                if shown.video != (so := self.log.life.video(shown.video_id)):
+                    raise Wrong(f"{name} was told {shown.video!r} of its video, and now it is {so!r}")
                 raise Wrong(f"{name} at {shown.last_event_id} has not seen {shown.missing(newest)}")
             await pass_time(0.2)
 
@@ -195,7 +201,8 @@ class World:
         shown = client.shown
         if shown.is_over or shown.is_revoked() or self.log.life.is_over(shown.video_id, newest, newest):
             return not shown.is_over
-        is_current = shown.position is not None and client.is_live and shown.knows_loss
+        is_told = shown.video == self.log.life.video(shown.video_id)
+        is_current = shown.position is not None and client.is_live and shown.knows_loss and is_told
         return not is_current or shown.missing(newest) is not None
 
     def _raise_what_went_wrong(self) -> None:

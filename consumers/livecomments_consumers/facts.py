@@ -1,12 +1,14 @@
-"""Which videos are over, as far as this edge has heard or read.
+"""What is so of videos, as far as this edge has heard or read: whether they are over, and what is set of them.
 
 What is said while a partition is followed is heard. What was said before is read once for each video that gets viewers,
-beside them: they are served at once, and end when it is known. While it cannot be read a video counts as going on.
+beside them: they are served at once, and told when it is known. While it cannot be read a video counts as going on, and
+nothing is said of its settings.
 """
 
 import asyncio
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from livecomments.following.follower import Follower
@@ -16,10 +18,11 @@ from livecomments.history.reading import History
 from livecomments.history.state import VideoState, video_state
 from livecomments_consumers.channel import Channel
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.events import VIDEO_ENDED
 
 VIDEOS_MAX: Final = 20_000
 """Remembered at once, some 6 MB, and asked for at once; a miss costs one read, and who is left out asks again."""
+SETTINGS_BYTES_MAX: Final = 32 * 2**20
+"""Of all that are remembered together. A title has 200 characters; who writes to the log by himself may say 16 KB."""
 _READS_AT_ONCE: Final = 8
 _RETRY_S: Final = 1.0
 
@@ -28,24 +31,26 @@ class _Known(NamedTuple):
     followed: weakref.ref[FollowedPartition]
     """Since when we have heard all; another one has gaps before it, and its log may not be the same."""
     state: VideoState
+    is_read: bool
+    """What was said before that is in it."""
 
 
-class Endings:
-    """The videos of one edge. `run` reads; the rest only looks."""
+class Facts:
+    """The facts of one edge's videos. `run` reads; the rest only looks. `learnt` is told of a video that was read."""
 
-    def __init__(self, follower: Follower, history: History) -> None:
+    def __init__(self, follower: Follower, history: History, learnt: Callable[[str], None] = lambda _: None) -> None:
         self._follower = follower
         self._history = history
+        self._learnt = learnt
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._settings_bytes = 0
         self._asked: set[str] = set()
         self._wanted: asyncio.Queue[tuple[FollowedPartition, str]] = asyncio.Queue()
 
     def ended_at(self, followed: FollowedPartition, video_id: str) -> int | None:
         """The position of the record that ended the video, if it is known to be over."""
-        known = self._known.get(video_id)
-        if known is None or known.followed() is not followed or not known.state.is_ended:
-            return None
-        return known.state.position
+        known = self._of(followed, video_id)
+        return known.state.position if known is not None and known.state.is_ended else None
 
     def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
         """Whether who has everything up to `after` has all there will ever be of the video."""
@@ -53,25 +58,35 @@ class Endings:
         return after is not None and ended_at is not None and ended_at <= after <= followed.judged_through
 
     def tell(self, channel: Channel) -> None:
-        """Tell a channel what is known of its video. An end in a log that is gone is none."""
+        """Tell a channel what is known of its video; what is not known is read soon.
+
+        An end in a log that is gone is none. Settings stay what they were until somebody says otherwise.
+        """
         followed = self._follower.followed.get(channel.partition)
         if followed is None or channel.is_restarted:
             channel.ended_at = None
-        else:
-            channel.ended_at = self.look(followed, channel.video_id)
+            return
+        channel.ended_at = self.look(followed, channel.video_id)
+        known = self._of(followed, channel.video_id)
+        if known is not None and (known.is_read or known.state.settings):
+            channel.set_state(known.state)
 
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:
         """As `ended_at`; what is not known is read soon."""
-        known = self._known.get(video_id)
-        is_known = known is not None and known.followed() is followed
-        if not is_known and video_id not in self._asked and len(self._asked) < VIDEOS_MAX:
+        known = self._of(followed, video_id)
+        is_read = known is not None and known.is_read
+        if not is_read and video_id not in self._asked and len(self._asked) < VIDEOS_MAX:
             self._asked.add(video_id)
             self._wanted.put_nowait((followed, video_id))
         return self.ended_at(followed, video_id)
 
     def hear(self, followed: FollowedPartition, entry: Entry) -> None:
-        """A record of `STATE_TYPES` that was just accepted."""
-        self._learn(followed, entry.video_id, VideoState(entry.position, entry.kind == VIDEO_ENDED))
+        """Hear a record of `STATE_TYPES` that was just accepted."""
+        self._learn(followed, entry.video_id, VideoState().hear(entry), is_read=False)
+
+    def _of(self, followed: FollowedPartition, video_id: str) -> _Known | None:
+        known = self._known.get(video_id)
+        return known if known is not None and known.followed() is followed else None
 
     async def run(self) -> None:
         """Read what is asked for until cancelled."""
@@ -88,13 +103,22 @@ class Endings:
                 await asyncio.sleep(_RETRY_S)
             else:
                 if self._follower.followed.get(followed.number) is followed:
-                    self._learn(followed, video_id, state)
+                    self._learn(followed, video_id, state, is_read=True)
             self._asked.discard(video_id)
+            self._learnt(video_id)
 
-    def _learn(self, followed: FollowedPartition, video_id: str, state: VideoState) -> None:
+    def _learn(self, followed: FollowedPartition, video_id: str, state: VideoState, *, is_read: bool) -> None:
+        """Join what is new to what is known: some was heard while the older was read."""
+        known = self._of(followed, video_id)
+        if known is not None:
+            state, is_read = known.state.join(state), known.is_read or is_read
+        self._forget(video_id)
+        self._known[video_id] = _Known(weakref.ref(followed), state, is_read)
+        self._settings_bytes += len(state.settings)
+        while len(self._known) > VIDEOS_MAX or (self._settings_bytes > SETTINGS_BYTES_MAX and len(self._known) > 1):
+            self._forget(next(iter(self._known)))
+
+    def _forget(self, video_id: str) -> None:
         known = self._known.pop(video_id, None)
-        if known is not None and known.followed() is followed and known.state.position > state.position:
-            state = known.state  # it was heard while the older one was read
-        self._known[video_id] = _Known(weakref.ref(followed), state)
-        if len(self._known) > VIDEOS_MAX:
-            self._known.popitem(last=False)
+        if known is not None:
+            self._settings_bytes -= len(known.state.settings)
