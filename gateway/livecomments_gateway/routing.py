@@ -33,9 +33,26 @@ class _Anything(Convertor[str]):
         return value
 
 
-register_url_convertor("anything", _Anything())
+class _CommentId(Convertor[str]):
+    """A segment that may be a comment id, right or wrong: beside it stands the stream, whose methods are its own."""
 
-_PARAMETERS: Final = {"{videoId}": "{video_id}", "{commentId}": "{comment_id}", "{userId}": "{user_id:anything}"}
+    regex = r"(?!stream$)[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
+register_url_convertor("comment", _CommentId())
+
+_PARAMETERS: Final = {
+    "{videoId}": "{video_id}",
+    "{commentId}": "{comment_id:comment}",
+    "{userId}": "{user_id:anything}",
+}
 """As the document names them, and as Starlette does."""
 
 

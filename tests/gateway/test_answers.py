@@ -278,6 +278,7 @@ async def test_a_bad_call_is_refused_by_its_code(
 METHODS: Final = {
     "/comments/v": "GET, HEAD, POST",
     "/comments/v/0000000000000000": "DELETE, GET, HEAD",
+    "/comments/v/stream": "GET, HEAD",
     "/sessions": "POST",
     "/sessions/current": "DELETE, POST",
     "/videos/v": "GET, HEAD, PUT",
