@@ -38,6 +38,8 @@ export interface Request {
   method?: string;
   body?: unknown;
   key?: string;
+  /** The newest position that was seen before the first attempt under this key: a later one is told from a new one. */
+  after?: string | null;
   /** A bearer, instead of whoever speaks now. */
   bearer?: string;
 }
@@ -90,6 +92,7 @@ async function once(env: Env, url: string, o: Request, token: string | null): Pr
   const control = new AbortController();
   const headers = bearer(token);
   if (o.key) headers["Idempotency-Key"] = o.key;
+  if (o.after) headers["Idempotency-After"] = o.after;
   if (o.body) headers["Content-Type"] = "application/json";
   const work = async (): Promise<[unknown, Response]> => {
     const response = await env.fetch(url, {

@@ -23,6 +23,8 @@ const HIDDEN_AFTER_MS = 20_000;
 /** What a server may ask for between two connections. */
 const RETRY_MS_MAX = 60_000;
 const HISTORY = 50;
+/** What a resume gives at most before the service tells a gap; its own bound. */
+const MISSED_MAX = 1_000;
 /** An announced end that is over sooner is not spoken of. */
 const QUIET_MS_MAX = 5_000;
 /** What an attempt leaves behind at once; the others say what was so until it has succeeded. */
@@ -139,7 +141,7 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
     let wasOpened = false;
     retryMs = 0;
     if (link.cursor) url!.searchParams.set("after", link.cursor);
-    url!.searchParams.set("missed", String(maxComments));
+    url!.searchParams.set("missed", String(Math.min(MISSED_MAX, maxComments)));
     timer(OPEN_MS_MAX, () => fail(wasOpened
       ? new Problem("held_back", "A stream was opened and brought nothing: something on the way holds it back")
       : new Problem("no_connection", "No answer in 8 s: an unreachable service, or too many tabs without HTTP/2")));

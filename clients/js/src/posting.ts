@@ -22,12 +22,15 @@ interface Entry {
   videoTimeMs: number | undefined;
   /** When it may have been written first, by the clock that never jumps; null: it cannot have been. */
   since: number | null;
+  /** How far the stream had told before that; undefined: it was never tried. */
+  after: string | null | undefined;
   resolve: (comment: Comment) => void;
   reject: (problem: Problem) => void;
 }
 
 /** `at`: when it may have been written first, by the device's clock. */
-type Draft = { key: string; message: string; videoTimeMs: number | undefined; at: number | null };
+type Draft = {
+  key: string; message: string; videoTimeMs: number | undefined; at: number | null; after?: string | null };
 
 export interface Posting {
   readonly pending: () => Pending[];
@@ -59,10 +62,10 @@ export function createPosting(
   let wakeUp = () => {};
 
   function save(): void {
-    const drafts = entries.flatMap(({ shown, videoTimeMs, since }): Draft[] =>
+    const drafts = entries.flatMap(({ shown, videoTimeMs, since, after }): Draft[] =>
       shown.is == "sent" ? [] : [{
         key: shown.key, message: shown.message, videoTimeMs,
-        at: since == null ? null : env.clock.wallNow() - (env.clock.now() - since),
+        after, at: since == null ? null : env.clock.wallNow() - (env.clock.now() - since),
       }]);
     try {
       if (drafts.length) env.drafts?.setItem(storageKey, JSON.stringify(drafts));
@@ -91,13 +94,14 @@ export function createPosting(
   const next = () => entries.find(({ shown: { is } }) => is != "rejected" && is != "sent");
 
   function enqueue(
-    message: string, key: string, videoTimeMs?: number, since: number | null = null, problem?: Problem,
+    message: string, key: string, videoTimeMs?: number, since: number | null = null, after?: string | null,
+    problem?: Problem,
   ): Promise<Comment> {
     const told = new Promise<Comment>((resolve, reject) => {
       if (isClosed) return reject(new Problem("closed", "The video is closed"));
       if (entries.length >= PENDING_MAX) return reject(new Problem("too_many_pending", "Too many comments wait"));
       const shown: Pending = problem ? { key, message, is: "rejected", problem } : { key, message, is: "sending" };
-      entries = [...entries, { shown, videoTimeMs, since, resolve, reject }];
+      entries = [...entries, { shown, videoTimeMs, since, after, resolve, reject }];
       if (problem) reject(problem);
       save();
       changed();
@@ -146,13 +150,14 @@ export function createPosting(
     for (let tries = 0; isIn() && entry.shown.is != "rejected"; tries++) {
       while (isIn() && isAway()) await wait(RETRY_MS_MAX);
       if (!isIn()) return;
-      const firstTry = env.clock.now();
-      const wasTried = entry.since != null;
-      entry.since ??= firstTry;
+      entry.since ??= env.clock.now();
+      const { after } = entry;
+      const seen = cursor();
+      if (after === undefined) entry.after = seen && seen != "~" ? seen : null;
       save();
       try {
         const [comment] = await request<Comment>(env, commentsPath(videoId), "commentId", {
-          method: "POST", body: { message, videoTimeMs: entry.videoTimeMs }, key,
+          method: "POST", body: { message, videoTimeMs: entry.videoTimeMs }, key, after,
         });
         if (isIn()) settle(entry, comment);
         entry.resolve(comment);
@@ -160,7 +165,7 @@ export function createPosting(
       } catch (thrown) {
         if (!isIn()) return;
         const problem = thrown as Problem;
-        if (!wasTried && problem.status == 429) entry.since = null; // it was not written
+        if (after === undefined && problem.status == 429) entry.since = null, entry.after = after; // it was not written
         const ms = judge(entry, problem, tries);
         if (ms) await wait(ms);
       }
@@ -188,7 +193,7 @@ export function createPosting(
       const entry = find(key);
       if (entry?.shown.is != "rejected") return Promise.reject(new Problem("discarded", "Nothing to send again"));
       leave(entry);
-      return enqueue(entry.shown.message, key, entry.videoTimeMs);
+      return enqueue(entry.shown.message, key, entry.videoTimeMs, null, entry.after);
     },
     discard(key) {
       const entry = find(key);
@@ -200,10 +205,10 @@ export function createPosting(
     restore() {
       try {
         const drafts: Draft[] = JSON.parse(env.drafts?.getItem(storageKey) ?? "[]");
-        for (const { key, message, videoTimeMs, at } of drafts) {
+        for (const { key, message, videoTimeMs, at, after } of drafts) {
           const ageMs = at == null ? 0 : Math.abs(env.clock.wallNow() - at);
           if (!find(key)) {
-            enqueue(message, key, videoTimeMs, at == null ? null : env.clock.now() - ageMs, ageMs > RETRY_MS_MAX
+            enqueue(message, key, videoTimeMs, at == null ? null : env.clock.now() - ageMs, after, ageMs > RETRY_MS_MAX
               ? new Problem("interrupted", "It may have been written before the page was loaded anew") : undefined);
           }
         }

@@ -27,7 +27,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
       const locks = globalThis.navigator?.locks;
       if (!locks || !globalThis.BroadcastChannel) return inner.open(request, sink);
       const url = new URL(request.url);
-      const name = `livecomments:${url.origin}${url.pathname}`;
+      const name = url.origin + url.pathname;
       const channel = new BroadcastChannel(name);
       const by = Math.random();
       const waiting = new AbortController();
@@ -44,14 +44,13 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
       const greet = () => send({ h: cursor, by });
 
       function hear(told: Told): void {
-        const [kind, id, data] = told;
-        if (id > cursor) {
+        if (told[1] > cursor) {
+          cursor = told[1];
           ring.push(told);
           if (ring.length > RING_MAX) base = ring.shift()![1];
-          cursor = id;
-        } else if (kind == "comment" || kind == "delete" || kind == "gap") return;
+        }
         sink.alive();
-        sink.event(kind, id, data);
+        sink.event(...told); // who listens passes over what is not new
       }
 
       /** A stream of our own from where we are: for all if we lead, else until we have caught up. */
@@ -90,7 +89,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
         channel.close();
       }
 
-      function end(problem: Problem = new Problem("cut", "The leading tab's stream ended")): void {
+      function end(problem: Problem = new Problem("cut", "The leading tab ended")): void {
         if (isOver) return;
         over();
         sink.end(problem);

@@ -112,13 +112,14 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: () =
     return added.length;
   }
 
-  function remove(ids: readonly string[]): void {
+  /** Out of a page only what was shown is told; the stream's own are told all, since the app may show more than is kept. */
+  function remove(ids: readonly string[], isLive = false): void {
     for (const id of ids) {
       held.get(id)?.[1]();
       held.delete(id);
     }
     const shown = ids.filter((id) => list.remove(id));
-    if (shown.length) tell("delete", shown);
+    if (isLive || shown.length) tell("delete", isLive ? ids : shown);
   }
 
   function replace(page: Page, cursor: string): void {
@@ -135,7 +136,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: () =
     if (kind == "comment" && told.commentId) {
       if (posting.awaits(told)) hold(told);
       else news([told], "live");
-    } else if (kind == "delete") remove([told.commentId]);
+    } else if (kind == "delete") remove([told.commentId], true);
     else if (kind == "gap") {
       list.gap(told);
       tell("gap", told);
@@ -229,7 +230,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: () =
         await pause(env, Math.max(problem.retryAfterMs, backoffMs(env, tries)));
       }
     }
-    remove([commentId]);
+    remove([commentId], true);
   }
 
   function close(): void {

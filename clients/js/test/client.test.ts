@@ -237,6 +237,8 @@ test("comments go out one after the other, under one key each, whatever becomes 
   const keys = requests.map(({ init }) => (init.headers as Record<string, string>)["Idempotency-Key"]);
   expect(new Set(keys.slice(0, 3)).size).toBe(1);
   expect(keys[3]).not.toBe(keys[0]);
+  const seen = requests.map(({ init }) => (init.headers as Record<string, string>)["Idempotency-After"]);
+  expect(seen).toEqual([undefined, "0000000000000000", "0000000000000000", undefined]);
   expect(service.comments()).toHaveLength(2);
 });
 

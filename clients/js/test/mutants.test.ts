@@ -23,7 +23,7 @@ const MUTANTS: Mutant[] = [
   { name: "rows are not trimmed", file: "list.ts", from: "list.rows.length - max", to: "0" },
   { name: "what is trimmed at the end leaves no gap", file: "list.ts", from: ", torn];", to: "];" },
   { name: "rows are put at the end", file: "list.ts", from: "list.rows.splice(at(id), 0, comment)", to: "list.rows.push(comment)" },
-  { name: "a retry takes a new key", file: "posting.ts", from: ", key,\n", to: ", key: newKey(),\n" },
+  { name: "a retry takes a new key", file: "posting.ts", from: ", key, after,\n", to: ", key: newKey(), after,\n" },
   { name: "a post without an answer is forgotten", file: "posting.ts", from: "say(entry, { is: \"unknown\"", to: "leave(entry); void ({ is: \"unknown\"" },
   { name: "a post is done with any answer", file: "posting.ts", from: "\"commentId\", {", to: "\"\", {" },
   { name: "each change is told at once", file: "video.ts", from: "cancelFrame ??= clock.frame(flush);", to: "flush();" },

@@ -2,7 +2,7 @@
  * The page of one video: its newest comments, then the stream from exactly there.
  *
  *     gateway.js   requests, sessions, when to try again
- *     stream.js    the live end
+ *     stream.js    the live end, by client.js: what clients/js makes
  *     list.js      order, scrolling, bounds; row.js draws one comment
  *     composer.js  writing
  */
@@ -14,7 +14,7 @@ import { VideoStream } from "./stream.js";
 
 const STATES = {
   connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Delayed", ended: "Ended",
-  failed: "Unavailable",
+  failed: "Unavailable", offline: "Offline", paused: "Paused",
 };
 const DELETE_TRIES_MAX = 4;
 
@@ -24,7 +24,7 @@ const [pill, badge, heading, again] =
 
 const list = new CommentList({ older: loadOlder, torn: load, delete: deleteOwn });
 const composer = new Composer(videoId, list);
-const stream = new VideoStream({
+const stream = new VideoStream(videoId, {
   comment: (comment) => list.add(comment),
   delete: (commentId) => list.remove(commentId),
   gap: () => list.tear(),
