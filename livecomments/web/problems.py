@@ -8,7 +8,6 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 
 from livecomments_schemas.errors import Rejected, Unavailable
 
@@ -103,23 +102,12 @@ async def answer_unavailable(_: Request, error: Exception) -> Response:
     return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
-async def answer_http(request: Request, error: Exception) -> Response:
+async def answer_http(_: Request, error: Exception) -> Response:
     """What the router refuses."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return problem(
-            "method_not_allowed", "See /openapi.json for what can be called here.", {"Allow": _allowed(request)}
-        )
+        return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers)
     return problem("not_found", "There is nothing at this path.")
-
-
-def _allowed(request: Request) -> str:
-    """Every method that the path has, whichever routes take them (RFC 9110, 10.2.1)."""
-    methods: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods.update(route.methods or ())
-    return ", ".join(sorted(methods))
 
 
 async def answer_bug(_: Request, error: Exception) -> Response:
