@@ -4,18 +4,17 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from rich.console import Console
 from rich.table import Table
 
 from bench.persist_stack import load_average
 from bench.stand import broker, stay_off_one_core
 from infra.local.servers import RUN_DIR
+from livecomments.runtime.console import plain_console
 
 
 class Outcome(NamedTuple):
@@ -53,7 +52,7 @@ def command(name: str, doc: str | None, plan: P, measure: Measure[P], *, pinned:
     parser.add_argument("--kafka", help="bootstrap servers; one is started by default")
     parser.add_argument("--out", type=Path, default=RUN_DIR / "bench" / name, help="writes FILE.json and FILE.svg")
     given = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    console = plain_console(width=150)
 
     async def run() -> Outcome:
         with tempfile.TemporaryDirectory(prefix="livecomments-bench-") as directory:

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from rich.table import Table
 from bench.chart import Bar, chart
 from bench.persist_stack import DATACENTER, load_average, new_keyspace, servers
 from livecomments.cql.store import CqlStore
+from livecomments.runtime.console import plain_console
 from livecomments.store.interface import Row
 from livecomments_schemas.events import COMMENT_CREATED
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
@@ -217,7 +217,7 @@ def main() -> None:
     given = parser.parse_args()
     plan = Plan(given.comments, given.sparse_videos, given.sparse_comments, given.span, given.pages, given.page_size)
     with servers(None, given.cql, needs_kafka=False, cql_heap_mb=HEAP_MB) as (_, cql, _directory):
-        report = asyncio.run(run(cql, plan, Console(highlight=False, width=None if sys.stdout.isatty() else 120)))
+        report = asyncio.run(run(cql, plan, plain_console(width=120)))
     if given.out:
         given.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
         given.out.with_suffix(".svg").write_text(drawn([Result(**page) for page in report["pages"]]))

@@ -28,6 +28,7 @@ from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import claim_ports
 from livecomments.cql.store import CqlStore
 from livecomments.kafka.log import KafkaLog
+from livecomments.runtime.console import plain_console
 from livecomments.store.interface import Row
 from livecomments_schemas.events import Author, NewRecord, Record, comment_created
 from livecomments_schemas.partitions import partition_of
@@ -244,7 +245,7 @@ def main() -> None:
     parser.add_argument("--cql", help="contact points; one is started by default")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     given = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = plain_console(width=120)
     with servers(given.kafka, given.cql) as (kafka, cql, directory):
         report = asyncio.run(run(kafka, cql, directory, given.records, console))
     if given.json:

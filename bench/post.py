@@ -28,6 +28,7 @@ from bench.bad_input import play
 from bench.persist_stack import load_average, new_keyspace, servers
 from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import claim_ports
+from livecomments.runtime.console import plain_console
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
 
 PARTITIONS: Final = 64
@@ -245,7 +246,7 @@ def main() -> None:
     parser.add_argument("--cql", help="contact points; one is started by default")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     given = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = plain_console(width=120)
     with servers(given.kafka, given.cql) as (kafka, cql, directory):
         report = run(kafka, cql, directory, given.posts, console)
     if given.json:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from infra.local.__main__ import fail, need_servers, quiet
 from infra.local.servers import RUN_DIR, ServerUnavailable
 from infra.local.stack import Stack
+from livecomments.runtime.console import plain_console
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def faults(
     from chaos.faults import FAULTS, SMALL_TAIL, FaultPlan, run_faults
 
     quiet()
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     need_servers()
     stack = Stack(run_dir, {**os.environ, **(SMALL_TAIL if small_tail else {})})
     plan = FaultPlan(FAULTS * rounds, lasts_s, comments, videos, viewers)
@@ -46,12 +46,12 @@ def faults(
         fail(str(error))
     finally:
         stack.kill()
-    console.print(report.load_said, markup=False)
+    console.print(report.load_said)
     console.print(report.table("seconds after the kill"))
     for note in report.restarted:
-        console.print(note, style="yellow", markup=False)
+        console.print(note, style="yellow")
     for problem in report.problems:
-        console.print(problem, style="red", markup=False)
+        console.print(problem, style="red")
     raise typer.Exit(code=1 if report.problems else 0)
 
 
@@ -65,7 +65,7 @@ def fill(
     from chaos.fill import measure, table, until_stored
 
     quiet()
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     need_servers()
     stack = Stack(run_dir, os.environ)
     try:

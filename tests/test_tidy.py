@@ -12,6 +12,7 @@ from tests.tidy import (
     RULES,
     Rule,
     Tree,
+    consoles,
     cycles,
     dependencies,
     docstrings,
@@ -41,6 +42,14 @@ PROTOCOL = f"{DOC}from typing import Protocol\nclass App(Protocol):\n    {DOC}  
 Planted = tuple[Rule, dict[str, str], str]
 
 VIOLATIONS: list[Planted] = [
+    (consoles, {"livecomments/a.py": f"{DOC}from rich.console import Console\nConsole().print(1)"}, "Console marks up"),
+    (consoles, {"infra/a.py": f"{DOC}import rich.console\nrich.console.Console()"}, "Console marks up"),
+    (consoles, {"livecomments/a.py": f"{DOC}say.print(text, markup=True)"}, "markup is turned on"),
+    (consoles, {"livecomments/a.py": f"{DOC}say.print(text, emoji=is_on)"}, "emoji is turned on"),
+    (consoles, {"chaos/a.py": f"{DOC}columns = [TextColumn('{{task.description}}')]"}, "TextColumn marks up"),
+    (consoles, {"chaos/a.py": f"{DOC}columns = [TextColumn('{{task.description}}', markup=False)]"}, ""),
+    (consoles, {"bench/a.py": f"{DOC}from rich import print"}, "rich.print marks up"),
+    (consoles, {"livecomments/a.py": f"{DOC}say = plain_console()\nsay.print(text, style='red')"}, ""),
     (
         floors,
         {"livecomments_schemas/ids.py": "from livecomments.runtime.settings import Settings"},

@@ -36,6 +36,8 @@ MODULE_LINES_MAX: Final = 400
 MODULE_LINES_MEDIAN_MAX: Final = 150
 FUNCTION_LINES_MAX: Final = 60
 
+CONSOLE_DOOR: Final = "livecomments/runtime/console.py"
+
 _PURE: Final = ("livecomments_topics", "livecomments_schemas")
 _GROUND: Final = (*_PURE, "livecomments.runtime", "livecomments.sqlite")
 _INTERFACES: Final = (*_GROUND, "livecomments.log", "livecomments.store")
@@ -293,6 +295,17 @@ def doors(tree: Tree) -> list[str]:
     ]
 
 
+def consoles(tree: Tree) -> list[str]:
+    """Source: what is printed stands as it is, with no markup and no emoji of other people's text."""
+    return [
+        f"{module.path}:{node.lineno}: {said}; take livecomments.runtime.console"
+        for module in tree.source
+        if module.path != CONSOLE_DOOR
+        for node in ast.walk(module.syntax)
+        if isinstance(node, ast.Call | ast.ImportFrom) and (said := _marks_up(node))
+    ]
+
+
 def dependencies(tree: Tree) -> list[str]:
     """Everywhere: what is imported is declared in pyproject.toml, not just brought along; ours use all of theirs."""
     file = tomllib.loads((tree.root / "pyproject.toml").read_text())
@@ -466,8 +479,20 @@ def packages(tree: Tree) -> list[str]:
 
 RULES: Final[tuple[Rule, ...]] = (
     *(floors, cycles, lengths, environment, doors, docstrings, rooms, names, reasons, machine_paths, sleeping, mocking),
-    *(dependencies, packages, supervised),
+    *(dependencies, packages, supervised, consoles),
 )
+
+
+def _marks_up(node: ast.Call | ast.ImportFrom) -> str:
+    """What of rich would take a text for more than its characters, if this does."""
+    if isinstance(node, ast.ImportFrom):
+        is_print = node.module == "rich" and any(each.name == "print" for each in node.names)
+        return "rich.print marks up what it prints" if is_print else ""
+    named = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+    if named in ("Console", "from_markup", "emojize") or (named == "TextColumn" and given.get("markup") != "False"):
+        return f"{named} marks up what it is given"
+    return next((f"{name} is turned on" for name in ("markup", "emoji") if given.get(name, "False") != "False"), "")
 
 
 _LOOKS_AFTER: Final = ("result", "exception", "add_done_callback")

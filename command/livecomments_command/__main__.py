@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
 
 from livecomments.runtime import logs
+from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command import data_commands
 from livecomments_command.settings import (
@@ -76,7 +76,7 @@ def run(
             tell("run", settings)
 
         def started(_: Embedded) -> None:
-            console = Console(highlight=False, soft_wrap=True)
+            console = plain_console()
             greet(console, url_of(listening), note=f"   (comments are kept in {settings.data_dir})")
             console.print("Stop with Ctrl-C.", style="dim")
 
@@ -171,7 +171,7 @@ def load(
     from livecomments_loadtest import DeploymentUnavailable, LoadPlan, PlanRejected, run_load
     from livecomments_loadtest.chat import CHAT
 
-    console = Console(highlight=False)
+    console = plain_console(width=WIDTH_WITHOUT_TERMINAL)
     try:
         plan = LoadPlan(
             url=url,
@@ -229,7 +229,7 @@ def _on_servers(kind: type[OnServers], **overrides: Any) -> OnServers:
 
 
 def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
+    plain_console().print(sentence)
 
 
 def main() -> None:
@@ -249,9 +249,9 @@ def main() -> None:
 
 
 def _refuse(refusals: Sequence[BaseException], code: int = 2) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = plain_console(stderr=True)
     for refused in refusals:
-        console.print(f"livecomments: {refused}", style="red", markup=False)
+        console.print(f"livecomments: {refused}", style="red")
     sys.exit(max(refused.exit_code if isinstance(refused, StartRefused) else code for refused in refusals))
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
+from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
 from livecomments_command.records.kept_files import checkpoint_of_one
 from livecomments_command.settings import ToolSettings, load
 from livecomments_schemas.errors import StartRefused
@@ -32,7 +32,7 @@ def list_epochs(context: typer.Context) -> None:
     from livecomments_command.records.opened import opened_epochs
 
     table = table_of_epochs(asyncio.run(opened_epochs(settings_of(context))))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, markup=False)
+    plain_console(width=WIDTH_WITHOUT_TERMINAL).print(table)
 
 
 @epochs.command("next")
@@ -69,7 +69,7 @@ def list_letters(
     async def run() -> None:
         async with opened(settings_of(context), needs_store=False) as found:
             table = await table_of_letters(found.dead_letter_log, reason, limit)
-        Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table, markup=False)
+        plain_console(width=WIDTH_WITHOUT_TERMINAL).print(table)
 
     asyncio.run(run())
 
@@ -145,7 +145,7 @@ def rebuild(
 
     async def run(kept: Path | None) -> Rebuilt:
         async with opened(settings_of(context), epoch=epoch) as found:
-            progress = Console(stderr=True)
+            progress = plain_console(stderr=True)
             notes, by = await store_export(found, progress, from_export) if from_export else ([], None)
             done = await fill(found, progress, from_start=from_start, checkpoint=kept, judge=by)
             return done._replace(notes=[*notes, *done.notes])
@@ -179,7 +179,7 @@ def verify(
     async def run() -> Findings:
         async with opened(settings_of(context), epoch=epoch) as found:
             chosen = sampled(1.0 if sample is None else sample, seed)
-            progress = Console(stderr=True)
+            progress = plain_console(stderr=True)
             if with_export is not None:
                 from livecomments_command.records.rebuild_export import verify_export
 
@@ -208,7 +208,7 @@ def export(
 
     async def run() -> Manifest:
         async with opened(settings_of(context), needs_store=False, epoch=epoch) as found:
-            return await write(found, Console(stderr=True), ExportPlan(directory, form, video))
+            return await write(found, plain_console(stderr=True), ExportPlan(directory, form, video))
 
     done = asyncio.run(run())
     _say(f"{done.comments:,} comments in {len(done.content['files'])} files, digest {done.digest}")
@@ -241,7 +241,7 @@ def replay_log(
     from livecomments_command.records.replay_sinks import Checkpoint, opened_sink
 
     plan, settings = planned(video, from_time, from_id, from_offset or [], until), settings_of(context)
-    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=out is None and sys.stdout.isatty())
+    console = plain_console(stderr=True, quiet=out is None and sys.stdout.isatty())
     said: dict[str, Any] = {
         "video": video,
         "from": from_time or from_id or from_offset,
@@ -257,16 +257,16 @@ def replay_log(
     async def write(found: Opened, known: Checkpoint | None) -> None:
         async with opened_sink(settings, found, out, to_topic, known) as sink:
             done = await write_records(found, console, plan, sink, pace=Pace(pace) if pace else None, checkpoint=known)
-            console.print(f"{done.lines:,} records. To go on: {done.options()}", markup=False)
+            console.print(f"{done.lines:,} records. To go on: {done.options()}")
 
     with checkpoint_of_one(checkpoint) as kept:
         asyncio.run(run(kept))
 
 
 def _say(*sentences: str) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     for sentence in sentences:
-        console.print(sentence, markup=False)
+        console.print(sentence)
 
 
 def settings_of(context: typer.Context) -> ToolSettings:

@@ -16,12 +16,12 @@ def greet(console: Console, url: str, *, streams_url: str | None = None, note: s
         streams_url: where streams are, if elsewhere.
         note: goes on behind the address, or below it.
     """
-    console.print(f"[bold green]livecomments[/] is running: [bold]{url}/[/]{note}\n")
+    console.print("livecomments", style="bold green", end=" is running: ")
+    console.print(f"{url}/", style="bold", end=f"{note}\n\n")
     console.print("Write a comment:", style="dim")
     console.print(
         f'  TOKEN=$(curl -s {url}/sessions {_JSON} -d \'{{"displayName":"Ana"}}\' | grep -o \'lcs_[^"]*\')\n'
         f'  curl {url}/comments/demo -H "Authorization: Bearer $TOKEN" {_JSON} -d \'{{"message":"Hello"}}\'',
-        markup=False,
     )
     console.print("Follow a video:", style="dim")
-    console.print(f"  curl -N '{streams_url or url}/comments/demo/stream?history=10'\n", markup=False)
+    console.print(f"  curl -N '{streams_url or url}/comments/demo/stream?history=10'\n")

@@ -11,6 +11,7 @@ from rich.console import Console
 from infra.local.apps import App
 from infra.local.servers import RUN_DIR, ServerUnavailable, why_unavailable
 from infra.local.stack import CQL, KAFKA, Stack
+from livecomments.runtime.console import plain_console
 from livecomments_command.greeting import greet
 from livecomments_schemas.errors import StartRefused, Unavailable
 
@@ -33,12 +34,12 @@ def up(
 ) -> None:
     """Start what does not run, wait until it works, and leave it running. Runs again with changed code or settings."""
     quiet()
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     need_servers()
     stack = Stack(run_dir, os.environ, port=port or None, kafka_port=kafka_port, cassandra_port=cassandra_port)
     try:
         for note in stack.bring_up(console):
-            console.print(note, style="yellow", markup=False)
+            console.print(note, style="yellow")
     except (ServerUnavailable, StartRefused, Unavailable) as error:
         fail(str(error))
     _greet(stack, console, run_dir)
@@ -84,9 +85,9 @@ def _greet(stack: Stack, console: Console, run_dir: Path) -> None:
     console.print()
     greet(console, stack.url, streams_url=streams_url, note="" if stack.balancer else no_balancer)
     for server in stack.servers.values():
-        console.print(f"  {server.kind:<10} {_where(server)}", style="dim", markup=False)
+        console.print(f"  {server.kind:<10} {_where(server)}", style="dim")
     suffix = "" if run_dir == RUN_DIR else f' ARGS="--run-dir {run_dir}"'
-    console.print(f"\nLook into their logs: make logs. Stop: make down{suffix}", style="dim", markup=False)
+    console.print(f"\nLook into their logs: make logs. Stop: make down{suffix}", style="dim")
 
 
 def fail(reason: str) -> NoReturn:

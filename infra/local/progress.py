@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TimeElapsedColumn
+
+from livecomments.runtime.console import text_column
 
 Say = Callable[[str], None]
 _FAILED = "failed"
@@ -58,7 +60,11 @@ def _lines(works: Sequence[Work], console: Console) -> Iterator[list[Say]]:
     if not console.is_terminal:
         yield [_plain(console, work.kind) for work in works]
         return
-    columns = SpinnerColumn(finished_text="✓"), TextColumn("{task.fields[kind]:<10}"), TextColumn("{task.description}")
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        text_column("{task.fields[kind]:<10}"),
+        text_column("{task.description}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         yield [_spinner(progress, progress.add_task("", total=1, kind=work.kind)) for work in works]
 
@@ -72,6 +78,6 @@ def _spinner(progress: Progress, task: TaskID) -> Say:
 
 def _plain(console: Console, kind: str) -> Say:
     def say(step: str) -> None:
-        console.print(f"{kind}: {step}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{kind}: {step}")
 
     return say

@@ -4,6 +4,7 @@
   processes take.
 - `values`: a setting's value, out of its text.
 - `logs`: one JSON object a line on stderr.
+- `console`: what commands print: texts as they are.
 - `metrics`: the metric registry and its exposition.
 - `tls`: how servers' certificates are checked.
 - `exclusive_file`: one process alone writes to a file.

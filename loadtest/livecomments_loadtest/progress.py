@@ -32,10 +32,12 @@ async def show(console: Console, comments: int, viewers: int, sample: Callable[[
 
 async def _bar(console: Console, comments: int, viewers: int, sample: Callable[[], Sample]) -> None:
     columns = (
-        TextColumn("{task.fields[phase]}"),
+        TextColumn("{task.fields[phase]}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[delivered]} delivered, {task.fields[connected]}/{task.fields[viewers]} viewers"),
+        TextColumn(
+            "{task.fields[delivered]} delivered, {task.fields[connected]}/{task.fields[viewers]} viewers", markup=False
+        ),
         TimeElapsedColumn(),
     )
     # Refreshed by this task: rich's own thread would take time from the loop whose latencies are measured.
@@ -57,5 +59,4 @@ async def _lines(console: Console, comments: int, viewers: int, sample: Callable
             f"{time.perf_counter() - began:6.1f} s  {now.phase}: sent {now.sent}/{comments}, acked {now.acked}, "
             f"delivered {now.delivered}, viewers {now.connected}/{viewers}",
             highlight=False,
-            markup=False,
         )

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
+
+from livecomments.runtime.console import text_column
 
 Advance = Callable[[int], None]
 """Called with how many more are done."""
@@ -23,7 +25,7 @@ class _RateColumn(ProgressColumn):
 def bar(console: Console, what: str, total: int) -> Iterator[Advance]:
     """A bar while inside; where there is no terminal, one line at the end."""
     columns = [
-        TextColumn("{task.description}"),
+        text_column("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),

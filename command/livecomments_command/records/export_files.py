@@ -4,10 +4,10 @@ A line of the JSON form, and the column `json` of the Parquet form, are the byte
 said of a video (title, end, bans) stands beside the comments, always as JSON lines.
 """
 
-import csv
 import hashlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +30,8 @@ _HEAD: Final = len(b'{"commentId":"')
 _DIGEST_MODULUS: Final = 1 << 256
 _INT64_MAX: Final = (1 << 63) - 1
 _VALUE: Final = b',"value":'
+_CSV_END: Final = b"\r\n"
+_TO_QUOTE: Final = re.compile(r'[",\r\n]')
 _COLUMNS: Final = (
     *("comment_id", "video_id", "author_id", "author_name", "message", "created_at", "appended_at", "video_time_ms"),
 )
@@ -127,18 +129,27 @@ class _JsonLines:
 
 
 class _Csv:
+    """By RFC 4180; a text that is empty is quoted, and what is not there is nothing at all (as PostgreSQL reads it)."""
+
     def __init__(self, file: io.BufferedWriter) -> None:
-        self._text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        self._csv = csv.writer(self._text)
-        self._csv.writerow(_COLUMNS)
+        self._file = file
+        self._file.write(",".join(_COLUMNS).encode() + _CSV_END)
 
     def write(self, comments: Sequence[Exported]) -> None:
         for one in comments:
             row = _columns(one)
-            self._csv.writerow([*row[:6], timestamp(one.appended_at_ms), *row[7:]])
+            cells = [*row[:6], timestamp(one.appended_at_ms), *row[7:]]
+            self._file.write(",".join(map(_cell, cells)).encode("utf-8", "surrogatepass") + _CSV_END)
 
     def close(self) -> None:
-        self._text.detach()
+        """Nothing is left to write."""
+
+
+def _cell(value: str | int | None) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if not text or _TO_QUOTE.search(text) else text
 
 
 class _Parquet:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import duckdb
+import orjson
 import pytest
 from rich.console import Console
 
@@ -16,12 +18,12 @@ from livecomments.history.pages import newest_first, oldest_first
 from livecomments.history.reading import History
 from livecomments.log.interface import Slice
 from livecomments_command.records.export import ExportPlan, Manifest, export
-from livecomments_command.records.export_files import FORMATS, Digest, Exported, PartFile, read_lines
+from livecomments_command.records.export_files import FORMATS, Digest, Exported, PartFile, exported, read_lines
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import BEFORE_EVERYTHING
+from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id, position_at
 from livecomments_schemas.render import render_comment
 from tests.command.installation import (
     PARTITIONS,
@@ -214,6 +216,32 @@ async def test_a_number_that_only_json_can_hold_ends_no_export(tmp_path: Path, f
     if form != "csv":
         lines = [line for _, path in done.files() for line in read_lines(path)]
         assert b'"videoTimeMs":9223372036854775808' in lines[0]
+
+
+def test_csv_tells_a_text_that_is_empty_from_what_is_not_there(tmp_path: Path) -> None:
+    texts = ["", "NULL", "null", '"', ",", " lead", "=1+1", "a\r\nb", "\u2028", "x"]
+    part = PartFile(tmp_path / "part.csv", "csv")
+    for number, text in enumerate(texts):
+        value: dict[str, object] = {
+            "videoId": "v",
+            "message": text,
+            "author": {"id": "a", "displayName": text},
+            "createdAt": "t",
+        }
+        value |= {"videoTimeMs": number} if number % 2 else {}
+        part.write([exported(comment_id(position_at(1, number), 0), orjson.dumps(value), 0)])
+    part.finish()
+    found = (
+        duckdb.connect()
+        .sql(
+            f"SELECT message, author_name, video_time_ms FROM read_csv('{tmp_path}/part.csv', all_varchar = true, "
+            "header = true, allow_quoted_nulls = false, nullstr = '')"
+        )
+        .fetchall()
+    )
+    assert found == [(text, text, str(number) if number % 2 else None) for number, text in enumerate(texts)]
+    with (tmp_path / "part.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["message"] for row in csv.DictReader(file)] == texts
 
 
 async def test_csv_reads_back_as_it_was_written(settings: ToolSettings, tmp_path: Path) -> None:
