@@ -1,5 +1,10 @@
 """Edge nodes: follow the log and fan out over Server-Sent Events.
 
+In the field's words: this is the fan-out, or broadcast, of a pub/sub hub. Backpressure: a slow consumer is a viewer
+whose position falls behind; it has no queue that could grow, and nobody waits for it. A thundering herd, which comes
+back when an edge dies, is admitted at once and caught up in turns; what many need is read once (single-flight). Load is
+shed by telling clients to come back, after a time of their own (jitter); a deploy drains at a constant rate.
+
 Flow: the follower tells the hub of accepted records; the hub joins a video's new frames to one block per window and
 wakes its viewers; each viewer is a position that its lane moves forward: live by the shared block, behind from the
 tail or from history at its own pace. A viewer is never waited for, and never skips without a `gap`.

@@ -1,9 +1,13 @@
 """One video's part of the hub: its viewers' lanes, and the newest blocks they share.
 
-A flush makes blocks of what has come since the last one, and moves the head. Blocks are kept a little while for viewers
-who have just fallen behind. Whoever is further back first gets what leads to the next boundary, a position that is the
-same for all, and from there blocks made from the tail and kept: crowds fall behind, and come back, together. A block
-that holds a comment deleted since is forgotten, so its text leaves memory with it.
+A flush makes blocks of what has come since the last one, and moves the head. Blocks are kept a little while for
+viewers who have just fallen behind. Whoever is further back first gets what leads to the next boundary, a position
+that is the same for all, and from there blocks made from the tail and kept: crowds fall behind, and come back,
+together. A block that holds a comment deleted since is forgotten, so its text leaves memory with it.
+
+Why boundaries: two viewers who lost their connections a comment apart would each need blocks of their own for as long
+as they are behind. A boundary costs each at most one piece that nobody shares; after it both need the same. It is a
+multiple of a power of two, so that whoever asks, whenever, comes to the same ones.
 """
 
 import asyncio

@@ -3,6 +3,11 @@
 A write to a socket is some microseconds of the kernel's. What is done for each viewer between two of them costs more
 than itself: it fetches what the kernel has driven out of the processor's cache, and drives out what the kernel needs.
 So those of a cohort share their place, and a block for all of them touches nothing that is one viewer's own.
+
+Why it is safe to share: a cohort is written to in one go, in which nothing else runs, so that at any other time every
+member has exactly what the place says. Whoever took less than all of a block leaves at once, with the rest in its own
+transport; whoever needs anything of its own (a bye, history, a turn) steps out first and takes a copy of the place with
+it. A member is not looked at between two blocks, so it may only stand while there is nothing to do for it alone.
 """
 
 import math

@@ -4,6 +4,11 @@ A video that was idle is flushed at once; a busy one once per window. The window
 viewers takes, so that a crowd gets larger blocks instead of a longer queue. A long pass gives the loop away now and
 then, and begins with others each time, so that nobody is always last. One pass of a channel begins when the one before
 has ended.
+
+Why a pass may be overtaken: while it gives the loop away, viewers take turns of their own, join, and step out. So it
+trusts nothing that it saw when it began; before each write it asks whether the block is what comes next there, and
+whoever answers no takes its own next step. A viewer that the pass has not reached is behind for that long, and no
+more.
 """
 
 import asyncio

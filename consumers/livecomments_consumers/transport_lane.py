@@ -2,10 +2,16 @@
 
 A viewer here is this object, a `Viewer` and a transport: no task, no queue, no ASGI. While its transport is full it
 simply stays where it is; when it takes bytes again it goes on from its position.
+
+Why there is no loop: to go on is to ask for a turn, and a turn takes one step. A viewer with a thousand blocks to catch
+up with would otherwise hold the event loop until its socket is full, and a crowd of them, the thundering herd after an
+edge has died, for seconds. So each step ends in one of three ways: the lane asks for its next turn; it waits for what
+others do (the feed, the clock, its transport, a read); or it stands in a cohort, where it takes no step at all.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from functools import cache, partial
 from typing import cast
 
@@ -34,6 +40,16 @@ def _head(form: Form, more: Headers) -> bytes:
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
 
 
+class _State(Enum):
+    """What a lane is doing. Whether its transport takes bytes is apart from that: it may fill in each of them."""
+
+    READING = "takes no step until something is read, or it has begun"
+    QUEUED = "its turn is still to come"
+    WAITING = "for its feed, the clock, or room in its transport"
+    STANDING = "in a cohort, whose writes pass it by"
+    OVER = "nothing is written any more"
+
+
 class TransportLane(asyncio.Protocol):
     """The protocol of a connection that is nothing but a stream any more, and a `Lane`.
 
@@ -48,12 +64,10 @@ class TransportLane(asyncio.Protocol):
         "_form",
         "_full_bytes",
         "_full_since",
-        "_has_asked",
         "_head",
         "_hub",
-        "_is_open",
-        "_is_over",
         "_reading",
+        "_state",
         "_transport",
         "_want",
         "address",
@@ -75,12 +89,7 @@ class TransportLane(asyncio.Protocol):
         self._want: Wanted | None = admitted.want
         self._form = form
         self._head = _head(form, cors)
-        self._is_open = False
-        """Whether the next step may be taken: begun, no read under way, the transport takes bytes."""
-        self._is_over = False
-        """Nothing is written any more."""
-        self._has_asked = False
-        """For a turn, which it has not had yet."""
+        self._state = _State.READING
         self._full_since: float | None = None
         """Since when the transport has waited for its viewer to take something."""
         self._full_bytes = 0
@@ -105,12 +114,13 @@ class TransportLane(asyncio.Protocol):
             self._read(partial(place, hub, self._channel, self.viewer, want), self._greet)
 
     def take(self, block: Block, now: float) -> None:
-        if self._is_open:
-            if self.viewer.is_for(block):
-                self._write(block, now)
-                self._go_on()
-            else:
-                self.advance(now)
+        if self._full_since is not None or self._state in (_State.READING, _State.OVER):
+            return
+        if self.viewer.is_for(block):
+            self._write(block, now)
+            self._go_on()
+        else:
+            self.advance(now)
 
     def fall_back(self, data: bytes, sent: int) -> None:
         self._step_out()
@@ -121,13 +131,14 @@ class TransportLane(asyncio.Protocol):
             self._hub.failed(self)
 
     def advance(self, now: float) -> None:
-        if not self._is_open or self._has_asked:
+        if self._full_since is not None or self._state not in (_State.WAITING, _State.STANDING):
             return
         self._step_out()
         step = self.viewer.step(self._channel, now)
         if isinstance(step, Wait):
             if self.viewer.may_stand(self._channel) and is_clear(self._transport, self._fd):
                 self._cohort = self._channel.stand(self, self._form, self._fd)
+                self._state = _State.STANDING
             return
         if isinstance(step, Fetch):
             self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
@@ -146,16 +157,15 @@ class TransportLane(asyncio.Protocol):
 
     def abort(self, reason: str) -> None:
         self._step_out()
-        self._is_open, self._is_over = False, True
+        self._state = _State.OVER
         self._ended = reason
         self._transport.abort()
 
     def pause_writing(self) -> None:
-        self._is_open = False
         self._note_full()
 
     def resume_writing(self) -> None:
-        if not self._is_over:
+        if self._state is not _State.OVER:
             self._full_since = None
             self._go_on()
 
@@ -168,21 +178,21 @@ class TransportLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._step_out()
-        self._is_open, self._is_over = False, True
+        self._state = _State.OVER
         if self._reading is not None:
             self._reading.cancel()
         self._hub.detach(self._channel, self, self._ended)
 
     def _go_on(self) -> None:
-        """Take the next step when it is this viewer's turn, if it takes bytes then."""
-        if not self._is_over and self._full_since is None and self._reading is None:
-            self._is_open = True
-            if not self._has_asked:
-                self._has_asked = True
-                self._hub.turns.ask(self._take_turn)
+        """Take the next step when it is this viewer's turn. One that takes no bytes goes on when it takes some."""
+        if self._state is _State.WAITING and self._full_since is None:
+            self._state = _State.QUEUED
+            self._hub.turns.ask(self._take_turn)
 
     def _take_turn(self) -> None:
-        self._has_asked = False
+        if self._state is not _State.QUEUED:
+            return  # it is over
+        self._state = _State.WAITING
         try:
             self.advance(self._hub.now())
         except Exception:
@@ -190,21 +200,24 @@ class TransportLane(asyncio.Protocol):
 
     def _greet(self) -> None:
         """Say the first words, then go on with the stream."""
-        if not self._is_over:
+        if self._state is not _State.OVER:
+            self._state = _State.WAITING
             self._do(self.viewer.greet(self._channel), self._hub.now())
             self._go_on()
 
     def _read(self, reading: _Reading, then: Callable[[], None]) -> None:
         """Take no step until what is read has come; write it, and go on by `then`."""
-        self._is_open = False
+        self._state = _State.READING
         self._reading = asyncio.get_running_loop().create_task(self._finish(reading, then))
 
     async def _finish(self, reading: _Reading, then: Callable[[], None]) -> None:
         try:
             step = await reading()
             self._reading = None
-            if step is not None and not self._is_over:
-                self._do(step, self._hub.now())
+            if self._state is not _State.OVER:
+                self._state = _State.WAITING
+                if step is not None:
+                    self._do(step, self._hub.now())
             then()
         except Exception:
             self._hub.failed(self)
@@ -237,12 +250,13 @@ class TransportLane(asyncio.Protocol):
     def _step_out(self) -> None:
         cohort, self._cohort = self._cohort, None
         if cohort is not None:
+            self._state = _State.WAITING
             self._channel.step_out(self, cohort, self._fd)
 
     def _end(self, reason: str) -> None:
         """The transport is closing: what it still holds has as long as any stuck viewer."""
         self._step_out()
-        self._is_open, self._is_over = False, True
+        self._state = _State.OVER
         self._ended = reason
         self._note_full()
 

@@ -2,6 +2,10 @@
 
 A crowd that comes back wants seconds of work at once. Between two slices the loop is given away, so what is live (the
 pass over the others, reading the log) waits for one slice and never for the crowd.
+
+Why in order, and one block each: served one by one to the end, the last of ten thousand would wait for all others,
+and its blocks would not be in memory any more. In turns the crowd moves together, from one shared block to the next:
+each is made and compressed once, and let go when all have passed.
 """
 
 import asyncio
