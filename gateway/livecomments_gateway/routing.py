@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -62,7 +61,7 @@ def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
     by_path: dict[str, dict[str, _Measured]] = {}
     for call, endpoint in endpoints.items():
         by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint)
-    return [Route(_routed(path), _ByMethod(methods)) for path, methods in by_path.items()]
+    return [Route(_routed(path), _ByMethod(calls), methods=list(calls)) for path, calls in by_path.items()]
 
 
 def _routed(path: str) -> str:
@@ -72,19 +71,14 @@ def _routed(path: str) -> str:
 
 
 class _ByMethod:
-    """The calls of one path. Starlette has a route for each of them, and tells of one in `Allow`: RFC 9110, 10.2.1."""
+    """The calls of one path, which is one route: a crowd's GET is not held against the routes of other methods first."""
 
     def __init__(self, calls: Mapping[str, "_Measured"]) -> None:
-        self._calls = dict(calls)
-        if "GET" in calls:
-            self._calls["HEAD"] = calls["GET"]
-        self._allow = {"Allow": ", ".join(sorted(self._calls))}
+        self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = self._calls.get(scope["method"])
-        if call is None:
-            raise HTTPException(405, headers=self._allow)
-        await call(scope, receive, send)
+        method = scope["method"]
+        await self._calls["GET" if method == "HEAD" else method](scope, receive, send)
 
 
 class _Measured:
