@@ -148,7 +148,7 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
     const mine = <A extends unknown[]>(act: (...args: A) => void) => (...args: A) => {
       if (isMine()) act(...args);
     };
-    drop = env.transport.open({ url: url!.href, headers, fetch: env.fetch }, {
+    drop = env.transport.open({ url: url!.href, headers, fetch: env.fetch, clock }, {
       opened: mine(() => { wasOpened = true; }),
       alive: mine(alive),
       retry: mine((ms: number) => { retryMs = ms; }),

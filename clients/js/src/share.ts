@@ -73,7 +73,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
 
       function lead(): Promise<void> | undefined {
         if (isOver) return;
-        clearTimeout(late);
+        late();
         isLeading = true;
         send({ l: 1 });
         stream();
@@ -82,7 +82,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
 
       function over(): void {
         isOver = true;
-        clearTimeout(late);
+        late();
         waiting.abort();
         close();
         release();
@@ -105,7 +105,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
         } else if (x) end();
         else if (e && isFollowing) hear(e);
         else if (to == by) {
-          clearTimeout(late);
+          late();
           isFollowing = Boolean(a);
           if (!a) return stream();
           close();
@@ -115,7 +115,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
         }
       };
       const lost = () => end(); // the lock was taken away, or there is none
-      const late = setTimeout(() => locks.request(name, { steal: true }, lead).catch(lost), ANSWER_MS_MAX);
+      const late = request.clock.after(ANSWER_MS_MAX, () => locks.request(name, { steal: true }, lead).catch(lost));
       locks.request(name, { signal: waiting.signal }, lead).catch(lost);
       greet();
       return over;

@@ -182,6 +182,7 @@ export interface StreamRequest {
   readonly url: string;
   readonly headers: Record<string, string>;
   readonly fetch: typeof fetch;
+  readonly clock: Clock;
 }
 
 export interface StreamSink {

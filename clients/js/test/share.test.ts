@@ -1,11 +1,14 @@
 import { afterEach, expect, test, vi } from "vitest";
 
 import { createCommentsClient, fetchStream, type Transport } from "../src/index.js";
+import { systemClock } from "../src/platform.js";
 import { sharedStream } from "../src/share.js";
 import { TestClock, settled } from "./clock.js";
 import { TestLocks } from "./locks.js";
 import { Network, seeded } from "./model/network.js";
 import { Service } from "./model/service.js";
+
+const Channel = globalThis.BroadcastChannel;
 
 function tabs(count: number) {
   const clock = new TestClock();
@@ -15,13 +18,20 @@ function tabs(count: number) {
   const locks = new TestLocks();
   const open = () => {
     const own = locks.tab();
+    let isFrozen = false; // then it hears nothing, and does nothing that the browser does not do for it
     const transport = sharedStream();
     const inTab: Transport = {
       open(request, sink) {
+        if (isFrozen) return () => {};
         vi.stubGlobal("navigator", { locks: own });
         return transport.open(request, sink);
       },
     };
+    vi.stubGlobal("BroadcastChannel", class extends Channel {
+      override set onmessage(act: ((event: MessageEvent) => void) | null) {
+        super.onmessage = act && ((event: MessageEvent) => isFrozen || act.call(this, event as never)) as never;
+      }
+    });
     const client = createCommentsClient({
       baseUrl: "http://test/api", transport: inTab, fetch: network.fetch, clock: clock.client(), random: seeded(count),
       drafts: null, guest: { storage: null }, surroundings: { isHidden: () => false, isOnline: () => true, listen: () => () => {} },
@@ -33,7 +43,8 @@ function tabs(count: number) {
       client.close();
       own.close();
     };
-    return { client, video, told, close };
+    const freeze = () => void (isFrozen = true);
+    return { client, video, told, close, freeze };
   };
   /** Time passes in small steps: what tabs tell each other travels outside of it. */
   const pass = async (ms: number) => {
@@ -112,9 +123,26 @@ test("when the leader's stream breaks, all say so and come back to one", async (
   all.forEach(({ close }) => close());
 });
 
+test("a leader that is frozen loses its lead, and nothing is missed", async () => {
+  const { service, network, pass, open, all } = tabs(1);
+  await pass(500);
+  all[0]!.freeze();
+  const other = open();
+  service.write("ana", "while frozen");
+  await pass(3_000);
+  expect(other.video.getSnapshot().state.is).toBe("connecting");
+  await pass(2_000);
+  service.write("ana", "after");
+  await pass(500);
+  expect(other.video.getSnapshot().comments.map(({ message }) => message)).toEqual(["while frozen", "after"]);
+  expect(other.video.getSnapshot().state.is).toBe("live");
+  expect(network.open.size).toBe(1);
+  [...all, other].forEach(({ close }) => close());
+});
+
 test("without locks each tab has its own", async () => {
   vi.stubGlobal("navigator", {});
-  const opened = sharedStream({ open: () => () => {} }).open({ url: "http://test/v", headers: {}, fetch }, null!);
+  const opened = sharedStream({ open: () => () => {} }).open({ url: "http://test/v", headers: {}, fetch, clock: systemClock }, null!);
   expect(opened).toBeTypeOf("function");
   void fetchStream;
 });
