@@ -71,7 +71,7 @@ def _routed(path: str) -> str:
 
 
 class _ByMethod:
-    """The calls of one path, which is one route: a crowd's GET is not held against the routes of other methods first."""
+    """The calls of one path, which is one route: its GET is not held against the routes of other methods first."""
 
     def __init__(self, calls: Mapping[str, "_Measured"]) -> None:
         self._calls = calls
