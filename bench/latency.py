@@ -130,7 +130,13 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
         rows = [await _row(stand, poster, group, rate, plan, texts) for rate in rates]
     shown = table(
         f"POST to socket, {plan.viewers:,} viewers of one video, p50 / p99 ms",
-        *("POSTs/s", "answered/s", "broker's ack", "POST answered", "at the socket", "× ack p99", "faults"),
+        "POSTs/s",
+        "answered/s",
+        "broker's ack",
+        "POST answered",
+        "at the socket",
+        "× ack p99",
+        "faults",
     )
     for row in rows:
         pairs = [f"{one.p50_ms:.1f} / {one.p99_ms:.1f}" for one in (row.ack, row.answer, row.socket)]

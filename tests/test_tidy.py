@@ -21,13 +21,16 @@ from tests.tidy import (
     floors,
     lengths,
     machine_paths,
+    median_length,
     mocking,
     names,
     packages,
     reasons,
     rooms,
     sleeping,
+    splats,
     supervised,
+    topic_names,
 )
 
 CHECKOUT = Tree(Path(__file__).parents[1])
@@ -260,6 +263,16 @@ VIOLATIONS: list[Planted] = [
             ("async def f():\n    try:\n        g()\n    except Exception:\n        h()\nasyncio.create_task(f())", ""),
         )
     ),
+    (median_length, {"livecomments_gateway/app.py": "x = 1\n" * 151}, "half of all modules have 151 lines or more"),
+    (median_length, {"livecomments_gateway/app.py": "x = 1\n" * 151, "livecomments_gateway/keys.py": "x = 1"}, ""),
+    (splats, {"livecomments_gateway/app.py": "x = [*(1, 2), 3]"}, "app.py:1: write these out"),
+    (splats, {"livecomments_gateway/app.py": "f(*[1, 2])"}, "write these out"),
+    (splats, {"livecomments_gateway/app.py": "f(*x, *(y for y in z), *(x or []))"}, ""),
+    (topic_names, {"livecomments_gateway/app.py": 'TOPIC = "comments-1"'}, "app.py:1: 'comments-1': a topic's name"),
+    (topic_names, {"chaos/fill.py": 'TOPIC = f"comments-{epoch}"'}, "a topic's name"),
+    (topic_names, {"livecomments_gateway/app.py": 'log("session-revocations")'}, "a topic's name"),
+    (topic_names, {"livecomments_topics/__init__.py": 'TOPIC = "session-revocations"'}, ""),
+    (topic_names, {"livecomments_gateway/app.py": 'HELP = "comments-dead-letter is a topic"'}, ""),
     (packages, {"tests/log/test_tail.py": "", "tests/__init__.py": ""}, "tests/log: has no __init__.py"),
 ]
 

@@ -9,6 +9,7 @@ import fnmatch
 import io
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tokenize
@@ -120,6 +121,7 @@ _DIRECTIVE: Final = re.compile(
 )
 # In two halves, so that this file obeys its own rule.
 _MACHINE_PATH: Final = re.compile(r"(?<![\w.~-])/" + r"(?:work|root)/(?=\w)|/tmp/" + r"bash_jobs")
+_TOPIC_NAME: Final = re.compile(r"comments-(\d*|dead-letter)|session-(revocations)?|livecomments-epochs")
 _SKIPPED_DIRS: Final = frozenset(("node_modules", "__pycache__", "build", "dist", "data"))
 
 
@@ -265,6 +267,13 @@ def lengths(tree: Tree) -> list[str]:
             if lines > FUNCTION_LINES_MAX:
                 broken.append(f"{module.path}:{node.lineno}: {node.name}: {lines} lines, at most {FUNCTION_LINES_MAX}")
     return broken
+
+
+def median_length(tree: Tree) -> list[str]:
+    """Source: most modules fit into a head easily."""
+    median = statistics.median([len(module.text.splitlines()) for module in tree.source] or [0])
+    limit = MODULE_LINES_MEDIAN_MAX
+    return [f"half of all modules have {median:.0f} lines or more, at most {limit}"] if median > limit else []
 
 
 def environment(tree: Tree) -> list[str]:
@@ -448,6 +457,27 @@ def mocking(tree: Tree) -> list[str]:
     ]
 
 
+def splats(tree: Tree) -> list[str]:
+    """Source: no `*(a, b)` of what is written out there and then: it only bends lines around a limit."""
+    return [
+        f"{module.path}:{node.lineno}: write these out, one a line, or make a value of them"
+        for module in tree.source
+        for node in ast.walk(module.syntax)
+        if isinstance(node, ast.Starred) and isinstance(node.value, ast.Tuple | ast.List | ast.Set)
+    ]
+
+
+def topic_names(tree: Tree) -> list[str]:
+    """Source: a topic is spelt in one place, `livecomments_topics`; everybody else imports its name."""
+    return [
+        f"{module.path}:{node.lineno}: {node.value!r}: a topic's name; take it from livecomments_topics"
+        for module in tree.source
+        if not module.name.startswith("livecomments_topics")
+        for node in ast.walk(module.syntax)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _TOPIC_NAME.fullmatch(node.value)
+    ]
+
+
 def supervised(tree: Tree) -> list[str]:
     """Source: no task is started that nobody supervises: a failure in it must reach somebody.
 
@@ -478,8 +508,25 @@ def packages(tree: Tree) -> list[str]:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    *(floors, cycles, lengths, environment, doors, docstrings, rooms, names, reasons, machine_paths, sleeping, mocking),
-    *(dependencies, packages, supervised, consoles),
+    floors,
+    cycles,
+    lengths,
+    median_length,
+    environment,
+    doors,
+    docstrings,
+    rooms,
+    names,
+    reasons,
+    machine_paths,
+    sleeping,
+    mocking,
+    dependencies,
+    packages,
+    supervised,
+    splats,
+    topic_names,
+    consoles,
 )
 
 

@@ -194,7 +194,8 @@ class CassandraServer(JavaServer):
             f"-Dcassandra.config={file.as_uri()}",
             f"-Dcassandra.storagedir={self.data_dir / 'data'}",
             f"-Dlogback.configurationFile={(ROOM / 'logback.xml').as_uri()}",
-            *("-cp", jars),
+            "-cp",
+            jars,
             "org.apache.cassandra.service.CassandraDaemon",
         ]
 

@@ -53,8 +53,15 @@ UNSET: Final[Any] = UNSET_VALUE
 
 Parameters = Sequence[Any]
 _AWAY: Final = (
-    *(OperationTimedOut, RequestExecutionException, NoHostAvailable, cassandra.UnresolvableContactPoints),
-    *(ConnectionException, ConnectionBusy, protocol.RequestExecutionException, protocol.ServerError, OSError),
+    OperationTimedOut,
+    RequestExecutionException,
+    NoHostAvailable,
+    cassandra.UnresolvableContactPoints,
+    ConnectionException,
+    ConnectionBusy,
+    protocol.RequestExecutionException,
+    protocol.ServerError,
+    OSError,
 )
 """`cassandra.protocol` has exceptions of its own: an overloaded node's answer, unlike its timeouts, is one of those."""
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")

@@ -223,8 +223,16 @@ class CqlStore:
                 continue  # and its target is older still
             bucket = position >> bits
             columns = (
-                *(video_id, bucket, position, kind.decode(), author_id, value, appended_at_ms, target or UNSET),
-                *(position, left_s),
+                video_id,
+                bucket,
+                position,
+                kind.decode(),
+                author_id,
+                value,
+                appended_at_ms,
+                target or UNSET,
+                position,
+                left_s,
             )
             if (video_id, bucket) not in partitions:
                 partitions[video_id, bucket] = _Partition(position, [])

@@ -33,7 +33,14 @@ _VALUE: Final = b',"value":'
 _CSV_END: Final = b"\r\n"
 _TO_QUOTE: Final = re.compile(r'[",\r\n]')
 _COLUMNS: Final = (
-    *("comment_id", "video_id", "author_id", "author_name", "message", "created_at", "appended_at", "video_time_ms"),
+    "comment_id",
+    "video_id",
+    "author_id",
+    "author_name",
+    "message",
+    "created_at",
+    "appended_at",
+    "video_time_ms",
 )
 
 

@@ -28,11 +28,11 @@ from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import ForeignHeaders, timestamp
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.positions import comment_id, position_at
+from livecomments_topics import is_ours
 
 _DIGEST: Final = "digest"
 _AT_ONCE: Final = 500
 """Appends to a topic under way."""
-_OUR_TOPICS: Final = ("comments-", "session-")
 _ON_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 _UNREADABLE: Final = (Kind.INVALID, Kind.UNKNOWN_TYPE)
 
@@ -174,8 +174,8 @@ async def opened_sink(
         raise StartRefused("Say --out or --to-topic, not both.")
     if not settings.kafka:
         raise StartRefused("--to-topic needs a Kafka: LIVECOMMENTS_KAFKA.")
-    if any(to_topic.startswith(settings.topic_prefix + ours) for ours in _OUR_TOPICS):
-        raise StartRefused(f"--to-topic {to_topic}: what is appended there is comments, or letters. Name another.")
+    if to_topic.startswith(settings.topic_prefix) and is_ours(to_topic.removeprefix(settings.topic_prefix)):
+        raise StartRefused(f"--to-topic {to_topic}: what is appended there is read by livecomments. Name another.")
     from livecomments_command.assembly.kafka import foreign_log
 
     async with foreign_log(settings, to_topic) as log:

@@ -15,6 +15,7 @@ from typing import Any, Final
 DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
 REVOCATIONS_TOPIC: Final = "session-revocations"
 EPOCHS_TOPIC: Final = "livecomments-epochs"
+_COMMENTS: Final = "comments-"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,12 @@ class Topic:
 
 def comments_topic(epoch: int) -> str:
     """Name the comments topic of an epoch."""
-    return f"comments-{epoch}"
+    return f"{_COMMENTS}{epoch}"
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a topic of this name, without the deployment's prefix, is one that livecomments reads."""
+    return name.startswith((_COMMENTS, REVOCATIONS_TOPIC, EPOCHS_TOPIC))
 
 
 def load_topics(epoch: int) -> list[Topic]:

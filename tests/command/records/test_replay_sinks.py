@@ -15,7 +15,7 @@ from livecomments_command.records.copies import origin_headers
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.replay import replay
 from livecomments_command.records.replay_plan import ReplayPlan
-from livecomments_command.records.replay_sinks import Checkpoint, Lines, Topic, line_of, lines_file
+from livecomments_command.records.replay_sinks import Checkpoint, Lines, Topic, line_of, lines_file, opened_sink
 from livecomments_command.records.scan import Judged
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
@@ -184,3 +184,11 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "checkpoint").write_text(content)
     with pytest.raises(StartRefused, match="is no checkpoint of a replay"):
         Checkpoint(tmp_path / "checkpoint", {})
+
+
+@pytest.mark.parametrize("topic", ["comments-7", "comments-dead-letter", "session-revocations", "livecomments-epochs"])
+async def test_no_topic_that_livecomments_reads_is_written_to(found: Opened, topic: str) -> None:
+    settings = ToolSettings(kafka="127.0.0.1:1", cql="127.0.0.1:1", topic_prefix="ours-")
+    with pytest.raises(StartRefused, match="is read by livecomments"):
+        async with opened_sink(settings, found, None, f"ours-{topic}", None):
+            pass
