@@ -16,8 +16,18 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _METHODS: Final = b"GET, POST, PUT, DELETE"
 _REQUEST_HEADERS: Final = b", ".join(
     (
-        *(b"Authorization", b"Content-Type", b"Idempotency-Key", b"Last-Event-ID", b"If-None-Match", b"Cache-Control"),
-        *(b"Idempotency-After", b"X-Requested-With", b"traceparent", b"tracestate", b"baggage", b"sentry-trace"),
+        b"Authorization",
+        b"Content-Type",
+        b"Idempotency-Key",
+        b"Last-Event-ID",
+        b"If-None-Match",
+        b"Cache-Control",
+        b"Idempotency-After",
+        b"X-Requested-With",
+        b"traceparent",
+        b"tracestate",
+        b"baggage",
+        b"sentry-trace",
     )
 )
 """Named whether a preflight asks for them or not; what else it asks for is named behind them."""

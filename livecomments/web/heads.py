@@ -34,10 +34,28 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _KNOWN: Final = {
     name.encode(): name.lower().encode()
     for known in (
-        *("Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Cookie"),
-        *("Content-Length", "Content-Type", "Host", "Idempotency-Key", "Last-Event-ID", "Origin", "Referer"),
-        *("Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Traceparent", "Transfer-Encoding", "User-Agent"),
-        *("X-Forwarded-For", "X-Forwarded-Proto"),
+        "Accept",
+        "Accept-Encoding",
+        "Accept-Language",
+        "Authorization",
+        "Cache-Control",
+        "Connection",
+        "Cookie",
+        "Content-Length",
+        "Content-Type",
+        "Host",
+        "Idempotency-Key",
+        "Last-Event-ID",
+        "Origin",
+        "Referer",
+        "Sec-Fetch-Dest",
+        "Sec-Fetch-Mode",
+        "Sec-Fetch-Site",
+        "Traceparent",
+        "Transfer-Encoding",
+        "User-Agent",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
     )
     for name in (known, known.lower())
 }
