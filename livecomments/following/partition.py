@@ -34,6 +34,7 @@ class FollowedPartition:
         self._verdicts_from = next_offset
         """What lies before was judged with a window that was not full, if at all."""
         self._refused: dict[int, Verdict] = {}
+        self._is_let_go = False
         self._waiting: dict[int, list[asyncio.Future[Verdict]]] = {}
         self._reaching: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -78,6 +79,8 @@ class FollowedPartition:
             if offset < max(self._verdicts_from, self.next_offset - self.window.size):
                 raise TimeoutError
             return self._refused.get(offset, ACCEPTED)
+        if self._is_let_go:
+            raise TimeoutError
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Verdict] = loop.create_future()
         self._waiting.setdefault(offset, []).append(waiter)
@@ -95,6 +98,8 @@ class FollowedPartition:
         """Wait until everything up to `position` is judged. Raises TimeoutError."""
         if position <= self.judged_through:
             return
+        if self._is_let_go:
+            raise TimeoutError
         waiter = position, asyncio.get_running_loop().create_future()
         self._reaching.append(waiter)
         try:
@@ -103,7 +108,8 @@ class FollowedPartition:
             self._reaching.remove(waiter)
 
     def let_go(self) -> None:
-        """Nothing is judged here any more: whoever waits hears at once what they would hear when it is too late."""
+        """Nothing is judged here any more: whoever waits, or comes, hears at once what they would hear too late."""
+        self._is_let_go = True
         for waiters in self._waiting.values():
             for waiter in waiters:
                 _expire(waiter)

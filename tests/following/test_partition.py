@@ -109,6 +109,10 @@ async def test_whoever_waits_at_a_partition_that_is_let_go_hears_so_at_once() ->
     done, left = await asyncio.wait([*waiting, reaching], timeout=WAIT_S / 10)
     assert not left
     assert {type(task.exception()) for task in done} == {TimeoutError}
+    async with asyncio.timeout(WAIT_S / 10):
+        for late in (followed.verdict(3, WAIT_S), followed.reach(START + 3, WAIT_S)):
+            with pytest.raises(TimeoutError):
+                await late
     followed.apply([at(3, comment())], 1.0)  # to whom nobody listens
 
 
