@@ -182,6 +182,24 @@ def test_what_was_set_before_the_edge_listened_is_told_as_soon_as_it_is_read(lan
     virtually(run)
 
 
+def test_what_was_read_is_told_at_once_and_not_at_the_next_tick() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.log.append(video_changed("v", SETTINGS, "own"))
+            edge.append(3)
+            await edge.store_all()
+            for _ in range(3):  # a tick may fall into one of them
+                edge.hub.facts._known.clear()  # as if it had been started since
+                reader = edge.connect()
+                assert reader is not None
+                await pass_time(0.15)
+                assert videos(reader)
+                reader.transport.cut()
+                await pass_time(0.03)
+
+    virtually(run)
+
+
 def test_what_is_heard_while_older_facts_are_read_is_not_forgotten() -> None:
     async def run() -> None:
         async with virtual_edge(HubSettings()) as edge:
