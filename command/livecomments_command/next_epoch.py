@@ -99,7 +99,7 @@ async def _store_rest(settings: ServerSettings, contract: Contract, say: Callabl
     wait_s = EPOCHS_AGE_MAX_S + settings.append_timeout_s
     say(f"waiting {wait_s:g} s for the last writers")
     await asyncio.sleep(wait_s)
-    topic = comments_topic(contract.epoch)
+    topic = topic_name(settings, comments_topic(contract.epoch))
     async with (
         comments_log(settings, contract) as log,
         kafka_log(settings, DEAD_LETTER_TOPIC) as letters,

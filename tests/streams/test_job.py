@@ -314,3 +314,16 @@ async def test_two_deliveries_of_one_partition_are_stored_one_after_the_other(pa
         await asyncio.gather(*taking)
     assert await parts.stored(0) == list(range(8))
     assert job.delivered == {0: 8}
+
+
+async def test_partitions_that_somebody_added_to_the_topic_are_nobodys(parts: Parts) -> None:
+    job = parts.job()
+    job.give(range(PARTITIONS + 2))
+    assert job.progress.partitions == frozenset(range(PARTITIONS))
+    records = await parts.append(0, 3)
+    foreign = [record._replace(partition=PARTITIONS) for record in records]
+    await job.take(foreign)
+    assert job.delivered == {}
+    await job.take([*foreign, *records])
+    assert job.delivered == {0: 3}
+    assert await parts.stored(0) == [0, 1, 2]

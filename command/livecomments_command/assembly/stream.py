@@ -47,7 +47,7 @@ async def run_stream(
         _store(settings, await lifetime_of(log, settings.store_ttl_s), open_store) as store,
     ):
         listening = listening_socket(settings.host, settings.internal_port)
-        topic = comments_topic(log.epoch)
+        topic = topic_name(settings, comments_topic(log.epoch))
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
         internal = internal_server(
             lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
@@ -58,8 +58,7 @@ async def run_stream(
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
-        name, data_dir = topic_name(settings, topic), settings.data_dir / "faust"
-        runner = FaustRunner(kafka_connection(settings), settings.group, name, job, data_dir)
+        runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
         watching = (ContractWatch(log).run(), start_again(known.over(log.epoch)))
         await runner.run(told_to_stop, started, beside=[serving, *watching])
 

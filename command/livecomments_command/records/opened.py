@@ -22,7 +22,7 @@ from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
 @dataclass(frozen=True)
 class Opened:
-    """What a command works on. `topic` is the name of `log`."""
+    """What a command works on. `topic` is the name of `log`, as Kafka calls it."""
 
     topic: str
     log: CommentLog
@@ -48,7 +48,7 @@ async def opened(
     """
     async with AsyncExitStack() as stack:
         if settings.kafka:
-            from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs
+            from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs, topic_name
 
             contract = _chosen(await told_epochs(settings), epoch)
             log = await stack.enter_async_context(comments_log(settings, contract))
@@ -57,7 +57,8 @@ async def opened(
             if needs_store:
                 lifetime = await lifetime_of(log, settings.store_ttl_s)
                 store = await stack.enter_async_context(_cql_store(settings, lifetime))
-            yield Opened(comments_topic(log.epoch), log, letters, store, Lifetime(settings.store_ttl_s))
+            topic = topic_name(settings, comments_topic(log.epoch))
+            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
             return
         file = await stack.enter_async_context(_embedded_file(settings))
         contract = _chosen(await embedded_epochs(file, settings.partitions), epoch)
