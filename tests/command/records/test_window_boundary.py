@@ -32,7 +32,8 @@ async def begun_late(tmp_path: Path) -> AsyncIterator[Opened]:
     async with opened(settings) as found:
         await asyncio.gather(*(found.log.append(HOME, comment(VIDEO, number)) for number in range(END)))
         await found.store.advance_watermark(EPOCH, HOME, position_at(EPOCH, END - 1))
-        lost = f"DELETE FROM log_records WHERE place = {((1 << 12) + HOME) << 40}"
+        topic_id = found.log._topic_id  # type: ignore[attr-defined]  # embedded
+        lost = f"DELETE FROM log_records WHERE place = {((topic_id << 12) + HOME) << 40}"
         await found.log._file.write(lambda connection: connection.execute(lost))  # type: ignore[attr-defined]  # embedded
     async with opened(settings) as found:
         assert (await found.log.bounds([HOME]))[HOME] == (START, END)
