@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: clients help run test check format docs lock up down logs faults sim fuzz bench install system clean
+.PHONY: clients help run test check format docs lock up down logs faults sim fuzz mutants bench install system clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--
 
 fuzz: install ## Send the server messages that nobody thought of, for a time (ARGS="--seconds 600")
 	@$(PYTHON_IN) -m tests.web.fuzz $(ARGS)
+
+mutants: install ## Mutate schemas/, and say which mutants no test notices (ARGS=window; an hour for all)
+	@sh requirements/mutants.sh $(ARGS)
 
 bench: install ## Measure: fanout, latency, resume, slow, videos, post, persist, codecs or history (ARGS="fanout --viewers 1000")
 	@$(PYTHON_IN) -m bench.$(ARGS)

@@ -1,5 +1,7 @@
 """The comment log in Kafka, by aiokafka: the only room that knows it. Needs the extra `distributed`.
 
+It is a producer that waits for `acks=all`, a consumer without a group, and retries of both with a bound.
+
 - `log`: `KafkaLog`: checks the topic, joins the next three.
 - `writer`: appends in batches of our own, with a deadline; replaces a producer that is spoilt.
 - `refusals`: what a broker's refusal of a batch is worth, and how a producer goes on after one.
