@@ -1,9 +1,9 @@
 """The stream job: from the log into the store, at least once, every row where it belongs.
 
-Flow: a runner takes the records of its partitions in order and hands them to the partition's `Persister`, which judges
-them, writes their rows, sets aside what nobody can read, and advances the watermark behind what the store acknowledged. While the
-store is slow or away it retries, and takes no more: that is its backpressure, and shows as consumer lag. A rebalance of the
-group moves partitions; what was under way is stored twice, at the same place.
+Flow: a runner takes the records of its partitions in order and hands them to the partition's `Persister`, which
+judges them, writes their rows, sets aside what nobody can read, and advances the watermark behind what the store
+acknowledged. While the store is slow or away it retries, and takes no more: that is its backpressure, and shows as
+consumer lag. A rebalance of the group moves partitions; what was under way is stored twice, at the same place.
 
 - `persister`: what happens to one partition's records; knows no runner.
 - `job`: the persisters of one process; what every runner drives.
