@@ -49,6 +49,8 @@ async def wrong(world: World) -> list[str]:
                     sentences.append(f"{position} is not stored, the watermark is {watermark}")
             elif (row.kind, row.target, row.author_id) != (one.kind, one.target, "ana"):
                 sentences.append(f"{position} is stored as something else")
+            elif row.deleted and row.value:
+                sentences.append(f"{position} is deleted, and has its text")
             elif row.deleted or not row.value:
                 if position in always or position not in targets:
                     sentences.append(f"{position} is stored as deleted")
