@@ -17,10 +17,10 @@ from chaos.pulse import stored_of
 from infra.local.apps import App
 from infra.local.errors import ServerUnavailable
 from infra.local.stack import Stack
+from livecomments.log.topics import comments_topic
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.partitions import partition_of
-from livecomments_topics import comments_topic
 
 _BATCH_BYTES: Final = 512 * 1024
 _READY_TIMEOUT_S: Final = 600.0

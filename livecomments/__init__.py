@@ -1,7 +1,7 @@
 """What the three services share, and nothing above it: the log, the store, the history made of both, and their rim.
 
 Imports run one way: `history` → `following` → (`kafka`, `cql`, `embedded`) → (`log`, `store`) → `web`, `runtime`,
-`sqlite` → the packages `livecomments_topics` and `livecomments_schemas`. Nothing here knows a service or the command.
+`sqlite` → the package `livecomments_schemas`. Nothing here knows a service or the command.
 
 - `runtime`: settings, logs, metrics, TLS: what every process needs, whatever its job.
 - `web`: the HTTP server and its bounds.

@@ -271,7 +271,7 @@ VIOLATIONS: list[Planted] = [
     (topic_names, {"livecomments_gateway/app.py": 'TOPIC = "comments-1"'}, "app.py:1: 'comments-1': a topic's name"),
     (topic_names, {"chaos/fill.py": 'TOPIC = f"comments-{epoch}"'}, "a topic's name"),
     (topic_names, {"livecomments_gateway/app.py": 'log("session-revocations")'}, "a topic's name"),
-    (topic_names, {"livecomments_topics/__init__.py": 'TOPIC = "session-revocations"'}, ""),
+    (topic_names, {"livecomments/log/topics.py": 'TOPIC = "session-revocations"'}, ""),
     (topic_names, {"livecomments_gateway/app.py": 'HELP = "comments-dead-letter is a topic"'}, ""),
     (packages, {"tests/log/test_tail.py": "", "tests/__init__.py": ""}, "tests/log: has no __init__.py"),
 ]

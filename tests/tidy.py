@@ -39,7 +39,7 @@ FUNCTION_LINES_MAX: Final = 60
 
 CONSOLE_DOOR: Final = "livecomments/runtime/console.py"
 
-_PURE: Final = ("livecomments_topics", "livecomments_schemas")
+_PURE: Final = ("livecomments_schemas",)
 _GROUND: Final = (*_PURE, "livecomments.runtime", "livecomments.sqlite")
 _INTERFACES: Final = (*_GROUND, "livecomments.log", "livecomments.store")
 _SHARED: Final = (*_INTERFACES, "livecomments.web", "livecomments.following", "livecomments.history")
@@ -71,7 +71,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
 IMPURE: Final = frozenset(
     ("asyncio", "io", "logging", "os", "pathlib", "prometheus_client", "random", "secrets", "socket", "sqlite3")
 ) | {"subprocess", "threading", "time"}
-"""What `livecomments_schemas` and `livecomments_topics` may not import: it decides by its arguments alone."""
+"""What `livecomments_schemas` may not import: it decides by its arguments alone."""
 IMPURE_ALL_THE_SAME: Final = {
     (
         "schemas/livecomments_schemas/window.py",
@@ -468,11 +468,11 @@ def splats(tree: Tree) -> list[str]:
 
 
 def topic_names(tree: Tree) -> list[str]:
-    """Source: a topic is spelt in one place, `livecomments_topics`; everybody else imports its name."""
+    """Source: a topic is spelt in one place, `livecomments.log.topics`; everybody else imports its name."""
     return [
-        f"{module.path}:{node.lineno}: {node.value!r}: a topic's name; take it from livecomments_topics"
+        f"{module.path}:{node.lineno}: {node.value!r}: a topic's name; take it from livecomments.log.topics"
         for module in tree.source
-        if not module.name.startswith("livecomments_topics")
+        if module.name != "livecomments.log.topics"
         for node in ast.walk(module.syntax)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _TOPIC_NAME.fullmatch(node.value)
     ]

@@ -12,6 +12,7 @@ from rich.table import Table
 from livecomments.kafka.contract import CONTRACT_SETTINGS, Endangers, differences_of
 from livecomments.kafka.topics import FoundTopic, compare, create_missing, find_topics, topic_id_of
 from livecomments.log.epochs import KnownEpochs, read_epochs
+from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.assembly.kafka import (
     kafka_connection,
@@ -23,7 +24,6 @@ from livecomments_schemas.epochs import Contract, Epochs, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import timestamp
 from livecomments_schemas.positions import EPOCH_MAX
-from livecomments_topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
 
 _KEPT_AS_FOUND: Final = ("retention.ms", "retention.bytes")
 """Of a topic that is adopted: its operators chose them before there was a contract."""

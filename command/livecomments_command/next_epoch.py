@@ -9,6 +9,7 @@ from livecomments.history.log_time import lifetime_of
 from livecomments.kafka.contract import differences_of
 from livecomments.kafka.topics import create_missing, find_topics, topic_id_of
 from livecomments.log.epochs import EPOCHS_AGE_MAX_S
+from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import (
@@ -25,7 +26,6 @@ from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import EPOCH_MAX
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.finishing import store_to_end
-from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
 TOPIC_LOST: Final = "its topic was lost"
 END_LOST: Final = "its topic lost its end"

@@ -7,9 +7,9 @@ from typing import Any
 
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.topics import create_missing
+from livecomments.log.topics import Topic, comments_topic, load_topics
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_schemas.positions import EPOCH_MAX
-from livecomments_topics import Topic, comments_topic, load_topics
 
 
 @dataclass(frozen=True)

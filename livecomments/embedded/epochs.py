@@ -11,11 +11,11 @@ from typing import Final
 
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.log.epochs import read_epochs
+from livecomments.log.topics import EPOCHS_TOPIC, comments_topic
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.epochs import Contract, Epochs, epoch_closed, epoch_opened
 from livecomments_schemas.events import NewRecord
 from livecomments_schemas.positions import EPOCH_MAX
-from livecomments_topics import EPOCHS_TOPIC, comments_topic
 
 _COMMENTS_TOPIC: Final = re.compile(rf"{comments_topic(0)[:-1]}([1-9][0-9]{{0,3}})")
 _REPLICAS: Final = 1

@@ -11,7 +11,7 @@ It is a producer that waits for `acks=all`, a consumer without a group, and retr
 - `topic_id`: asks for the id by which a topic that was made anew is known.
 - `contract`: what an epoch's live topic has become, against what it must be.
 - `connection`: how all Kafka clients connect and stop.
-- `topics`: creates what is missing of `livecomments_topics`, and compares the rest.
+- `topics`: creates what is missing of `livecomments.log.topics`, and compares the rest.
 
 Deliberately not here: consumer groups (`livecomments_streams.faust_runner`).
 """

@@ -37,7 +37,7 @@ class KafkaLog:
         in_sync_replicas_min: without a contract, the least `min.insync.replicas` of the topic that is good enough.
         rest_s: a follower's, after a poll of few records: a fetch of 64 partitions costs aiokafka about 0.6 ms of CPU,
             whether it brings one record or ten.
-        is_ours: one of `livecomments_topics`; any other may be set up in whatever way.
+        is_ours: one of `livecomments.log.topics`; any other may be set up in whatever way.
         connect_timeout_s: how long Kafka may be away at the start.
         security: see `KafkaConnection`.
     """

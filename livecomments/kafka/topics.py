@@ -1,4 +1,4 @@
-"""How a Kafka is compared with the topics as data (`livecomments_topics`): created when missing, never altered.
+"""How a Kafka is compared with the topics as data (`livecomments.log.topics`): created when missing, never altered.
 
 Altering is left to Kafka's own tool: aiokafka's `alter_configs` replaces the whole set of a topic, so that changing the
 retention alone silently reset `message.timestamp.type`.
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrP
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import LogUnavailable
-from livecomments_topics import Topic
+from livecomments.log.topics import Topic
 
 _READY_TIMEOUT_S: Final = 30.0
 """Until every partition of a new topic has a leader."""

@@ -4,6 +4,7 @@ Flow: a gateway `append`s; every reader `follow`s partitions without a consumer 
 
 - `interface`: `CommentLog` and `LogReader`, with what every implementation promises.
 - `lag`: consumer lag of one partition, as far as anybody looked.
+- `topics`: the topics' names, and what each must be.
 - `continuity`: whether the log is still the one that was read.
 - `whole`: a topic of one partition that is read whole and followed.
 - `revocations`: which sessions were revoked, in such a topic; `session_names`: which session a token belongs to.

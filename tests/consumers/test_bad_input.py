@@ -9,13 +9,13 @@ from typing import Final
 import pytest
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.log.topics import comments_topic
 from livecomments.sqlite import DurableFile
 from livecomments.web.bounds import HTTP_LIMITS
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.limits import RECORD_VALUE_BYTES_MAX
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position, parse_comment_id
-from livecomments_topics import comments_topic
 from tests.consumers.streams import counted, stream_of
 from tests.served import Served, served
 

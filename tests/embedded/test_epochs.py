@@ -8,13 +8,13 @@ import pytest
 from livecomments.embedded.epochs import embedded_epochs, first_records
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.log.epochs import read_epochs
+from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments_command.assembly.embedded import embedded_service
 from livecomments_command.settings import RunSettings
 from livecomments_schemas.epochs import NO_EPOCHS, Epochs
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import Record
-from livecomments_topics import EPOCHS_TOPIC
 from tests.served import Served, served
 
 MADE_BEFORE = Path(__file__).with_name("made_before.sql")

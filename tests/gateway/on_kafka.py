@@ -17,6 +17,7 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.reading import History
 from livecomments.kafka.log import KafkaLog
 from livecomments.log.revocations import Revocations
+from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.sqlite import DurableFile
 from livecomments.web.server import DrainingServer, listening_socket
 from livecomments_command.assembly.following import make_follower
@@ -27,7 +28,6 @@ from livecomments_consumers.app import stream_route
 from livecomments_consumers.hub import Hub
 from livecomments_gateway.app import gateway_routes
 from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id
-from livecomments_topics import REVOCATIONS_TOPIC
 from tests.gateway.test_answers import signed
 
 DEADLINE_S: Final = 2.0

@@ -17,8 +17,8 @@ from infra.local.servers import KafkaCluster, KafkaServer, running, why_unavaila
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
+from livecomments.log.topics import load_topics
 from livecomments.runtime.metrics import REGISTRY
-from livecomments_topics import load_topics
 from tests.gateway.on_kafka import RECOVERY_S, Gateway, answered, serving
 from tests.log.contract import append_all, make_anew, new_topic
 

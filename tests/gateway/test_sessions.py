@@ -20,12 +20,12 @@ from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import CommentLog
 from livecomments.log.revocations import Revocations, RevocationsUnavailable
 from livecomments.log.session_names import session_name
+from livecomments.log.topics import REVOCATIONS_TOPIC, load_topics
 from livecomments.sqlite import DurableFile
 from livecomments_gateway.identity import RevokedSessions, SessionRules, TokenRejected, Tokens
 from livecomments_gateway.jwts import JwtRules
 from livecomments_gateway.keys import SharedSecret
 from livecomments_gateway.settings import SESSION_LIFE_MAX_S
-from livecomments_topics import REVOCATIONS_TOPIC, load_topics
 from tests.gateway.test_answers import JWT, signed
 from tests.log.contract import WAIT_S, make_anew, new_topic
 from tests.served import Served, served

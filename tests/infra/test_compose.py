@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from livecomments.log.topics import load_topics
 from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import InternalSettings, RecordSettings, ServerSettings, share_of
 from livecomments_command.settings import (
@@ -18,7 +19,6 @@ from livecomments_command.settings import (
     ServingSettings,
     load,
 )
-from livecomments_topics import load_topics
 from tests.docs_tables import commands
 
 ROOT = Path(__file__).parents[2]

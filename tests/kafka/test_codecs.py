@@ -11,7 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from infra.local.servers import KafkaServer
 from livecomments.kafka.log import KafkaLog
-from livecomments_topics import load_topics
+from livecomments.log.topics import load_topics
 from tests.log.contract import alter_topic, append_all, new_topic, poll_until, read_all, texts_of
 
 CODECS: Final = ("gzip", "snappy", "lz4", "zstd")

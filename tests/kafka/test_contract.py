@@ -8,9 +8,9 @@ import pytest
 from livecomments.kafka.contract import CONTRACT_SETTINGS, ContractWatch, Difference, Endangers, differences_of
 from livecomments.kafka.topics import FoundTopic
 from livecomments.log.interface import LogUnavailable
+from livecomments.log.topics import load_topics
 from livecomments.runtime.metrics import REGISTRY
 from livecomments_schemas.epochs import Contract
-from livecomments_topics import load_topics
 
 TOPIC = load_topics(1)[0]
 CONTRACT = Contract(1, 64, "one", 3, {key: TOPIC.settings[key] for key in CONTRACT_SETTINGS})

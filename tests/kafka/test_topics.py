@@ -9,8 +9,8 @@ import pytest
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.topics import FoundTopic, compare, create_missing, differences, find_topics
 from livecomments.log.interface import LogUnavailable
+from livecomments.log.topics import Topic, comments_topic, load_topics
 from livecomments_schemas.limits import RECORD_VALUE_BYTES_MAX
-from livecomments_topics import Topic, comments_topic, load_topics
 
 
 def found_as(topic: Topic) -> FoundTopic:

@@ -17,6 +17,7 @@ from faust.agents import current_agent
 
 from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
+from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.runtime import logs
 from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
@@ -28,7 +29,6 @@ from livecomments_schemas.positions import epoch_of
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import make_faust_app, raw_topic
 from livecomments_streams.job import Job
-from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
 _POLL_S = 0.02
 

@@ -29,6 +29,7 @@ from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import find_topics
+from livecomments.log.topics import DEAD_LETTER_TOPIC
 from livecomments.runtime.settings import PREFIX
 from livecomments.store.interface import Row
 from livecomments.store.rows import rows_of
@@ -38,7 +39,6 @@ from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position, offset_of
 from livecomments_schemas.window import Window
-from livecomments_topics import DEAD_LETTER_TOPIC
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
 START_S = 60.0

@@ -17,8 +17,8 @@ from infra.local.ports import HOST, free_port
 from livecomments.kafka.log import KafkaLog
 from livecomments.log.revocations import Revocations
 from livecomments.log.session_names import session_name
+from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.runtime.settings import PREFIX
-from livecomments_topics import REVOCATIONS_TOPIC
 from tests.consumers.streams import Stream
 from tests.live.stream import Worker, delete_topics, until
 

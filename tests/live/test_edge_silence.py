@@ -20,12 +20,12 @@ from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import LogUnavailable
+from livecomments.log.topics import comments_topic, load_topics
 from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.epochs import check_topics
 from livecomments_schemas.events import Author, comment_created
 from livecomments_schemas.partitions import partition_of
-from livecomments_topics import comments_topic, load_topics
 from tests.consumers.streams import Stream
 from tests.live.stream import Worker, until
 from tests.live.test_edge_sessions import is_ready

@@ -16,9 +16,9 @@ import pytest
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
+from livecomments.log.topics import Topic
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_topics import Topic
 from tests.live.stream import Deployment, comments, delete_topic, deployment, videos_of
 
 COUNT = 20_000

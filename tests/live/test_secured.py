@@ -18,6 +18,7 @@ from infra.local.ports import free_port
 from infra.local.servers import running, why_unavailable
 from infra.local.stack import _prepare_schema, _prepare_topics
 from livecomments.cql.session import CqlAccess, open_session
+from livecomments.log.topics import comments_topic
 from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.tls import client_context
 from livecomments.store.interface import StoreUnavailable
@@ -26,7 +27,6 @@ from livecomments_command.assembly.kafka import kafka_connection, kafka_log, new
 from livecomments_command.epochs import check_topics
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
-from livecomments_topics import comments_topic
 from tests.live.secured import (
     PASSWORD,
     USER,

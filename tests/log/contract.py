@@ -19,9 +19,9 @@ from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing, find_topics
 from livecomments.log.interface import CommentLog, LogReader
+from livecomments.log.topics import Topic, load_topics
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.events import NewRecord, Record
-from livecomments_topics import Topic, load_topics
 
 WAIT_S = 20.0
 """Bound of every wait in these tests."""

@@ -10,12 +10,12 @@ import pytest
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.log.epochs import EPOCHS_AGE_MAX_S, ContractUnavailable, KnownEpochs, Writing
 from livecomments.log.interface import AppendUnknown, CommentLog, LogUnavailable
+from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.log.whole import WholeTopic
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.epochs import Contract, epoch_closed, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, Record
-from livecomments_topics import EPOCHS_TOPIC
 from tests.log.faults import WatchedLog
 
 WAIT_S = 10.0

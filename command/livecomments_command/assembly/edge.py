@@ -7,6 +7,7 @@ from typing import Final
 from livecomments.history.reading import History
 from livecomments.kafka.contract import ContractWatch
 from livecomments.log.revocations import Revocations
+from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
@@ -15,7 +16,6 @@ from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.hub import Hub
-from livecomments_topics import REVOCATIONS_TOPIC
 
 _EDGE_REST_S: Final = 0.01
 """Comments of a busy video are joined for longer anyway. At 1,000 a second it saves a tenth of a core (measured)."""

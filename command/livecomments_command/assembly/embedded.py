@@ -20,6 +20,7 @@ from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.log_time import lifetime_of
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
+from livecomments.log.topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
 from livecomments.sqlite import DurableFile
 from livecomments.web.cors import CorsRules
 from livecomments.web.door import Claim
@@ -39,7 +40,6 @@ from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.finishing import store_to_end
 from livecomments_streams.loop import PersistLoop
-from livecomments_topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from livecomments.history.store_lag import StoreLag
 from livecomments.kafka.contract import ContractWatch
 from livecomments.log.epochs import Writing
 from livecomments.log.revocations import Revocations
+from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
@@ -17,7 +18,6 @@ from livecomments_command.assembly.writing import make_jwks, make_posting, make_
 from livecomments_command.settings import GatewaySettings
 from livecomments_gateway.app import gateway_routes
 from livecomments_gateway.site import page_routes
-from livecomments_topics import REVOCATIONS_TOPIC
 
 
 async def serve_gateway(settings: GatewaySettings, listening: socket.socket, started: Callable[[], None]) -> None:

@@ -8,10 +8,10 @@ from typing import Final
 from livecomments.kafka.connection import KafkaConnection, security_of
 from livecomments.kafka.log import REST_S, KafkaLog
 from livecomments.log.epochs import KnownEpochs, read_epochs
+from livecomments.log.topics import EPOCHS_TOPIC, comments_topic
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_schemas.epochs import Contract, Epochs
 from livecomments_schemas.errors import StartRefused
-from livecomments_topics import EPOCHS_TOPIC, comments_topic
 
 _EPOCHS_READ_S: Final = 30.0
 """As long as a Kafka may be away at the start."""

@@ -9,6 +9,7 @@ from typing import NoReturn
 from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
 from livecomments.kafka.contract import ContractWatch
+from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments.web.server import listening_socket
@@ -25,7 +26,6 @@ from livecomments_command.settings import StreamSettings
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import FaustRunner
 from livecomments_streams.job import Job
-from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
 OpenStore = AbstractAsyncContextManager[CommentStore]
 

@@ -11,13 +11,13 @@ from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_time import lifetime_of
 from livecomments.log.interface import CommentLog
+from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.epochs import Contract, Epochs
 from livecomments_schemas.errors import StartRefused
-from livecomments_topics import DEAD_LETTER_TOPIC, comments_topic
 
 
 @dataclass(frozen=True)

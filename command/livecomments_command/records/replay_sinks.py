@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import orjson
 
 from livecomments.log.interface import AppendRefused, CommentLog
+from livecomments.log.topics import is_ours
 from livecomments_command.records.copies import copy_of
 from livecomments_command.records.kept_files import (
     FilesFailed,
@@ -28,7 +29,6 @@ from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import ForeignHeaders, timestamp
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_topics import is_ours
 
 _DIGEST: Final = "digest"
 _AT_ONCE: Final = 500
