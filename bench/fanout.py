@@ -89,7 +89,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
                 rows.append(await _row(stand, groups, load, plan, directory / "blocks"))
             for group in groups:
                 await stand.crowd.away(group)
-    async with standing(directory, kafka, pinned=pinned, WINDOW_MAX_MS=str(PEERS_WINDOW_MS)) as stand:
+    async with standing(directory, kafka, pinned=pinned, LINGER_MAX_MS=str(PEERS_WINDOW_MS)) as stand:
         viewers = plan.peers_viewers
         groups = [await stand.crowd.open(viewers, "v", every=max(1, viewers // READERS))]
         load = Load(f"peers' load, {viewers:,}", viewers, PEERS_RATE, sized_chat(PEERS_BYTES))

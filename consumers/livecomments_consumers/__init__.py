@@ -5,9 +5,9 @@ whose position falls behind; it has no queue that could grow, and nobody waits f
 back when an edge dies, is admitted at once and caught up in turns; what many need is read once (single-flight). Load is
 shed by telling clients to come back, after a time of their own (jitter); a deploy drains at a constant rate.
 
-Flow: the follower tells the hub of accepted records; the hub joins a video's new frames to one block per window and
-wakes its viewers; each viewer is a position that its lane moves forward: live by the shared block, behind from the
-tail or from history at its own pace. A viewer is never waited for, and never skips without a `gap`.
+Flow: the follower tells the hub of accepted records; the hub joins a video's new frames to one block while it
+lingers, and wakes its viewers; each viewer is a position that its lane moves forward: live by the shared block,
+behind from the tail or from history at its own pace. A viewer is never waited for, and never skips without a `gap`.
 
 - `app`: the stream's route, and its claim at the door.
 - `request`: a stream request, as the door or the framework has read it; `wanted`: what it asks for; `admission`: what
@@ -16,7 +16,7 @@ tail or from history at its own pace. A viewer is never waited for, and never sk
 - `sessions`: whose stream it is, so that it ends with the session.
 - `hub`: the channels, the tick, admission, drain.
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
-- `passes`: windows, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go.
+- `passes`: the linger, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
 - `facts`: what is so of videos: whether they are over, and what is set of them.
 - `addresses`: how many streams one address has open. Pure.

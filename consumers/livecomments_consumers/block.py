@@ -1,4 +1,4 @@
-"""Blocks: the joined frames of one window of one video, encoded once and shared by all its viewers."""
+"""Blocks: the frames of one video that came while it lingered, joined, encoded once and shared by all its viewers."""
 
 from collections.abc import Sequence
 from typing import Final

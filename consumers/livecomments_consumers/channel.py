@@ -71,7 +71,7 @@ class Channel:
         *,
         stale_after_s: float,
         heartbeat_interval_s: float,
-        window_s: float,
+        linger_s: float,
         retry_ms: Callable[[], int],
         sizes: Sizes = SIZES,
     ) -> None:
@@ -94,7 +94,7 @@ class Channel:
         self.passing: asyncio.Task[None] | None = None
         """Writes the last flush to its viewers; the next one waits for it."""
         self.flushed_at = 0.0
-        self.window_s = window_s
+        self.linger_s = linger_s
         self.newest_append_ms = 0
         """When the newest flushed entry was appended, by the log's clock."""
         self._pending: list[Entry] = []

@@ -78,8 +78,8 @@ class Hub:
         self._rng = rng or random.Random()  # noqa: S311 - jitter and fairness need no secrecy
         self.passes = Passes(
             metrics=self.metrics,
-            window_min_s=settings.window_min_s,
-            window_max_s=settings.window_max_s,
+            linger_min_s=settings.linger_min_s,
+            linger_max_s=settings.linger_max_s,
             slice_lanes=pass_slice,
             write_to=write_to,
             failed=self.failed,
@@ -125,7 +125,7 @@ class Hub:
             self.follower,
             stale_after_s=self.settings.stale_after_s,
             heartbeat_interval_s=self.settings.heartbeat_interval_s,
-            window_s=self.settings.window_min_s,
+            linger_s=self.settings.linger_min_s,
             retry_ms=self.retry_ms,
             sizes=self._sizes,
         )
@@ -185,7 +185,7 @@ class Hub:
     async def tick(self) -> None:
         """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
         counts: Counter[tuple[State, str]] = Counter()
-        seen, window_s = 0, 0.0
+        seen, linger_s = 0, 0.0
         for channel in list(self._channels.values()):
             channel.look(self.now())
             if channel.is_idle:
@@ -194,7 +194,7 @@ class Hub:
                 else:
                     channel.flush()  # nothing is pending: only the head moves
             self.facts.tell(channel)
-            window_s = max(window_s, channel.window_s)
+            linger_s = max(linger_s, channel.linger_s)
             is_due = channel.silence_s() > 0 or channel.ended_at is not None
             if not is_due:
                 for count in self.passes.keep_alive(channel, self.now() - self.settings.heartbeat_interval_s):
@@ -203,7 +203,7 @@ class Hub:
                 seen = await self._breathe(seen + 1)
                 counts[lane.viewer.state(channel), lane.kind] += 1
                 self._look_after(channel, lane, is_due)
-        self.metrics.publish(counts, len(self._channels), window_s)
+        self.metrics.publish(counts, len(self._channels), linger_s)
 
     async def _breathe(self, seen: int) -> int:
         """Give the loop away once that many were written to or looked at; returns how many there were since."""
@@ -227,8 +227,8 @@ class Hub:
         """Take no new viewer. Does not wait."""
         self.is_draining = True
 
-    async def drain(self, window_s: float) -> None:
-        """Say bye to all at a constant rate over the window; returns soon after, when none is left."""
+    async def drain(self, within_s: float) -> None:
+        """Say bye to all at a constant rate over `within_s`; returns soon after, when none is left."""
         self.begin_drain()
         lanes = [lane for channel in self._channels.values() for lane in channel.lanes]
         self._rng.shuffle(lanes)
@@ -237,7 +237,7 @@ class Hub:
                 lane.viewer.begin_bye("drain", self.retry_ms())
                 self.passes.advance(lane)
             if len(lanes) > _DRAIN_STEPS:
-                await asyncio.sleep(window_s / _DRAIN_STEPS)
+                await asyncio.sleep(within_s / _DRAIN_STEPS)
         with suppress(TimeoutError):
             await self.drained(_BYE_TIMEOUT_S)
         for channel in list(self._channels.values()):

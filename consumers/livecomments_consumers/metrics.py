@@ -9,7 +9,7 @@ from livecomments_consumers.viewer import State
 
 _viewers = Gauge("livecomments_edge_viewers", "Open streams: in the pass or behind, by lane.", ["state", "lane"])
 _channels = Gauge("livecomments_edge_videos", "Videos with viewers.")
-_window = Gauge("livecomments_edge_window_seconds", "The longest time that comments of a video are joined for now.")
+_linger = Gauge("livecomments_edge_linger_seconds", "The longest time that comments of a video are joined for now.")
 _connections = Counter("livecomments_edge_connections_total", "Stream requests, by what became of them.", ["result"])
 _lanes = Counter("livecomments_edge_lanes_total", "Streams opened, by the way their bytes take.", ["lane"])
 _disconnects = Counter("livecomments_edge_disconnects_total", "Streams ended, by reason.", ["reason"])
@@ -17,7 +17,7 @@ _delivered = Counter("livecomments_edge_delivered_total", "Comments written to v
 _bytes = Counter("livecomments_edge_written_bytes_total", "Bytes of events written to viewers, as they were sent.")
 _gaps = Counter("livecomments_edge_gaps_total", "Gaps told to viewers, by reason.", ["reason"])
 _backfills = Counter("livecomments_edge_backfills_total", "Reads for viewers behind, by source.", ["source"])
-_pass = Histogram("livecomments_edge_pass_seconds", "Writing a window's block to its viewers.", buckets=SECONDS_BUCKETS)
+_pass = Histogram("livecomments_edge_pass_seconds", "Writing a block to its viewers.", buckets=SECONDS_BUCKETS)
 _delivery = Histogram(
     "livecomments_edge_delivery_seconds",
     "From the append of a block's newest comment until all viewers who take bytes were written to.",
@@ -32,13 +32,13 @@ class EdgeMetrics:
         self.delivered = 0
         self.bytes = 0
 
-    def publish(self, viewers: Mapping[tuple[State, str], int], channels: int, window_s: float) -> None:
+    def publish(self, viewers: Mapping[tuple[State, str], int], channels: int, linger_s: float) -> None:
         """Make the plain counts visible; `viewers` by state and lane."""
         for state in State:
             for lane in ("transport", "asgi"):
                 _viewers.labels(state.value, lane).set(viewers.get((state, lane), 0))
         _channels.set(channels)
-        _window.set(window_s)
+        _linger.set(linger_s)
         _delivered.inc(self.delivered)
         _bytes.inc(self.bytes)
         self.delivered = self.bytes = 0

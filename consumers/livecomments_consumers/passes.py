@@ -1,9 +1,9 @@
 """Passes: when what is pending of a video is flushed, and how it gets to all of its viewers.
 
-A video that was idle is flushed at once; a busy one once per window. The window grows with the time a pass over the
-viewers takes, so that a crowd gets larger blocks instead of a longer queue. A long pass gives the loop away now and
-then, and begins with others each time, so that nobody is always last. One pass of a channel begins when the one before
-has ended.
+A video that was idle is flushed at once; a busy one lingers between two flushes. The linger grows with the time a
+pass over the viewers takes, so that a crowd gets larger blocks instead of a longer queue. A long pass gives the loop
+away now and then, and begins with others each time, so that nobody is always last. One pass of a channel begins when
+the one before has ended.
 
 Why a pass may be overtaken: while it gives the loop away, viewers take turns of their own, join, and step out. So it
 trusts nothing that it saw when it began; before each write it asks whether the block is what comes next there, and
@@ -28,7 +28,7 @@ from livecomments_consumers.viewer import UNKNOWN_POSITION
 _log = logging.getLogger("livecomments.edge")
 
 _PASS_SHARE: Final = 4
-"""A window is at least this many passes long: writing takes at most a quarter of the loop."""
+"""A linger is at least this many passes long: writing takes at most a quarter of the loop."""
 
 Part = Cohort | list[Lane]
 """Who is written to before the loop is given away."""
@@ -39,8 +39,8 @@ class Passes:
     """The passes of one hub."""
 
     metrics: EdgeMetrics
-    window_min_s: float
-    window_max_s: float
+    linger_min_s: float
+    linger_max_s: float
     slice_lanes: int
     """Lanes in no cohort that are told of a block before the loop is given away."""
     write_to: WriteTo
@@ -50,9 +50,9 @@ class Passes:
     rng: random.Random
 
     def schedule(self, channel: Channel) -> None:
-        """See that what is pending is flushed: a window after the last flush, and after its pass."""
+        """See that what is pending is flushed: a linger after the last flush, and after its pass."""
         if channel.is_idle:
-            wait_s = max(0.0, channel.flushed_at + channel.window_s - self.now())
+            wait_s = max(0.0, channel.flushed_at + channel.linger_s - self.now())
             channel.flush_timer = asyncio.get_running_loop().call_later(wait_s, self.flush, channel)
 
     def flush(self, channel: Channel) -> None:
@@ -152,5 +152,5 @@ class Passes:
         pass_s = self.now() - began_at
         if any(block.comments for block in blocks):
             self.metrics.passed(pass_s, channel.newest_append_ms)
-        wanted_s = min(max(pass_s * _PASS_SHARE, self.window_min_s), self.window_max_s)
-        channel.window_s += (wanted_s - channel.window_s) / 8
+        wanted_s = min(max(pass_s * _PASS_SHARE, self.linger_min_s), self.linger_max_s)
+        channel.linger_s += (wanted_s - channel.linger_s) / 8

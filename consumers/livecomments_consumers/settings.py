@@ -6,7 +6,7 @@ from typing import Final
 from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, Rule, setting
 from livecomments.runtime.shared_settings import StaleSettings
 
-_WINDOW_MAX_MS: Final = 200
+_LINGER_MAX_MS: Final = 200
 """The promise to viewers."""
 
 
@@ -23,27 +23,27 @@ class HubSettings(StaleSettings):
         1_200.0, "A stream is ended after about this long, and comes back elsewhere.", POSITIVE
     )
     viewer_stuck_s: float = setting(20.0, "A viewer that takes no bytes this long is disconnected.", POSITIVE)
-    window_min_ms: int = setting(25, "Comments of a busy video are joined for at least this long.")
-    window_max_ms: int = setting(100, "Comments of a busy video are joined for at most this long.")
+    linger_min_ms: int = setting(25, "Comments of a busy video are joined for at least this long.")
+    linger_max_ms: int = setting(100, "Comments of a busy video are joined for at most this long.")
 
     @property
-    def window_min_s(self) -> float:
-        """The least window, in seconds."""
-        return self.window_min_ms / 1_000
+    def linger_min_s(self) -> float:
+        """The shortest linger, in seconds."""
+        return self.linger_min_ms / 1_000
 
     @property
-    def window_max_s(self) -> float:
-        """The largest window, in seconds."""
-        return self.window_max_ms / 1_000
+    def linger_max_s(self) -> float:
+        """The longest linger, in seconds."""
+        return self.linger_max_ms / 1_000
 
     def rules(self) -> list[Rule]:
-        """The window keeps the promise, and what is stale is told before the next heartbeat but one."""
+        """The linger keeps the promise, and what is stale is told before the next heartbeat but one."""
         return [
             *super().rules(),
             (
-                "window_max_ms",
-                0 < self.window_min_ms <= self.window_max_ms <= _WINDOW_MAX_MS,
-                f"must be between LIVECOMMENTS_WINDOW_MIN_MS and {_WINDOW_MAX_MS}, which is the promise to viewers",
+                "linger_max_ms",
+                0 < self.linger_min_ms <= self.linger_max_ms <= _LINGER_MAX_MS,
+                f"must be between LIVECOMMENTS_LINGER_MIN_MS and {_LINGER_MAX_MS}, which is the promise to viewers",
             ),
             (
                 "stale_after_s",

@@ -24,13 +24,13 @@ _SEEN_BYTES: Final = 8
 class LimitRejected(Rejected):
     """Too fast. Each leaf says which limit."""
 
-    def __init__(self, text: str, *, policy: str, limit: int, window_s: float, wait_s: float) -> None:
+    def __init__(self, text: str, *, policy: str, limit: int, period_s: float, wait_s: float) -> None:
         super().__init__(text)
         wait = max(1, ceil(wait_s))
         # Source: draft-ietf-httpapi-ratelimit-headers-10.
         self.headers = {
             "Retry-After": str(wait),
-            "RateLimit-Policy": f'"{policy}";q={limit};w={max(1, ceil(window_s))}',
+            "RateLimit-Policy": f'"{policy}";q={limit};w={max(1, ceil(period_s))}',
             "RateLimit": f'"{policy}";r=0;t={wait}',
         }
 
@@ -63,7 +63,7 @@ class AdmissionLimits(NamedTuple):
     """The limits that hold under every video; 0 is none. Slow mode and the limit of a video are the owner's."""
 
     user_comments_max: int = 0
-    user_window_s: float = 10.0
+    user_period_s: float = 10.0
     duplicate_text_s: float = 0.0
 
 
@@ -116,7 +116,7 @@ class Admission:
                 "Too many comments at once under this video. Try again in a moment.",
                 policy="video",
                 limit=limit,
-                window_s=_SECOND,
+                period_s=_SECOND,
                 wait_s=times[-limit] + _SECOND - now,
             )
 
@@ -128,16 +128,16 @@ class Admission:
                 f"Slow mode: one comment each {settings.slow_mode_s} seconds.",
                 policy="slow-mode",
                 limit=1,
-                window_s=settings.slow_mode_s,
+                period_s=settings.slow_mode_s,
                 wait_s=wait_s,
             )
-        wait_s = writer.times[0] + limits.user_window_s - now
+        wait_s = writer.times[0] + limits.user_period_s - now
         if limits.user_comments_max and len(writer.times) == limits.user_comments_max and wait_s > 0:
             raise UserLimitRejected(
                 "You write too fast. Wait a moment.",
                 policy="user",
                 limit=limits.user_comments_max,
-                window_s=limits.user_window_s,
+                period_s=limits.user_period_s,
                 wait_s=wait_s,
             )
         wait_s = writer.last_at + limits.duplicate_text_s - now
@@ -146,7 +146,7 @@ class Admission:
                 "You said the same a moment ago.",
                 policy="duplicate-text",
                 limit=1,
-                window_s=limits.duplicate_text_s,
+                period_s=limits.duplicate_text_s,
                 wait_s=wait_s,
             )
 

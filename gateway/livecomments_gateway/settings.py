@@ -33,7 +33,7 @@ class WriteSettings(RecordSettings):
     user_comments_max: int = setting(
         0, "Comments of one person under one video within the next setting; 0: no limit.", NOT_NEGATIVE
     )
-    user_window_s: float = setting(10.0, "Seconds that LIVECOMMENTS_USER_COMMENTS_MAX counts over.", POSITIVE)
+    user_period_s: float = setting(10.0, "Seconds that LIVECOMMENTS_USER_COMMENTS_MAX counts over.", POSITIVE)
     duplicate_text_s: float = setting(
         0.0, "One person may say the same again after so many seconds; 0: at once.", NOT_NEGATIVE
     )

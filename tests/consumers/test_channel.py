@@ -37,7 +37,7 @@ class Video:
             self.follower,
             stale_after_s=5.0,
             heartbeat_interval_s=15.0,
-            window_s=0.0,
+            linger_s=0.0,
             retry_ms=lambda: 1,
             sizes=SIZES,
         )

@@ -40,7 +40,7 @@ async def test_viewers_by_state_and_lane_and_what_they_were_given(running: Serve
             await until(lambda: counted("viewers", state="live", lane="asgi") == 1)
             assert counted("viewers", state="behind", lane="asgi") == 0
             assert counted("videos") == 1
-            assert 0.02 < counted("window_seconds") <= 0.1
+            assert 0.02 < counted("linger_seconds") <= 0.1
             async with fresh.get("/comments/v/stream") as refused:
                 assert "\nretry: " in await refused.text()
             ids = await posted(running, 3)

@@ -235,7 +235,7 @@ async def test_a_retry_is_its_first_copy_whatever_the_store_knows_of_what_was_sa
 
 
 OPTIONS: Final[dict[str, dict[str, object]]] = {
-    "limit": {"limits": AdmissionLimits(user_comments_max=1, user_window_s=60.0)},
+    "limit": {"limits": AdmissionLimits(user_comments_max=1, user_period_s=60.0)},
     "duplicate text": {"limits": AdmissionLimits(duplicate_text_s=60.0)},
     "registered": {"only_registered": True},
     "words": {"forbidden": ("text",)},

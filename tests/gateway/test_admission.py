@@ -45,7 +45,7 @@ def wait_s(refused: pytest.ExceptionInfo[LimitRejected]) -> int:
 
 
 def test_a_person_writes_so_much_within_the_window_and_others_are_not_held_up() -> None:
-    admission = Admission(AdmissionLimits(user_comments_max=3, user_window_s=10))
+    admission = Admission(AdmissionLimits(user_comments_max=3, user_period_s=10))
     for at in (0.0, 1.0, 2.0):
         admission.check("v", "ana", "", OPEN, at)
         admission.hear("v", "ana", "", at)
@@ -125,7 +125,7 @@ async def test_ten_gateways_allow_what_one_does(tmp_path: Path) -> None:
 
 
 async def test_a_limit_says_when_to_come_back_and_does_not_hold_for_moderators(tmp_path: Path) -> None:
-    async with served(tmp_path, user_comments_max=2, user_window_s=600.0, **JWT) as running:
+    async with served(tmp_path, user_comments_max=2, user_period_s=600.0, **JWT) as running:
         token, moderator = await running.token(), signed(sub="mod", roles=["moderate"])
         answers = [await running.post("v", f"m{n}", token) for n in range(2)]
         assert [status for status, _ in answers] == [201, 201]
@@ -142,7 +142,7 @@ async def test_a_limit_says_when_to_come_back_and_does_not_hold_for_moderators(t
 
 async def test_a_gateway_that_starts_counts_what_was_written_before(tmp_path: Path) -> None:
     identity = Identity(Author("ana", "Ana"), frozenset())
-    limits = AdmissionLimits(user_comments_max=2, user_window_s=600.0)
+    limits = AdmissionLimits(user_comments_max=2, user_period_s=600.0)
     async with (
         DurableFile(tmp_path, LOG_TABLES + STORE_TABLES) as file,
         EmbeddedLog(file, "comments-1", 1, 1) as log,
@@ -168,7 +168,7 @@ async def test_a_partition_that_was_let_go_is_forgotten_and_counts_once_when_it_
         EmbeddedStore(file) as store,
     ):
         follower = Follower(log, (), TailBounds(10_000, 2**24, 900.0), idle_s=1.0, clock=clock)
-        limits = AdmissionLimits(user_comments_max=5, user_window_s=1e6)
+        limits = AdmissionLimits(user_comments_max=5, user_period_s=1e6)
         posting = Posting(
             follower, History(follower, store), timeout_s=20.0, in_flight_max=10, limits=limits, clock=clock
         )

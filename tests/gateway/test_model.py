@@ -112,7 +112,7 @@ class Model:
         """Start a gateway, or one more in its place."""
         gate = Adversary(self.pair.log, self.dice)
         options = (
-            {"limits": AdmissionLimits(user_comments_max=3, user_window_s=60.0)} if self.dice.random() < 0.3 else {}
+            {"limits": AdmissionLimits(user_comments_max=3, user_period_s=60.0)} if self.dice.random() < 0.3 else {}
         )
         gateway = await self.pair.open(gate, **options)
         if at < len(self.gates):

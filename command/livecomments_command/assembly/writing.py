@@ -31,7 +31,7 @@ def make_posting(
         history,
         timeout_s=settings.append_timeout_s,
         in_flight_max=settings.appends_in_flight_max,
-        limits=AdmissionLimits(settings.user_comments_max, settings.user_window_s, settings.duplicate_text_s),
+        limits=AdmissionLimits(settings.user_comments_max, settings.user_period_s, settings.duplicate_text_s),
         words=WordList.of_file(Path(settings.word_list)) if settings.word_list else NO_WORDS,
         only_registered=settings.unknown_videos == "registered",
         permission=permission,
