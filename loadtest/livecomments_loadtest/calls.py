@@ -39,7 +39,7 @@ class Caller:
         self._rng = random.Random()  # noqa: S311 - spreads retries, no secret
 
     async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Outcome:
-        """Asks until the answer is final: all but `RETRIED_STATUSES` are, refusals too. Never raises OSError."""
+        """Ask until an answer is final (not one of `RETRIED_STATUSES`) or time is over. Never raises OSError."""
         request = self.pool.origin.head(method, target, headers, body)
         outcome = Outcome()
         failures = 0
@@ -67,7 +67,7 @@ class Caller:
 
 
 def problem_code(response: Response) -> str:
-    """The stable `code` of a problem+json body; empty when it has none."""
+    """Return the stable `code` of a problem+json body; empty if it has none."""
     try:
         return str(orjson.loads(response.body)["code"])
     except (ValueError, KeyError, TypeError):

@@ -97,18 +97,18 @@ class Trace:
     _comments_seen: set[str] = field(default_factory=set)
 
     def arrived(self, now: float) -> None:
-        """Closes a piece of network data whose events have been appended."""
+        """Close a piece of network data whose events have been appended; it came at `now`, by `time.perf_counter`."""
         if not self.first_at:
             self.first_at = now
         self.pieces.append(len(self.events))
         self.arrived_at.append(now)
 
     def position(self, of: "VideoLedger") -> str:
-        """The id a resume would name: that of the last event; `""` before the first."""
+        """Return the id that a resume would name: that of the last event; `""` before the first."""
         return of.events[self.events[-1]].id if self.events else ""
 
     def owes(self, of: "VideoLedger") -> bool:
-        """Whether something is still to come: the last acknowledged comment, or the delete of one that was shown.
+        """Tell whether something is still to come: the last acknowledged comment, or the delete of one that was shown.
 
         Only for when all posts and deletes have their answers: what was looked at once is not looked at again.
         """
@@ -153,7 +153,7 @@ class VideoLedger:
     _older_blocks: dict[bytes, int] = field(default_factory=dict)
 
     def acknowledge(self, comment_id: str, ack: Ack) -> None:
-        """Books a post's first 201."""
+        """Record a post's first 201; an id that another post has got is kept in `one_id_twice`."""
         if comment_id in self.acks:
             self.one_id_twice.append(comment_id)
             return
@@ -161,14 +161,14 @@ class VideoLedger:
         self.newest_ack = max(self.newest_ack, comment_id)
 
     def number(self, event: Event) -> int:
-        """The event's place in `events`; equal events have one."""
+        """Return the event's place in `events`, where equal events are kept once; append it if it is new."""
         number = self._numbers.setdefault(event, len(self.events))
         if number == len(self.events):
             self.events.append(event)
         return number
 
     def take(self, blocks: Sequence[bytes], at: int, into: Trace) -> int:
-        """Adds the events of `blocks` from `at` on to a trace; returns the place of the first unknown one, or the end.
+        """Add the events of `blocks` from `at` on to a trace; return the place of the first unknown block, or the end.
 
         The hot path of a run: every viewer of a video gets the same bytes, so that all but the first cost one look-up.
         """
@@ -184,7 +184,7 @@ class VideoLedger:
         return len(blocks)
 
     def remember(self, block: bytes, number: int) -> None:
-        """From now on these bytes are that event. Only for blocks that say nothing else, like a `retry:`."""
+        """Remember that these bytes are that event. Only for blocks that say nothing else, such as a `retry:`."""
         if len(self._blocks) >= REMEMBERED_BLOCKS:
             self._older_blocks, self._blocks = self._blocks, {}
         self._blocks[block] = number
@@ -200,13 +200,13 @@ class Complaints:
         self._counts: Counter[str] = Counter()
 
     def add(self, what: str) -> None:
-        """`what` names a kind, not an occurrence: no ids in it."""
+        """Count one complaint. `what` names a kind, not an occurrence: it must hold no ids."""
         if what not in self._counts and len(self._counts) >= PROTOCOL_KINDS_MAX:
             what = "other"
         self._counts[what] += 1
 
     def lines(self) -> Iterator[str]:
-        """One line an occurrence, as a check gives them."""
+        """Yield one line an occurrence, as a check does."""
         return self._counts.elements()
 
 
@@ -225,13 +225,14 @@ class EventMalformed(ValueError):
 
 
 def digest_of(data: bytes) -> int:
-    """64 keyed bits over a comment's bytes, comparable within this process only."""
+    """Return 64 keyed bits over a comment's bytes, comparable within this process only."""
     return hash(data)
 
 
 def read_event(sse: SseEvent) -> Event | None:
-    """What an SSE event is to the checks; None for one without an id, which is no matter of order, or at the beginning
-    of a stream after nothing.
+    """Return what an SSE event is to the checks; None for one that has no place in the order.
+
+    That is one without an id, or the `begin` of a stream that resumes after nothing.
 
     Raises:
         EventMalformed: a comment, delete or gap without an id, data other than promised, or a malformed id.
@@ -261,5 +262,5 @@ def read_event(sse: SseEvent) -> Event | None:
 
 
 def is_comment_id(text: str) -> bool:
-    """Whether it has the shape of a comment id."""
+    """Tell whether a text has the shape of a comment id."""
     return len(text) == COMMENT_ID_CHARS and text.isascii() and text.isalnum() and text == text.lower()

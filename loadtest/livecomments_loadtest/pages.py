@@ -33,7 +33,7 @@ class Page(NamedTuple):
 
 
 def read_page(body: bytes) -> Page:
-    """One page, its comments digested in exactly the bytes they came in.
+    """Read a page from its JSON; its comments are digested in exactly the bytes they came in.
 
     Raises:
         PageMalformed: no such JSON.
@@ -56,7 +56,7 @@ def read_page(body: bytes) -> Page:
 
 
 def array_elements(document: bytes, member: bytes) -> list[bytes]:
-    """The raw bytes of the objects in the array that is the outermost object's `member` (a quoted name).
+    """Return the raw bytes of the objects in the array that is the outermost object's `member` (a quoted name).
 
     `document` is valid JSON; white space between elements is no part of them.
     """
@@ -79,12 +79,12 @@ def array_elements(document: bytes, member: bytes) -> list[bytes]:
 
 
 async def first_page(caller: Caller, video_id: str, page_size: int, complaints: Complaints) -> Page | None:
-    """The newest page, as somebody who opens the video sees it; None when it cannot be had."""
+    """Read the newest page, as somebody who opens the video does; None if it cannot be had."""
     return await _page(caller, f"/comments/{quote(video_id)}?pageSize={page_size}", complaints)
 
 
 async def walk(caller: Caller, video_id: str, sort: str, page_size: int, complaints: Complaints) -> Walk:
-    """All of a video in one direction, from the first page to the last."""
+    """Read all pages of a video in one direction, until the last one or one that is refused or malformed."""
     items: list[tuple[str, int]] = []
     cursor: str | None = None
     empty = 0

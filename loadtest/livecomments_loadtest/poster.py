@@ -34,7 +34,7 @@ class Session(NamedTuple):
 
 
 async def open_sessions(caller: Caller, count: int) -> list[Session]:
-    """`count` guests.
+    """Open the sessions of `count` guests.
 
     Raises:
         DeploymentUnavailable: refused, or no answer in time.
@@ -86,7 +86,7 @@ class Poster:
         """How far sending fell behind the schedule at worst: a slow deployment, or a saturated client."""
 
     async def play(self, schedule: Iterable[ScheduledPost], began: float) -> None:
-        """Posts all of it, each at its moment after `began`; returns when each post and delete has its final answer."""
+        """Post all of it, each at its moment after `began`; return when each post and delete has its final answer."""
         async with asyncio.TaskGroup() as group:
             for post in schedule:
                 await asyncio.sleep(max(0.0, began + post.at_s - time.perf_counter()))
@@ -127,7 +127,7 @@ class Poster:
         return _Posted(outcome, time.perf_counter())
 
     def _book(self, post: ScheduledPost, booked: "_Booked", copies: list["_Posted"]) -> None:
-        """Books the answers of copies that were sent together; the comment counts as acknowledged by the first."""
+        """Record the answers of copies that were sent together; the comment counts as acknowledged by the first."""
         video = self._videos[post.video]
         sent_at = min(copy.outcome.sent_at for copy in copies)
         for outcome, answered_at in sorted(copies, key=lambda copy: copy.answered_at):
@@ -143,7 +143,7 @@ class Poster:
             booked.acks.append(comment)
 
     def _close(self, post: ScheduledPost, booked: "_Booked", *, late: bool) -> None:
-        """Books what the checks must know of a post once no more of it will be sent."""
+        """Record what the checks must know of a post once no more of it will be sent."""
         video = self._videos[post.video]
         if post.repeat_after_s is not None:
             self.repeated += 1
@@ -154,7 +154,7 @@ class Poster:
             video.late_tries += 1
 
     def _read_comment(self, post: ScheduledPost, response: Response) -> tuple[str, int] | None:
-        """The id and digest of a 201; None, and a complaint, for everything else."""
+        """Return the id and digest of a 201's comment; None, and a complaint, for everything else."""
         if response.head.status != 201:
             self._complaints.add(f"POST answered with {response.head.status} {problem_code(response)}")
             return None

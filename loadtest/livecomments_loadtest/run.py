@@ -123,7 +123,7 @@ class _Run:
         return draw_up(plan, self._videos, poster, self._events, self._complaints, strain, served_from)
 
     async def _until_caught_up(self, watching: list[asyncio.Task[None]], give_up_at: float) -> None:
-        """Until every viewer that still watches has all it is owed, or the time is over."""
+        """Wait until every viewer that still watches has all it is owed, or the time is over."""
         behind = list(zip(self._viewers, watching, strict=True))
         while behind and time.perf_counter() < give_up_at:
             behind = [(viewer, task) for viewer, task in behind if not task.done() and viewer.owes]
