@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from livecomments_loadtest.ledger import Kind, Trace, VideoLedger, Walk
+from livecomments_loadtest.ledger import EventKind, Trace, VideoLedger, Walk
 from livecomments_loadtest.schedule import Mode
 
 BEHIND_S: Final = 5.0
@@ -41,8 +41,8 @@ def range_of(video: VideoLedger, trace: Trace) -> Range:
         return Range("", "", "", ())
     first = events[0]
     after = first.id if trace.covers_after is None else trace.covers_after
-    also = first.id if trace.covers_after is None and first.kind is Kind.COMMENT else ""
-    gaps = tuple((event.other, event.id) for event in events if event.kind is Kind.GAP)
+    also = first.id if trace.covers_after is None and first.kind is EventKind.COMMENT else ""
+    gaps = tuple((event.other, event.id) for event in events if event.kind is EventKind.GAP)
     return Range(after, max(event.id for event in events), also, gaps)
 
 
@@ -51,7 +51,7 @@ def lost(video: VideoLedger) -> Iterator[str]:
     required = sorted(set(video.acks) - set(video.deletes))
     for trace in video.traces:
         promised = range_of(video, trace)
-        got = {event.id for event in video.events_of(trace) if event.kind is Kind.COMMENT}
+        got = {event.id for event in video.events_of(trace) if event.kind is EventKind.COMMENT}
         low = bisect_left(required, promised.also or promised.after)
         for comment_id in required[low : bisect_right(required, promised.to)]:
             if comment_id not in got and promised.holds(comment_id):
@@ -63,7 +63,7 @@ def twice(video: VideoLedger) -> Iterator[str]:
     for trace in video.traces:
         got: set[str] = set()
         for event in video.events_of(trace):
-            if event.kind in (Kind.COMMENT, Kind.DELETE):
+            if event.kind in (EventKind.COMMENT, EventKind.DELETE):
                 if event.id in got:
                     yield f"{video.video_id}: viewer {trace.viewer} got {event.id} more than once"
                 got.add(event.id)
@@ -75,7 +75,7 @@ def out_of_order(video: VideoLedger) -> Iterator[str]:
         newest = ""
         got: set[str] = set()
         for event in video.events_of(trace):
-            is_record = event.kind in (Kind.COMMENT, Kind.DELETE)
+            is_record = event.kind in (EventKind.COMMENT, EventKind.DELETE)
             repeated = is_record and event.id in got  # the business of `twice`
             if not repeated and (event.id < newest or (is_record and event.id == newest)):
                 yield f"{video.video_id}: viewer {trace.viewer} got {event.id} after {newest}"
@@ -100,26 +100,26 @@ def gaps(video: VideoLedger) -> Iterator[str]:
     """Find all gaps: within one run every comment is young enough to be delivered."""
     for trace in video.traces:
         for event in video.events_of(trace):
-            if event.kind is Kind.GAP:
+            if event.kind is EventKind.GAP:
                 yield f"{video.video_id}: viewer {trace.viewer} was told a gap from {event.other} to {event.id}"
 
 
 def phantoms(video: VideoLedger) -> Iterator[str]:
     """Find comments and deletes that nobody is known to have sent, beyond as many as unanswered posts can explain."""
-    strangers = {event.id for event in video.events if event.kind is Kind.COMMENT and event.id not in video.acks}
+    strangers = {event.id for event in video.events if event.kind is EventKind.COMMENT and event.id not in video.acks}
     strangers.update(comment_id for walk in video.walks for comment_id, _ in walk.items if comment_id not in video.acks)
     if len(strangers) > video.unanswered + video.late_tries:
         for comment_id in sorted(strangers):
             yield f"{video.video_id}: {comment_id} was shown, but never acknowledged"
     for event in video.events:
-        if event.kind is Kind.DELETE and event.other not in video.deletes:
+        if event.kind is EventKind.DELETE and event.other not in video.deletes:
             yield f"{video.video_id}: {event.id} deletes {event.other}, which nobody deleted"
 
 
 def unequal(video: VideoLedger) -> Iterator[str]:
     """Find comments shown or listed with other bytes than those of the 201 (or, without one, than elsewhere)."""
     digests = {comment_id: ack.digest for comment_id, ack in video.acks.items()}
-    shown = [(event.id, event.digest) for event in video.events if event.kind is Kind.COMMENT]
+    shown = [(event.id, event.digest) for event in video.events if event.kind is EventKind.COMMENT]
     listed = {item for walk in video.walks for item in walk.items} - set(shown)
     for where, items in (("in a stream or first page", shown), ("in history", sorted(listed))):
         for comment_id, digest in items:
@@ -133,9 +133,9 @@ def deletes_not_honoured(video: VideoLedger) -> Iterator[str]:
     for trace in video.traces:
         shown: dict[str, bool] = {}
         for event in video.events_of(trace):
-            if event.kind is Kind.COMMENT and event.id in deleted:
+            if event.kind is EventKind.COMMENT and event.id in deleted:
                 shown[event.id] = False
-            elif event.kind is Kind.DELETE and event.other in shown:
+            elif event.kind is EventKind.DELETE and event.other in shown:
                 shown[event.other] = True
         for comment_id in (target for target, told in shown.items() if not told):
             yield f"{video.video_id}: viewer {trace.viewer} has {comment_id} and was not told that it was deleted"
@@ -167,7 +167,7 @@ def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
     """
     kept = sorted((comment_id, ack) for comment_id, ack in video.acks.items() if comment_id not in video.deletes)
     for trace in video.traces:
-        first = next((event.id for event in video.events_of(trace) if event.kind is Kind.COMMENT), None)
+        first = next((event.id for event in video.events_of(trace) if event.kind is EventKind.COMMENT), None)
         if trace.mode is not Mode.HISTORY or not trace.events:
             continue
         before = [comment_id for comment_id, ack in kept if ack.acked_at < trace.connected_at]

@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final
 
-from livecomments_loadtest.ledger import Kind, Trace, VideoLedger
+from livecomments_loadtest.ledger import EventKind, Trace, VideoLedger
 
 _LOG_STEP: Final = math.log(1.01)
 """A bucket is one per cent wide."""
@@ -62,7 +62,7 @@ def post_to_screen(videos: list[VideoLedger]) -> Histogram:
     times = Histogram()
     for video in videos:
         sent_at = [
-            ack.sent_at if event.kind is Kind.COMMENT and (ack := video.acks.get(event.id)) else math.inf
+            ack.sent_at if event.kind is EventKind.COMMENT and (ack := video.acks.get(event.id)) else math.inf
             for event in video.events
         ]
         for trace in video.traces:

@@ -24,7 +24,7 @@ PROTOCOL_KINDS_MAX: Final = 50
 """Different complaints kept; more are counted as one."""
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """What an event with an id is to the checks. MARK: a heartbeat, or anything else that only moves the position."""
 
     COMMENT = 0
@@ -36,7 +36,7 @@ class Kind(IntEnum):
 class Event(NamedTuple):
     """`digest` is a comment's; `other` a deleted comment's id, or the position a gap starts after."""
 
-    kind: Kind
+    kind: EventKind
     id: str
     digest: int = 0
     other: str = ""
@@ -115,9 +115,9 @@ class Trace:
         for index in self.events[self._scanned :]:
             event = of.events[index]
             self._reached = max(self._reached, event.id)
-            if event.kind is Kind.DELETE:
+            if event.kind is EventKind.DELETE:
                 self._deletes_seen.add(event.other)
-            elif event.kind is Kind.COMMENT and event.id in of.deletes:
+            elif event.kind is EventKind.COMMENT and event.id in of.deletes:
                 self._comments_seen.add(event.id)
         self._scanned = len(self.events)
         if self._reached < of.newest_ack:
@@ -246,19 +246,19 @@ def read_event(sse: SseEvent) -> Event | None:
     if not is_comment_id(event_id):
         raise EventMalformed(f"{kind} event whose id is no comment id")
     if sse.data is None or kind not in _PROMISED:
-        return Event(Kind.MARK, event_id)
+        return Event(EventKind.MARK, event_id)
     try:
         members = orjson.loads(sse.data)
         named = members[_PROMISED[kind]]
     except (ValueError, KeyError, TypeError) as error:
         raise EventMalformed(f"{kind} event whose data is not as promised") from error
     if kind in ("heartbeat", "video"):
-        return Event(Kind.MARK, event_id)
+        return Event(EventKind.MARK, event_id)
     if kind == "comment":
         if named != event_id:
             raise EventMalformed("comment event whose id is not the comment's")
-        return Event(Kind.COMMENT, event_id, digest_of(sse.data))
-    return Event(Kind.GAP if kind == "gap" else Kind.DELETE, event_id, other=str(named))
+        return Event(EventKind.COMMENT, event_id, digest_of(sse.data))
+    return Event(EventKind.GAP if kind == "gap" else EventKind.DELETE, event_id, other=str(named))
 
 
 def is_comment_id(text: str) -> bool:

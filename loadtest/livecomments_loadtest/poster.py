@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
-from livecomments_loadtest.calls import Caller, Outcome, problem_code
+from livecomments_loadtest.calls import Caller, CallOutcome, problem_code
 from livecomments_loadtest.client import Response
 from livecomments_loadtest.ledger import Ack, Answers, Complaints, VideoLedger, digest_of, is_comment_id
 from livecomments_loadtest.plan import LoadPlan
@@ -26,14 +26,14 @@ class DeploymentUnavailable(Unavailable):
     code = "deployment_unavailable"
 
 
-class Session(NamedTuple):
+class LoadSession(NamedTuple):
     """A guest: the public id its comments carry, and the header that speaks for it."""
 
     user_id: str
     authorization: str
 
 
-async def open_sessions(caller: Caller, count: int) -> list[Session]:
+async def open_sessions(caller: Caller, count: int) -> list[LoadSession]:
     """Open the sessions of `count` guests.
 
     Raises:
@@ -41,7 +41,7 @@ async def open_sessions(caller: Caller, count: int) -> list[Session]:
     """
     at_once = asyncio.Semaphore(SESSIONS_AT_ONCE_MAX)
 
-    async def open_one(n: int) -> Session:
+    async def open_one(n: int) -> LoadSession:
         async with at_once:
             body = orjson.dumps({"displayName": f"Load {n}"})
             response = (await caller.ask("POST", "/sessions", {}, body)).response
@@ -49,7 +49,7 @@ async def open_sessions(caller: Caller, count: int) -> list[Session]:
             raise DeploymentUnavailable("No session within the deadline: " + ", ".join(caller.retries))
         try:
             members = orjson.loads(response.body)
-            return Session(members["userId"], f"Bearer {members['sessionToken']}")
+            return LoadSession(members["userId"], f"Bearer {members['sessionToken']}")
         except (ValueError, KeyError, TypeError) as error:
             what = f"POST /sessions was answered with {response.head.status} {problem_code(response)}"
             raise DeploymentUnavailable(what) from error
@@ -57,14 +57,14 @@ async def open_sessions(caller: Caller, count: int) -> list[Session]:
     return await asyncio.gather(*map(open_one, range(count)))
 
 
-class Poster:
+class LoadPoster:
     """Plays the schedule. `sent`, `acked` and `deleted` count posts and deletes, not tries."""
 
     def __init__(
         self,
         plan: LoadPlan,
         caller: Caller,
-        sessions: list[Session],
+        sessions: list[LoadSession],
         videos: list[VideoLedger],
         complaints: Complaints,
     ) -> None:
@@ -192,7 +192,7 @@ class Poster:
 class _Posted(NamedTuple):
     """One copy of a post and when its final answer was there."""
 
-    outcome: Outcome
+    outcome: CallOutcome
     answered_at: float
 
 

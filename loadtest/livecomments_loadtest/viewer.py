@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin
 
 from livecomments_loadtest.calls import BACKOFF_FIRST_S, BACKOFF_MAX_S, RETRIED_STATUSES, Caller
 from livecomments_loadtest.client import connect
-from livecomments_loadtest.ledger import Complaints, Event, EventMalformed, Kind, Trace, VideoLedger, read_event
+from livecomments_loadtest.ledger import Complaints, Event, EventKind, EventMalformed, Trace, VideoLedger, read_event
 from livecomments_loadtest.pages import first_page
 from livecomments_loadtest.schedule import Drop, Mode, ViewerScript
 from livecomments_loadtest.sse import parse_block
@@ -27,7 +27,7 @@ LOOK_UP_S: Final = 5.0
 """How often a viewer looks whether its stream has gone silent."""
 
 
-class Viewer:
+class LoadViewer:
     """One viewer of one video. `tally` counts what happened to all viewers: drops, resumes, closes, refusals."""
 
     def __init__(
@@ -103,9 +103,9 @@ class Viewer:
             self.trace.mode = Mode.LIVE
             return self._target
         target = self._pages.pool.origin.target_of(urljoin(self._target.removesuffix("/stream"), page.stream_url))
-        events = [Event(Kind.COMMENT, comment_id, digest) for comment_id, digest in reversed(page.items)]
+        events = [Event(EventKind.COMMENT, comment_id, digest) for comment_id, digest in reversed(page.items)]
         self.trace.covers_after = page.next_cursor or ""
-        self.trace.events.extend(map(self._video.number, [*events, Event(Kind.MARK, page.complete_to)]))
+        self.trace.events.extend(map(self._video.number, [*events, Event(EventKind.MARK, page.complete_to)]))
         self.trace.arrived(time.perf_counter())
         return target
 

@@ -72,7 +72,7 @@ class Lines:
         return self._size
 
 
-class Topic:
+class TopicSink:
     """Another topic: keys, values and headers as they are; each partition's records in one partition, in their order.
 
     Each says where it was (`copies`). What nobody can read is left out: `dead-letters` has it.
@@ -179,7 +179,7 @@ async def opened_sink(
     from livecomments_command.assembly.kafka import foreign_log
 
     async with foreign_log(settings, to_topic) as log:
-        yield Topic(log, to_topic, opened.topic)
+        yield TopicSink(log, to_topic, opened.topic)
 
 
 def line_of(judged: Judged, epoch: int) -> bytes:
