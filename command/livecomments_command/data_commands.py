@@ -270,6 +270,6 @@ def _say(*sentences: str) -> None:
 
 
 def settings_of(context: typer.Context) -> ToolSettings:
-    """The settings of the environment that the command was started with."""
+    """Load the settings from the environment that the command was started with."""
     environ: Mapping[str, str] = context.obj
     return load(ToolSettings, environ)

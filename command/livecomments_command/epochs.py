@@ -108,7 +108,7 @@ async def open_first(settings: ServerSettings, known: KnownEpochs, epoch: int | 
 
 
 async def contract_of(settings: ServerSettings, number: int) -> Contract:
-    """The contract that the live topic of an epoch is good for.
+    """Return the contract that the live comments topic of an epoch can keep.
 
     Raises:
         StartRefused: it would not keep acknowledged comments.
@@ -133,7 +133,7 @@ def _promised(wanted: Topic, found: FoundTopic) -> dict[str, str]:
 
 
 def wanted_topics(settings: ServerSettings, number: int) -> list[Topic]:
-    """The topics as they must be, the comments topic of this epoch first."""
+    """Return the topics as they must be, the comments topic of this epoch first."""
     return [
         dataclasses.replace(topic.with_replicas(settings.replicas), name=topic_name(settings, topic.name))
         for topic in load_topics(number)
@@ -145,7 +145,7 @@ def _of_contract(topic: Topic, contract: Contract) -> Topic:
 
 
 def table_of_epochs(epochs: Epochs) -> Table:
-    """The epochs, the oldest first."""
+    """Return a table of the epochs, the oldest first."""
     table = Table(title="Epochs", title_justify="left")
     for head in ("epoch", "topic", "partitions", "replicas", "opened", "closed", "why", "topic id"):
         table.add_column(head, justify="right" if head in ("epoch", "partitions", "replicas") else "left")

@@ -70,7 +70,7 @@ async def open_next(settings: ServerSettings, *, topic_lost: bool, end_lost: boo
 
 
 async def _reason(settings: ServerSettings, contract: Contract, *, topic_lost: bool, end_lost: bool) -> str:
-    """Why an epoch is closed, if the live topic is as the operator says. Raises StartRefused: it is not."""
+    """Return the reason to close an epoch. Raises StartRefused: the live topic is not as the operator says."""
     connection = kafka_connection(settings)
     name = topic_name(settings, comments_topic(contract.epoch))
     found = (await find_topics(connection, [name])).get(name)

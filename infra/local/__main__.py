@@ -61,7 +61,7 @@ def status(run_dir: RunDir = RUN_DIR) -> None:
 
 
 def quiet() -> None:
-    """The clients complain of every attempt before the one that succeeds."""
+    """Silence the Kafka and Cassandra clients, which complain of every attempt before the one that succeeds."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 

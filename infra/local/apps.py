@@ -52,7 +52,7 @@ class App(Server):
         file.write_text(recipe)
 
     def recipe(self) -> str:
-        """A digest of what it is made of: its settings, and the code as it lies there now."""
+        """Return a digest of the process's settings, and of the paths, times and sizes of the code as it is now."""
         settings = self._settings().items()
         parts = [f"{name}={value}" for name, value in sorted(settings) if name.startswith(_PREFIX)]
         for file in sorted(_code(ROOM.parents[1])):

@@ -83,13 +83,13 @@ class Balancer(Server):
 
     @abstractmethod
     def _arguments(self, file: Path) -> list[str]:
-        """To run in the foreground, as one process, with the configuration in `file`."""
+        """Return the arguments to run in the foreground, as one process, with the configuration in `file`."""
 
     @abstractmethod
     def configuration(
         self, port: int, gateways: Sequence[Mapping[str, int]], edges: Sequence[Mapping[str, int]]
     ) -> str:
-        """The recommended configuration, with these addresses."""
+        """Return the recommended configuration with these ports."""
 
 
 class HaProxy(Balancer):
@@ -155,12 +155,12 @@ class Nginx(Balancer):
 
 
 def installed() -> type[HaProxy] | type[Nginx] | None:
-    """The load balancer to use here; None when there is none."""
+    """Return the load balancer that is installed here, HAProxy before nginx; None if neither is."""
     return next((each for each in (HaProxy, Nginx) if shutil.which(each.program)), None)
 
 
 def _with_lines(text: str, pattern: str, lines: Sequence[str]) -> str:
-    """`text` with the lines that match replaced, all together, by these."""
+    """Return `text` with the first run of lines that match replaced by these."""
     found = re.search(rf"(?:^{pattern}\n)+", text, flags=re.MULTILINE)
     assert found, pattern
     return text[: found.start()] + "".join(f"{line}\n" for line in lines) + text[found.end() :]

@@ -26,7 +26,7 @@ class OwnEpoch:
         return self.prefix + comments_topic(self.number)
 
     def wanted(self, partitions: int) -> Topic:
-        """The comments topic as it is made: on one replica."""
+        """Return the comments topic as it must be made: with this many partitions, on one replica."""
         (topic,) = (one for one in load_topics(self.number) if one.name == comments_topic(self.number))
         return replace(topic.with_replicas(1), name=self.topic, partitions=partitions)
 

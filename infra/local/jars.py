@@ -29,7 +29,7 @@ _INSTALL: Final = "install a JDK from 17 to 23, e.g. apt-get install openjdk-17-
 
 
 def why_unavailable(lib_dir: Path = LIB_DIR) -> str | None:
-    """The reason no server can be started here, with what to do; None when nothing is known to be missing.
+    """Return why no server can be started here, and what to do; None if nothing is known to be missing.
 
     Asks only this machine: whether Maven reaches its repository shows when the jars are gathered.
     """
@@ -47,7 +47,7 @@ def why_unavailable(lib_dir: Path = LIB_DIR) -> str | None:
 
 
 def java() -> str:
-    """The path of the JVM.
+    """Return the path of the JVM.
 
     Raises:
         ServerUnavailable: there is none.
@@ -59,7 +59,7 @@ def java() -> str:
 
 
 def class_path(kind: Kind, lib_dir: Path, on_step: Callable[[str], None]) -> str:
-    """The class path of a server; its jars are gathered first if they are missing or `pom.xml` has changed since.
+    """Return the class path of a server; gather its jars first if they are missing or `pom.xml` has changed since.
 
     Raises:
         ServerUnavailable: no Maven, or Maven failed.
@@ -75,7 +75,7 @@ def class_path(kind: Kind, lib_dir: Path, on_step: Callable[[str], None]) -> str
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Holds `file` against other processes and threads; whoever dies lets go, so nobody waits for the dead."""
+    """Hold a lock on `file` against other processes and threads; a process that dies lets go of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -112,7 +112,7 @@ def _is_gathered(jar_dir: Path) -> bool:
 
 
 def _seal(jar_dir: Path) -> Path:
-    """Written last, with the digest of the pom the jars came from: half a download, or an old one, is none."""
+    """Return the file that is written last, with the pom's digest: without it, jars are half a download or old."""
     return jar_dir / "pom.sha256"
 
 
@@ -121,7 +121,7 @@ def _pom_digest() -> str:
 
 
 def _java_version() -> int:
-    """The major version; 0 when java does not say."""
+    """Return Java's major version; 0 if it does not say."""
     said = subprocess.run(  # noqa: S603 - fixed arguments
         [java(), "-version"], capture_output=True, text=True, timeout=30, check=False
     )

@@ -23,7 +23,7 @@ _PORT_TIMEOUT_S: Final = 2.0
 
 
 def _say_nothing(step: str) -> None:
-    """The default of `on_step`."""
+    """Say nothing: the default of `on_step`."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class Server(ABC):
         return self._process.log_file
 
     def is_running(self) -> bool:
-        """Whether its process is alive; it may not answer yet (`wait_ready`)."""
+        """Tell whether its process is alive; it may not answer yet (`wait_ready`)."""
         return self.pid is not None
 
     def start(self, *, detached: bool = False) -> None:
-        """Starts the server, unless it runs already; does not wait for it.
+        """Start the server, unless it runs already; do not wait until it is ready.
 
         Args:
             detached: it outlives this process, until somebody stops it. Otherwise it is killed when this process ends.
@@ -97,7 +97,7 @@ class Server(ABC):
             self._process.spawn(command.program, command.arguments, detached=detached, environment=command.environment)
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Returns when the server has really done its job once: a record in and out, a query, an answer.
+        """Wait until the server has really done its job once: a record in and out, a query, an answer.
 
         Raises:
             ServerUnavailable: its process ended, or `timeout_s` went by.
@@ -122,15 +122,15 @@ class Server(ABC):
         raise ServerUnavailable(f"{self.kind} is not running; the last it said in {self.log_file}:\n{said}")
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Lets it end by itself, and kills it after `timeout_s`. Nothing when it does not run."""
+        """Let it end by itself, and kill it after `timeout_s`. Do nothing when it does not run."""
         self._process.stop(timeout_s)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone. What it has acknowledged it still has after a restart."""
+        """Send SIGKILL, and wait until it is gone. What it has acknowledged it still has after a restart."""
         self._process.kill()
 
     def _first_port(self) -> int:
-        """The port it listens on once it has come so far that probing makes sense."""
+        """Return the port on which it listens once it has started far enough to be probed."""
         return self.ports["client"]
 
     def _wait_free(self, port: int) -> None:
@@ -145,15 +145,15 @@ class Server(ABC):
 
     @abstractmethod
     def _ports_wanted(self) -> dict[str, int | None]:
-        """Names of the ports it needs, and the number where one was asked for."""
+        """Return the names of the ports it needs, with the number where one was asked for."""
 
     @abstractmethod
     def _command(self) -> Command:
-        """Writes its configuration, prepares its storage once, and says how to start it."""
+        """Write its configuration, prepare its storage once, and return the command that starts it."""
 
     @abstractmethod
     def _probe(self) -> None:
-        """Makes it do its job once, or raises `NotReady`."""
+        """Make it do its job once. Raises `NotReady`: it could not yet."""
 
 
 class JavaServer(Server):
@@ -178,7 +178,7 @@ class JavaServer(Server):
 
     @abstractmethod
     def _arguments(self, jars: str) -> list[str]:
-        """Writes its configuration, prepares its storage once, and says what to pass to the JVM."""
+        """Write its configuration, prepare its storage once, and return the arguments of the JVM."""
 
 
 class Startable(Protocol):
@@ -195,7 +195,7 @@ S = TypeVar("S", bound=Startable)
 
 @contextmanager
 def running(server: S) -> Iterator[S]:
-    """`server`, started and ready; the body of a session fixture.
+    """Start `server` and yield it when it is ready; the body of a session fixture.
 
     One that runs already is used and left alone. One started here is killed at the end, not stopped: that saves
     seconds, and loses nothing it has acknowledged.

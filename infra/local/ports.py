@@ -22,7 +22,7 @@ _held: Final[list[int]] = []
 
 
 def claim_ports(data_dir: Path, wanted: Mapping[str, int | None]) -> dict[str, int]:
-    """A port for each name: the one wanted, else the one `data_dir` remembers, else a free one; all remembered."""
+    """Choose a port for each name: the one wanted, else the one `data_dir` remembers, else a free one; remember all."""
     file = data_dir / "ports.json"
     kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
@@ -35,7 +35,7 @@ def claim_ports(data_dir: Path, wanted: Mapping[str, int | None]) -> dict[str, i
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now."""
+    """Tell whether a server could listen on `port` now."""
     with socket.socket() as probe:
         # As the JVM does: connections of a server that was just killed do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -47,7 +47,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody accepts connections on `port`."""
+    """Tell whether somebody accepts connections on `port`."""
     try:
         socket.create_connection((HOST, port), timeout=1).close()
     except OSError:
@@ -56,7 +56,7 @@ def answers(port: int) -> bool:
 
 
 def free_port(except_for: Iterable[int] = ()) -> int:
-    """A port that is free, and claimed for the life of this process."""
+    """Choose a free port and claim it for the life of this process. Raises ServerUnavailable: none was found."""
     for _ in range(_TRIES_MAX):
         port = secrets.choice(_PORTS)  # of no generator that a test may have seeded
         if port not in except_for and is_free(port) and _is_claimed_now(port):
@@ -65,7 +65,7 @@ def free_port(except_for: Iterable[int] = ()) -> int:
 
 
 def _is_claimed_now(port: int) -> bool:
-    """Whether nobody else claims the port; from now on and for the life of this process we do."""
+    """Claim the port for the life of this process; tell whether nobody else had claimed it."""
     _CLAIMS.mkdir(mode=0o700, exist_ok=True)
     file = os.open(_CLAIMS / str(port), os.O_RDWR | os.O_CREAT, 0o600)
     try:

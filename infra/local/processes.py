@@ -60,7 +60,7 @@ class ServerProcess:
         detached: bool,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Starts the program in a session of its own, so that a Ctrl-C meant for the parent does not reach it.
+        """Start the program in a session of its own, so that a Ctrl-C meant for the parent does not reach it.
 
         Args:
             program: its path.
@@ -86,19 +86,19 @@ class ServerProcess:
             _children[process.pid].append(_watch(process.pid, self._mark))
 
     def stop(self, timeout_s: float) -> None:
-        """SIGTERM, and SIGKILL to what is left after `timeout_s`. Nothing when it does not run."""
+        """Send SIGTERM, and SIGKILL to what is left after `timeout_s`. Do nothing when it does not run."""
         self.signal(signal.SIGTERM)
         if not self._wait_gone(timeout_s):
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL; returns when the process is gone."""
+        """Send SIGKILL, and wait until the process is gone. Raises ServerUnavailable: it does not end."""
         self.signal(signal.SIGKILL)
         if not self._wait_gone(_GONE_TIMEOUT_S):
             raise ServerUnavailable(f"Process {self.pid} does not end on SIGKILL; its disk may hang.")
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal, if the process is alive and ours."""
+        """Send a signal, if the process is alive and ours."""
         pid = self.pid
         if pid is not None:
             try:
@@ -107,13 +107,13 @@ class ServerProcess:
                 pass  # it ended between the two lines
 
     def log_tail(self) -> str:
-        """The last lines it wrote; empty when there are none."""
+        """Return the last lines of its log, at most `_LOG_TAIL_LINES`; empty if there are none."""
         if not self.log_file.exists():
             return ""
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
 
     def _wait_marked(self, process: subprocess.Popen[bytes]) -> None:
-        """For an instant after exec the command line is still empty: nobody may take the process for dead then."""
+        """Wait until the command line can be read: for an instant after exec it is empty, like a dead process's."""
         deadline = time.monotonic() + _MARK_TIMEOUT_S
         while self._mark not in _command_line(process.pid) and process.poll() is None:
             if time.monotonic() > deadline:
@@ -132,7 +132,7 @@ class ServerProcess:
 
 
 def _watch(pid: int, mark: str) -> subprocess.Popen[bytes]:
-    """A shell that waits for our end of its standard input to close, which no kind of death of ours can prevent.
+    """Start a shell that kills `pid` when our end of its standard input closes, as it does however we die.
 
     Not the parent-death signal: that one follows the thread that started the server, not the process.
     """
@@ -150,7 +150,7 @@ def _watch(pid: int, mark: str) -> subprocess.Popen[bytes]:
 
 
 def _is_live_child(pid: int) -> bool:
-    """Whether this process has started `pid` and it lives. One that has ended is reaped, and its watcher ended."""
+    """Tell whether this process has started `pid` and it lives. One that has ended is reaped, and its watcher ended."""
     started = _children.get(pid)
     if started is None:
         return False
@@ -164,7 +164,7 @@ def _is_live_child(pid: int) -> bool:
 
 
 def _command_line(pid: int) -> str:
-    """What `pid` was started with; empty when there is no such process, or only what is left of a dead one."""
+    """Return the command line of `pid`; empty if there is no such process, or only a zombie of it."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except FileNotFoundError:

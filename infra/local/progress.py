@@ -23,7 +23,7 @@ class Work(NamedTuple):
 
 
 def together(works: Sequence[Work], console: Console) -> None:
-    """Does all of it at the same time; returns when all is done.
+    """Do all works at the same time, a thread each; return when all are done.
 
     Raises:
         Exception: what went wrong first, after the others are done or have failed too.
@@ -56,7 +56,7 @@ def _do(work: Work, say: Say, failures: list[Exception]) -> None:
 
 @contextmanager
 def _lines(works: Sequence[Work], console: Console) -> Iterator[list[Say]]:
-    """Shows the steps of each: a spinner on a terminal, a plain line a step elsewhere."""
+    """Show the steps of each: a spinner on a terminal, a plain line a step elsewhere."""
     if not console.is_terminal:
         yield [_plain(console, work.kind) for work in works]
         return

@@ -23,7 +23,7 @@ class NotReady(Exception):
 
 
 def probe_kafka(address: str, *, node_id: int, replicas: int) -> None:
-    """Returns when the cluster counts the broker as alive and a record went in at `address` and came out.
+    """Check that the cluster counts the broker as alive, and that a record went in at `address` and came out.
 
     Raises:
         NotReady: not yet.
@@ -34,7 +34,7 @@ def probe_kafka(address: str, *, node_id: int, replicas: int) -> None:
 
 
 def probe_cassandra(port: int) -> None:
-    """Returns when a query was answered.
+    """Check that a query is answered.
 
     Raises:
         NotReady: not yet.
@@ -54,7 +54,7 @@ def probe_cassandra(port: int) -> None:
 
 
 def probe_http(address: str, path: str) -> None:
-    """Returns when a GET of `path` at `address` ('host:port') answers with 200.
+    """Check that a GET of `path` at `address` ('host:port') answers with 200.
 
     Raises:
         NotReady: another answer, or none.

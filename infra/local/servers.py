@@ -134,27 +134,27 @@ class KafkaCluster:
         return ",".join(broker.address for broker in self.brokers)
 
     def is_running(self) -> bool:
-        """Whether all of them are."""
+        """Tell whether all brokers run."""
         return all(broker.is_running() for broker in self.brokers)
 
     def start(self, *, detached: bool = False) -> None:
-        """Starts those that do not run; see `Server.start`."""
+        """Start the brokers that do not run; see `Server.start`."""
         for broker in self.brokers:
             broker.start(detached=detached)
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Returns when every one of them is alive and a record was replicated; see `Server.wait_ready`."""
+        """Wait until every broker is alive and a record was replicated, `timeout_s` in all; see `Server.wait_ready`."""
         deadline = time.monotonic() + timeout_s
         for broker in self.brokers:
             broker.wait_ready(max(0.0, deadline - time.monotonic()))
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Stops them together: the last two alone would wait in vain for a majority; see `Server.stop`."""
+        """Stop the brokers together: the last two alone would wait in vain for a majority; see `Server.stop`."""
         with ThreadPoolExecutor(len(self.brokers)) as threads:
             list(threads.map(lambda broker: broker.stop(timeout_s), self.brokers))
 
     def kill(self) -> None:
-        """Kills all of them; see `Server.kill`."""
+        """Kill all brokers; see `Server.kill`."""
         for broker in self.brokers:
             broker.kill()
 

@@ -77,7 +77,7 @@ class Stack:
         return [self.gateway, self.stream, *self.edges]
 
     def __getitem__(self, name: str) -> Server:
-        """The process of that name."""
+        """Return the process of that name. Raises KeyError."""
         return self.servers[name]
 
     @property
@@ -96,7 +96,7 @@ class Stack:
         return kind.load(ours, elsewhere=KEYS)
 
     def bring_up(self, console: Console, *, detached: bool = True) -> list[str]:
-        """Starts what does not run, or runs with older code or other settings, and returns when all of it is ready.
+        """Start what does not run, or runs with older code or other settings; return when all of it is ready.
 
         Args:
             console: shows the steps.
@@ -122,7 +122,7 @@ class Stack:
         return notes
 
     def take_down(self, say: Callable[[str], None]) -> None:
-        """Stops all that runs; what they keep stays."""
+        """Stop all processes that run, and keep their data."""
         every = [*self.apps, *([self.balancer] if self.balancer else [])]
         # Also servers of before, when addresses are given now.
         below = [KafkaServer(self.run_dir / BROKER), CassandraServer(self.run_dir / STORE)]
@@ -134,7 +134,7 @@ class Stack:
                 say(f"{server.kind}: stopped; its data stays in {server.data_dir}")
 
     def kill(self) -> None:
-        """SIGKILL to all of it."""
+        """Send SIGKILL to all processes."""
         for server in reversed(self.servers.values()):
             server.kill()
 
@@ -164,7 +164,7 @@ class Stack:
         return {**alone, **self._given, **ours}
 
     def _made_secret(self) -> str:
-        """All gateways must sign alike, also after a restart."""
+        """Return the session secret, kept across restarts: all gateways must sign alike."""
         from livecomments_command.assembly.writing import kept_secret
 
         self.run_dir.mkdir(parents=True, exist_ok=True)

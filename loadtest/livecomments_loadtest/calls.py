@@ -20,7 +20,7 @@ RETRIED_STATUSES: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
 @dataclass
-class Outcome:
+class CallOutcome:
     """What became of a question. `response` None: no final answer in time. `sent_at`: just before the first try."""
 
     response: Response | None = None
@@ -38,10 +38,10 @@ class Caller:
         self.asked = 0
         self._rng = random.Random()  # noqa: S311 - spreads retries, no secret
 
-    async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Outcome:
-        """Asks until the answer is final: all but `RETRIED_STATUSES` are, refusals too. Never raises OSError."""
+    async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> CallOutcome:
+        """Ask until an answer is final (not one of `RETRIED_STATUSES`) or time is over. Never raises OSError."""
         request = self.pool.origin.head(method, target, headers, body)
-        outcome = Outcome()
+        outcome = CallOutcome()
         failures = 0
         while (left_s := self.give_up_at - time.perf_counter()) > 0:
             retry_after_s = 0.0
@@ -67,7 +67,7 @@ class Caller:
 
 
 def problem_code(response: Response) -> str:
-    """The stable `code` of a problem+json body; empty when it has none."""
+    """Return the stable `code` of a problem+json body; empty if it has none."""
     try:
         return str(orjson.loads(response.body)["code"])
     except (ValueError, KeyError, TypeError):

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from livecomments_loadtest.ledger import Kind, Trace, VideoLedger, Walk
+from livecomments_loadtest.ledger import EventKind, Trace, VideoLedger, Walk
 from livecomments_loadtest.schedule import Mode
 
 BEHIND_S: Final = 5.0
@@ -28,30 +28,30 @@ class Range(NamedTuple):
     gaps: tuple[tuple[str, str], ...]
 
     def holds(self, comment_id: str) -> bool:
-        """Whether a comment at this id must have been delivered."""
+        """Tell whether a comment at this id must have been delivered."""
         if comment_id == self.also:
             return True
         return self.after < comment_id <= self.to and not any(a < comment_id <= b for a, b in self.gaps)
 
 
 def range_of(video: VideoLedger, trace: Trace) -> Range:
-    """What a trace promises to hold. A comment or delete that came first starts the range with itself."""
+    """Return the range of ids that a trace must hold. Without a page, it begins with the trace's first event."""
     events = list(video.events_of(trace))
     if not events:
         return Range("", "", "", ())
     first = events[0]
     after = first.id if trace.covers_after is None else trace.covers_after
-    also = first.id if trace.covers_after is None and first.kind is Kind.COMMENT else ""
-    gaps = tuple((event.other, event.id) for event in events if event.kind is Kind.GAP)
+    also = first.id if trace.covers_after is None and first.kind is EventKind.COMMENT else ""
+    gaps = tuple((event.other, event.id) for event in events if event.kind is EventKind.GAP)
     return Range(after, max(event.id for event in events), also, gaps)
 
 
 def lost(video: VideoLedger) -> Iterator[str]:
-    """Acknowledged, never asked to be deleted, within a viewer's range, and not delivered to it."""
+    """Find acknowledged comments, never asked to be deleted, that a viewer did not get within its range."""
     required = sorted(set(video.acks) - set(video.deletes))
     for trace in video.traces:
         promised = range_of(video, trace)
-        got = {event.id for event in video.events_of(trace) if event.kind is Kind.COMMENT}
+        got = {event.id for event in video.events_of(trace) if event.kind is EventKind.COMMENT}
         low = bisect_left(required, promised.also or promised.after)
         for comment_id in required[low : bisect_right(required, promised.to)]:
             if comment_id not in got and promised.holds(comment_id):
@@ -59,23 +59,23 @@ def lost(video: VideoLedger) -> Iterator[str]:
 
 
 def twice(video: VideoLedger) -> Iterator[str]:
-    """A comment or delete whose id one viewer got more than once."""
+    """Find comments and deletes whose id one viewer got more than once."""
     for trace in video.traces:
         got: set[str] = set()
         for event in video.events_of(trace):
-            if event.kind in (Kind.COMMENT, Kind.DELETE):
+            if event.kind in (EventKind.COMMENT, EventKind.DELETE):
                 if event.id in got:
                     yield f"{video.video_id}: viewer {trace.viewer} got {event.id} more than once"
                 got.add(event.id)
 
 
 def out_of_order(video: VideoLedger) -> Iterator[str]:
-    """An id that does not lie after all ids before it: of a comment or delete, equal is too early (D8's promise)."""
+    """Find ids that are not greater than all before them; those of marks and gaps may be equal to the greatest."""
     for trace in video.traces:
         newest = ""
         got: set[str] = set()
         for event in video.events_of(trace):
-            is_record = event.kind in (Kind.COMMENT, Kind.DELETE)
+            is_record = event.kind in (EventKind.COMMENT, EventKind.DELETE)
             repeated = is_record and event.id in got  # the business of `twice`
             if not repeated and (event.id < newest or (is_record and event.id == newest)):
                 yield f"{video.video_id}: viewer {trace.viewer} got {event.id} after {newest}"
@@ -85,7 +85,7 @@ def out_of_order(video: VideoLedger) -> Iterator[str]:
 
 
 def acked_out_of_order(video: VideoLedger) -> Iterator[str]:
-    """A comment that was sent after another's 201 had come, but lies before it."""
+    """Find comments that were sent after another's 201 had come, but lie before it."""
     earliest_later_ack = float("inf")
     earliest_id = ""
     for comment_id in sorted(video.acks, reverse=True):
@@ -97,29 +97,29 @@ def acked_out_of_order(video: VideoLedger) -> Iterator[str]:
 
 
 def gaps(video: VideoLedger) -> Iterator[str]:
-    """Every gap: within one run everything is young enough to be had."""
+    """Find all gaps: within one run every comment is young enough to be delivered."""
     for trace in video.traces:
         for event in video.events_of(trace):
-            if event.kind is Kind.GAP:
+            if event.kind is EventKind.GAP:
                 yield f"{video.video_id}: viewer {trace.viewer} was told a gap from {event.other} to {event.id}"
 
 
 def phantoms(video: VideoLedger) -> Iterator[str]:
-    """Seen live, but no post or delete of this run, unless it may be a post that nobody got an answer for."""
-    strangers = {event.id for event in video.events if event.kind is Kind.COMMENT and event.id not in video.acks}
+    """Find comments and deletes that nobody is known to have sent, beyond as many as unanswered posts can explain."""
+    strangers = {event.id for event in video.events if event.kind is EventKind.COMMENT and event.id not in video.acks}
     strangers.update(comment_id for walk in video.walks for comment_id, _ in walk.items if comment_id not in video.acks)
     if len(strangers) > video.unanswered + video.late_tries:
         for comment_id in sorted(strangers):
             yield f"{video.video_id}: {comment_id} was shown, but never acknowledged"
     for event in video.events:
-        if event.kind is Kind.DELETE and event.other not in video.deletes:
+        if event.kind is EventKind.DELETE and event.other not in video.deletes:
             yield f"{video.video_id}: {event.id} deletes {event.other}, which nobody deleted"
 
 
 def unequal(video: VideoLedger) -> Iterator[str]:
-    """Shown or listed with other bytes than those of the 201 (or, without one, than elsewhere)."""
+    """Find comments shown or listed with other bytes than those of the 201 (or, without one, than elsewhere)."""
     digests = {comment_id: ack.digest for comment_id, ack in video.acks.items()}
-    shown = [(event.id, event.digest) for event in video.events if event.kind is Kind.COMMENT]
+    shown = [(event.id, event.digest) for event in video.events if event.kind is EventKind.COMMENT]
     listed = {item for walk in video.walks for item in walk.items} - set(shown)
     for where, items in (("in a stream or first page", shown), ("in history", sorted(listed))):
         for comment_id, digest in items:
@@ -128,14 +128,14 @@ def unequal(video: VideoLedger) -> Iterator[str]:
 
 
 def deletes_not_honoured(video: VideoLedger) -> Iterator[str]:
-    """A delete was acknowledged, but a viewer that had the comment was not told, or history still lists it."""
+    """Find acknowledged deletes of which a viewer with the comment was not told, or whose comment is still listed."""
     deleted = {target for target, acked in video.deletes.items() if acked}
     for trace in video.traces:
         shown: dict[str, bool] = {}
         for event in video.events_of(trace):
-            if event.kind is Kind.COMMENT and event.id in deleted:
+            if event.kind is EventKind.COMMENT and event.id in deleted:
                 shown[event.id] = False
-            elif event.kind is Kind.DELETE and event.other in shown:
+            elif event.kind is EventKind.DELETE and event.other in shown:
                 shown[event.other] = True
         for comment_id in (target for target, told in shown.items() if not told):
             yield f"{video.video_id}: viewer {trace.viewer} has {comment_id} and was not told that it was deleted"
@@ -145,7 +145,7 @@ def deletes_not_honoured(video: VideoLedger) -> Iterator[str]:
 
 
 def history_wrong(video: VideoLedger) -> Iterator[str]:
-    """History in one direction that is not exactly what was acknowledged and not deleted, in order."""
+    """Find walks that do not list, in order, exactly what was acknowledged and not deleted."""
     required = set(video.acks) - set(video.deletes)
     for walk in video.walks:
         if not walk.complete:
@@ -159,7 +159,7 @@ def history_wrong(video: VideoLedger) -> Iterator[str]:
 
 
 def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
-    """`history=N` gave something else than the newest N.
+    """Find viewers to whom `history=N` gave something else than the newest N.
 
     Of the comments acknowledged before the viewer asked (and never deleted), it got those from its first one on: never
     more than N, but for the newest, which its edge may not have read yet and gives live; and fewer only as far as
@@ -167,7 +167,7 @@ def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
     """
     kept = sorted((comment_id, ack) for comment_id, ack in video.acks.items() if comment_id not in video.deletes)
     for trace in video.traces:
-        first = next((event.id for event in video.events_of(trace) if event.kind is Kind.COMMENT), None)
+        first = next((event.id for event in video.events_of(trace) if event.kind is EventKind.COMMENT), None)
         if trace.mode is not Mode.HISTORY or not trace.events:
             continue
         before = [comment_id for comment_id, ack in kept if ack.acked_at < trace.connected_at]
@@ -187,7 +187,7 @@ def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
 
 
 def retries_disagree(video: VideoLedger) -> Iterator[str]:
-    """One key, sent more than once within the dedupe window, got two comments; or two posts got one id."""
+    """Find keys sent again within the dedupe window that got two comments, and ids that two posts got."""
     for answers in video.answers:
         if not answers.late and len(set(answers.acks)) > 1:
             ids = ", ".join(sorted({comment_id for comment_id, _ in answers.acks}))
@@ -197,7 +197,7 @@ def retries_disagree(video: VideoLedger) -> Iterator[str]:
 
 
 def not_caught_up(video: VideoLedger) -> Iterator[str]:
-    """A viewer that was not at the end of its video, or not told of a delete, when the time was over."""
+    """Find viewers that were not at the end of their video, or not told of a delete, when the time was over."""
     for trace in video.traces:
         if trace.owes(video):
             at = trace.position(video) or "nothing"

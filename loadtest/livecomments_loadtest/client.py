@@ -38,7 +38,7 @@ class Origin(NamedTuple):
     prefix: str
 
     def head(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-        """A whole request. No Accept-Encoding: what is checked are the plain bytes."""
+        """Return a whole request. It has no Accept-Encoding, since the checks compare the plain bytes."""
         lines = [f"{method} {self.prefix}{target} HTTP/1.1", f"host: {self.authority}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if method == "POST":
@@ -46,14 +46,14 @@ class Origin(NamedTuple):
         return "\r\n".join([*lines, "\r\n"]).encode("ascii") + body
 
     def target_of(self, link: str) -> str:
-        """The path and query of a link this deployment gave, absolute or not, without the prefix."""
+        """Return the path and query of a link this deployment gave, absolute or not, without the prefix."""
         parts = urlsplit(link)
         path = parts.path.removeprefix(self.prefix)
         return f"{path}?{parts.query}" if parts.query else path
 
 
 def origin_of(url: str) -> Origin:
-    """The origin of `--url`; https is verified against the system's authorities."""
+    """Return the origin of `--url`; https is verified against the system's authorities."""
     parts = urlsplit(url)
     tls = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (443 if tls else 80)
@@ -79,7 +79,7 @@ class Wire(asyncio.Protocol):
         self.reusable = True
 
     async def ask(self, request: bytes, timeout_s: float) -> Response:
-        """Sends one request and waits for the whole answer.
+        """Send one request and wait at most `timeout_s` for the whole response.
 
         Raises:
             OSError: no answer (`TimeoutError` is one); the connection is closed then.
@@ -155,7 +155,7 @@ class Pool:
 
     @asynccontextmanager
     async def wire(self) -> AsyncIterator[Wire]:
-        """A connection for one question; waits for a free one.
+        """Yield a connection for one request; wait until one is free.
 
         Raises:
             OSError: it cannot be opened; nothing was sent.
@@ -173,7 +173,7 @@ class Pool:
                     wire.abort()
 
     def close(self) -> None:
-        """Closes what is idle; a connection in use is closed by whoever uses it."""
+        """Close the idle connections; a connection in use is closed by whoever uses it."""
         for wire in self._idle:
             wire.abort()
         self._idle.clear()

@@ -27,7 +27,7 @@ class Head(NamedTuple):
     headers: dict[bytes, bytes]
 
     def retry_after_s(self) -> float:
-        """`Retry-After` in seconds; 0 when absent or a date."""
+        """Return `Retry-After` in seconds; 0 when absent or a date."""
         value = self.headers.get(b"retry-after", b"")
         return float(value) if value.isdigit() else 0.0
 
@@ -58,7 +58,7 @@ class ResponseDecoder:
         return self._at is _At.DONE
 
     def feed(self, data: bytes) -> bytes:
-        """The body bytes in `data`, framing removed.
+        """Return the body bytes in `data`, framing removed.
 
         Raises:
             ResponseMalformed: as its name says; the connection is of no more use.
@@ -79,7 +79,7 @@ class ResponseDecoder:
         return self._feed_chunks(data)
 
     def feed_eof(self) -> None:
-        """The peer has closed.
+        """Take note that the peer has closed the connection.
 
         Raises:
             ResponseMalformed: before the response was complete.
@@ -90,7 +90,7 @@ class ResponseDecoder:
             raise ResponseMalformed("the response ended before its end")
 
     def _feed_head(self, data: bytes) -> bytes:
-        """Reads the head, skipping interim (1xx) ones; returns what follows it, or keeps all while it is incomplete."""
+        """Read the head, skipping interim (1xx) ones; return the bytes behind it. Keep all while it is incomplete."""
         while True:
             text, end, rest = data.partition(b"\r\n\r\n")
             if len(text) > HEAD_BYTES_MAX:
@@ -119,7 +119,7 @@ class ResponseDecoder:
         return rest
 
     def _framing(self, head: Head) -> _At:
-        """RFC 9112 section 6.3; HEAD and CONNECT are never sent."""
+        """Tell how the body ends, as RFC 9112 section 6.3 says. HEAD and CONNECT are never sent."""
         if head.status in (204, 304):
             return _At.DONE
         coding = head.headers.get(b"transfer-encoding")
@@ -168,7 +168,7 @@ class ResponseDecoder:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _end_line(self, line: bytes) -> None:
-        """Goes on by one line of the chunked coding: a size, the end of a chunk, or a trailer."""
+        """Go on by one line of the chunked coding: a size, the end of a chunk, or a trailer."""
         if self._at is _At.CHUNK_END:
             if line:
                 raise ResponseMalformed("a chunk longer than its size")

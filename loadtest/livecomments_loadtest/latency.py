@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final
 
-from livecomments_loadtest.ledger import Kind, Trace, VideoLedger
+from livecomments_loadtest.ledger import EventKind, Trace, VideoLedger
 
 _LOG_STEP: Final = math.log(1.01)
 """A bucket is one per cent wide."""
@@ -30,13 +30,13 @@ class Histogram:
         self.max_s = 0.0
 
     def add(self, seconds: float) -> None:
-        """Counts one duration; below a microsecond it counts as one."""
+        """Count one duration, in seconds; one below a microsecond counts as a microsecond."""
         self._buckets[int(math.log(max(seconds, _LEAST_S) / _LEAST_S) / _LOG_STEP)] += 1
         self.count += 1
         self.max_s = max(self.max_s, seconds)
 
     def quantile_s(self, q: float) -> float:
-        """The upper edge of the bucket of the q-quantile; 0 when empty."""
+        """Return the upper edge of the q-quantile's bucket, in seconds, at most the longest duration; 0 when empty."""
         rank = math.ceil(q * self.count)
         for bucket in sorted(self._buckets):
             rank -= self._buckets[bucket]
@@ -54,7 +54,7 @@ class Histogram:
 
 
 def post_to_screen(videos: list[VideoLedger]) -> Histogram:
-    """From just before a POST's first try to the comment's arrival, over all viewers.
+    """Measure from just before a POST's first try to the comment's arrival, over all viewers.
 
     Only where the viewer's connection had shown its first event before the POST was sent: what comes after a resume to
     catch up took as long as the viewer was away, and says nothing about the server.
@@ -62,7 +62,7 @@ def post_to_screen(videos: list[VideoLedger]) -> Histogram:
     times = Histogram()
     for video in videos:
         sent_at = [
-            ack.sent_at if event.kind is Kind.COMMENT and (ack := video.acks.get(event.id)) else math.inf
+            ack.sent_at if event.kind is EventKind.COMMENT and (ack := video.acks.get(event.id)) else math.inf
             for event in video.events
         ]
         for trace in video.traces:
@@ -83,7 +83,7 @@ def _add_live(times: Histogram, trace: Trace, sent_at: list[float]) -> None:
 
 
 def post_to_ack(videos: list[VideoLedger]) -> Histogram:
-    """From just before a POST's first try to its 201."""
+    """Measure from just before a POST's first try to its 201."""
     times = Histogram()
     for video in videos:
         for ack in video.acks.values():
@@ -102,14 +102,14 @@ class Strain:
         self.wall_s = 0.0
 
     async def watch(self) -> None:
-        """Runs until cancelled."""
+        """Measure how late the event loop wakes, until cancelled."""
         while True:
             due = time.perf_counter() + _LAG_PROBE_S
             await asyncio.sleep(_LAG_PROBE_S)
             self.lag.add(max(0.0, time.perf_counter() - due))
 
     def stop(self) -> None:
-        """Takes the reading; call once, when the load is over."""
+        """Take the CPU time and the wall time since it was made. Call once, when the load is over."""
         self.cpu_s = time.process_time() - self._cpu_s
         self.wall_s = time.perf_counter() - self._began
 

@@ -24,7 +24,7 @@ PROTOCOL_KINDS_MAX: Final = 50
 """Different complaints kept; more are counted as one."""
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """What an event with an id is to the checks. MARK: a heartbeat, or anything else that only moves the position."""
 
     COMMENT = 0
@@ -36,7 +36,7 @@ class Kind(IntEnum):
 class Event(NamedTuple):
     """`digest` is a comment's; `other` a deleted comment's id, or the position a gap starts after."""
 
-    kind: Kind
+    kind: EventKind
     id: str
     digest: int = 0
     other: str = ""
@@ -97,27 +97,27 @@ class Trace:
     _comments_seen: set[str] = field(default_factory=set)
 
     def arrived(self, now: float) -> None:
-        """Closes a piece of network data whose events have been appended."""
+        """Close a piece of network data whose events have been appended; it came at `now`, by `time.perf_counter`."""
         if not self.first_at:
             self.first_at = now
         self.pieces.append(len(self.events))
         self.arrived_at.append(now)
 
     def position(self, of: "VideoLedger") -> str:
-        """The id a resume would name: that of the last event; `""` before the first."""
+        """Return the id that a resume would name: that of the last event; `""` before the first."""
         return of.events[self.events[-1]].id if self.events else ""
 
     def owes(self, of: "VideoLedger") -> bool:
-        """Whether something is still to come: the last acknowledged comment, or the delete of one that was shown.
+        """Tell whether something is still to come: the last acknowledged comment, or the delete of one that was shown.
 
         Only for when all posts and deletes have their answers: what was looked at once is not looked at again.
         """
         for index in self.events[self._scanned :]:
             event = of.events[index]
             self._reached = max(self._reached, event.id)
-            if event.kind is Kind.DELETE:
+            if event.kind is EventKind.DELETE:
                 self._deletes_seen.add(event.other)
-            elif event.kind is Kind.COMMENT and event.id in of.deletes:
+            elif event.kind is EventKind.COMMENT and event.id in of.deletes:
                 self._comments_seen.add(event.id)
         self._scanned = len(self.events)
         if self._reached < of.newest_ack:
@@ -153,7 +153,7 @@ class VideoLedger:
     _older_blocks: dict[bytes, int] = field(default_factory=dict)
 
     def acknowledge(self, comment_id: str, ack: Ack) -> None:
-        """Books a post's first 201."""
+        """Record a post's first 201; an id that another post has got is kept in `one_id_twice`."""
         if comment_id in self.acks:
             self.one_id_twice.append(comment_id)
             return
@@ -161,14 +161,14 @@ class VideoLedger:
         self.newest_ack = max(self.newest_ack, comment_id)
 
     def number(self, event: Event) -> int:
-        """The event's place in `events`; equal events have one."""
+        """Return the event's place in `events`, where equal events are kept once; append it if it is new."""
         number = self._numbers.setdefault(event, len(self.events))
         if number == len(self.events):
             self.events.append(event)
         return number
 
     def take(self, blocks: Sequence[bytes], at: int, into: Trace) -> int:
-        """Adds the events of `blocks` from `at` on to a trace; returns the place of the first unknown one, or the end.
+        """Add the events of `blocks` from `at` on to a trace; return the place of the first unknown block, or the end.
 
         The hot path of a run: every viewer of a video gets the same bytes, so that all but the first cost one look-up.
         """
@@ -184,7 +184,7 @@ class VideoLedger:
         return len(blocks)
 
     def remember(self, block: bytes, number: int) -> None:
-        """From now on these bytes are that event. Only for blocks that say nothing else, like a `retry:`."""
+        """Remember that these bytes are that event. Only for blocks that say nothing else, such as a `retry:`."""
         if len(self._blocks) >= REMEMBERED_BLOCKS:
             self._older_blocks, self._blocks = self._blocks, {}
         self._blocks[block] = number
@@ -200,13 +200,13 @@ class Complaints:
         self._counts: Counter[str] = Counter()
 
     def add(self, what: str) -> None:
-        """`what` names a kind, not an occurrence: no ids in it."""
+        """Count one complaint. `what` names a kind, not an occurrence: it must hold no ids."""
         if what not in self._counts and len(self._counts) >= PROTOCOL_KINDS_MAX:
             what = "other"
         self._counts[what] += 1
 
     def lines(self) -> Iterator[str]:
-        """One line an occurrence, as a check gives them."""
+        """Yield one line an occurrence, as a check does."""
         return self._counts.elements()
 
 
@@ -225,13 +225,14 @@ class EventMalformed(ValueError):
 
 
 def digest_of(data: bytes) -> int:
-    """64 keyed bits over a comment's bytes, comparable within this process only."""
+    """Return 64 keyed bits over a comment's bytes, comparable within this process only."""
     return hash(data)
 
 
 def read_event(sse: SseEvent) -> Event | None:
-    """What an SSE event is to the checks; None for one without an id, which is no matter of order, or at the beginning
-    of a stream after nothing.
+    """Return what an SSE event is to the checks; None for one that has no place in the order.
+
+    That is one without an id, or the `begin` of a stream that resumes after nothing.
 
     Raises:
         EventMalformed: a comment, delete or gap without an id, data other than promised, or a malformed id.
@@ -245,21 +246,21 @@ def read_event(sse: SseEvent) -> Event | None:
     if not is_comment_id(event_id):
         raise EventMalformed(f"{kind} event whose id is no comment id")
     if sse.data is None or kind not in _PROMISED:
-        return Event(Kind.MARK, event_id)
+        return Event(EventKind.MARK, event_id)
     try:
         members = orjson.loads(sse.data)
         named = members[_PROMISED[kind]]
     except (ValueError, KeyError, TypeError) as error:
         raise EventMalformed(f"{kind} event whose data is not as promised") from error
     if kind in ("heartbeat", "video"):
-        return Event(Kind.MARK, event_id)
+        return Event(EventKind.MARK, event_id)
     if kind == "comment":
         if named != event_id:
             raise EventMalformed("comment event whose id is not the comment's")
-        return Event(Kind.COMMENT, event_id, digest_of(sse.data))
-    return Event(Kind.GAP if kind == "gap" else Kind.DELETE, event_id, other=str(named))
+        return Event(EventKind.COMMENT, event_id, digest_of(sse.data))
+    return Event(EventKind.GAP if kind == "gap" else EventKind.DELETE, event_id, other=str(named))
 
 
 def is_comment_id(text: str) -> bool:
-    """Whether it has the shape of a comment id."""
+    """Tell whether a text has the shape of a comment id."""
     return len(text) == COMMENT_ID_CHARS and text.isascii() and text.isalnum() and text == text.lower()

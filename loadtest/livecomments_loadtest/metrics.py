@@ -18,7 +18,7 @@ _LINE: Final = re.compile(r'^(\w+)\{[^}]*\bsource="([^"]*)"[^}]*\} ([0-9.eE+]+)'
 
 
 def by_source(text: str) -> Counter[str]:
-    """`backfills from tail` and so on, out of the Prometheus text format; other series are passed over."""
+    """Read counters such as `backfills from tail` from the Prometheus text format; other series are passed over."""
     counts: Counter[str] = Counter()
     for name, source, value in _LINE.findall(text):
         if name in SERIES:
@@ -27,7 +27,7 @@ def by_source(text: str) -> Counter[str]:
 
 
 async def scrape(pool: Pool) -> Counter[str] | None:
-    """The counters now; None where `/metrics` is not to be had at this address."""
+    """Read the counters of one address; None if it does not answer `/metrics`, or not with 200."""
     try:
         async with pool.wire() as wire:
             response = await wire.ask(pool.origin.head("GET", "/metrics", {}), CONNECT_TIMEOUT_S)
@@ -37,7 +37,7 @@ async def scrape(pool: Pool) -> Counter[str] | None:
 
 
 def since(before: Counter[str] | None, after: Counter[str] | None) -> dict[str, int] | None:
-    """What was counted in between; None when either is missing. A process that restarted counts from its start."""
+    """Return what was counted in between; None if either is missing. A process that restarted counts from its start."""
     if before is None or after is None:
         return None
     return {name: after[name] - (before[name] if before[name] <= after[name] else 0) for name in sorted(after)}
@@ -48,12 +48,12 @@ Counts = list[Counter[str] | None]
 
 
 async def scrape_all(pools: Iterable[Pool]) -> Counts:
-    """The counters now, of each address."""
+    """Read the counters of each address."""
     return list(await asyncio.gather(*map(scrape, pools)))
 
 
 def since_all(before: Counts, after: Counts) -> dict[str, int] | None:
-    """What was counted in between, over all addresses; None when none of them has both."""
+    """Return what was counted in between, over all addresses; None if none of them has both readings."""
     known = [counts for old, new in zip(before, after, strict=True) if (counts := since(old, new)) is not None]
     total: Counter[str] = Counter()
     for counts in known:

@@ -20,7 +20,7 @@ class PageMalformed(ValueError):
     """A page that is not as the contract says; the text names how."""
 
 
-class Page(NamedTuple):
+class ReadPage(NamedTuple):
     """`items` as they came: the id and digest of each comment. `next_cursor` None: the end.
 
     `complete_to` is the position that `stream_url` starts after.
@@ -32,8 +32,8 @@ class Page(NamedTuple):
     complete_to: str
 
 
-def read_page(body: bytes) -> Page:
-    """One page, its comments digested in exactly the bytes they came in.
+def read_page(body: bytes) -> ReadPage:
+    """Read a page from its JSON; its comments are digested in exactly the bytes they came in.
 
     Raises:
         PageMalformed: no such JSON.
@@ -52,11 +52,11 @@ def read_page(body: bytes) -> Page:
     complete_to = parse_qs(urlsplit(stream_url).query).get("after", [""])[-1]
     if not is_comment_id(complete_to):
         raise PageMalformed("page whose streamUrl names no position")
-    return Page(list(zip(ids, map(digest_of, elements), strict=True)), next_cursor, stream_url, complete_to)
+    return ReadPage(list(zip(ids, map(digest_of, elements), strict=True)), next_cursor, stream_url, complete_to)
 
 
 def array_elements(document: bytes, member: bytes) -> list[bytes]:
-    """The raw bytes of the objects in the array that is the outermost object's `member` (a quoted name).
+    """Return the raw bytes of the objects in the array that is the outermost object's `member` (a quoted name).
 
     `document` is valid JSON; white space between elements is no part of them.
     """
@@ -78,13 +78,13 @@ def array_elements(document: bytes, member: bytes) -> list[bytes]:
     return elements
 
 
-async def first_page(caller: Caller, video_id: str, page_size: int, complaints: Complaints) -> Page | None:
-    """The newest page, as somebody who opens the video sees it; None when it cannot be had."""
+async def first_page(caller: Caller, video_id: str, page_size: int, complaints: Complaints) -> ReadPage | None:
+    """Read the newest page, as somebody who opens the video does; None if it cannot be had."""
     return await _page(caller, f"/comments/{quote(video_id)}?pageSize={page_size}", complaints)
 
 
 async def walk(caller: Caller, video_id: str, sort: str, page_size: int, complaints: Complaints) -> Walk:
-    """All of a video in one direction, from the first page to the last."""
+    """Read all pages of a video in one direction, until the last one or one that is refused or malformed."""
     items: list[tuple[str, int]] = []
     cursor: str | None = None
     empty = 0
@@ -104,7 +104,7 @@ async def walk(caller: Caller, video_id: str, sort: str, page_size: int, complai
         cursor = page.next_cursor
 
 
-async def _page(caller: Caller, target: str, complaints: Complaints) -> Page | None:
+async def _page(caller: Caller, target: str, complaints: Complaints) -> ReadPage | None:
     response = (await caller.ask("GET", target, {"accept": "application/json"})).response
     if response is None:
         return None

@@ -78,11 +78,11 @@ class LoadPlan:
             raise PlanRejected("; ".join(problems))
 
     def video_id(self, video: int) -> str:
-        """The id of the run's `video`-th video, from 0."""
+        """Return the id of the run's `video`-th video, from 0."""
         return f"load-{self.tag}-{video}"
 
     def idempotency_key(self, n: int) -> str:
-        """The key of the `n`-th scheduled post, the same for all its tries."""
+        """Return the idempotency key of the `n`-th scheduled post, from 0, the same for all its tries."""
         return f"load-{self.tag}-{n}"
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
-from livecomments_loadtest.calls import Caller, Outcome, problem_code
+from livecomments_loadtest.calls import Caller, CallOutcome, problem_code
 from livecomments_loadtest.client import Response
 from livecomments_loadtest.ledger import Ack, Answers, Complaints, VideoLedger, digest_of, is_comment_id
 from livecomments_loadtest.plan import LoadPlan
@@ -26,22 +26,22 @@ class DeploymentUnavailable(Unavailable):
     code = "deployment_unavailable"
 
 
-class Session(NamedTuple):
+class LoadSession(NamedTuple):
     """A guest: the public id its comments carry, and the header that speaks for it."""
 
     user_id: str
     authorization: str
 
 
-async def open_sessions(caller: Caller, count: int) -> list[Session]:
-    """`count` guests.
+async def open_sessions(caller: Caller, count: int) -> list[LoadSession]:
+    """Open the sessions of `count` guests.
 
     Raises:
         DeploymentUnavailable: refused, or no answer in time.
     """
     at_once = asyncio.Semaphore(SESSIONS_AT_ONCE_MAX)
 
-    async def open_one(n: int) -> Session:
+    async def open_one(n: int) -> LoadSession:
         async with at_once:
             body = orjson.dumps({"displayName": f"Load {n}"})
             response = (await caller.ask("POST", "/sessions", {}, body)).response
@@ -49,7 +49,7 @@ async def open_sessions(caller: Caller, count: int) -> list[Session]:
             raise DeploymentUnavailable("No session within the deadline: " + ", ".join(caller.retries))
         try:
             members = orjson.loads(response.body)
-            return Session(members["userId"], f"Bearer {members['sessionToken']}")
+            return LoadSession(members["userId"], f"Bearer {members['sessionToken']}")
         except (ValueError, KeyError, TypeError) as error:
             what = f"POST /sessions was answered with {response.head.status} {problem_code(response)}"
             raise DeploymentUnavailable(what) from error
@@ -57,14 +57,14 @@ async def open_sessions(caller: Caller, count: int) -> list[Session]:
     return await asyncio.gather(*map(open_one, range(count)))
 
 
-class Poster:
+class LoadPoster:
     """Plays the schedule. `sent`, `acked` and `deleted` count posts and deletes, not tries."""
 
     def __init__(
         self,
         plan: LoadPlan,
         caller: Caller,
-        sessions: list[Session],
+        sessions: list[LoadSession],
         videos: list[VideoLedger],
         complaints: Complaints,
     ) -> None:
@@ -86,7 +86,7 @@ class Poster:
         """How far sending fell behind the schedule at worst: a slow deployment, or a saturated client."""
 
     async def play(self, schedule: Iterable[ScheduledPost], began: float) -> None:
-        """Posts all of it, each at its moment after `began`; returns when each post and delete has its final answer."""
+        """Post all of it, each at its moment after `began`; return when each post and delete has its final answer."""
         async with asyncio.TaskGroup() as group:
             for post in schedule:
                 await asyncio.sleep(max(0.0, began + post.at_s - time.perf_counter()))
@@ -127,7 +127,7 @@ class Poster:
         return _Posted(outcome, time.perf_counter())
 
     def _book(self, post: ScheduledPost, booked: "_Booked", copies: list["_Posted"]) -> None:
-        """Books the answers of copies that were sent together; the comment counts as acknowledged by the first."""
+        """Record the answers of copies that were sent together; the comment counts as acknowledged by the first."""
         video = self._videos[post.video]
         sent_at = min(copy.outcome.sent_at for copy in copies)
         for outcome, answered_at in sorted(copies, key=lambda copy: copy.answered_at):
@@ -143,7 +143,7 @@ class Poster:
             booked.acks.append(comment)
 
     def _close(self, post: ScheduledPost, booked: "_Booked", *, late: bool) -> None:
-        """Books what the checks must know of a post once no more of it will be sent."""
+        """Record what the checks must know of a post once no more of it will be sent."""
         video = self._videos[post.video]
         if post.repeat_after_s is not None:
             self.repeated += 1
@@ -154,7 +154,7 @@ class Poster:
             video.late_tries += 1
 
     def _read_comment(self, post: ScheduledPost, response: Response) -> tuple[str, int] | None:
-        """The id and digest of a 201; None, and a complaint, for everything else."""
+        """Return the id and digest of a 201's comment; None, and a complaint, for everything else."""
         if response.head.status != 201:
             self._complaints.add(f"POST answered with {response.head.status} {problem_code(response)}")
             return None
@@ -192,7 +192,7 @@ class Poster:
 class _Posted(NamedTuple):
     """One copy of a post and when its final answer was there."""
 
-    outcome: Outcome
+    outcome: CallOutcome
     answered_at: float
 
 

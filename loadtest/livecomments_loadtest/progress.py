@@ -23,7 +23,7 @@ class Sample(NamedTuple):
 
 
 async def show(console: Console, comments: int, viewers: int, sample: Callable[[], Sample]) -> None:
-    """Shows samples until cancelled."""
+    """Show samples until cancelled: a progress bar on a terminal, lines elsewhere."""
     if console.is_terminal:
         await _bar(console, comments, viewers, sample)
     else:

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from livecomments_loadtest.checks import CHECKS
 from livecomments_loadtest.latency import Strain, post_to_ack, post_to_screen
-from livecomments_loadtest.ledger import Complaints, Kind, VideoLedger
+from livecomments_loadtest.ledger import Complaints, EventKind, VideoLedger
 from livecomments_loadtest.plan import LoadPlan
-from livecomments_loadtest.poster import Poster
+from livecomments_loadtest.poster import LoadPoster
 
 EXAMPLES_MAX: Final = 5
 SATURATED: Final = "The load client is saturated: the times above are its own."
@@ -54,7 +54,7 @@ class Report:
         return not any(finding.count for finding in self.findings.values())
 
     def to_json(self) -> dict[str, object]:
-        """All of it, ready for `json.dumps`."""
+        """Return the whole report, ready for `json.dumps`."""
         return {
             "ok": self.ok,
             "plan": dict(self.plan),
@@ -72,7 +72,7 @@ class Report:
         }
 
     def table(self) -> Table:
-        """For people: what was done, what was found, how long it took."""
+        """Return a table for people: what was done, what was found, how long it took."""
         title = Text("one order, nothing twice, nothing missing", style="bold green")
         if not self.ok:
             title = Text("the promise was broken", style="bold red")
@@ -107,15 +107,15 @@ class Report:
 def draw_up(
     plan: LoadPlan,
     videos: list[VideoLedger],
-    poster: Poster,
+    poster: LoadPoster,
     events: Counter[str],
     complaints: Complaints,
     strain: Strain,
     served_from: Mapping[str, int] | None,
 ) -> Report:
-    """Runs every check and puts the numbers together."""
+    """Run every check and put the numbers together."""
     streamed = (event for video in videos for trace in video.traces for event in video.events_of(trace))
-    shown = sum(event.kind is Kind.COMMENT for event in streamed)
+    shown = sum(event.kind is EventKind.COMMENT for event in streamed)
     findings = {name: _finding(line for video in videos for line in check(video)) for name, check in CHECKS.items()}
     findings["contract broken"] = _finding(complaints.lines())
     unanswered = sum(video.unanswered for video in videos)

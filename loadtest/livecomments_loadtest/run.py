@@ -15,10 +15,10 @@ from livecomments_loadtest.latency import Strain
 from livecomments_loadtest.ledger import Complaints, VideoLedger
 from livecomments_loadtest.pages import walk
 from livecomments_loadtest.plan import LoadPlan
-from livecomments_loadtest.poster import DeploymentUnavailable, Poster, open_sessions
+from livecomments_loadtest.poster import DeploymentUnavailable, LoadPoster, open_sessions
 from livecomments_loadtest.report import Report, draw_up
 from livecomments_loadtest.schedule import ChatLine, duration_s, posts, read_chat, viewers
-from livecomments_loadtest.viewer import Viewer
+from livecomments_loadtest.viewer import LoadViewer
 
 READ_CONNECTIONS_MAX: Final = 16
 SETTLE_S: Final = 0.5
@@ -79,7 +79,7 @@ class _Run:
         self._complaints = Complaints()
         self._events: Counter[str] = Counter()
         self._calm = asyncio.Event()
-        self._viewers: list[Viewer] = []
+        self._viewers: list[LoadViewer] = []
         self._phase = "posting"
 
     async def play(self) -> Report:
@@ -93,10 +93,10 @@ class _Run:
         began = time.perf_counter()
         give_up_at = began + lasts_s + plan.deadline_s
         posting, pages = Caller(self._writing, give_up_at), Caller(self._reading, give_up_at)
-        poster = Poster(plan, posting, sessions, self._videos, self._complaints)
+        poster = LoadPoster(plan, posting, sessions, self._videos, self._complaints)
         for script in viewers(plan, lasts_s):
             video = self._videos[script.video]
-            self._viewers.append(Viewer(script, video, pages, self._complaints, self._events, self._calm))
+            self._viewers.append(LoadViewer(script, video, pages, self._complaints, self._events, self._calm))
 
         strain = Strain()
         async with asyncio.TaskGroup() as group:
@@ -123,7 +123,7 @@ class _Run:
         return draw_up(plan, self._videos, poster, self._events, self._complaints, strain, served_from)
 
     async def _until_caught_up(self, watching: list[asyncio.Task[None]], give_up_at: float) -> None:
-        """Until every viewer that still watches has all it is owed, or the time is over."""
+        """Wait until every viewer that still watches has all it is owed, or the time is over."""
         behind = list(zip(self._viewers, watching, strict=True))
         while behind and time.perf_counter() < give_up_at:
             behind = [(viewer, task) for viewer, task in behind if not task.done() and viewer.owes]
@@ -144,7 +144,7 @@ class _Run:
                     for page_size in PAGE_SIZES if both else (PAGE_SIZES[(n + k) % 2],):
                         group.create_task(read(video, sort, page_size))
 
-    def _sample(self, poster: Poster) -> progress.Sample:
+    def _sample(self, poster: LoadPoster) -> progress.Sample:
         delivered = sum(len(viewer.trace.events) for viewer in self._viewers)
         connected = sum(viewer.is_connected for viewer in self._viewers)
         return progress.Sample(poster.sent, poster.acked, delivered, connected, self._phase)

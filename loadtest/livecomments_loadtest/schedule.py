@@ -74,7 +74,7 @@ class ViewerScript(NamedTuple):
     seed: str
 
     def drops(self, drops_a_minute: float) -> Iterator[Drop]:
-        """This viewer's cuts, for ever; none when the rate is 0."""
+        """Yield this viewer's drops, for ever; none when the rate is 0."""
         rng = random.Random(self.seed)  # noqa: S311 - a reproducible schedule, no secret
         while drops_a_minute > 0:
             yield Drop(
@@ -86,7 +86,7 @@ class ViewerScript(NamedTuple):
 
 
 def read_chat(path: Path) -> list[ChatLine]:
-    """The chat, with the comments of one moment spread evenly over the second after it (the source has whole seconds).
+    """Read the chat; spread comments of one moment evenly over the second after it (the source has whole seconds).
 
     Raises:
         PlanRejected: no such file, not in time order, or empty.
@@ -109,13 +109,13 @@ def read_chat(path: Path) -> list[ChatLine]:
 
 
 def duration_s(plan: LoadPlan, chat: list[ChatLine]) -> float:
-    """When the last post is due, to within one line of the chat."""
+    """Return when the last post is due, in seconds from the first, to within one line of the chat."""
     longest = -(-plan.comments // plan.videos)
     return longest / len(chat) * _cycle_s(chat) / plan.speed
 
 
 def posts(plan: LoadPlan, chat: list[ChatLine]) -> Iterator[ScheduledPost]:
-    """All posts of the run in time order, `plan.comments` of them."""
+    """Yield all posts of the run in time order, `plan.comments` of them."""
     merged = heapq.merge(*(_video_lines(plan, chat, video) for video in range(plan.videos)))
     rng = random.Random(f"{plan.seed}:posts")  # noqa: S311 - a reproducible schedule, no secret
     later_s_max = min(LATER_S_MAX, LATER_SHARE_MAX * duration_s(plan, chat))
@@ -132,7 +132,7 @@ def posts(plan: LoadPlan, chat: list[ChatLine]) -> Iterator[ScheduledPost]:
 
 
 def viewers(plan: LoadPlan, lasts_s: float) -> list[ViewerScript]:
-    """The viewers: half are there from the first second, the others come in over most of the run."""
+    """Return the viewers' scripts: about half start within 1 s, the others within 80 % of `lasts_s`."""
     scripts = []
     for n in range(plan.viewers):
         rng = random.Random(f"{plan.seed}:viewer:{n}")  # noqa: S311 - a reproducible schedule, no secret
@@ -144,7 +144,7 @@ def viewers(plan: LoadPlan, lasts_s: float) -> list[ViewerScript]:
 
 
 def _video_lines(plan: LoadPlan, chat: list[ChatLine], video: int) -> Iterator[tuple[float, int, ChatLine]]:
-    """One video's share of the comments: the chat from a place of its own, round and round."""
+    """Yield one video's share of the comments: the chat, from a place of the video's own, round and round."""
     count = plan.comments // plan.videos + (video < plan.comments % plan.videos)
     first = random.Random(f"{plan.seed}:video:{video}").randrange(len(chat))  # noqa: S311 - a reproducible schedule
     cycle_s = _cycle_s(chat)
@@ -155,5 +155,5 @@ def _video_lines(plan: LoadPlan, chat: list[ChatLine], video: int) -> Iterator[t
 
 
 def _cycle_s(chat: list[ChatLine]) -> float:
-    """From one start of the chat to the next: a second after its last comment's own second."""
+    """Return the seconds from one start of the chat to the next: a second longer than to its last line."""
     return chat[-1].offset_s + 1.0

@@ -36,7 +36,7 @@ class SseBlocks:
         self._begun = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The blocks that `data` completes, without their ends, lines ended by LF only; empty ones left out.
+        """Return the blocks that `data` completes, without their ends, lines ended by LF only; empty ones left out.
 
         Raises:
             StreamMalformed: a block beyond `BLOCK_BYTES_MAX`.
@@ -57,13 +57,13 @@ class SseBlocks:
         return [block for block in blocks if block.strip(b"\n")]
 
     def feed_eof(self) -> int | None:
-        """Ends the stream: an unfinished event is discarded, but a complete `retry:` line in it counts, in ms."""
+        """End the stream: discard an unfinished event, but return the ms of a complete `retry:` line in it, if any."""
         lines, _, _ = self._rest.rpartition(b"\n")
         self._rest = b""
         return parse_block(lines).retry_ms
 
     def is_mid_event(self) -> bool:
-        """Whether some bytes of an unfinished event have been fed."""
+        """Tell whether some bytes of an unfinished event have been fed."""
         return bool(self._rest.strip(b"\n"))
 
     def _with_lf_only(self, data: bytes) -> bytes:
@@ -76,7 +76,7 @@ class SseBlocks:
 
 
 def parse_block(block: bytes) -> SseEvent:
-    """What one block says. Lines are ended by LF; the last one's end may be missing."""
+    """Parse one block, whose lines are ended by LF; the last one's end may be missing."""
     kind, event_id, retry_ms = b"", None, None
     data: list[bytes] = []
     for line in block.split(b"\n"):

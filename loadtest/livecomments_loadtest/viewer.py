@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin
 
 from livecomments_loadtest.calls import BACKOFF_FIRST_S, BACKOFF_MAX_S, RETRIED_STATUSES, Caller
 from livecomments_loadtest.client import connect
-from livecomments_loadtest.ledger import Complaints, Event, EventMalformed, Kind, Trace, VideoLedger, read_event
+from livecomments_loadtest.ledger import Complaints, Event, EventKind, EventMalformed, Trace, VideoLedger, read_event
 from livecomments_loadtest.pages import first_page
 from livecomments_loadtest.schedule import Drop, Mode, ViewerScript
 from livecomments_loadtest.sse import parse_block
@@ -27,7 +27,7 @@ LOOK_UP_S: Final = 5.0
 """How often a viewer looks whether its stream has gone silent."""
 
 
-class Viewer:
+class LoadViewer:
     """One viewer of one video. `tally` counts what happened to all viewers: drops, resumes, closes, refusals."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Viewer:
         tally: Counter[str],
         calm: asyncio.Event,
     ) -> None:
-        """`calm`, once set: no more drops, and whoever is away comes back at once."""
+        """Add the viewer's trace to its video. Once `calm` is set it drops no more, and comes back at once if away."""
         self._script = script
         self._video = video
         self._pages = pages
@@ -64,7 +64,7 @@ class Viewer:
         return self.trace.owes(self._video)
 
     async def run(self, began: float, drops_a_minute: float) -> None:
-        """Watches until cancelled, from its moment after `began`; returns early only when it was refused for good."""
+        """Watch until cancelled, from its moment after `began`; return early only when it was refused for good."""
         await self._away(began + self._script.starts_at_s - time.perf_counter())
         start = await self._start()
         drops = self._script.drops(drops_a_minute)
@@ -93,7 +93,7 @@ class Viewer:
                 self._wire.end("left")
 
     async def _start(self) -> str:
-        """The request target it comes in by; in page mode reads the page, which becomes the start of the trace."""
+        """Return the request target to start with; in page mode, read the page first and begin the trace with it."""
         if self._script.mode is Mode.LIVE:
             return self._target
         if self._script.mode is Mode.HISTORY:
@@ -103,14 +103,14 @@ class Viewer:
             self.trace.mode = Mode.LIVE
             return self._target
         target = self._pages.pool.origin.target_of(urljoin(self._target.removesuffix("/stream"), page.stream_url))
-        events = [Event(Kind.COMMENT, comment_id, digest) for comment_id, digest in reversed(page.items)]
+        events = [Event(EventKind.COMMENT, comment_id, digest) for comment_id, digest in reversed(page.items)]
         self.trace.covers_after = page.next_cursor or ""
-        self.trace.events.extend(map(self._video.number, [*events, Event(Kind.MARK, page.complete_to)]))
+        self.trace.events.extend(map(self._video.number, [*events, Event(EventKind.MARK, page.complete_to)]))
         self.trace.arrived(time.perf_counter())
         return target
 
     async def _watch(self, start: str, drop: Drop | None, *, by_after: bool) -> StreamWire | None:
-        """One connection, from its request to its end; None when it could not be opened."""
+        """Watch one connection, from its request to its end; None when it could not be opened."""
         target, headers = start, {"accept": "text/event-stream", "cache-control": "no-cache"}
         if self._streamed and by_after:
             target = f"{self._target}?after={self.trace.position(self._video)}"
@@ -135,7 +135,7 @@ class Viewer:
         return wire
 
     async def _stay(self, wire: StreamWire, drop: Drop | None) -> None:
-        """Watches until the connection ends: by the server, by a drop, or because it has gone silent."""
+        """Watch until the connection ends: by the server, by a drop, or because it has gone silent."""
         cut_at = time.perf_counter() + (drop.after_s if drop is not None else float("inf"))
         while not wire.ended.done():
             await asyncio.wait((wire.ended,), timeout=max(0.0, min(LOOK_UP_S, cut_at - time.perf_counter())))
@@ -148,7 +148,7 @@ class Viewer:
                 wire.end("silent")
 
     def _take(self, blocks: list[bytes]) -> None:
-        """Books one piece of network data: complete blocks, in order."""
+        """Record the events of one piece of network data: complete blocks, in order."""
         now = time.perf_counter()
         trace, video = self.trace, self._video
         had = len(trace.events)
@@ -165,7 +165,7 @@ class Viewer:
             trace.arrived(now)
 
     def _learn(self, block: bytes) -> None:
-        """Books a block that nobody of this video has had yet, or that says more than an event with an id."""
+        """Record a block that nobody of this video has had yet, or that says more than an event with an id."""
         assert self._wire is not None
         sse = parse_block(block)
         if sse.retry_ms is not None:
@@ -196,7 +196,7 @@ class Viewer:
             self._complaints.add("stream of another content type or coding than asked for")
 
     async def _come_back(self, wire: StreamWire, reason: str) -> None:
-        """After a stream that the server ended, or that fell silent: as soon as it allows."""
+        """Wait as long as the server asks for, within bounds, after it ended the stream or the stream fell silent."""
         if reason.startswith("malformed"):
             self._complaints.add(f"stream {reason}")
         self._tally["silent" if reason == "silent" else "closed by the server"] += 1

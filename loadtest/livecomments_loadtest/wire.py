@@ -43,14 +43,14 @@ class StreamWire(asyncio.Protocol):
         return now - self._heard_at > SILENCE_S_MAX
 
     def cut(self, *, mid_event: bool) -> None:
-        """Drops the connection: now, or in the middle of the next event that comes."""
+        """Drop the connection: now, or in the middle of the next event that comes."""
         if mid_event and self.is_open:
             self._cut_mid_event = True
         else:
             self.end("dropped")
 
     def end(self, reason: str) -> None:
-        """Closes at once, without a word to the peer; later data is not looked at."""
+        """Close at once, without a word to the peer; later data is ignored. The first `reason` given is kept."""
         if not self.ended.done():
             self.ended.set_result(reason)
         if self._transport is not None:
@@ -89,7 +89,7 @@ class StreamWire(asyncio.Protocol):
             self._close()
 
     def _cut_in(self, body: bytes) -> None:
-        """Reads about half of `body`, to where an event is unfinished, and is gone."""
+        """Read about half of `body`, or on to where an event is unfinished, and drop the connection."""
         read = len(body) // 2
         blocks = self._blocks.feed(body[:read])
         while not self._blocks.is_mid_event() and read < len(body) - 1:
@@ -100,7 +100,7 @@ class StreamWire(asyncio.Protocol):
         self.end("dropped in an event" if self._blocks.is_mid_event() else "dropped")
 
     def _close(self) -> None:
-        """The peer has ended it, rightly or in the middle."""
+        """End the stream after the peer has ended it, whether properly or in the middle."""
         retry_ms = self._blocks.feed_eof()
         self.retry_ms = self.retry_ms if retry_ms is None else retry_ms
         self.end("closed")

@@ -3,7 +3,7 @@
 import pytest
 
 from livecomments_loadtest.checks import CHECKS, range_of
-from livecomments_loadtest.ledger import Ack, Answers, Event, Kind, Trace, VideoLedger, Walk
+from livecomments_loadtest.ledger import Ack, Answers, Event, EventKind, Trace, VideoLedger, Walk
 from livecomments_loadtest.schedule import Mode
 
 
@@ -12,19 +12,19 @@ def an_id(n: int) -> str:
 
 
 def comment(n: int, digest: int | None = None) -> Event:
-    return Event(Kind.COMMENT, an_id(n), n if digest is None else digest)
+    return Event(EventKind.COMMENT, an_id(n), n if digest is None else digest)
 
 
 def delete(n: int, target: int) -> Event:
-    return Event(Kind.DELETE, an_id(n), other=an_id(target))
+    return Event(EventKind.DELETE, an_id(n), other=an_id(target))
 
 
 def mark(n: int) -> Event:
-    return Event(Kind.MARK, an_id(n))
+    return Event(EventKind.MARK, an_id(n))
 
 
 def gap(after: int, to: int) -> Event:
-    return Event(Kind.GAP, an_id(to), other=an_id(after))
+    return Event(EventKind.GAP, an_id(to), other=an_id(after))
 
 
 def a_video(*acked: int) -> VideoLedger:

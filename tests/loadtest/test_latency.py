@@ -3,7 +3,7 @@
 import pytest
 
 from livecomments_loadtest.latency import Histogram, post_to_ack, post_to_screen
-from livecomments_loadtest.ledger import Ack, Event, Kind, Trace, VideoLedger
+from livecomments_loadtest.ledger import Ack, Event, EventKind, Trace, VideoLedger
 
 
 def test_quantiles_are_within_a_hundredth_and_the_greatest_is_exact() -> None:
@@ -27,7 +27,7 @@ def test_only_what_was_posted_while_the_viewer_was_live_counts() -> None:
     for n in range(1, 6):
         video.acknowledge(str(n), Ack(0, float(n), n + 0.25))
     for numbers, at in (("1", 1.5), ("2", 2.125), ("3", 3.5), ("45", 5.5)):
-        trace.events.extend(video.number(Event(Kind.COMMENT, n)) for n in numbers)
+        trace.events.extend(video.number(Event(EventKind.COMMENT, n)) for n in numbers)
         trace.arrived(at)
     trace.connections = [(0, 1.5), (2, 3.5)]
     times = post_to_screen([video])
@@ -40,7 +40,7 @@ def test_only_what_was_posted_while_the_viewer_was_live_counts() -> None:
 def test_a_comment_nobody_acknowledged_has_no_time() -> None:
     video, trace = VideoLedger("v"), Trace(0)
     video.traces.append(trace)
-    trace.events.append(video.number(Event(Kind.COMMENT, "1")))
+    trace.events.append(video.number(Event(EventKind.COMMENT, "1")))
     trace.arrived(1.0)
     trace.connections = [(0, 0.5)]
     assert post_to_screen([video]).count == 0

@@ -8,8 +8,8 @@ from livecomments_loadtest.ledger import (
     Ack,
     Complaints,
     Event,
+    EventKind,
     EventMalformed,
-    Kind,
     Trace,
     VideoLedger,
     digest_of,
@@ -26,11 +26,15 @@ def read(block: bytes) -> Event | None:
 
 
 def test_events_are_what_their_bytes_say() -> None:
-    assert read(b"event: comment\nid: %s\ndata: %s" % (ID.encode(), BODY)) == Event(Kind.COMMENT, ID, digest_of(BODY))
-    assert read(b'event: delete\nid: %s\ndata: {"commentId":"x"}' % ID.encode()) == Event(Kind.DELETE, ID, other="x")
-    assert read(b'event: gap\nid: %s\ndata: {"from":"x"}' % ID.encode()) == Event(Kind.GAP, ID, other="x")
-    assert read(b'event: heartbeat\nid: %s\ndata: {"everyMs":15000}' % ID.encode()) == Event(Kind.MARK, ID)
-    assert read(b"id: %s" % ID.encode()) == Event(Kind.MARK, ID)
+    assert read(b"event: comment\nid: %s\ndata: %s" % (ID.encode(), BODY)) == Event(
+        EventKind.COMMENT, ID, digest_of(BODY)
+    )
+    assert read(b'event: delete\nid: %s\ndata: {"commentId":"x"}' % ID.encode()) == Event(
+        EventKind.DELETE, ID, other="x"
+    )
+    assert read(b'event: gap\nid: %s\ndata: {"from":"x"}' % ID.encode()) == Event(EventKind.GAP, ID, other="x")
+    assert read(b'event: heartbeat\nid: %s\ndata: {"everyMs":15000}' % ID.encode()) == Event(EventKind.MARK, ID)
+    assert read(b"id: %s" % ID.encode()) == Event(EventKind.MARK, ID)
     assert read(b'event: stale\ndata: {"behindMs":1}') is None
     assert read(b":\nevent: begin\nid: \nretry: 2000") is None
 
@@ -54,16 +58,16 @@ def test_an_event_that_breaks_the_contract_is_refused(block: bytes) -> None:
 
 def test_known_blocks_are_booked_up_to_the_first_unknown_one() -> None:
     video, trace = VideoLedger("v"), Trace(0)
-    video.remember(b"a", video.number(Event(Kind.MARK, "a")))
+    video.remember(b"a", video.number(Event(EventKind.MARK, "a")))
     assert video.take([b"a", b"a", b"b", b"a"], 0, trace) == 2
     assert video.take([b"a", b"a", b"b", b"a"], 3, trace) == 4
-    assert list(video.events_of(trace)) == [Event(Kind.MARK, "a")] * 3
+    assert list(video.events_of(trace)) == [Event(EventKind.MARK, "a")] * 3
 
 
 def test_only_the_newest_blocks_are_remembered() -> None:
     video, trace = VideoLedger("v"), Trace(0)
     for n in range(3 * REMEMBERED_BLOCKS):
-        video.remember(b"%d" % n, video.number(Event(Kind.MARK, str(n))))
+        video.remember(b"%d" % n, video.number(Event(EventKind.MARK, str(n))))
     assert video.take([b"0"], 0, trace) == 0
     assert video.take([b"%d" % (3 * REMEMBERED_BLOCKS - 1)], 0, trace) == 1
 
@@ -74,9 +78,9 @@ def test_a_viewer_is_owed_the_end_and_the_deletes_of_what_it_was_shown() -> None
     video.acknowledge(ID, Ack(0, 0.0, 0.0))
     video.deletes.update({ID: True, "00000000000000a0": True})
     assert trace.owes(video)
-    trace.events.append(video.number(Event(Kind.COMMENT, ID)))
+    trace.events.append(video.number(Event(EventKind.COMMENT, ID)))
     assert trace.owes(video)
-    trace.events.append(video.number(Event(Kind.DELETE, "00000000000000a2", other=ID)))
+    trace.events.append(video.number(Event(EventKind.DELETE, "00000000000000a2", other=ID)))
     assert not trace.owes(video)
 
 

@@ -14,7 +14,7 @@ from livecomments_loadtest.calls import Caller
 from livecomments_loadtest.client import Pool, origin_of
 from livecomments_loadtest.ledger import Complaints, VideoLedger
 from livecomments_loadtest.schedule import Mode, ViewerScript
-from livecomments_loadtest.viewer import Viewer
+from livecomments_loadtest.viewer import LoadViewer
 
 TIMEOUT_S = 10.0
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
@@ -63,7 +63,7 @@ class Watched:
         pool = Pool(origin_of(self.peer.url), 2)
         script = ViewerScript(0, 0, 0.0, self.mode, 5, "seed")
         pages = Caller(pool, float("inf"))
-        viewer = Viewer(script, self.video, pages, self.complaints, self.tally, asyncio.Event())
+        viewer = LoadViewer(script, self.video, pages, self.complaints, self.tally, asyncio.Event())
         task = asyncio.create_task(viewer.run(0.0, 0.0))
         try:
             async with asyncio.timeout(TIMEOUT_S):

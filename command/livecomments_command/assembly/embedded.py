@@ -67,7 +67,7 @@ class Embedded:
 
 @asynccontextmanager
 async def embedded_service(settings: RunSettings, seams: Seams | None = None) -> AsyncIterator[Embedded]:
-    """The service's parts, made and running, without a server; ends them when left.
+    """Make the parts of the embedded service and run them, without an HTTP server; end them on exit.
 
     Raises:
         StartRefused: the data directory cannot be used.
@@ -129,7 +129,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
 
 @asynccontextmanager
 async def _newest_epoch(settings: RunSettings, file: DurableFile) -> AsyncIterator[EmbeddedLog]:
-    """The log of the epoch that is open, until it is left."""
+    """Open the log of the newest epoch, and yield it until the context is left."""
     *_, newest = (await embedded_epochs(file, settings.partitions)).known
     async with embedded_comments(file, newest.contract) as log:
         yield log

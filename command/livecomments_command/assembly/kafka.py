@@ -51,7 +51,7 @@ def comments_log(settings: ServerSettings, contract: Contract, rest_s: float = R
 
 @asynccontextmanager
 async def known_epochs(settings: ServerSettings) -> AsyncIterator[KnownEpochs]:
-    """The epochs, read whole, and followed until it is left.
+    """Read all epochs, yield them, and follow their topic until the context is left.
 
     Raises:
         StartRefused: the topic of epochs is missing, or cannot be read.
@@ -75,7 +75,7 @@ async def known_epochs(settings: ServerSettings) -> AsyncIterator[KnownEpochs]:
 
 @asynccontextmanager
 async def newest_comments(settings: ServerSettings) -> AsyncIterator[KafkaLog]:
-    """The comments topic of the newest epoch, open until it is left. Raises StartRefused, LogUnavailable."""
+    """Open the comments topic of the newest epoch for the context. Raises StartRefused, LogUnavailable."""
     newest = (await told_epochs(settings)).newest
     if newest is None:
         raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
@@ -84,7 +84,7 @@ async def newest_comments(settings: ServerSettings) -> AsyncIterator[KafkaLog]:
 
 
 async def told_epochs(settings: ServerSettings) -> Epochs:
-    """What is told of epochs now, read once.
+    """Read the epochs that their topic tells of now, once.
 
     Raises:
         StartRefused: the topic of epochs is missing.

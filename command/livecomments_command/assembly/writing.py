@@ -25,7 +25,7 @@ _SECRET_BYTES: Final = 32
 def make_posting(
     follower: Follower, history: History, settings: WriteSettings, permission: Permission = ALWAYS_ALLOWED
 ) -> Posting:
-    """The writes of this gateway."""
+    """Make the posting of comments and deletes, with the limits and rules of the settings."""
     return Posting(
         follower,
         history,
@@ -39,12 +39,12 @@ def make_posting(
 
 
 def make_jwks(settings: WriteSettings) -> JwksKeys | None:
-    """The issuer's keys, if they are published somewhere; its `run` is for the caller."""
+    """Make the key set of the JWKS URL, None without a URL; the caller must run its `run`."""
     return JwksKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
 
 
 def make_tokens(settings: WriteSettings, revocations: Revocations, jwks: JwksKeys | None) -> Tokens:
-    """The tokens this process accepts and makes. Those that serve one site must sign alike."""
+    """Make what checks and signs tokens. All processes of a site must have the same session secret."""
     keys = jwks or (SharedSecret(settings.jwt_secret) if settings.jwt_secret else None)
     rules = JwtRules(keys, settings.jwt_issuer, settings.jwt_audience) if keys else None
     secret = settings.session_secret.encode() or kept_secret(settings.data_dir)
@@ -53,7 +53,7 @@ def make_tokens(settings: WriteSettings, revocations: Revocations, jwks: JwksKey
 
 
 def kept_secret(directory: Path) -> bytes:
-    """The session secret of a data directory, made once, readable by its owner only."""
+    """Return the session secret of a data directory; make it first if it is missing, readable by its owner only."""
     path = directory / _KEPT_SECRET
     if not path.exists():
         making = path.with_suffix(".new")

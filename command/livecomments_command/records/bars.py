@@ -23,7 +23,7 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def bar(console: Console, what: str, total: int) -> Iterator[Advance]:
-    """A bar while inside; where there is no terminal, one line at the end."""
+    """Show a progress bar within the context; without a terminal, print one line at the end."""
     columns = [
         text_column("{task.description}"),
         BarColumn(),

@@ -61,7 +61,7 @@ class Letter(NamedTuple):
     replayed: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """All of it; bytes that are no UTF-8 are escaped."""
+        """Return the letter as JSON members; bytes that are no UTF-8 are escaped."""
         return {
             "number": self.number,
             "reason": self.reason,
@@ -87,7 +87,7 @@ class NotReplayed(Exception):
 
 
 async def read_letters(log: CommentLog) -> AsyncIterator[Letter]:
-    """Every letter there is now, oldest first. A record set aside twice is one letter."""
+    """Yield the letters there are now, oldest first; a record set aside twice is one. Raises StartRefused: too many."""
     held = (await patiently(lambda: log.bounds([0])))[0]
     replayed: set[str] = set()
     async for letter in _read(log, *held):
@@ -105,7 +105,7 @@ async def read_letters(log: CommentLog) -> AsyncIterator[Letter]:
 
 
 async def find_letter(log: CommentLog, number: int) -> Letter:
-    """One letter. Raises StartRefused: there is none of this number."""
+    """Find a letter by its number. Raises StartRefused: there is none of this number."""
     async for letter in read_letters(log):
         if letter.number == number:
             return letter
@@ -113,7 +113,7 @@ async def find_letter(log: CommentLog, number: int) -> Letter:
 
 
 async def table_of_letters(log: CommentLog, reason: str | None, limit: int) -> Table:
-    """The newest `limit` letters, and how many there are for each reason."""
+    """Return a table of the newest `limit` letters of a reason (or of all), titled with the count of each reason."""
     newest: deque[Letter] = deque(maxlen=limit)
     by_reason: Counter[str] = Counter()
     async for letter in read_letters(log):
@@ -166,7 +166,7 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
 
 
 async def _mended(opened: Opened, letter: Letter) -> tuple[int, NewRecord]:
-    """The partition and record to append for a letter. Raises NotReplayed."""
+    """Return the partition and the record to append for a letter. Raises NotReplayed."""
     original = await _original(opened, letter)
     if original.key is None or original.value is None:
         raise NotReplayed("it has no key or no value")
@@ -239,6 +239,6 @@ async def _read(log: CommentLog, start: int, end: int) -> AsyncIterator[Letter]:
 
 
 def _text(found: bytes) -> str:
-    """As it can be printed: nothing in it drives a terminal."""
+    """Return the text as it can be printed: nothing in it drives a terminal."""
     text = found.decode("utf-8", "backslashreplace")
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -53,7 +53,7 @@ class Manifest:
 
     @classmethod
     def load(cls, directory: Path) -> "Manifest | None":
-        """That of a directory, if it has one. Raises StartRefused: it is not ours."""
+        """Read the manifest of a directory; None if it has none. Raises StartRefused: it is not of an export."""
         file = directory / MANIFEST
         with on_files(str(file)):
             if not file.exists():
@@ -96,17 +96,17 @@ class Manifest:
         return str(whole)
 
     def range_of(self, partition: int) -> tuple[int, int, int]:
-        """`(first, next, end)` offsets of a partition: of the export, and of what is still to be done."""
+        """Return the export's first offset in a partition, the next one to export, and its end (exclusive)."""
         one = self.content["partitions"][str(partition)]
         first, following, end = (offset_of(parse_comment_id(one[name])[0] + 1) for name in ("after", "done", "through"))
         return first, following, end
 
     def set_done(self, partition: int, following: int) -> None:
-        """Everything before this offset is in files."""
+        """Note that everything before this offset is in files."""
         self.content["partitions"][str(partition)]["done"] = _id_before(self.content["epoch"], partition, following)
 
     def files(self, of: str = "files") -> Iterator[tuple[int, Path]]:
-        """`(partition, path)` of every file, ascending within a partition; of comments, or `of` "facts"."""
+        """Yield `(partition, path)` of every file, ascending within a partition; of comments, or `of` "facts"."""
         for file in self.content[of]:
             yield file["partition"], self.directory / file["path"]
 
@@ -243,7 +243,7 @@ class _Segment:
             part.abandon()
 
     def _part(self, of: str, folder: str, form: str) -> PartFile:
-        """Begun again after a stop, wherever it then ends, a file takes its own place."""
+        """Return the file to write on, begun first if there is none. Its name has the offset at which it begins."""
         if of not in self._parts:
             offset = self._manifest.range_of(self._partition)[1]
             name = f"{self._manifest.content['topic']}-{self._partition:04d}-{offset:012d}.{form}"
@@ -272,7 +272,7 @@ async def _export_partition(
 
 
 def _days(chunk: list[Judged]) -> Iterator[tuple[str, list[Judged]]]:
-    """A chunk in runs of one day each."""
+    """Yield a chunk in runs of one UTC day each, with the day."""
     run: list[Judged] = []
     run_day = ""
     for one in chunk:
@@ -287,5 +287,5 @@ def _days(chunk: list[Judged]) -> Iterator[tuple[str, list[Judged]]]:
 
 
 def _id_before(epoch: int, partition: int, offset: int) -> str:
-    """The id of the position before this offset: what is exported ends with it, or begins behind it."""
+    """Return the id of the position before this offset: a range is written as "after this id, through that one"."""
     return comment_id(first_position(epoch) + offset - 1, partition)

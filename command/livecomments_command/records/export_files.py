@@ -62,7 +62,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> "Digest":
-        """From its text."""
+        """Parse a digest from its text, hexadecimal."""
         return cls(int(text, 16))
 
     def add(self, line: bytes) -> None:
@@ -132,7 +132,7 @@ class _JsonLines:
         self._file.writelines(line + b"\n" for line, _ in comments)
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: nothing is left to write."""
 
 
 class _Csv:
@@ -149,7 +149,7 @@ class _Csv:
             self._file.write(",".join(map(_cell, cells)).encode("utf-8", "surrogatepass") + _CSV_END)
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: nothing is left to write."""
 
 
 def _cell(value: str | int | None) -> str:
@@ -183,7 +183,7 @@ class _Parquet:
 
 
 def pyarrow() -> tuple[ModuleType, ModuleType]:
-    """pyarrow and its Parquet module. Raises StartRefused: it is not installed."""
+    """Import pyarrow and its Parquet module. Raises StartRefused: it is not installed."""
     try:
         import pyarrow as arrow
         import pyarrow.parquet
@@ -193,7 +193,7 @@ def pyarrow() -> tuple[ModuleType, ModuleType]:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """The public JSON of each comment of a JSON or Parquet file, in its order, in bounded memory.
+    """Yield the public JSON of each comment of a JSON Lines or Parquet file, in its order, in bounded memory.
 
     Raises:
         StartRefused: a CSV file, which does not hold all of it. FilesRefused, FilesFailed: it cannot be read.
@@ -211,12 +211,12 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def exported(comment_id: str, value: bytes, appended_at_ms: int) -> Exported:
-    """The comment of a record."""
+    """Return a record's comment as its public JSON."""
     return Exported(render_comment(comment_id, value), appended_at_ms)
 
 
 def row_of_line(line: bytes) -> Row:
-    """The row of an exported comment. Its time of appending is told by its `createdAt`, which is close to it."""
+    """Return the row of an exported comment; its `createdAt` stands for its time of appending, which is close to it."""
     comment = orjson.loads(line)
     position, _ = parse_comment_id(comment["commentId"])
     value = b"{" + line[_HEAD + COMMENT_ID_CHARS + 2 :]
@@ -226,7 +226,7 @@ def row_of_line(line: bytes) -> Row:
 
 
 def exported_fact(position_id: str, row: Row) -> Exported:
-    """A fact's row as a line, which ends with the record's value, byte for byte."""
+    """Return a fact's row as a JSON line, which ends with the record's value, byte for byte."""
     head = {
         "position": position_id,
         "type": row.kind.decode(),
@@ -238,7 +238,7 @@ def exported_fact(position_id: str, row: Row) -> Exported:
 
 
 def row_of_fact(line: bytes) -> Row:
-    """The row of an exported fact."""
+    """Return the row of an exported fact."""
     head, _, value = line.partition(_VALUE)  # quotes within a string are escaped, so this is the first
     fact = orjson.loads(head + b"}")
     position, _ = parse_comment_id(fact["position"])
@@ -257,7 +257,7 @@ def _unix_ms(text: str) -> int:
 
 
 def _columns(one: Exported) -> tuple[Any, ...]:
-    """In the order of `_COLUMNS`."""
+    """Return the values of a Parquet or CSV row, in the order of `_COLUMNS`."""
     comment = orjson.loads(one.line)
     author = comment["author"]
     return (

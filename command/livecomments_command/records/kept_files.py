@@ -132,7 +132,7 @@ def write_atomically(file: Path, content: bytes) -> None:
 
 
 def read_checkpoint(file: Path) -> bytes | None:
-    """What was written there, if anything. Raises FilesRefused: it cannot be read, or none could be written."""
+    """Read a checkpoint; None if there is none. Raises FilesRefused: it cannot be read, or its folder not written."""
     try:
         said: bytes | None = file.read_bytes()
     except FileNotFoundError:

@@ -36,7 +36,7 @@ class Opened:
 async def opened(
     settings: ToolSettings, *, needs_store: bool = True, epoch: int | None = None
 ) -> AsyncIterator[Opened]:
-    """What the settings name, open until it is left; without `needs_store` every call of a CQL store is refused.
+    """Open the log and store of the settings for the context; without `needs_store`, a CQL store refuses all calls.
 
     `epoch` is one that the log tells of, the newest without.
 
@@ -70,7 +70,7 @@ async def opened(
 
 
 async def opened_epochs(settings: ToolSettings) -> Epochs:
-    """The epochs that the log tells of. Raises StartRefused as `opened` does."""
+    """Return the epochs that the log tells of. Raises StartRefused as `opened` does."""
     if settings.kafka:
         from livecomments_command.assembly.kafka import told_epochs
 
@@ -88,7 +88,7 @@ def _embedded_file(settings: ToolSettings) -> DurableFile:
 
 
 def _chosen(epochs: Epochs, number: int | None) -> Contract:
-    """The contract of an epoch that the log tells of. Raises StartRefused: it tells of no such epoch."""
+    """Return the contract of an epoch, None meaning the newest. Raises StartRefused: the log tells of no such epoch."""
     for one in reversed(epochs.known):
         if number in (None, one.number):
             return one.contract

@@ -118,7 +118,7 @@ class CheckpointedStore:
         return await self._store.read_one(video_id, position)
 
     async def aclose(self) -> None:
-        """The store is its opener's."""
+        """Leave the store open: whoever opened it closes it."""
 
 
 async def rebuild(
@@ -173,7 +173,7 @@ async def rebuild(
 
 
 async def _unsure_end(opened: Opened, partition: int, start: int) -> int:
-    """Before which offset the store may know better of a comment than the log; 0 if it knows of none."""
+    """Return the offset before which the store may know comments better than the log; 0 if nowhere."""
     watermark = await patiently(lambda: opened.store.watermark(opened.log.epoch, partition))
     return min(start + DEDUPE_WINDOW_RECORDS, offset_behind(watermark, opened.log.epoch))
 

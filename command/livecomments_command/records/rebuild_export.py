@@ -51,7 +51,7 @@ class ExportedJudge(UnsureLeft):
         self._shown: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
 
     def note(self, partition: int, offset: int) -> None:
-        """The export has a comment at this offset; offsets ascend."""
+        """Note that the export has a comment at this offset. Offsets must ascend within a partition."""
         if self._starts[partition] <= offset < self._told[partition]:
             self._shown[partition].append(offset)
 
@@ -200,7 +200,7 @@ def _takes(path: Path, row_of: Callable[[bytes], Row] = row_of_line) -> Iterator
 
 
 async def _starts(opened: Opened, manifest: Manifest) -> dict[int, int]:
-    """Up to which offset, exclusive, the export is needed, by partition: the log has the rest."""
+    """Return the offset, exclusive, up to which the export is needed, by partition: the log has the rest."""
     partitions = [int(partition) for partition in manifest.content["partitions"]]
     if manifest.content["epoch"] < opened.log.epoch:
         return {partition: manifest.range_of(partition)[2] for partition in partitions}

@@ -33,7 +33,7 @@ class Replayed:
     next_offsets: Mapping[int, int]
 
     def options(self) -> str:
-        """What to give to the next one."""
+        """Return the `--from-offset` options with which the next replay goes on."""
         return " ".join(f"--from-offset {partition}:{offset}" for partition, offset in self.next_offsets.items())
 
 

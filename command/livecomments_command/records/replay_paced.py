@@ -28,7 +28,7 @@ class Pace:
         self._first: tuple[float, int] | None = None
 
     async def wait(self, appended_at_ms: int) -> None:
-        """Returns when what was appended at this time is due."""
+        """Wait until a record that was appended at this time, in Unix milliseconds, is due."""
         self._first = self._first or (self._clock(), appended_at_ms)
         began, first_ms = self._first
         left_s = began + (appended_at_ms - first_ms) / 1000 / self._factor - self._clock()
@@ -37,7 +37,7 @@ class Pace:
 
 
 async def paced(log: CommentLog, ranges: Mapping[int, Bounds], pace: Pace) -> AsyncIterator[list[Judged]]:
-    """Each record of the ranges when it is due, with those of the same millisecond; each partition in its own order.
+    """Yield each record when it is due, with those of the same millisecond; each partition in its own order.
 
     Raises as `scan` does.
     """

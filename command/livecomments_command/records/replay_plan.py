@@ -38,7 +38,7 @@ class ReplayPlan:
 def planned(
     video: str | None, from_time: str | None, from_id: str | None, from_offsets: Sequence[str], until: str
 ) -> ReplayPlan:
-    """The plan that these options mean. Raises StartRefused."""
+    """Return the plan that these options mean. Raises StartRefused."""
     if sum((from_time is not None, from_id is not None, bool(from_offsets))) > 1:
         raise StartRefused("Say one of --from-time, --from-id and --from-offset.")
     check_video(video)
@@ -54,7 +54,7 @@ def planned(
 
 
 async def ranges_of(log: CommentLog, plan: ReplayPlan) -> dict[int, Bounds]:
-    """The offsets that the plan means, by partition, as the log ends now. Raises StartRefused."""
+    """Return the offsets that the plan means, by partition, up to the log's end now. Raises StartRefused."""
     partitions = _partitions(log, plan)
     held = await patiently(lambda: log.bounds(range(log.partition_count)))
     starts = {number: held[number].start for number in partitions}
@@ -75,7 +75,7 @@ async def ranges_of(log: CommentLog, plan: ReplayPlan) -> dict[int, Bounds]:
 
 
 async def first_since(log: CommentLog, partition: int, held: Bounds, time_ms: int) -> int:
-    """The offset of the first record appended at or after a time; the end, if there is none.
+    """Return the offset of the first record appended at or after a time in Unix ms; the end if there is none.
 
     By bisection, since a log appends in the order of its clock; where that was set back, near enough.
     """
@@ -101,7 +101,7 @@ def check_video(video_id: str | None) -> None:
 
 
 def _parse_time(option: str, text: str) -> int:
-    """Unix milliseconds of an RFC 3339 time."""
+    """Return the Unix milliseconds of an RFC 3339 time. Raises StartRefused: it is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -140,7 +140,7 @@ def _partitions(log: CommentLog, plan: ReplayPlan) -> list[int]:
 async def _offsets_at(
     log: CommentLog, option: str, text: str, held: Mapping[int, Bounds], partitions: list[int], *, behind: int
 ) -> dict[int, int]:
-    """The offset of an id, plus `behind`, in its partition, and in the others what was appended since."""
+    """Return the offset of an id plus `behind` in its partition, and of its time of appending in the others."""
     position, home = _parse_id(option, text, log, partitions)
     offset = offset_of(position)
     if not held[home].start <= offset < held[home].end:
@@ -168,7 +168,7 @@ def _parse_id(option: str, text: str, log: CommentLog, partitions: list[int]) ->
 
 
 async def _record_from(log: CommentLog, partition: int, offset: int, end: int) -> Record | None:
-    """The first record at or behind an offset, before `end`."""
+    """Return the first record at or behind an offset, before `end`; None if there is none."""
     while offset < end:
         at = offset
         records, offset = await patiently(lambda: log.read(partition, at, end, 1))  # noqa: B023 (awaited here)

@@ -72,7 +72,7 @@ class Lines:
         return self._size
 
 
-class Topic:
+class TopicSink:
     """Another topic: keys, values and headers as they are; each partition's records in one partition, in their order.
 
     Each says where it was (`copies`). What nobody can read is left out: `dead-letters` has it.
@@ -116,7 +116,7 @@ class Checkpoint:
             self._take(said)
 
     def save(self, next_offsets: Mapping[int, int], size: int) -> None:
-        """Remember, whole or not at all."""
+        """Save how far the replay is, whole or not at all."""
         following = {str(number): offset for number, offset in next_offsets.items()}
         write_atomically(self._file, orjson.dumps({"plan": self._plan, "next": following, "size": size}))
 
@@ -133,7 +133,7 @@ class Checkpoint:
 
 @contextmanager
 def lines_file(file: Path | None, size: int | None = None) -> Iterator[BinaryIO]:
-    """Where lines go: a new file, one that is `size` bytes long, or standard output for as long as somebody reads it.
+    """Open a new file for lines, one of `size` bytes to go on with, or standard output while somebody reads it.
 
     Raises StartRefused.
     """
@@ -164,7 +164,7 @@ def lines_file(file: Path | None, size: int | None = None) -> Iterator[BinaryIO]
 async def opened_sink(
     settings: ToolSettings, opened: Opened, out: Path | None, to_topic: str | None, checkpoint: Checkpoint | None
 ) -> AsyncIterator[Sink]:
-    """Where a replay goes. Raises StartRefused."""
+    """Open what a replay writes to, for the context. Raises StartRefused."""
     if to_topic is None:
         is_begun = checkpoint is not None and bool(checkpoint.next_offsets)
         with lines_file(out, checkpoint.size if checkpoint is not None and is_begun else None) as file:
@@ -179,11 +179,11 @@ async def opened_sink(
     from livecomments_command.assembly.kafka import foreign_log
 
     async with foreign_log(settings, to_topic) as log:
-        yield Topic(log, to_topic, opened.topic)
+        yield TopicSink(log, to_topic, opened.topic)
 
 
 def line_of(judged: Judged, epoch: int) -> bytes:
-    """A record as one line of JSON, with a newline. A key that is no text, or a value that is no JSON, is Base64."""
+    """Return a record as one line of JSON; a key that is no text, or a value that is no JSON, as Base64."""
     record, verdict = judged
     position = position_at(epoch, record.offset)
     line: dict[str, Any] = {
@@ -224,8 +224,13 @@ def _text(value: bytes) -> str:
 
 
 def _json(value: bytes) -> object:
-    """The value's own bytes, where they are JSON: what is replayed is what was written, byte for byte; but line breaks,
-    which only stand between its tokens, are spaces."""
+    """Return a JSON value's own bytes, as they were written, but with spaces for its line breaks.
+
+    Line breaks stand only between the tokens of JSON, so the value stays the same.
+
+    Raises:
+        orjson.JSONDecodeError: it is no JSON.
+    """
     orjson.loads(value)
     return orjson.Fragment(value.translate(_ON_ONE_LINE))
 

@@ -52,11 +52,11 @@ class Deletes:
             raise StartRefused(f"More than {DELETES_MAX:,} deletes in one partition: more than fit into memory.")
 
     def close(self) -> None:
-        """Nothing is added any more."""
+        """Sort what was added, so that `covers` can be asked. Nothing may be added any more."""
         self._keys = array("Q", sorted(self._keys))
 
     def covers(self, video_id: str, position: int) -> bool:
-        """Whether the video's comment at `position` was deleted."""
+        """Tell whether the video's comment at `position` was deleted."""
         key = _key(video_id, position)
         at = bisect_left(self._keys, key)
         return at < len(self._keys) and self._keys[at] == key
@@ -81,7 +81,7 @@ async def scan(
     window_records: int = DEDUPE_WINDOW_RECORDS,
     chunk_records: int = CHUNK_RECORDS,
 ) -> AsyncIterator[list[Judged]]:
-    """All records with first ≤ offset < end, ascending, in chunks; a window before `first` is read back to judge them.
+    """Yield all records with first ≤ offset < end, ascending, in chunks, judged with the window before `first`.
 
     Raises:
         OffsetUnavailable: the log lets go of them faster than they are read.
@@ -100,7 +100,7 @@ async def scan(
 
 
 async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_read: Callable[[int], None]) -> Deletes:
-    """What the records with first ≤ offset < end delete; `on_read` hears how many were read, again and again.
+    """Return what the records with first ≤ offset < end delete; `on_read` is told the size of each chunk.
 
     Raises as `scan` does, and StartRefused: too many to keep.
     """
@@ -115,5 +115,5 @@ async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_r
 
 
 def offset_behind(watermark: int, epoch: int) -> int:
-    """The first offset of the epoch that lies behind a watermark."""
+    """Return the first offset of the epoch that lies behind a watermark."""
     return offset_of(watermark) + 1 if watermark >= first_position(epoch) else 0

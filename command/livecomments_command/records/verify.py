@@ -76,7 +76,7 @@ class Findings:
                 self.shown.append(f"{video_id} {comment_id(position, partition)}: {what}")
 
     def sentences(self) -> Iterator[str]:
-        """For the operator."""
+        """Yield the sentences for the operator."""
         yield from self.notes
         yield from self.shown
         if not self.ok:
@@ -90,12 +90,12 @@ Chosen = Callable[[str], bool]
 
 
 def sampled(share: float, seed: int = 0) -> Chosen:
-    """A share of all videos, 0 to 1; the same ones for the same seed."""
+    """Return a choice of about this share of all videos, 0 to 1; the same videos for the same seed."""
     return lambda video_id: zlib.crc32(video_id.encode(), seed) < share * 2**32
 
 
 def compare(expected: Iterable[Row], stored: Iterable[Row]) -> Iterator[Difference]:
-    """How one stretch of a video is stored, against how it should be."""
+    """Yield how the stored rows of one stretch of a video differ from the expected ones."""
     found = {row.position: row for row in stored}
     for row in expected:
         other = found.pop(row.position, None)
@@ -207,7 +207,7 @@ async def _verify_partition(
 def _expected(
     chunk: Iterable[Judged], epoch: int, deleted: Deletes, video_id: str | None, chosen: Chosen
 ) -> Mapping[str, list[Row]]:
-    """The rows of a chunk of the log, as they must be stored, by video."""
+    """Return the rows of a chunk of the log as they must be stored, by video."""
     by_video: defaultdict[str, list[Row]] = defaultdict(list)
     if video_id is not None:
         by_video |= {video_id: [], facts_of(video_id): []}  # even if the log has nothing of it
@@ -221,7 +221,7 @@ def _expected(
 
 
 async def stored_rows(store: CommentStore, video_id: str, after: int, through: int) -> AsyncIterator[Row]:
-    """The video's rows with after < position ≤ through, ascending."""
+    """Yield the video's rows with after < position ≤ through, ascending."""
     while after < through:
         read = partial(store.read, video_id, after, through, _SLICE_ROWS, descending=False)
         found = await patiently(read)

@@ -15,7 +15,7 @@ from livecomments_command.records.copies import origin_headers
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.replay import replay
 from livecomments_command.records.replay_plan import ReplayPlan
-from livecomments_command.records.replay_sinks import Checkpoint, Lines, Topic, line_of, lines_file, opened_sink
+from livecomments_command.records.replay_sinks import Checkpoint, Lines, TopicSink, line_of, lines_file, opened_sink
 from livecomments_command.records.scan import Judged
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
@@ -131,7 +131,7 @@ async def test_another_topic_gets_what_can_be_read_byte_for_byte(found: Opened, 
     listed = [("x", None), ("type", b"no"), *foreign.headers.items(), ("x", b"1"), ("x", b"2")]
     await append(found, [foreign._replace(headers=ForeignHeaders(listed))])
     async with DurableFile(tmp_path / "other", TABLES) as file, EmbeddedLog(file, "other", 1, 3) as other:
-        done = await replay(found, QUIET, ReplayPlan(), Topic(other, "other", "comments-1"))
+        done = await replay(found, QUIET, ReplayPlan(), TopicSink(other, "other", "comments-1"))
         copied = [
             (record.key, record.value, listed_headers(record.headers))
             for number, held in (await other.bounds(range(3))).items()
@@ -156,7 +156,7 @@ async def test_a_copy_says_where_and_when_the_record_was_and_its_line_lists_what
     listed = [("x", None), ("x", b"1"), *comment(VIDEO, 1).headers.items()]
     await append(found, [comment(VIDEO, 1)._replace(headers=ForeignHeaders(listed))])
     async with DurableFile(tmp_path / "other", TABLES) as file, EmbeddedLog(file, "other", 1, 1) as other:
-        await replay(found, QUIET, ReplayPlan(), Topic(other, "other", "comments-1"))
+        await replay(found, QUIET, ReplayPlan(), TopicSink(other, "other", "comments-1"))
         (copy,) = (await other.read(0, 0, 1, 1)).records
     home = partition_of(VIDEO, found.log.partition_count)
     (record,) = (await found.log.read(home, 0, 1, 1)).records
