@@ -178,7 +178,7 @@ class Channel:
         return after >= tail.after and len(tail.forward(self.video_id, after, count + 1)) <= count
 
     def add(self, entry: Entry) -> None:
-        """An entry of the video that the next flush delivers."""
+        """Queue an entry of the video for the next flush."""
         self._pending.append(entry)
 
     def flush(self) -> list[Block]:
@@ -249,7 +249,7 @@ class Channel:
         return greeting
 
     def resumable_after(self) -> int:
-        """The earliest position from which the tail goes on."""
+        """Return the earliest position from which the tail goes on."""
         return self._followed.tail.after
 
     def silence_s(self) -> float:
@@ -275,7 +275,7 @@ class Channel:
         self._behind_unused, self._behind = self._behind, {}
 
     def _restart(self) -> None:
-        """What lies between the head and where the follower began anew is in no block: all ask history.
+        """Begin anew where the follower did. What lies between the head and there is in no block: all ask history.
 
         If the log was seen to go back, or that is before the head, it has lost records and goes on with others at their
         positions. Which, nobody can tell, so all viewers are told that they may have missed something.
@@ -304,14 +304,17 @@ class Channel:
             after = part[-1].position
 
     def _private(self, position: int, through: int) -> Block | None:
-        """What lies between a position of one viewer's own and a position that others share, or a part of it."""
+        """Make a block from a viewer's own position to `through`, or as far as fits; None if the tail begins later."""
         if position < self._followed.tail.after:
             return None
         entries, through, _ = self._of_tail(position, through)
         return Block.of(position, entries, through)
 
     def _shared(self, position: int) -> Block:
-        """The block from a boundary on: to another boundary, or to the head as long as that is where it is."""
+        """Return the block that all who stand at the boundary `position` share.
+
+        It leads to another boundary, or to the head; one that ended at a former head is made anew.
+        """
         kept = self._behind.get(position) or self._behind_unused.get(position)
         if kept is None or not (kept.is_whole or kept.block.through == self.head):
             entries, through, is_whole = self._of_tail(position, self.head)
@@ -350,7 +353,7 @@ class Channel:
 
 
 def _saying(position: int, frames: bytes) -> Block:
-    """A block that moves nobody on: all it holds is said of a position."""
+    """Make a block of frames about `position`, which moves no viewer on."""
     return Block(position, position + 1, position, frames, 0)
 
 

@@ -48,7 +48,7 @@ class Facts:
         self._wanted: asyncio.Queue[tuple[FollowedPartition, str]] = asyncio.Queue()
 
     def ended_at(self, followed: FollowedPartition, video_id: str) -> int | None:
-        """The position of the record that ended the video, if it is known to be over."""
+        """Return the position of the record that ended the video; None if the video is not known to be over."""
         known = self._of(followed, video_id)
         return known.state.position if known is not None and known.state.is_ended else None
 

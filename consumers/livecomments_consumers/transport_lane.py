@@ -34,7 +34,7 @@ _Reading = Callable[[], Awaitable[Write | Say | Close | None]]
 
 @cache
 def _head(form: Form, more: Headers) -> bytes:
-    """The answer's head behind its date; `more` is one of as many as there are allowed origins."""
+    """Return the answer's head after its date. Cached: `more` has as many values as there are allowed origins."""
     headers = GZIP_HEADERS if form.is_gzip else STREAM_HEADERS
     lines = [*(name + b": " + value for name, value in (*headers, *more))]
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
@@ -170,10 +170,10 @@ class TransportLane(asyncio.Protocol):
             self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        """A client has nothing more to say; what it says is not kept."""
+        """Ignore what the client sends after its request."""
 
     def eof_received(self) -> None:
-        """The client has left. What it has not taken yet may leave too, but nothing is added."""
+        """End the stream, since the client has left. What it has not taken yet may still be sent; nothing is added."""
         self._end("client")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -254,7 +254,7 @@ class TransportLane(asyncio.Protocol):
             self._channel.step_out(self, cohort, self._fd)
 
     def _end(self, reason: str) -> None:
-        """The transport is closing: what it still holds has as long as any stuck viewer."""
+        """End the lane while its transport closes; what that still holds has as long as any stuck viewer."""
         self._step_out()
         self._state = _State.OVER
         self._ended = reason
