@@ -103,7 +103,7 @@ class Channel:
         self._stale_after_s = stale_after_s
         self._heartbeat_interval_s = heartbeat_interval_s
         self._sizes = sizes
-        self._flushed: list[Block] = []  # an empty deque would be a third of what an idle video takes
+        self._flushed_blocks: list[Block] = []  # an empty deque would be a third of what an idle video takes
         self._behind: dict[int, _Kept] = {}
         self._behind_unused: dict[int, _Kept] = {}
         """Not used since the last sweep."""
@@ -191,8 +191,8 @@ class Channel:
         through = max(self.head, self._followed.judged_through)
         blocks = list(self._blocks(entries, through))
         self._pending = []
-        self._flushed += blocks
-        del self._flushed[: -self._sizes.flushed_kept]
+        self._flushed_blocks += blocks
+        del self._flushed_blocks[: -self._sizes.flushed_kept]
         if entries:
             self.newest = entries[-1].position
             self.newest_append_ms = entries[-1].appended_at_ms
@@ -202,7 +202,7 @@ class Channel:
     def block_after(self, position: int) -> Block | None:
         if position >= self.newest:
             return Block(position, self.head + 1, self.head, b"", 0)
-        for block in reversed(self._flushed):
+        for block in reversed(self._flushed_blocks):
             if block.through <= position:
                 break
             if block.after <= position:
@@ -268,8 +268,8 @@ class Channel:
             self._unfollowed_s = now - self._unfollowed_since
 
     def _sweep(self) -> None:
-        while self._flushed and self._flushed[0].through <= self._swept_head:
-            del self._flushed[0]
+        while self._flushed_blocks and self._flushed_blocks[0].through <= self._swept_head:
+            del self._flushed_blocks[0]
         self._swept_head = self.head
         self._video = self._greeting = None
         self._behind_unused, self._behind = self._behind, {}
@@ -288,7 +288,7 @@ class Channel:
             self.reset_at = self.head = followed.judged_through
         self.head = self.newest = max(self.head, followed.judged_through)
         self._pending = []
-        self._flushed.clear()
+        self._flushed_blocks.clear()
         self._behind.clear()
         self._behind_unused.clear()
 
@@ -345,8 +345,8 @@ class Channel:
         for entry in self._pending:
             if entry.position in targets and entry.kind == COMMENT_CREATED:
                 entry.value = b""
-        for block in [block for block in self._flushed if _holds(block, targets)]:
-            self._flushed.remove(block)
+        for block in [block for block in self._flushed_blocks if _holds(block, targets)]:
+            self._flushed_blocks.remove(block)
         for kept in (self._behind, self._behind_unused):
             for after in [after for after, (block, _) in kept.items() if _holds(block, targets)]:
                 del kept[after]

@@ -41,7 +41,7 @@ class Facts:
     def __init__(self, follower: Follower, history: History, learnt: Callable[[str], None] = lambda _: None) -> None:
         self._follower = follower
         self._history = history
-        self._learnt = learnt
+        self._on_read = learnt
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._settings_bytes = 0
         self._asked: set[str] = set()
@@ -105,7 +105,7 @@ class Facts:
                 if self._follower.followed.get(followed.number) is followed:
                     self._learn(followed, video_id, state, is_read=True)
             self._asked.discard(video_id)
-            self._learnt(video_id)
+            self._on_read(video_id)
 
     def _learn(self, followed: FollowedPartition, video_id: str, state: VideoState, *, is_read: bool) -> None:
         """Join what is new to what is known: some was heard while the older was read."""

@@ -53,7 +53,7 @@ class Sessions:
         self._end = end
         self._lanes: defaultdict[bytes, set[Lane]] = defaultdict(set)
         if revocations is not None:
-            revocations.listeners.append(self._revoked)
+            revocations.listeners.append(self._end_streams)
 
     def is_revoked(self, session: bytes) -> bool:
         """Whether it is known that the session has ended. What is still being read ends its streams when it is."""
@@ -76,6 +76,6 @@ class Sessions:
             if not self._lanes[lane.session]:
                 del self._lanes[lane.session]
 
-    def _revoked(self, session: bytes) -> None:
+    def _end_streams(self, session: bytes) -> None:
         for lane in list(self._lanes.get(session, ())):
             self._end(lane)
