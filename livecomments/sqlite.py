@@ -224,7 +224,13 @@ class DurableFile:
         return [(done, None, refused) for _, done in works]
 
     def _write_group(self, works: list[_Item]) -> _Outcome:
-        """Raises FileTaken; a failed commit or work is the outcome of whoever it was for."""
+        """Do the works in one transaction and commit it; return the outcome of each.
+
+        A work that fails is undone alone; if the commit fails, that is the outcome of all.
+
+        Raises:
+            FileTaken: another process has written to the file, or it was put aside.
+        """
         connection = self._connections[0]
         outcome: _Outcome = []
         try:

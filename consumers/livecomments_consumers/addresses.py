@@ -19,7 +19,7 @@ class Addresses:
         return bool(self._streams_max) and self._streams[_owner(address)] >= self._streams_max
 
     def enter(self, address: str) -> None:
-        """It has opened a stream."""
+        """Count a stream that the address has opened."""
         if self._streams_max:
             self._streams[_owner(address)] += 1
 

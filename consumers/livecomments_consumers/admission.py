@@ -49,7 +49,7 @@ class Desk(Protocol):
     """What is known of an edge where a request is admitted."""
 
     def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
-        """The partition of a video; and as it is followed, None while it is not."""
+        """Return the video's partition, and what is followed of it: None while the partition is not followed."""
 
     def refusal(self, address: str) -> str | None:
         """Why no viewer from this address is taken now, a fixed word; None if one is."""
@@ -62,7 +62,7 @@ class Desk(Protocol):
 
 
 def admit(request: StreamRequest, desk: Desk) -> Admission:
-    """What becomes of a request.
+    """Decide what becomes of a request.
 
     What is final is said first: a request that can never be served is not told to come back.
 

@@ -29,7 +29,7 @@ _PARTITION_TIMEOUT_S: Final = 5.0
 
 
 def stream_route(hub: Hub) -> Route:
-    """The stream's route on this hub: the ASGI lane, and every refusal."""
+    """Return the stream's route on this hub, which serves the ASGI lane and answers every refusal."""
 
     async def open_stream(request: Request) -> ASGIApp:
         asked = asgi_request(request)
@@ -55,7 +55,10 @@ def stream_route(hub: Hub) -> Route:
 
 
 def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
-    """Takes stream requests that can be served at once into the transport lane; leaves all others to the route."""
+    """Return the claim that serves stream requests in the transport lane, if they can be served at once.
+
+    All other requests, refused ones included, are left to the route.
+    """
 
     def claim(head: RequestHead, address: str) -> TransportLane | None:
         asked = stream_request(head, address)

@@ -46,7 +46,10 @@ class Backfill:
         self._ends: defaultdict[int, _End] = defaultdict(_End)
 
     async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
-        """What a viewer is to be written next: a stretch of history; a gap; or, without the log, that it comes back."""
+        """Return what to write next to a viewer who is behind: a stretch of history, or a gap where it cannot be had.
+
+        Without the log the stream is closed, and the viewer comes back. A write without entries means: look again.
+        """
         resets = channel.resets
         for _ in range(_TRIES):
             try:
@@ -71,7 +74,7 @@ class Backfill:
         return self._missed(channel, viewer, failure.code)
 
     async def join(self, channel: Channel, count: int) -> Stretch:
-        """The newest so many comments of a video, ascending, as of now or, if others have asked just before, of then.
+        """Return the newest `count` comments of a video, ascending; callers share a read that is under way.
 
         Raises:
             Unavailable: none could be read.
@@ -80,7 +83,7 @@ class Backfill:
         return await self._joins.join(joining, partial(self._newest, joining))
 
     async def newest(self, partition: int) -> int:
-        """The position of the newest record in the log itself, as of now or later. Raises LogUnavailable."""
+        """Return the position of the newest record, asked of the log itself after this call. Raises LogUnavailable."""
         log, end = self._log, self._ends[partition]
         wanted = end.asked + 1
         async with end.lock:
@@ -104,7 +107,7 @@ class Backfill:
         return stretch._replace(entries=entries, through=entries[-1].position)
 
     def _missed(self, channel: Channel, viewer: Viewer, reason: str) -> Write | Say:
-        """The gap from the viewer's position to where its channel can go on."""
+        """Return the gap from the viewer's position to where its channel can go on; an empty write if there is none."""
         through = channel.resumable_after()
         if through <= viewer.position:
             return _nothing(viewer)  # the tail reaches back so far again

@@ -30,7 +30,7 @@ class Block:
 
     @classmethod
     def of(cls, after: int, entries: Sequence[Entry], through: int, *, is_shared: bool = False) -> "Block":
-        """The block of these entries; without any it only moves a viewer on."""
+        """Make the block of these entries; without any it only moves a viewer on to `through`."""
         first = entries[0].position if entries else through + 1
         comments = sum(entry.is_shown for entry in entries)
         return cls(after, first, through, entry_frames(entries), comments, is_shared=is_shared)

@@ -103,7 +103,7 @@ class Channel:
         self._stale_after_s = stale_after_s
         self._heartbeat_interval_s = heartbeat_interval_s
         self._sizes = sizes
-        self._flushed: list[Block] = []  # an empty deque would be a third of what an idle video takes
+        self._flushed_blocks: list[Block] = []  # an empty deque would be a third of what an idle video takes
         self._behind: dict[int, _Kept] = {}
         self._behind_unused: dict[int, _Kept] = {}
         """Not used since the last sweep."""
@@ -178,7 +178,7 @@ class Channel:
         return after >= tail.after and len(tail.forward(self.video_id, after, count + 1)) <= count
 
     def add(self, entry: Entry) -> None:
-        """An entry of the video that the next flush delivers."""
+        """Queue an entry of the video for the next flush."""
         self._pending.append(entry)
 
     def flush(self) -> list[Block]:
@@ -191,8 +191,8 @@ class Channel:
         through = max(self.head, self._followed.judged_through)
         blocks = list(self._blocks(entries, through))
         self._pending = []
-        self._flushed += blocks
-        del self._flushed[: -self._sizes.flushed_kept]
+        self._flushed_blocks += blocks
+        del self._flushed_blocks[: -self._sizes.flushed_kept]
         if entries:
             self.newest = entries[-1].position
             self.newest_append_ms = entries[-1].appended_at_ms
@@ -202,7 +202,7 @@ class Channel:
     def block_after(self, position: int) -> Block | None:
         if position >= self.newest:
             return Block(position, self.head + 1, self.head, b"", 0)
-        for block in reversed(self._flushed):
+        for block in reversed(self._flushed_blocks):
             if block.through <= position:
                 break
             if block.after <= position:
@@ -249,7 +249,7 @@ class Channel:
         return greeting
 
     def resumable_after(self) -> int:
-        """The earliest position from which the tail goes on."""
+        """Return the earliest position from which the tail goes on."""
         return self._followed.tail.after
 
     def silence_s(self) -> float:
@@ -268,14 +268,14 @@ class Channel:
             self._unfollowed_s = now - self._unfollowed_since
 
     def _sweep(self) -> None:
-        while self._flushed and self._flushed[0].through <= self._swept_head:
-            del self._flushed[0]
+        while self._flushed_blocks and self._flushed_blocks[0].through <= self._swept_head:
+            del self._flushed_blocks[0]
         self._swept_head = self.head
         self._video = self._greeting = None
         self._behind_unused, self._behind = self._behind, {}
 
     def _restart(self) -> None:
-        """What lies between the head and where the follower began anew is in no block: all ask history.
+        """Begin anew where the follower did. What lies between the head and there is in no block: all ask history.
 
         If the log was seen to go back, or that is before the head, it has lost records and goes on with others at their
         positions. Which, nobody can tell, so all viewers are told that they may have missed something.
@@ -288,7 +288,7 @@ class Channel:
             self.reset_at = self.head = followed.judged_through
         self.head = self.newest = max(self.head, followed.judged_through)
         self._pending = []
-        self._flushed.clear()
+        self._flushed_blocks.clear()
         self._behind.clear()
         self._behind_unused.clear()
 
@@ -304,14 +304,17 @@ class Channel:
             after = part[-1].position
 
     def _private(self, position: int, through: int) -> Block | None:
-        """What lies between a position of one viewer's own and a position that others share, or a part of it."""
+        """Make a block from a viewer's own position to `through`, or as far as fits; None if the tail begins later."""
         if position < self._followed.tail.after:
             return None
         entries, through, _ = self._of_tail(position, through)
         return Block.of(position, entries, through)
 
     def _shared(self, position: int) -> Block:
-        """The block from a boundary on: to another boundary, or to the head as long as that is where it is."""
+        """Return the block that all who stand at the boundary `position` share.
+
+        It leads to another boundary, or to the head; one that ended at a former head is made anew.
+        """
         kept = self._behind.get(position) or self._behind_unused.get(position)
         if kept is None or not (kept.is_whole or kept.block.through == self.head):
             entries, through, is_whole = self._of_tail(position, self.head)
@@ -342,15 +345,15 @@ class Channel:
         for entry in self._pending:
             if entry.position in targets and entry.kind == COMMENT_CREATED:
                 entry.value = b""
-        for block in [block for block in self._flushed if _holds(block, targets)]:
-            self._flushed.remove(block)
+        for block in [block for block in self._flushed_blocks if _holds(block, targets)]:
+            self._flushed_blocks.remove(block)
         for kept in (self._behind, self._behind_unused):
             for after in [after for after, (block, _) in kept.items() if _holds(block, targets)]:
                 del kept[after]
 
 
 def _saying(position: int, frames: bytes) -> Block:
-    """A block that moves nobody on: all it holds is said of a position."""
+    """Make a block of frames about `position`, which moves no viewer on."""
     return Block(position, position + 1, position, frames, 0)
 
 

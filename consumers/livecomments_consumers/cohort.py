@@ -49,7 +49,7 @@ class Cohort(Place):
         self.expires_at = min(self.expires_at, member.viewer.expires_at)
 
     def expired(self, now: float) -> list[Member]:
-        """The members whose life has ended."""
+        """Return the members whose life has ended before `now`."""
         if self.expires_at >= now:
             return []
         ends = {one: one.viewer.expires_at for one in self.members.values()}
@@ -75,7 +75,7 @@ class Cohort(Place):
 
 
 def _write_to_all(fds: list[int], data: bytes, write_to: WriteTo) -> list[tuple[int, int]]:
-    """Returns those that did not take all of it, and how much they did."""
+    """Write `data` to all descriptors; return those that did not take all of it, and how many bytes each took."""
     size, remaining, fallen = len(data), iter(fds), []
     while True:
         try:

@@ -15,7 +15,7 @@ NOT_DIRECT: Final = -1
 
 
 def descriptor(transport: asyncio.Transport) -> int:
-    """The descriptor of a transport that is nothing but a TCP or Unix socket, else `NOT_DIRECT`."""
+    """Return the descriptor of a transport that is nothing but a TCP or Unix socket, else `NOT_DIRECT`."""
     peer = transport.get_extra_info("socket")
     is_plain = peer is not None and peer.type == socket.SOCK_STREAM and not transport.get_extra_info("sslcontext")
     return int(peer.fileno()) if is_plain else NOT_DIRECT

@@ -41,14 +41,14 @@ class Facts:
     def __init__(self, follower: Follower, history: History, learnt: Callable[[str], None] = lambda _: None) -> None:
         self._follower = follower
         self._history = history
-        self._learnt = learnt
+        self._on_read = learnt
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._settings_bytes = 0
         self._asked: set[str] = set()
         self._wanted: asyncio.Queue[tuple[FollowedPartition, str]] = asyncio.Queue()
 
     def ended_at(self, followed: FollowedPartition, video_id: str) -> int | None:
-        """The position of the record that ended the video, if it is known to be over."""
+        """Return the position of the record that ended the video; None if the video is not known to be over."""
         known = self._of(followed, video_id)
         return known.state.position if known is not None and known.state.is_ended else None
 
@@ -105,7 +105,7 @@ class Facts:
                 if self._follower.followed.get(followed.number) is followed:
                     self._learn(followed, video_id, state, is_read=True)
             self._asked.discard(video_id)
-            self._learnt(video_id)
+            self._on_read(video_id)
 
     def _learn(self, followed: FollowedPartition, video_id: str, state: VideoState, *, is_read: bool) -> None:
         """Join what is new to what is known: some was heard while the older was read."""

@@ -14,7 +14,7 @@ from livecomments_schemas.positions import comment_id, parse_comment_id
 
 
 def entry_frames(entries: Iterable[Entry]) -> bytes:
-    """The frames of what viewers see of these entries: comments that have a text, and deletes."""
+    """Return the frames of what viewers see of these entries: comments that have a text, and deletes."""
     frames = []
     for entry in entries:
         if entry.is_shown:
@@ -40,23 +40,29 @@ def video_frame(comment_id: str, video: bytes) -> bytes:
 
 
 def gap_frame(after_id: str, through_id: str, reason: str) -> bytes:
-    """What lies between (exclusive) and (inclusive) was not delivered and will not be; history may have it."""
+    """Return the event of a gap: what lies after `after_id`, through `through_id`, is not delivered.
+
+    It will not be delivered later either; history may have it.
+    """
     data = orjson.dumps({"from": after_id, "to": through_id, "reason": reason})
     return b"event: gap\nid: " + through_id.encode() + b"\ndata: " + data + b"\n\n"
 
 
 def stale_frame(behind_ms: int) -> bytes:
-    """The log has not answered for so long: what is shown may be old."""
+    """Return the event that says: the log has not answered for `behind_ms`: what is shown may be old."""
     return b'event: stale\ndata: {"behindMs":%d}\n\n' % behind_ms
 
 
 def bye_frame(reason: str, retry_ms: int) -> bytes:
-    """The server ends this stream; come back after `retry_ms`. Has no id: nothing was delivered by it."""
+    """Return the event by which the server ends this stream, and has the client come back after `retry_ms`.
+
+    It has no id, since it delivers nothing.
+    """
     return b"event: bye\nretry: %d\ndata: " % retry_ms + orjson.dumps({"reason": reason}) + b"\n\n"
 
 
 def begin_frame(after_id: str, retry_ms: int) -> bytes:
-    """The beginning of a stream after `after_id` ("": of none): no event, but when to come back and where it begins.
+    """Return the beginning of a stream after `after_id` ("" for none): no event, only its id and when to come back.
 
     WebKit keeps what it has of an event in which the connection is cut, and takes the next stream for its rest: half a
     comment and half a line of ours, with an id that was never delivered. So the first line may end a line, `begin` is
@@ -67,7 +73,7 @@ def begin_frame(after_id: str, retry_ms: int) -> bytes:
 
 
 def retry_answer(retry_ms: int) -> bytes:
-    """The whole of an answer that only says when to come back.
+    """Return the whole body of an answer that only says when to come back.
 
     No blank line ends it: for WebKit that would end a cut event, as above; the response's own end makes it forget it.
     """
@@ -76,6 +82,6 @@ def retry_answer(retry_ms: int) -> bytes:
 
 
 def _delete_value(delete: Entry) -> bytes:
-    """A delete that was itself named as deleted has lost its value in the store; what it says is known all the same."""
+    """Return the value of a delete that has lost its own in the store, where it was itself named as deleted."""
     _, partition = parse_comment_id(delete.comment_id)
     return b'{"commentId":"%b"}' % comment_id(delete.target, partition).encode()

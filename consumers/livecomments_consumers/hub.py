@@ -114,11 +114,11 @@ class Hub:
         return self.facts.is_over(followed, video_id, after)
 
     def retry_ms(self) -> int:
-        """A jittered time to come back after: a crowd that left together must not return together."""
+        """Return a random 1,000 to 4,000 ms to come back after: a crowd that left together must not return together."""
         return self._rng.randint(1_000, 4_000)
 
     def channel(self, video_id: str, followed: FollowedPartition) -> Channel:
-        """The video's channel. A new one is the hub's from its first `attach` on, which follows in the same step."""
+        """Return the video's channel, or a new one, which `attach` makes the hub's: call it in the same step."""
         return self._channels.get(video_id) or self._make_channel(
             video_id,
             followed,
@@ -131,7 +131,7 @@ class Hub:
         )
 
     def make_viewer(self, channel: Channel) -> Viewer:
-        """A new viewer at the channel's head. Its life is bounded and jittered, so that a deploy is ordinary churn."""
+        """Make a viewer at the channel's head. Its life is bounded and jittered, so that a deploy is ordinary churn."""
         now = self.now()
         viewer = self._make_viewer(channel.head, now, self.settings.heartbeat_interval_s)
         viewer.expires_at = now + self.settings.viewer_life_s * self._rng.uniform(0.75, 1.25)
@@ -245,7 +245,7 @@ class Hub:
                 lane.abort("drain")
 
     async def drained(self, timeout_s: float) -> None:
-        """Returns when no viewer is left. Raises TimeoutError after `timeout_s`."""
+        """Wait until no viewer is left. Raises TimeoutError after `timeout_s`."""
         await asyncio.wait_for(self._empty.wait(), timeout_s)
 
     def _on_entries(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:

@@ -17,7 +17,7 @@ AS_ASKED: Final = "as_asked"
 
 
 def beginning(hub: Hub, channel: Channel, want: Wanted) -> bytes:
-    """The first frame of a stream."""
+    """Return the first frame of a stream."""
     after_id = "" if want.after is None else comment_id(want.after, channel.partition)
     return begin_frame(after_id, hub.retry_ms())
 
@@ -57,7 +57,11 @@ async def place(hub: Hub, channel: Channel, viewer: Viewer, want: Wanted) -> Wri
 
 
 async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Say | Close | None:
-    """A position ahead of us may exist already: then the viewer waits for it. If not, it is told, and goes live."""
+    """Ask the log whether it has the viewer's position, which is ahead of this edge; return what to write.
+
+    If it has, nothing is written, and the viewer waits for it. If not, it is told a gap and goes live. Without an
+    answer the stream is closed, and the viewer comes back and asks again.
+    """
     try:
         newest = await hub.backfill.newest(channel.partition)
     except LogUnavailable:  # it cannot be told now; the viewer comes back and asks again

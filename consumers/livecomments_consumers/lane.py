@@ -24,8 +24,10 @@ class Lane(Protocol):
         """The name of the session whose token it came with; empty without one."""
 
     def take(self, block: Block, now: float) -> None:
-        """A new block was flushed, and the lane is in no cohort. Writes it if it comes next and the viewer takes
-        bytes; never waits."""
+        """Write a block that was just flushed, if it comes next and the viewer takes bytes. Never waits.
+
+        Called only while the lane is in no cohort.
+        """
 
     def advance(self, now: float) -> None:
         """Take the viewer's next step if it takes bytes, and more when it is its turn. Never waits."""
@@ -41,4 +43,4 @@ class Member(Lane, Protocol):
     """A lane that may stand in a cohort, whose writes pass it by. Each call takes it out of there."""
 
     def fall_back(self, data: bytes, sent: int) -> None:
-        """The cohort sent it only so many bytes of `data`; its viewer's place is after `data`."""
+        """Send the rest of `data`, of which the cohort sent `sent` bytes; the viewer's place is after `data`."""

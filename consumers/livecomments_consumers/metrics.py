@@ -44,19 +44,19 @@ class EdgeMetrics:
         self.delivered = self.bytes = 0
 
     def connected(self, result: str) -> None:
-        """A stream request was answered: joined, resumed, full, address_full, draining, not_ready, ended, revoked."""
+        """Count an answered request: joined, resumed, full, address_full, draining, not_ready, ended, revoked."""
         _connections.labels(result).inc()
 
     def admitted(self, *, is_resumed: bool) -> None:
-        """A stream request is served."""
+        """Count a stream request that is served, as resumed or joined."""
         self.connected("resumed" if is_resumed else "joined")
 
     def opened(self, lane: str) -> None:
-        """A stream runs in a lane: asgi, transport."""
+        """Count a stream that begins in a lane: asgi, transport."""
         _lanes.labels(lane).inc()
 
     def disconnected(self, reason: str) -> None:
-        """A stream ended: client, stuck, drain, rotate, ended, revoked, error."""
+        """Count a stream that ended, by reason: client, stuck, drain, rotate, ended, revoked, error."""
         _disconnects.labels(reason).inc()
 
     def gap(self, reason: str, viewers: int = 1) -> None:
@@ -64,10 +64,10 @@ class EdgeMetrics:
         _gaps.labels(reason).inc(viewers)
 
     def backfilled(self, source: Source) -> None:
-        """A stretch of history was read, for all the viewers behind who waited for it."""
+        """Count a stretch of history that was read, once for all the viewers behind who waited for it."""
         _backfills.labels(source.value).inc()
 
     def passed(self, pass_s: float, appended_at_ms: int) -> None:
-        """A block was written to all its viewers; its newest entry was appended at this time."""
+        """Observe how long a pass took, and how long ago its newest entry was appended (Unix, milliseconds)."""
         _pass.observe(pass_s)
         _delivery.observe(max(0.0, time.time() - appended_at_ms / 1000))

@@ -68,7 +68,7 @@ class Passes:
         if len(channel.lanes) <= self.slice_lanes:
             for part in parts:
                 self._write(part, blocks, channel)
-            self._passed(now, channel, blocks)
+            self._finish_pass(now, channel, blocks)
         else:
             channel.passing = asyncio.get_running_loop().create_task(self._pass(parts, blocks, channel))
 
@@ -107,7 +107,7 @@ class Passes:
                     await asyncio.sleep(0)
             finally:
                 channel.passing = None
-            self._passed(began_at, channel, blocks)
+            self._finish_pass(began_at, channel, blocks)
             if channel.has_pending and channel.lanes:
                 self.schedule(channel)
         except Exception:  # whoever was not reached is behind by now, and is caught up
@@ -148,7 +148,7 @@ class Passes:
         self.metrics.delivered += count * block.comments
         self.metrics.bytes += count * len(block.form(cohort.form))
 
-    def _passed(self, began_at: float, channel: Channel, blocks: list[Block]) -> None:
+    def _finish_pass(self, began_at: float, channel: Channel, blocks: list[Block]) -> None:
         pass_s = self.now() - began_at
         if any(block.comments for block in blocks):
             self.metrics.passed(pass_s, channel.newest_append_ms)

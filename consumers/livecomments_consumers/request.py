@@ -29,7 +29,7 @@ class StreamRequest(NamedTuple):
 
 
 def stream_request(head: RequestHead, address: str) -> StreamRequest | None:
-    """The stream request that a head plainly is, or None."""
+    """Return the stream request that a head plainly is; None if it is anything else."""
     match = _PATH.fullmatch(head.raw_path)
     if match is None or match[1] in (b".", b".."):
         return None
@@ -43,7 +43,7 @@ def stream_request(head: RequestHead, address: str) -> StreamRequest | None:
 
 
 def asgi_request(request: Request) -> StreamRequest:
-    """The stream request that the framework has read. Raises VideoIdRejected."""
+    """Return the stream request that the framework has read. Raises VideoIdRejected."""
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         joint = "; " if name == "cookie" else ", "

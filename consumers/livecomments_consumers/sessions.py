@@ -29,7 +29,7 @@ class SessionEndedRejected(Rejected):
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises TokenInUrlRejected if one of these parameters would be a token."""
+    """Raise TokenInUrlRejected if one of these parameters would be a token."""
     if not _TOKEN_NAMES.isdisjoint(name.lower() for name in names):
         raise TokenInUrlRejected(
             f"Send the token as Authorization: Bearer, or as the cookie {SESSION_COOKIE}; never in the address."
@@ -37,7 +37,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def session_of(authorization: str, cookie: str) -> bytes:
-    """The name of the session whose token comes with a stream's request; empty without one."""
+    """Return the name of the session whose token comes with a stream's request; empty without a token."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         cookies = (text.strip().partition("=") for text in cookie.split(";"))
@@ -53,7 +53,7 @@ class Sessions:
         self._end = end
         self._lanes: defaultdict[bytes, set[Lane]] = defaultdict(set)
         if revocations is not None:
-            revocations.listeners.append(self._revoked)
+            revocations.listeners.append(self._end_streams)
 
     def is_revoked(self, session: bytes) -> bool:
         """Whether it is known that the session has ended. What is still being read ends its streams when it is."""
@@ -63,19 +63,19 @@ class Sessions:
             return False
 
     def add(self, lane: Lane) -> None:
-        """A stream that begins."""
+        """Add a stream that begins; it is ended at once if its session has ended meanwhile."""
         if lane.session:
             self._lanes[lane.session].add(lane)
             if self.is_revoked(lane.session):  # while it waited to begin
                 self._end(lane)
 
     def remove(self, lane: Lane) -> None:
-        """A stream that has ended."""
+        """Forget a stream that has ended."""
         if lane.session:
             self._lanes[lane.session].discard(lane)
             if not self._lanes[lane.session]:
                 del self._lanes[lane.session]
 
-    def _revoked(self, session: bytes) -> None:
+    def _end_streams(self, session: bytes) -> None:
         for lane in list(self._lanes.get(session, ())):
             self._end(lane)

@@ -37,7 +37,7 @@ class HubSettings(StaleSettings):
         return self.linger_max_ms / 1_000
 
     def rules(self) -> list[Rule]:
-        """The linger keeps the promise, and what is stale is told before the next heartbeat but one."""
+        """Return all rules: the linger keeps the promise, and staleness is told before the next heartbeat but one."""
         return [
             *super().rules(),
             (

@@ -29,12 +29,12 @@ from livecomments_consumers.viewer import Close, Fetch, Say, Wait, Write
 from livecomments_consumers.wanted import Wanted
 from livecomments_consumers.wire import LAST_CHUNK, Form, formed, opening
 
-_Reading = Callable[[], Awaitable[Write | Say | Close | None]]
+_ReadStep = Callable[[], Awaitable[Write | Say | Close | None]]
 
 
 @cache
 def _head(form: Form, more: Headers) -> bytes:
-    """The answer's head behind its date; `more` is one of as many as there are allowed origins."""
+    """Return the answer's head after its date. Cached: `more` has as many values as there are allowed origins."""
     headers = GZIP_HEADERS if form.is_gzip else STREAM_HEADERS
     lines = [*(name + b": " + value for name, value in (*headers, *more))]
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
@@ -59,14 +59,14 @@ class TransportLane(asyncio.Protocol):
     __slots__ = (
         "_channel",
         "_cohort",
-        "_ended",
+        "_end_reason",
         "_fd",
         "_form",
         "_full_bytes",
         "_full_since",
         "_head",
         "_hub",
-        "_reading",
+        "_read_task",
         "_state",
         "_transport",
         "_want",
@@ -93,8 +93,8 @@ class TransportLane(asyncio.Protocol):
         self._full_since: float | None = None
         """Since when the transport has waited for its viewer to take something."""
         self._full_bytes = 0
-        self._reading: asyncio.Task[None] | None = None
-        self._ended = "client"
+        self._read_task: asyncio.Task[None] | None = None
+        self._end_reason = "client"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Answer the request and go on from what it asks for."""
@@ -158,7 +158,7 @@ class TransportLane(asyncio.Protocol):
     def abort(self, reason: str) -> None:
         self._step_out()
         self._state = _State.OVER
-        self._ended = reason
+        self._end_reason = reason
         self._transport.abort()
 
     def pause_writing(self) -> None:
@@ -170,18 +170,18 @@ class TransportLane(asyncio.Protocol):
             self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        """A client has nothing more to say; what it says is not kept."""
+        """Ignore what the client sends after its request."""
 
     def eof_received(self) -> None:
-        """The client has left. What it has not taken yet may leave too, but nothing is added."""
+        """End the stream, since the client has left. What it has not taken yet may still be sent; nothing is added."""
         self._end("client")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._step_out()
         self._state = _State.OVER
-        if self._reading is not None:
-            self._reading.cancel()
-        self._hub.detach(self._channel, self, self._ended)
+        if self._read_task is not None:
+            self._read_task.cancel()
+        self._hub.detach(self._channel, self, self._end_reason)
 
     def _go_on(self) -> None:
         """Take the next step when it is this viewer's turn. One that takes no bytes goes on when it takes some."""
@@ -205,15 +205,15 @@ class TransportLane(asyncio.Protocol):
             self._do(self.viewer.greet(self._channel), self._hub.now())
             self._go_on()
 
-    def _read(self, reading: _Reading, then: Callable[[], None]) -> None:
+    def _read(self, read_step: _ReadStep, then: Callable[[], None]) -> None:
         """Take no step until what is read has come; write it, and go on by `then`."""
         self._state = _State.READING
-        self._reading = asyncio.get_running_loop().create_task(self._finish(reading, then))
+        self._read_task = asyncio.get_running_loop().create_task(self._finish(read_step, then))
 
-    async def _finish(self, reading: _Reading, then: Callable[[], None]) -> None:
+    async def _finish(self, read_step: _ReadStep, then: Callable[[], None]) -> None:
         try:
-            step = await reading()
-            self._reading = None
+            step = await read_step()
+            self._read_task = None
             if self._state is not _State.OVER:
                 self._state = _State.WAITING
                 if step is not None:
@@ -254,10 +254,10 @@ class TransportLane(asyncio.Protocol):
             self._channel.step_out(self, cohort, self._fd)
 
     def _end(self, reason: str) -> None:
-        """The transport is closing: what it still holds has as long as any stuck viewer."""
+        """End the lane while its transport closes; what that still holds has as long as any stuck viewer."""
         self._step_out()
         self._state = _State.OVER
-        self._ended = reason
+        self._end_reason = reason
         self._note_full()
 
     def _note_full(self) -> None:

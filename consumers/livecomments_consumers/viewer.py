@@ -50,7 +50,7 @@ class Feed(Protocol):
         """The head when the log went back the last time."""
 
     def block_after(self, position: int) -> Block | None:
-        """What follows `position` at once, or None if the tail does not reach back to it."""
+        """Return the block that follows `position` at once; None if the tail does not reach back to it."""
 
     def heartbeat(self, position: int) -> Block:
         """Says that everything up to `position` was delivered."""
@@ -74,7 +74,7 @@ class Feed(Protocol):
         """The position of the record that ended the video; None while it goes on, or nobody knows better."""
 
     def retry_ms(self) -> int:
-        """A jittered time to come back after."""
+        """Return a jittered time to come back after, in milliseconds."""
 
     def silence_s(self) -> float:
         """How long the log has been silent beyond what is normal; 0 while all is well."""
@@ -185,7 +185,7 @@ class Viewer:
         return State.LIVE if self.position >= feed.newest else State.BEHIND
 
     def step(self, feed: Feed, now: float) -> Step:
-        """What to do next. A `Write` or `Say` is followed by `wrote`, a `Fetch` by `fetched` or `missed`."""
+        """Return what to do next. A `Write` or `Say` is followed by `wrote`, a `Fetch` by `fetched` or `missed`."""
         if self._bye is not None:
             return self._bye
         if self.resets != feed.resets:
@@ -219,12 +219,12 @@ class Viewer:
         return self._place.told != feed.version and feed.said_at <= self.position
 
     def greet(self, feed: Feed) -> Write:
-        """What a stream begins with: an id to resume from at once, and what is so of the video."""
+        """Return what a stream begins with: an id to resume from at once, and what is known of the video."""
         self._own().told = feed.version
         return Write(feed.greeting(self.position))
 
     def wrote(self, through: int, now: float) -> None:
-        """The lane has written what leads up to `through`. The position never goes back."""
+        """Note that the lane has written what leads up to `through`. The position never goes back."""
         self.moved(through)
         self._own().written_at = now
 
@@ -235,11 +235,11 @@ class Viewer:
             own.position = through
 
     def fetched(self, stretch: Stretch) -> Write:
-        """What to write of a stretch of history that begins at the viewer's position."""
+        """Return the write of a stretch of history that begins at the viewer's position."""
         return Write(Block.of(self.position, stretch.entries, stretch.through))
 
     def missed(self, through: int, reason: str, feed: Feed) -> Say:
-        """What to write when everything up to `through` cannot be had."""
+        """Return the gap to write when what lies between the viewer's position and `through` cannot be had."""
         after_id, through_id = comment_id(self.position, feed.partition), comment_id(through, feed.partition)
         return Say(gap_frame(after_id, through_id, reason), through)
 
@@ -253,11 +253,17 @@ class Viewer:
         return self._place
 
     def _end(self, feed: Feed) -> Close:
-        """The video is over, and the viewer has all of it; the id says so, or it would be let in again."""
+        """Return the close of a stream whose viewer has all of a video that is over.
+
+        Its heartbeat carries an id that says so; without it the viewer would be let in again when it comes back.
+        """
         return Close(feed.heartbeat(self.position).data + bye_frame("ended", feed.retry_ms()), "ended")
 
     def _reset(self, feed: Feed) -> Say:
-        """The log went back: what the viewer has may not be what stands there now. It is told."""
+        """Move the viewer to the head at which the log went back, and return the gap that tells it so.
+
+        What the viewer has may not be what stands in the log there now.
+        """
         self.resets = feed.resets
         gap = self.missed(feed.reset_at, UNKNOWN_POSITION, feed)
         self.position = feed.reset_at

@@ -68,7 +68,7 @@ class Wanted(NamedTuple):
 
 
 def wanted(headers: Mapping[str, str], query: Iterable[tuple[str, str]], partition: int) -> Wanted:
-    """What the request of a stream in `partition` asks for.
+    """Return what the request of a stream in `partition` asks for.
 
     Args:
         headers: by name in lower case.
@@ -105,7 +105,7 @@ class _Said:
                 _check_foreign(letters, value, partition)
 
     def one(self, name: str) -> str | None:
-        """The value of a parameter, None without one. Raises ParameterRejected."""
+        """Return the value of a parameter, None without one. Raises ParameterRejected if it has several."""
         values = self._values.get(name)
         if values is None:
             return None
@@ -115,7 +115,7 @@ class _Said:
         return value
 
     def number(self, name: str, most: int, rejected: type[Rejected]) -> int | None:
-        """The value of a parameter that is a number from 0 to `most`, None without one. Raises `rejected`."""
+        """Return the value of a parameter that is a number from 0 to `most`, None without one. Raises `rejected`."""
         text = self.one(name)
         if text is None:
             return None

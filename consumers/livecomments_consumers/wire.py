@@ -55,7 +55,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def formed(data: bytes, form: Form, *, compress: bool = False) -> bytes:
-    """`data` in a form; empty data stays empty, since an empty chunk would end the response.
+    """Return `data` in a form; empty data stays empty, since an empty chunk would end the response.
 
     Compressing pays only where many share the result: what is one viewer's own goes through gzip as stored blocks.
     """
@@ -67,7 +67,7 @@ def formed(data: bytes, form: Form, *, compress: bool = False) -> bytes:
 
 
 def opening(data: bytes, form: Form) -> bytes:
-    """The first bytes of a response body in a form. `data` is not empty."""
+    """Return the first bytes of a response body in a form. `data` is not empty."""
     body = GZIP_HEADER + formed(data, Form.GZIP) if form.is_gzip else data
     return chunk(body) if form.is_chunked else body
 

@@ -86,13 +86,13 @@ async def refuse_other_schema(session: CqlSession, keyspace: str, bucket_bits: i
 
 
 def migration_names() -> list[str]:
-    """The names of all migrations, in their order."""
+    """Return the names of all migrations, in their order."""
     room = files("livecomments.cql") / "migrations"
     return sorted(file.name.removesuffix(".cql") for file in room.iterdir() if file.name.endswith(".cql"))
 
 
 def statements_of(text: str) -> list[str]:
-    """The statements of a migration. Comments are lines of their own; no statement holds a `;` inside."""
+    """Split a migration into its statements. Comments are lines of their own; no statement holds a `;` inside."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
     return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
 

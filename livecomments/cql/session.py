@@ -103,7 +103,7 @@ class CqlSession:
         self._closed = False
 
     async def prepare(self, text: str) -> PreparedStatement:
-        """Raises StoreUnavailable."""
+        """Prepare a statement that may be executed twice without harm. Raises StoreUnavailable."""
         with translated():
             statement = await self._loop.run_in_executor(None, self._session.prepare, text)
         statement.is_idempotent = True
@@ -251,7 +251,7 @@ def connect(
 
 
 def libev_connection() -> type[Any]:
-    """The driver's libev reactor. The others are several times slower, and silently chosen where libev is missing.
+    """Return the driver's libev reactor. Others are several times slower, and silently chosen where libev is missing.
 
     Raises:
         StartRefused: the driver was built without it.
@@ -266,7 +266,7 @@ def libev_connection() -> type[Any]:
 
 
 def parse_contact_points(text: str) -> tuple[list[str], int]:
-    """The hosts of `host:port,[::1]:port`, and the one port: nodes tell each other's addresses without it.
+    """Return the hosts of `host:port,[::1]:port`, and the one port: nodes tell each other's addresses without it.
 
     Raises:
         StartRefused: something else, or several ports.

@@ -25,7 +25,9 @@ _log = logging.getLogger("livecomments.log")
 
 
 async def embedded_epochs(file: DurableFile, partitions: int) -> Epochs:
-    """The file's epochs, the newest of them open; a new file's first epoch has so many partitions.
+    """Return the file's epochs, the newest of them open.
+
+    A file that tells of none is told them first: those of its comments topics, or, if it is new, one with `partitions`.
 
     Raises:
         StartRefused: the topic of epochs in the file cannot be read.
@@ -47,12 +49,12 @@ async def embedded_epochs(file: DurableFile, partitions: int) -> Epochs:
 
 
 def embedded_comments(file: DurableFile, contract: Contract) -> EmbeddedLog:
-    """The comments topic of an epoch of the file, not yet opened."""
+    """Return the comments topic of an epoch of the file, not yet opened."""
     return EmbeddedLog(file, comments_topic(contract.epoch), contract.epoch, contract.partitions)
 
 
 def first_records(found: dict[int, int]) -> list[NewRecord]:
-    """What the topic of epochs says first of these epochs, each with its partitions: the newest is the open one.
+    """Return the records that first tell of these epochs, each with its partitions: all but the newest are closed.
 
     Where a number is missing in between, what is before it is not told: none can follow it.
     """
@@ -68,7 +70,7 @@ def first_records(found: dict[int, int]) -> list[NewRecord]:
 
 
 def _comments_topics(file: sqlite3.Connection) -> dict[int, int]:
-    """The epochs that have a topic in the file, each with its partitions."""
+    """Return the epochs that have a comments topic in the file, each with its number of partitions."""
     found = {}
     for name, count in file.execute("SELECT name, partition_count FROM log_topics"):
         if (matched := _COMMENTS_TOPIC.fullmatch(name)) and int(matched[1]) <= EPOCH_MAX:

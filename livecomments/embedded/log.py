@@ -71,7 +71,7 @@ class EmbeddedLog:
         self._closed = True
 
     async def __aenter__(self) -> "EmbeddedLog":
-        """Raises StartRefused: the topic was made with another number of partitions."""
+        """Open the topic, or make it. Raises StartRefused: it was made with another number of partitions."""
         topic_id = await self._file.write(lambda file: rows.declare(file, self._topic, self.partition_count))
         self._topic_id = topic_id
         self._bounds = await self._file.read(
@@ -182,7 +182,7 @@ class EmbeddedLog:
             reader._wake(partitions)
 
     def _newest(self, partition: int, start: int) -> list[Record]:
-        """The records from `start` on, if the ring holds all of them; else none."""
+        """Return the records from `start` on if the ring holds all of them, else none."""
         ring = self._rings[partition]
         count = self._bounds[partition].end - start
         if count > len(ring):
@@ -245,7 +245,7 @@ class EmbeddedReader:
                 self._woken.set()
 
     async def _take(self) -> list[Record]:
-        """What is to be had now: a turn of each ready partition, or one chunk of the file."""
+        """Take what ready partitions have, until `_POLL_RECORDS` are there; read the file only while none are."""
         log, records = self._log, list[Record]()
         log._check_open()
         for _ in range(len(self._ready)):

@@ -40,7 +40,7 @@ _FIRST_AND_LAST: Final = (
 
 
 def declare(file: sqlite3.Connection, topic: str, partition_count: int) -> int:
-    """The id of the topic, made if it is new.
+    """Return the id of the topic; make the topic if it is new.
 
     Raises:
         StartRefused: the topic was made with another number of partitions.
@@ -100,7 +100,7 @@ def select(file: sqlite3.Connection, topic_id: int, partition: int, start: int, 
 
 
 def stored_bounds(file: sqlite3.Connection, topic_id: int, partition: int) -> Bounds:
-    """What the file holds of a partition."""
+    """Return the offsets at which the file's records of a partition start and end."""
     ends = {"first": _place(topic_id, partition, 0), "last": _place(topic_id, partition, OFFSET_MAX)}
     first, last = file.execute(_FIRST_AND_LAST, ends).fetchone()
     return Bounds(0, 0) if first is None else Bounds(first & OFFSET_MAX, (last & OFFSET_MAX) + 1)

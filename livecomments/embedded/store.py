@@ -74,7 +74,7 @@ class EmbeddedStore:
         self._bucket_bits = bucket_bits
 
     async def __aenter__(self) -> "EmbeddedStore":
-        """Raises StartRefused: the file was made with other bucket bits."""
+        """Open the store; remove what has expired. Raises StartRefused: the file was made with other bucket bits."""
         bits = await self._write(self._record_bucket_bits)
         if bits != self._bucket_bits:
             raise StartRefused(

@@ -70,7 +70,11 @@ class KafkaLog:
         self._readers: list[KafkaReader] = []
 
     async def __aenter__(self) -> "KafkaLog":
-        """Raises StartRefused: no Kafka, no such topic, or one that does not keep what a 201 promises."""
+        """Connect, and check the topic if it is one of ours.
+
+        Raises:
+            StartRefused: no Kafka, no such topic, or one that does not keep what a 201 promises.
+        """
         try:
             found = await self._connected()
             if self._is_ours:
@@ -125,7 +129,7 @@ class KafkaLog:
         return differences_of(contract, self._topic, found, topic_id, self._connection.addresses)
 
     async def _connected(self) -> FoundTopic:
-        """The topic, with writer and ranges connected."""
+        """Connect writer and ranges; return the topic. Raises StartRefused: no answer for `connect_timeout_s`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._connect_timeout_s
         while True:

@@ -29,35 +29,35 @@ class KafkaProbe:
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
-        self._asking: dict[int, asyncio.Task[set[int]]] = {}
+        self._questions: dict[int, asyncio.Task[set[int]]] = {}
 
     async def answering(self, client: Any, partitions: Iterable[int]) -> set[int]:
         """See `CommentLog.answering`; `client` is a started AIOKafkaClient."""
         by_leader: defaultdict[Any, list[int]] = defaultdict(list)
         for number in partitions:
             by_leader[client.cluster.leader_for_partition(TopicPartition(self._topic, number))].append(number)
-        asked = [
-            self._ask(client, leader, numbers)
+        started = [
+            self._start_question(client, leader, numbers)
             for leader, numbers in by_leader.items()
-            if leader not in NO_LEADER and leader not in self._asking
+            if leader not in NO_LEADER and leader not in self._questions
         ]
         if not by_leader.keys().isdisjoint(NO_LEADER):
             client.force_metadata_update()
-        done, _ = await asyncio.wait(asked, timeout=_ANSWER_TIMEOUT_S) if asked else ((), ())
+        done, _ = await asyncio.wait(started, timeout=_ANSWER_TIMEOUT_S) if started else ((), ())
         return set[int]().union(*(one.result() for one in done if not one.cancelled()))
 
     async def aclose(self) -> None:
         """May be called twice."""
-        for one in list(self._asking.values()):
+        for one in list(self._questions.values()):
             one.cancel()
             await asyncio.wait([one])
 
-    def _ask(self, client: Any, leader: int, numbers: list[int]) -> asyncio.Task[set[int]]:
-        task = self._asking[leader] = asyncio.create_task(self._asked(client, leader, numbers))
-        task.add_done_callback(lambda _: self._asking.pop(leader))
+    def _start_question(self, client: Any, leader: int, numbers: list[int]) -> asyncio.Task[set[int]]:
+        task = self._questions[leader] = asyncio.create_task(self._send_question(client, leader, numbers))
+        task.add_done_callback(lambda _: self._questions.pop(leader))
         return task
 
-    async def _asked(self, client: Any, leader: int, numbers: list[int]) -> set[int]:
+    async def _send_question(self, client: Any, leader: int, numbers: list[int]) -> set[int]:
         ends = [(number, _END) for number in numbers]
         try:
             answer = await client.send(leader, OffsetRequest(_ANY_REPLICA, _UNCOMMITTED, [(self._topic, ends)]))

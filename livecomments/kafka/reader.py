@@ -45,7 +45,7 @@ _log = logging.getLogger("livecomments.log")
 
 
 async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartition], long_poll_ms: int) -> Any:
-    """A consumer with all partitions, paused. Raises KafkaError or TimeoutError."""
+    """Open a consumer with all partitions, paused. Raises KafkaError or TimeoutError."""
     consumer = AIOKafkaConsumer(
         **connection.options(),
         group_id=None,
@@ -135,7 +135,7 @@ class KafkaReader:
         self._consumer.pause(*(self._partitions[number] for number in numbers))
 
     def _taken(self, found: Mapping[Any, list[Any]]) -> list[Record]:
-        """The records from the next offset on of what is assigned now; any other is of an assignment that has gone."""
+        """Take the records of what is assigned now, from the next offset on; leave those of an earlier assignment."""
         records = []
         for topic_partition, of_partition in found.items():
             following = self._next.get(topic_partition.partition)

@@ -109,7 +109,7 @@ class _Describe(Request[_DescribeStruct]):  # type: ignore[misc]  # aiokafka has
 
 
 async def topic_id(client: Any, topic: str) -> str:
-    """The topic's id, as any broker tells it; always empty with brokers older than 2.8, which have none.
+    """Return the topic's id, as any broker tells it; always empty with brokers older than 2.8, which have none.
 
     Args:
         client: a started AIOKafkaClient.

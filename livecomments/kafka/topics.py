@@ -107,7 +107,7 @@ def differences(topic: Topic, found: FoundTopic, addresses: str) -> list[str]:
 
 
 def configs_command(topic: str, addresses: str, key: str, value: str) -> str:
-    """The command that sets one setting of a topic and leaves the others, for people."""
+    """Return the command, for people, that sets one setting of a topic and leaves the others."""
     return (
         f"Set it: kafka-configs.sh --bootstrap-server {addresses} --entity-type topics --entity-name {topic} "
         f"--alter --add-config {key}={value}"

@@ -24,7 +24,7 @@ class Continuity:
         self._identity: str | None = None
 
     def check(self) -> None:
-        """Raises LogWentBackUnavailable: what is appended from now on may get an id that was given before."""
+        """Raise LogWentBackUnavailable once the log went back: what is appended may get an id given before."""
         if self.resets:
             raise LogWentBackUnavailable(
                 "The log of comments was made anew or lost its end, and would give ids again that it gave before. "
@@ -32,7 +32,7 @@ class Continuity:
             )
 
     def note(self, reason: str, **where: int) -> None:
-        """The log went back. The first time it is said, for people; it stays so until the process ends."""
+        """Note that the log went back, and log it the first time. It stays so until the process ends."""
         if not self.resets:
             sentence = "the log went back, the next epoch is needed: livecomments epochs next"
             _log.critical(sentence, extra={"reason": reason, "epoch": self._log.epoch, **where})

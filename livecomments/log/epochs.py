@@ -53,7 +53,7 @@ class KnownEpochs:
         return self._topic.age_s
 
     def open_contract(self) -> Contract:
-        """The contract of the epoch that is written to.
+        """Return the contract of the epoch that is written to.
 
         Raises:
             StartRefused: there is none.
@@ -104,7 +104,7 @@ class KnownEpochs:
 
 
 async def read_epochs(log: CommentLog) -> Epochs:
-    """What the topic says now, read once. Raises LogUnavailable."""
+    """Read what the topic says now, once. Raises LogUnavailable."""
     epochs = NO_EPOCHS
     start, end = (await log.bounds([0]))[0]
     while start < end:

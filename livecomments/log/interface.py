@@ -73,7 +73,7 @@ class LogReader(Protocol):
         """Read these partitions, each from its offset on, and no others. Never waits: nothing can come between."""
 
     async def poll(self) -> list[Record]:
-        """Records of the assigned partitions, ascending within each; empty after at most half a second of silence.
+        """Return new records, ascending in each partition; none after at most half a second of silence.
 
         Raises:
             OffsetUnavailable: an assigned offset is not in the log; raised until it is assigned anew, in turn with the
@@ -135,6 +135,6 @@ class CommentLog(Protocol):
         """
 
     def follow(self) -> LogReader:
-        """A reader of its own, with nothing assigned."""
+        """Make a reader of the caller's own, with nothing assigned."""
 
     async def aclose(self) -> None: ...

@@ -38,7 +38,7 @@ def _named_session(token: str) -> bytes | None:
 
 
 def _digest(token: str) -> bytes:
-    """A digest of what is signed, which nobody can change.
+    """Return a digest of the signed part of a token, which nobody can change.
 
     The signature may be changed and still be good: one by ECDSA has a twin, and base64 may have spare bits.
     """

@@ -62,7 +62,7 @@ class RecordSettings(Settings):
     )
 
     def rules(self) -> list[Rule]:
-        """What is stored outlives what the log keeps."""
+        """Return all rules: what is stored is kept for ever, or for an hour to ten years."""
         fits = self.store_ttl_s == 0 or 3_600 <= self.store_ttl_s <= 315_360_000
         rule = "must be 0, or an hour to ten years; longer than the topic keeps records"
         return [*super().rules(), ("store_ttl_s", fits, rule)]
@@ -103,7 +103,7 @@ class ServerSettings(RecordSettings):
     )
 
     def rules(self) -> list[Rule]:
-        """The two servers are given together; users, passwords and certificates fit to how they are spoken to."""
+        """Return all rules: Kafka and CQL are set together; users, passwords and certificates fit the security."""
         has_sasl = self.kafka_security.startswith("SASL_")
         named = bool(self.kafka_user), bool(self.kafka_password)
         return [
@@ -154,7 +154,7 @@ class FollowSettings(StaleSettings):
     )
 
     def rules(self) -> list[Rule]:
-        """The partitions are named in one of three ways."""
+        """Return all rules: the partitions to follow are named in one of three ways."""
         rule = "must be all, a list such as 0,5,7, or i/n such as 1/2"
         return [*super().rules(), ("follow", bool(_FOLLOW.fullmatch(self.follow)), rule)]
 

@@ -6,7 +6,7 @@ from livecomments_schemas.errors import StartRefused
 
 
 def client_context(setting: str, ca_file: str, *, check_hostname: bool = True) -> ssl.SSLContext:
-    """What a client checks a server's certificate with.
+    """Make the context with which a client checks a server's certificate.
 
     Args:
         setting: the one that names `ca_file`, for its problems.

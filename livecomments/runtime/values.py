@@ -12,7 +12,7 @@ _TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
 
 
 def secret_in(file_name: str) -> str:
-    """What the file of a secret holds, without the end of its line. Raises ValueError: what is wrong with it."""
+    """Read a secret from its file, without the end of its line. Raises ValueError: what is wrong with the file."""
     try:
         with Path(file_name).open("rb") as file:
             text = file.read(_SECRET_BYTES_MAX + 1).decode().rstrip("\r\n")
@@ -44,6 +44,6 @@ def _flag(text: str) -> bool:
 
 
 def parsed(kind: Any, text: str) -> Any:
-    """The text as a value of this type. Raises ValueError: what it must be."""
+    """Parse the text as a value of the type `kind`. Raises ValueError: what it must be."""
     parsers: dict[Any, Callable[[str], Any]] = {int: _whole, float: _decimal, bool: _flag, Path: Path, str: str}
     return parsers[kind](text)

@@ -72,7 +72,7 @@ class Lifetime:
         self._heard_ms: int | None = None
 
     def hear(self, appended_at_ms: int) -> None:
-        """A record was appended then, Unix milliseconds, by the log's clock."""
+        """Note that a record was appended at `appended_at_ms`, Unix milliseconds, by the log's clock."""
         self._heard_ms = max(self._heard_ms or 0, appended_at_ms)
 
     @property
@@ -107,7 +107,7 @@ class CommentStore(Protocol):
         """
 
     async def watermark(self, epoch: int, partition: int) -> int:
-        """The position up to which every row of the partition is stored; `BEFORE_EVERYTHING` when none was set.
+        """Return the position up to which every row of the partition is stored; `BEFORE_EVERYTHING` if none was set.
 
         Raises:
             StoreUnavailable
@@ -121,7 +121,7 @@ class CommentStore(Protocol):
         """
 
     async def log_identity(self, epoch: int) -> int | None:
-        """The number of the log that the rows of this epoch are of, as it was kept last; None if it never was.
+        """Return the number of the log that the rows of this epoch are of, as it was kept last; None if it never was.
 
         Raises:
             StoreUnavailable
@@ -147,7 +147,7 @@ class CommentStore(Protocol):
         """
 
     async def read_one(self, video_id: str, position: int) -> Row | None:
-        """The row at `position`, or None.
+        """Return the row at `position`, or None.
 
         Raises:
             StoreUnavailable

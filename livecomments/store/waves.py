@@ -37,7 +37,7 @@ async def read_in_waves(
     bucket_bits: int,
     descending: bool,
 ) -> StoredSlice:
-    """The slice that `CommentStore.read` promises, from an index of buckets and reads of one bucket each."""
+    """Read the slice that `CommentStore.read` promises, from an index of buckets and reads of one bucket each."""
     if after >= through or not limit:
         return StoredSlice([], _examined([], after, through, limit, descending=descending))
     first, last = (after + 1) >> bucket_bits, through >> bucket_bits
@@ -83,7 +83,7 @@ def _width(before: int, buckets: int, found: int, limit: int) -> int:
 
 
 def _behind(bucket: int, after: int, through: int, bucket_bits: int, *, descending: bool) -> int:
-    """What was examined, when this bucket is the next to be read."""
+    """Return how far the range was examined when this bucket is the next to be read."""
     return max((bucket + 1) << bucket_bits, after + 1) if descending else min((bucket << bucket_bits) - 1, through)
 
 

@@ -79,7 +79,7 @@ class Epochs:
         return self.newest is not None and self.newest.number == number and not self.newest.is_closed
 
     def after(self, record: Record) -> "Epochs":
-        """The epochs once this record of the topic is read; itself if the record changes nothing."""
+        """Return the epochs once this record of the topic is read; the same ones if the record changes nothing."""
         kind, said = record.headers.get("type"), _said(record)
         if said is None or record.key != b"%d" % said["epoch"]:
             return self
@@ -122,7 +122,7 @@ def _record(kind: bytes, number: int, said: Mapping[str, Any]) -> NewRecord:
 
 
 def _said(record: Record) -> dict[str, Any] | None:
-    """What a record of ours says of an epoch; None if it is none."""
+    """Return what a record of ours says of an epoch; None if the record is not of that kind."""
     if record.value is None or record.headers.get("schema") != SCHEMA_VERSION:
         return None
     try:

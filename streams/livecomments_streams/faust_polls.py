@@ -38,7 +38,7 @@ class WholePolls:
     """The order of what was fetched: all of it at once."""
 
     def iterate(self, fetched: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Mapping[TP, Sequence[Any]]]]:
-        """What was fetched, by the first of its partitions."""
+        """Yield all that was fetched at once, under the first of its partitions."""
         found = {tp: records for tp, records in fetched.items() if records}
         if found:
             yield next(iter(found)), found
@@ -115,7 +115,7 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
         """Between the offsets of two polls there is no gap."""
 
     def on_buffer_full(self, tp: TP) -> None:
-        """A poll waits until the one before it is taken; no partition is to blame."""
+        """Do nothing: a poll waits until the one before it is taken, and no partition is to blame."""
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """`Progress` sees what is not delivered."""

@@ -133,7 +133,7 @@ class FaustRunner:
 
 
 def make_faust_app(connection: KafkaConnection, group: str, data_dir: Path) -> faust.App:
-    """A Faust app without agents, which will run in the running event loop. Every setting is there for a reason."""
+    """Make a Faust app without agents, to run in the running event loop. Every setting is there for a reason."""
     data_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         group,
@@ -162,7 +162,7 @@ def make_faust_app(connection: KafkaConnection, group: str, data_dir: Path) -> f
 
 
 def _credentials(security: Mapping[str, Any]) -> faust.auth.Credentials | None:
-    """What Faust calls the security of a connection."""
+    """Return the security of a connection as Faust's credentials; None for plaintext."""
     tls = security.get("ssl_context")
     if "sasl_mechanism" in security:
         user, password = security["sasl_plain_username"], security["sasl_plain_password"]
@@ -173,7 +173,7 @@ def _credentials(security: Mapping[str, Any]) -> faust.auth.Credentials | None:
 
 
 def raw_topic(app: faust.App, topic: str) -> Any:
-    """The topic, of which nothing is decoded: what Faust cannot decode would end its consumption in silence."""
+    """Return the topic, of which nothing is decoded: what Faust cannot decode would end its consumption in silence."""
     return app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 

@@ -82,7 +82,7 @@ class Job:
         """Of given partitions without a persister: the first offset that is not in the store."""
 
     async def persister(self, partition: int) -> Persister:
-        """The partition's persister, opened if need be. Tries until log and store answer; raises LogWentBack."""
+        """Return the partition's persister, opened if need be. Tries until log and store answer; raises LogWentBack."""
         if partition not in self._persisters:
             self._persisters[partition] = await retrying(
                 lambda: Persister.open(self._log, self._store, self._dead_letters, partition, judge=self._judge),
@@ -91,7 +91,7 @@ class Job:
         return self._persisters[partition]
 
     def give(self, partitions: Iterable[int]) -> None:
-        """These partitions, and no others, are this process's from now on.
+        """Make these partitions, and no others, this process's from now on.
 
         What somebody added to the topic is nobody's: where comments are follows from the epoch's own count.
         """
@@ -205,7 +205,7 @@ class Job:
             _lag_seconds.forget()
 
     async def _next_offsets(self, partitions: AbstractSet[int]) -> dict[int, int]:
-        """The first offset that is not stored of each of these partitions that can be told."""
+        """Return the first offset not stored yet of each of these partitions; leave out those not known."""
         held = {number: one.next_offset for number, one in self._persisters.items() if number in partitions}
         for partition in partitions - held.keys() - self._stored.keys():
             try:

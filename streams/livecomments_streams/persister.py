@@ -83,7 +83,7 @@ class Persister:
         window_records: int = DEDUPE_WINDOW_RECORDS,
         judge: Judge = judge,
     ) -> "Persister":
-        """A persister that goes on where the store is complete; reads a window back first.
+        """Open a persister that goes on where the store is complete; read a window back first.
 
         Raises:
             LogWentBack: do not go on with this topic; open the next epoch.

@@ -75,23 +75,23 @@ class Progress:
         return 0.0 if self._joining_since is None else now - self._joining_since
 
     def give(self, partitions: Iterable[int], now: float) -> None:
-        """The group gave these partitions, and no others."""
+        """Note that the group gave these partitions, and no others."""
         self._partitions = {number: _Partition(self._idle_s(now)) for number in partitions}
         self._joining_since = self._unfed_since = None
 
     def revoke(self, now: float) -> None:
-        """The group took all partitions back, to deal them anew."""
+        """Note that the group took all partitions back, to deal them anew."""
         self._partitions = {}
         self._joining_since, self._unfed_since = now, None
 
     def begin_take(self, now: float) -> None:
-        """The group delivered records. Until `end_take` nothing more can be expected of it."""
+        """Note that the group delivered records; nothing more is expected of it until `end_take`."""
         self._idle_before_s, self._idle_since = self._idle_s(now), now
         self._taking += 1
         self._unfed_since = None
 
     def end_take(self, partitions: Collection[int], now: float) -> None:
-        """The records that were delivered, of these partitions, are stored."""
+        """Note that the records that were delivered, of these partitions, are stored."""
         self._taking -= 1
         self._idle_since = now
         for number in self._partitions.keys() & frozenset(partitions):
@@ -103,7 +103,7 @@ class Progress:
             self._partitions[number].observe(ends[number], next_offsets[number], now)
 
     def note_withheld(self, number: int, through: int, now: float) -> None:
-        """Records of a partition up to offset `through` were there, and had to be read from the log itself.
+        """Note that the group withheld records up to offset `through`: they had to be read from the log itself.
 
         Those from before it was given may have been committed and not stored; of later ones the group is to blame.
         """

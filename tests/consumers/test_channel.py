@@ -80,7 +80,7 @@ def test_blocks_are_bounded_in_entries_and_bytes_and_join_without_a_hole(
         assert one.through == following.after == following.first - 1
     assert all(len(block.data) <= SIZES.block_bytes + 200 for block in made)
     assert sum(block.comments for block in made) == count
-    assert len(video.channel._flushed) <= SIZES.flushed_kept
+    assert len(video.channel._flushed_blocks) <= SIZES.flushed_kept
 
 
 def test_who_has_just_fallen_behind_gets_the_flushed_block_itself(video: Video) -> None:
@@ -98,7 +98,7 @@ def test_who_has_just_fallen_behind_gets_the_flushed_block_itself(video: Video) 
 def test_a_crowd_from_anywhere_meets_at_the_next_boundary_and_shares_from_there(video: Video) -> None:
     video.append(*[comment()] * 60)
     video.channel.flush()
-    video.channel._flushed.clear()
+    video.channel._flushed_blocks.clear()
     for offset in range(7):
         block = video.channel.block_after(START + offset)
         assert block is not None
@@ -112,7 +112,7 @@ def test_a_crowd_from_anywhere_meets_at_the_next_boundary_and_shares_from_there(
 def test_blocks_for_who_is_behind_are_kept_while_they_are_used_and_no_more_than_some(video: Video) -> None:
     video.append(*[comment()] * 200)
     video.channel.flush()
-    video.channel._flushed.clear()
+    video.channel._flushed_blocks.clear()
     position = START - 1
     while position < video.channel.head:
         block = video.channel.block_after(position)
@@ -152,7 +152,7 @@ def test_a_comment_that_is_deleted_before_it_was_flushed_is_never_shown(video: V
 def test_what_the_tail_has_let_go_is_asked_for(video: Video) -> None:
     video.append(*[comment()] * 30)
     video.channel.flush()
-    video.channel._flushed.clear()
+    video.channel._flushed_blocks.clear()
     video.followed.tail.forget(START + 20)
     assert video.channel.block_after(START + 19) is None
     assert video.channel.block_after(START + 20) is not None
@@ -191,7 +191,7 @@ def test_no_block_of_a_log_that_is_gone_is_given_whether_used_or_not(video: Vide
     """The other log has other comments at the same positions."""
     video.append(*[comment()] * 60)
     video.channel.flush()
-    video.channel._flushed.clear()
+    video.channel._flushed_blocks.clear()
     gone = video.channel.block_after(START + 7)
     for sweep in range(sweeps):
         video.channel.look(5.0 * (sweep + 1))
