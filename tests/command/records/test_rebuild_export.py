@@ -248,7 +248,7 @@ async def test_an_export_that_was_touched_is_refused_before_anything_is_stored(t
                 assert await shown(left.store) == []
             file.write_bytes(whole[file])
         path.unlink()
-        with pytest.raises(StartRefused, match=r"cannot be read: .*No such file"):
+        with pytest.raises(StartRefused, match="No such file"):
             await verify_export(found, QUIET, directory)
         manifest.content["finished"] = False
         manifest.save()

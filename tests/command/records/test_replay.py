@@ -264,7 +264,7 @@ async def test_the_command_writes_lines_to_stdout_or_to_a_new_file(settings: Too
     file = tmp_path / "lines"
     assert run(settings, ["replay", "--out", str(file), "--from-time", "2020-01-01T00:00:00Z"]) == ""
     assert file.read_text() == said
-    run(settings, ["replay", "--out", str(file)], code=2)
+    run(settings, ["replay", "--out", str(file)], code=73)
     assert run(settings, ["replay", "--from-time", "2999-01-01T00:00:00Z"]) == ""
 
 
