@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from livecomments.following.partition import FollowedPartition
+from livecomments.web.encodings import accepts_gzip
 from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.wanted import Wanted, wanted
-from livecomments_consumers.wire import accepts_gzip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ so at once, Go's only where its window is full or an empty stored block says tha
 finished, since the checksum at its end would be each viewer's own: see docs/decisions/0006.
 """
 
-import re
 import zlib
 from enum import IntEnum
 from typing import Final
@@ -22,7 +21,6 @@ _DEFLATE_MIN: Final = 256
 _STORED_MAX: Final = 65_535
 FLUSHED: Final = b"\x00\x00\xff\xff"
 """How an empty stored block ends, and so everything that is written compressed."""
-_WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
 class Form(IntEnum):
@@ -40,18 +38,6 @@ class Form(IntEnum):
     @property
     def is_chunked(self) -> bool:
         return bool(self & 2)
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip, and does not prefer that nothing is done (RFC 9110, 12.5.3)."""
-    weights: dict[str, float] = {}
-    for item in accept_encoding.lower().split(","):
-        coding, _, parameters = item.partition(";")
-        weight = _WEIGHT.fullmatch(parameters.strip(" \t"))
-        if weight is not None or not parameters:
-            weights[coding.strip(" \t")] = float(weight[1]) if weight is not None else 1.0
-    gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
-    return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
 def formed(data: bytes, form: Form, *, compress: bool = False) -> bytes:

@@ -17,7 +17,7 @@ once is refused (backpressure), and nothing is queued.
 - `admission`: how fast a person, and all of them, may write.
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
-- `etags`: validators of answers.
+- `etags`: validators of answers; `files`: answers that are made once, plain and in gzip.
 - `settings`: what can be configured.
 - `answers`: what endpoints have in common; `comment_endpoints`, `session_endpoints`: the calls about those.
 - `routing`: routes made from the table of calls; `app`: all of them; `site`: the page's and the descriptions'.

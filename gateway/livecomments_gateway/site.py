@@ -6,10 +6,11 @@ from typing import Final
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from livecomments_gateway.calls import CALLS
+from livecomments_gateway.files import StaticAnswer
 from livecomments_gateway.openapi import docs_page, openapi
 
 _PAGE: Final = Path(__file__).parent / "page"
@@ -17,38 +18,44 @@ _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_MEDIA_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def page_routes() -> list[Route]:
     """Make the routes of the page, its files, and the descriptions."""
-    files = {path.name: path for path in _PAGE.iterdir() if path.suffix in (".html", ".js", ".css")}
     headers = {
         "Content-Security-Policy": _PAGE_POLICY,
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
     }
+    files = {
+        path.name: StaticAnswer(path.read_bytes(), _MEDIA_TYPES[path.suffix], headers)
+        for path in _PAGE.iterdir()
+        if path.suffix in _MEDIA_TYPES
+    }
 
-    async def read_index(_: Request) -> Response:
-        return FileResponse(files["index.html"], headers=headers)
+    async def read_index(request: Request) -> Response:
+        return files["index.html"].to(request)
 
-    async def read_client(_: Request) -> Response:
-        return FileResponse(files["client.js"], headers=headers)
+    async def read_client(request: Request) -> Response:
+        return files["client.js"].to(request)
 
     async def read_file(request: Request) -> Response:
-        path = files.get(request.path_params["name"])
-        if path is None:
+        file = files.get(request.path_params["name"])
+        if file is None:
             raise HTTPException(404)
-        return FileResponse(path, headers=headers)
+        return file.to(request)
 
     document = openapi(CALLS)
-    described = orjson.dumps(document)
-    docs, docs_headers = docs_page(document)
+    described = StaticAnswer(orjson.dumps(document), "application/json", {"Cache-Control": "no-cache"})
+    page, page_headers = docs_page(document)
+    docs = StaticAnswer(page, "text/html", page_headers)
 
-    async def read_openapi(_: Request) -> Response:
-        return Response(described, headers={"Cache-Control": "no-cache"}, media_type="application/json")
+    async def read_openapi(request: Request) -> Response:
+        return described.to(request)
 
-    async def read_docs(_: Request) -> Response:
-        return Response(docs, headers=docs_headers, media_type="text/html")
+    async def read_docs(request: Request) -> Response:
+        return docs.to(request)
 
     return [
         Route("/", read_index, methods=["GET"]),

@@ -12,6 +12,7 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 - `bounds`: bytes and seconds that a connection may cost, and what the kernel bounds for us.
 - `deadline`: a moment that is moved often and reached rarely.
 - `raw`: answers as bytes: `Date`, and problems of what never becomes a request.
+- `encodings`: whether a client takes gzip.
 - `cors`: which other sites' pages may call us.
 - `problems`: errors as answers, one table for all.
 - `health`: routes for operators.

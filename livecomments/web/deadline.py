@@ -27,8 +27,9 @@ class Deadline:
         self._due_at = None
 
     def close(self) -> None:
-        """Never; lets go of whom it would call."""
+        """Never again; lets go of whom it would call, who has it and would else wait for the garbage collector."""
         self._due_at = None
+        self._passed = _nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -42,3 +43,7 @@ class Deadline:
         else:
             self._due_at = None
             self._passed()
+
+
+def _nothing() -> None:
+    """What a closed deadline calls."""

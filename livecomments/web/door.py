@@ -137,8 +137,10 @@ class Door(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
         self.resume_writing()
-        if self._exchange is not None:
-            self._exchange.disconnect()
+        exchange, self._exchange, self._body = self._exchange, None, None
+        self._buffer.clear()
+        if exchange is not None:
+            exchange.disconnect()
 
     def pause_writing(self) -> None:
         self.is_full = True

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livecomments.web.encodings import accepts_gzip
 from livecomments_consumers.block import Block
-from livecomments_consumers.wire import FLUSHED, LAST_CHUNK, Form, accepts_gzip, chunk, formed, opening
+from livecomments_consumers.wire import FLUSHED, LAST_CHUNK, Form, chunk, formed, opening
 from tests.consumers.sim.checker import Chunks, Gunzip
 
 DATA = st.one_of(st.binary(min_size=1, max_size=2_000), st.builds(lambda n: b"comment " * n, st.integers(1, 20_000)))

@@ -1,0 +1,39 @@
+"""The page's files and the descriptions: sent compressed, and not sent again to who has them."""
+
+import gzip
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from tests.served import served
+
+PATHS: Final = ("/", "/client.js", "/page/page.js", "/page/page.css", "/openapi.json", "/docs")
+
+
+async def test_files_are_compressed_for_who_takes_it_and_not_sent_again_to_who_has_them(tmp_path: Path) -> None:
+    async with served(tmp_path) as running, aiohttp.ClientSession(running.url, auto_decompress=False) as client:
+        for path in PATHS:
+            bodies, etags = [], []
+            for taken in ("identity", "gzip, br"):
+                asked = {"Accept-Encoding": taken}
+                async with client.get(path, headers=asked) as answer:
+                    assert answer.status == 200
+                    assert answer.headers["Vary"] == "Accept-Encoding"
+                    assert answer.headers.get("Content-Encoding") == (None if taken == "identity" else "gzip")
+                    bodies.append(await answer.read())
+                    etags.append(answer.headers["ETag"])
+                    length = answer.headers["Content-Length"]
+                async with client.head(path, headers=asked) as answer:
+                    assert (answer.status, answer.headers["ETag"], await answer.read()) == (200, etags[-1], b"")
+                    assert answer.headers["Content-Length"] == length
+                for call in (client.get, client.head):
+                    async with call(path, headers={**asked, "If-None-Match": f'"other", W/{etags[-1]}'}) as answer:
+                        assert (answer.status, answer.headers["ETag"], await answer.read()) == (304, etags[-1], b"")
+                        assert answer.headers["Vary"] == "Accept-Encoding"
+                async with client.get(path, headers={**asked, "If-None-Match": '"other"'}) as answer:
+                    assert answer.status == 200
+            plain, compressed = bodies
+            assert gzip.decompress(compressed) == plain
+            assert len(compressed) < len(plain)
+            assert etags[0] != etags[1], "two bodies, two names"

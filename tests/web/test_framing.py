@@ -1,0 +1,52 @@
+"""Faults of framing that a message with more wrong in it does not show: each of these is right but for one thing."""
+
+from typing import Final
+
+import pytest
+
+from tests.corpus.messages import CHUNKED, NEXT, NOTHING, first
+from tests.web.driven import driven
+from tests.web.echo import SAID
+
+LF_ALONE: Final = (
+    b"5\nhello\r\n0\r\n\r\n",
+    b"5;a=b\nhello\r\n0\r\n\r\n",
+    b"5\r\nhello\r\n0\n\r\n",
+    b"5\r\nhello\n0\r\n\r\n",
+)
+CLOSES: Final = ((b"close, keep-alive",), (b"keep-alive, close",), (b"close", b"keep-alive"), (b"keep-alive", b"close"))
+
+
+@pytest.mark.parametrize("fields", [(), (b"Connection: keep-alive",)])
+async def test_http_1_0_is_never_answered_in_chunks(fields: tuple[bytes, ...]) -> None:
+    raw = first(*fields, method=b"GET", version=b"HTTP/1.0").replace(b"/first", b"/chunked")
+    echo, wire = await driven([raw + NEXT])
+    head, _, body = bytes(wire.written).partition(b"\r\n\r\n")
+    assert [one.path for one in echo.reached] == ["/chunked"]
+    assert b"transfer-encoding" not in head
+    assert head.endswith(b"\r\nconnection: close")
+    assert body == SAID, "it ends where the connection does"
+
+
+@pytest.mark.parametrize("body", LF_ALONE)
+async def test_a_line_of_a_chunk_is_not_ended_by_lf_alone(body: bytes) -> None:
+    for sent in ([first(CHUNKED) + body + NEXT], [first(CHUNKED), *(bytes([byte]) for byte in body), NEXT]):
+        echo, wire = await driven(sent)
+        assert not echo.reached
+        assert wire.written.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+@pytest.mark.parametrize("options", CLOSES)
+async def test_close_is_not_taken_back_by_keep_alive(options: tuple[bytes, ...], version: bytes) -> None:
+    raw = first(*(b"Connection: " + one for one in options), method=b"GET", version=version)
+    echo, wire = await driven([raw + NEXT])
+    assert [one.path for one in echo.reached] == ["/first"]
+    assert b"\r\nconnection: close\r\n" in wire.written
+    assert b"keep-alive" not in wire.written
+
+
+async def test_a_message_that_is_right_is_served_and_another_behind_it() -> None:
+    raw = first(CHUNKED, b"Connection: keep-alive") + b"5\r\nhello\r\n" + NOTHING
+    echo, _ = await driven([raw + NEXT])
+    assert [one.content for one in echo.reached] == [b"hello", b""]
