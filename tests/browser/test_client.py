@@ -1,7 +1,6 @@
 """`clients/js` in a real Chromium, against the real command: its examples, through what happens to browsers."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from playwright.async_api import APIRequestContext, Browser, BrowserContext, Pag
 
 from tests.browser.conftest import Server
 from tests.browser.test_page import SOON_MS, VIDEO, open_session, post, read_messages
+from tests.clients.npm import need_packages
 
 pytestmark = pytest.mark.browser
 
@@ -159,9 +159,9 @@ async def test_a_hidden_tab_lets_its_stream_go_and_resumes_exactly(
     await page.wait_for_function("video.getSnapshot().comments.at(-1)?.message === 'meanwhile'")
 
 
+@pytest.mark.timeout(400)  # the packages may have to be installed
 async def test_react_in_strict_mode_opens_one_stream(browser: Browser, server: Server, api: APIRequestContext) -> None:
-    if shutil.which("node") is None or not (CLIENT / "node_modules" / "react").exists():
-        pytest.skip("Not installed: make clients")
+    await asyncio.to_thread(need_packages)
     made = await asyncio.to_thread(bundle)
     page_text = (CLIENT / "examples" / "react" / "index.html").read_text()
     context = await context_of(browser, server, {"/example": page_text, "/main.js": made})
