@@ -136,5 +136,5 @@ class ChunkedBody:
 
 
 def body_of(length: int) -> Body:
-    """The body that a head announces."""
+    """Make the body that a head announces."""
     return ChunkedBody() if length < 0 else LengthBody(length)

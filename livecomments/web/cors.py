@@ -41,7 +41,7 @@ _PREFLIGHT_S: Final = b"600"
 
 
 def origins_of(text: str) -> frozenset[str]:
-    """The origins of a comma-separated list that `Settings` has checked."""
+    """Split a comma-separated list of origins that `Settings` has checked."""
     return frozenset(origin.strip() for origin in text.split(",") if origin.strip())
 
 
@@ -57,7 +57,7 @@ class CorsRules:
         return bool(self._origins)
 
     def headers(self, origin: bytes | None) -> Headers:
-        """What an answer to a request with this `Origin` carries, a stream's too."""
+        """Return what an answer to a request with this `Origin` carries, a stream's too."""
         if not self._origins:
             return ()
         if origin not in self._origins:
@@ -69,7 +69,7 @@ class CorsRules:
         )
 
     def preflight(self, origin: bytes | None, asked: bytes = b"") -> Headers:
-        """What the answer to a preflight carries that asks for these request headers."""
+        """Return what the answer to a preflight carries that asks for these request headers."""
         headers = self.headers(origin)
         if len(headers) < 2:
             return headers

@@ -46,4 +46,4 @@ class Deadline:
 
 
 def _nothing() -> None:
-    """What a closed deadline calls."""
+    """Do nothing: what a closed deadline calls."""

@@ -123,7 +123,7 @@ class Door(asyncio.Protocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more. What it has sent whole is answered (RFC 9112, 9.6).
+        """Answer what was sent whole by a client that sends nothing more (RFC 9112, 9.6).
 
         Only in the middle of an answer it has left: who half-closes does so behind its request, and to keep the streams
         of those who close would hold their places until a write fails.
@@ -151,7 +151,7 @@ class Door(asyncio.Protocol):
             self._writable.set()
 
     def shutdown(self) -> None:
-        """Called by uvicorn when it shuts down: what is under way is answered, and nothing behind it."""
+        """Answer what is under way, and nothing behind it: uvicorn shuts down."""
         self._is_last = True
         if self._exchange is None:
             self._transport.close()

@@ -39,13 +39,13 @@ class Connection(Protocol):
         """Whether another request may follow, as far as is known when the answer begins."""
 
     def answered(self, *, goes_on: bool) -> None:
-        """The answer has ended."""
+        """Note that the answer has ended."""
 
     def broke_off(self) -> None:
-        """The answer ends nowhere, or never began: our fault."""
+        """Give up an answer that ends nowhere, or never began: our fault."""
 
     def wants_body(self) -> None:
-        """The application waits for more of the body."""
+        """Note that the application waits for more of the body."""
 
 
 class Exchange:
@@ -174,7 +174,7 @@ class Exchange:
             self._connection.answered(goes_on=self._goes_on)
 
     def _begin(self, start: Message) -> bytes:
-        """The head of the answer, and how its body is framed."""
+        """Write the head of the answer, and settle how its body is framed."""
         status, minor = start["status"], self.head.minor
         lines, length, closes = [STATUS_LINES[status], date_line()], None, False
         for name, value in start.get("headers", ()):

@@ -120,12 +120,12 @@ class RequestHead(NamedTuple):
     """Whether it may hold its body back until it is told to go on."""
 
     def value(self, name: bytes) -> bytes | None:
-        """The first field of this lower-case name."""
+        """Return the first field of this lower-case name."""
         return next((value for one, value in self.fields if one == name), None)
 
 
 def parse_head(head: bytes) -> RequestHead:
-    """The head that these bytes, up to and with the blank line, are.
+    """Parse the head that these bytes, up to and with the blank line, are.
 
     Raises:
         RequestRejected, TargetTooLongRejected, LengthRejected, NotImplementedRejected, VersionRejected
@@ -172,7 +172,7 @@ def check_beginning(beginning: bytes) -> None:
 
 
 def parse_fields(lines: Iterable[bytes]) -> list[Field]:
-    """The fields of these lines. Raises RequestRejected."""
+    """Parse the fields of these lines. Raises RequestRejected."""
     return _parse_fields(lines)[0]
 
 
@@ -192,7 +192,7 @@ def _parse_line(line: bytes) -> tuple[bytes, bytes, int]:
 
 
 def _parse_fields(lines: Iterable[bytes]) -> tuple[list[Field], dict[bytes, list[bytes]]]:
-    """The fields of these lines, and by name those that say where a message ends or whom it is for."""
+    """Parse these lines; return the fields, and by name those that say where a message ends or whom it is for."""
     fields: list[Field] = []
     said: dict[bytes, list[bytes]] = {}
     for line in lines:

@@ -82,7 +82,7 @@ _NOT_KEPT: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosn
 
 
 def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer for `code`. `detail` says what to do next and never repeats what was sent."""
+    """Make the answer for `code`. `detail` says what to do next and never repeats what was sent."""
     status, title = STATUS[code]
     kind = f"urn:livecomments:problem:{code}"
     body = {"type": kind, "title": title, "status": status, "detail": detail, "code": code}
@@ -90,20 +90,20 @@ def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) ->
 
 
 async def answer_rejected(_: Request, error: Exception) -> Response:
-    """What the caller has to change."""
+    """Answer what the caller has to change."""
     assert isinstance(error, Rejected)
     bearer = {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else {}
     return problem(error.code, str(error), {**bearer, **error.headers})
 
 
 async def answer_unavailable(_: Request, error: Exception) -> Response:
-    """What may work in a moment."""
+    """Answer what may work in a moment."""
     assert isinstance(error, Unavailable)
     return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)})
 
 
 async def answer_http(_: Request, error: Exception) -> Response:
-    """What the router refuses."""
+    """Answer what the router refuses."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers)

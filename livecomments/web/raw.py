@@ -18,7 +18,7 @@ _dated: tuple[int, bytes] = (0, b"")
 
 
 def date_line() -> bytes:
-    """The field that says when an answer was made (RFC 9110, 6.6.1); made anew once a second."""
+    """Return the field that says when an answer was made (RFC 9110, 6.6.1); made anew once a second."""
     global _dated
     now = int(time.time())
     if _dated[0] != now:
@@ -27,13 +27,13 @@ def date_line() -> bytes:
 
 
 def last_answer(response: Response, more: Headers) -> bytes:
-    """A whole answer that ends its connection."""
+    """Make a whole answer that ends its connection."""
     fields = b"".join(b"%b: %b\r\n" % field for field in (*response.raw_headers, *more))
     head = STATUS_LINES[response.status_code] + date_line() + fields
     return head + b"connection: close\r\n\r\n" + bytes(response.body)
 
 
 def origin_of(head: bytes) -> bytes | None:
-    """The `Origin` that seems to be in a head that is none."""
+    """Find the `Origin` that seems to be in a head that is none."""
     found = _ORIGIN.search(head)
     return found[1] if found is not None else None
