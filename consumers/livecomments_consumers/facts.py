@@ -60,7 +60,8 @@ class Facts:
     def tell(self, channel: Channel) -> None:
         """Tell a channel what is known of its video; what is not known is read soon.
 
-        An end in a log that is gone is none. Settings stay what they were until somebody says otherwise.
+        An end in a log that is gone is none. Settings stay what they were until somebody says otherwise; what is heard
+        waits for what was said before, for alone it would say of a video that is over that it goes on.
         """
         followed = self._follower.followed.get(channel.partition)
         if followed is None or channel.is_restarted:
@@ -68,7 +69,7 @@ class Facts:
             return
         channel.ended_at = self.look(followed, channel.video_id)
         known = self._of(followed, channel.video_id)
-        if known is not None and (known.is_read or known.state.settings):
+        if known is not None and known.is_read:
             channel.set_state(known.state)
 
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:

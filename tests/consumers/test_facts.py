@@ -182,6 +182,25 @@ def test_what_was_set_before_the_edge_listened_is_told_as_soon_as_it_is_read(lan
     virtually(run)
 
 
+@pytest.mark.parametrize("lane", LANES)
+def test_settings_heard_of_a_video_whose_end_is_not_read_yet_do_not_say_that_it_goes_on(lane: str) -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.log.append(video_event(VIDEO_ENDED, "v", "own"))
+            edge.append(3)
+            await edge.store_all()
+            edge.hub.facts._known.clear()  # as if it had been started since
+            edge.store.away_until = clock() + 10.0
+            first = await watching(edge, lane)
+            edge.log.append(video_changed("v", SETTINGS, "own"))
+            await pass_time(1.0)
+            assert videos(first) == [], "nobody can tell"
+            await pass_time(11.0)
+            assert videos(first) == [{"videoId": "v", "state": "ended", **SETTINGS}]
+
+    virtually(run)
+
+
 def test_what_was_read_is_told_at_once_and_not_at_the_next_tick() -> None:
     async def run() -> None:
         async with virtual_edge(HubSettings()) as edge:

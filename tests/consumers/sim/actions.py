@@ -90,12 +90,12 @@ async def overtaken(world: "World") -> None:
 
 
 async def lose_end(world: "World") -> None:
-    """The log loses its newest records, which nobody had stored. Nothing is appended until all edges have seen it."""
+    """The log loses its newest records, which nobody had stored, and everything else goes on."""
     least = max(world.store.stored, world.log.start)
     if not world.loses_end or least >= world.log.end:
         return
     for edge in world.edges:
-        edge.view.away_until = edge.view.silent_until = edge.view.lag_s = 0.0
+        edge.note_loss()
     world.log.lose_end(world.rng.randint(least, world.log.end - 1), made_anew=world.rng.random() < 0.5)
     world.comments = [(video_id, offset) for video_id, offset in world.comments if offset < world.log.end]
     end = world.log.position(world.log.end)
@@ -103,7 +103,7 @@ async def lose_end(world: "World") -> None:
         shown = client.shown
         shown.knows_loss = shown.position is None or shown.position < end
     world.seen["lost end"] += 1
-    await pass_time(2.0)
+    world.losses += 1
 
 
 async def restart(world: "World") -> None:
@@ -151,7 +151,7 @@ _ACTIONS: Final = [
     (persist_stall, 4),
     (retention, 2),
     (overtaken, 2),
-    (lose_end, 3),
+    (lose_end, 5),
     (restart, 2),
     (drain, 1),
     (revoke, 2),

@@ -8,6 +8,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Final
 
 import orjson
@@ -108,8 +109,9 @@ class Shown:
         entry = self._entry(position, COMMENT_CREATED, event)
         if position in self._deleted:
             raise Wrong(f"{_name(position)} is shown after its delete")
-        delete = self._log.life.deleted[self.video_id].get(position)
-        if delete is not None and delete <= known and len(self._log.lives) == 1:
+        deletes = {life.deleted[self.video_id].get(position) for life in self._log.lives}
+        delete = deletes.pop()
+        if delete is not None and delete <= known and not deletes:
             raise Wrong(f"the text of {_name(position)} was sent by who knew its delete {_name(delete)}")
         self._go_to(position, inclusive=False)
         self.appended_at = entry.appended_at
@@ -205,11 +207,25 @@ class Shown:
         if self.position is not None:
             through = position if inclusive else position - 1
             missed = [self._missed(life, self.position, through) for life in self._log.lives]
-            if all(missed):
+            if all(missed) and self._is_of_two_lives(self.position, through):
+                self._seen["a loss shown before it was seen"] += 1
+                self.knows_loss = False
+            elif all(missed):
                 first = missed[-1]
                 assert first is not None
                 raise Wrong(f"{_name(first.position)} was never shown, and {_name(position)} says that it was")
         self.position = position
+
+    def _is_of_two_lives(self, after: int, through: int) -> bool:
+        """Whether history came of the log as it is and the rest of the log as it was, as until the edge sees the loss.
+
+        Nobody can tell then; but it must be told later.
+        """
+        for older, newer in combinations(self._log.lives, 2):
+            first = self._missed(newer, after, through)
+            if first is None or self._missed(older, first.position - 1, through) is None:
+                return True
+        return False
 
     def _missed(self, life: Life, after: int, through: int) -> Accepted | None:
         return life.missing(self.video_id, after, through, deletes=not self._in_history)

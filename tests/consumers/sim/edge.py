@@ -130,6 +130,7 @@ class SimEdge:
         self._transports: list[SimTransport] = []
         self._responses: list[asyncio.Task[None]] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._overtaken: asyncio.Task[None] | None = None
         self._samples: deque[tuple[float, int]] = deque()
         self._kernel = SimKernel()
         self.start()
@@ -181,6 +182,23 @@ class SimEdge:
         self._route = stream_route(self.hub)
         self._samples.clear()
         self._tasks = [asyncio.create_task(work) for work in (self.follower.run(), self.hub.run(), self._sample())]
+
+    def note_loss(self) -> None:
+        """The log is about to lose its end. A reading back that is under way may have read what goes."""
+        self._overtaken = self.follower._being_read.get(PARTITION)
+        self._samples.clear()
+
+    def room(self, end: int) -> int | None:
+        """How many records a log that ends at `end` may grow by until this edge can have seen that it lost its end.
+
+        None: it has seen it, or had read nothing of what was lost. Were the log to grow past what was read of it,
+        nobody could ever tell.
+        """
+        if self._overtaken is not None and not self._overtaken.done():
+            return 0
+        followed = self.follower.followed.get(PARTITION)
+        read_to = max(followed.next_offset if followed is not None else 0, self.view.read_to)
+        return read_to - end - 1 if read_to > end else None
 
     async def kill(self) -> None:
         """The process dies, and its connections with it."""
@@ -247,11 +265,11 @@ class SimEdge:
             connection.close()  # an answer that was not finished ends its connection
 
     async def _sample(self) -> None:
-        """Note how far the log was judged, and when. What it has lost meanwhile says nothing of what comes instead."""
+        """Note how far the log was judged, and when. Who has not seen that it lost its end knows nothing of it."""
         while True:
             followed = self.follower.followed.get(PARTITION)
-            judged_through = min(followed.judged_through, self._log.position(self._log.end) - 1) if followed else 0
-            self._samples.append((clock(), judged_through))
+            is_known = followed is not None and self.room(self._log.end) is None
+            self._samples.append((clock(), followed.judged_through if followed is not None and is_known else 0))
             await pass_time(0.5)
 
     def _known(self) -> int:

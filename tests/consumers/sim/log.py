@@ -154,6 +154,11 @@ class LogView:
             end -= 1
         return end
 
+    @property
+    def read_to(self) -> int:
+        """The offset that whoever follows reads next: records before it may be on their way still."""
+        return max((reader.next or 0 for reader in self._readers), default=0)
+
     def follow(self) -> "SimReader":
         reader = SimReader(self)
         self._readers.add(reader)
@@ -180,11 +185,12 @@ class SimReader:
 
     def __init__(self, view: LogView) -> None:
         self._view = view
-        self._next: int | None = None
+        self.next: int | None = None
+        """The offset to read next; None: it follows nothing."""
         self._woken: asyncio.Future[None] | None = None
 
     def assign(self, offsets: Mapping[int, int]) -> None:
-        self._next = offsets.get(PARTITION)
+        self.next = offsets.get(PARTITION)
         self.wake()
 
     async def poll(self) -> list[Record]:
@@ -192,13 +198,13 @@ class SimReader:
         deadline = loop.time() + _POLL_WAIT_S
         while True:
             self._view.check()
-            if self._next is not None and not self._view.is_silent:
-                start, end = self._next, self._view.visible_end
+            if self.next is not None and not self._view.is_silent:
+                start, end = self.next, self._view.visible_end
                 records, following = self._view.slice(start, max(start, end), _POLL_RECORDS)
-                self._next = following
+                self.next = following
                 if records:
                     await pass_time(0)
-                    return records if self._next == following else []
+                    return records if self.next == following else []
             if loop.time() >= deadline:
                 return []
             self._woken = loop.create_future()

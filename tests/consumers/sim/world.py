@@ -34,6 +34,10 @@ from tests.consumers.sim.truth import PARTITION
 VIDEOS: Final = ("busy", "quiet", "third")
 _STEPS: Final = 40
 _SETTLE_S: Final = 30.0
+_NOTICED_S: Final = 10.0
+"""With nothing wrong, until every edge has seen that the log lost its end: a poll, a pause, a reading back."""
+_LOSES_END: Final = 0.75
+"""Of the seeds in which something goes wrong: so many may lose the log's end, and about half of all do."""
 _AUTHOR: Final = Author("ana", "Ana")
 _SPELLINGS: Final = ("Last-Event-ID", "Last-Event-ID", "lastEventId", "after")
 """Of where a client resumes: a header, or a parameter."""
@@ -50,7 +54,9 @@ class World:
         self.trace: list[tuple[float, str]] = []
         self.rng = random.Random(seed)
         self.is_calm = self.rng.random() < 0.2
-        self.loses_end = not self.is_calm and self.rng.random() < 0.1
+        self.loses_end = not self.is_calm and self.rng.random() < _LOSES_END
+        self.losses = 0
+        """How often the log has lost its end."""
         self.log = SimLog(self.rng, seen)
         self.store = SimStore(self.log, self.rng, seen)
         self.revocations = SimRevocations()
@@ -84,7 +90,8 @@ class World:
             self._raise_what_went_wrong()
             for client in [client for client in self.clients if client.shown.is_over]:
                 self.leave(client)
-        self._heal()
+        self.seen["seeds that lost the end"] += self.losses > 0
+        await self._heal()
         await self._settle()
         persisting.cancel()
         for client in list(self.clients):
@@ -101,8 +108,8 @@ class World:
         return self.log.position(self.log.end - 1)
 
     def append(self, count: int) -> None:
-        """Append records of every kind."""
-        for _ in range(count):
+        """Append records of every kind, as many as there is room for."""
+        for _ in range(min([count, *self._rooms()])):
             if self.rng.random() < 0.03:
                 self.log.append(None)
                 continue
@@ -110,6 +117,10 @@ class World:
             offset = self.log.append(new)
             if new.headers.get("type") == COMMENT_CREATED:
                 self.comments.append((new.key.decode(), offset))
+            self.seen["appended before the loss was seen"] += bool(self._rooms())
+        for client in self.clients:
+            if not client.is_live:
+                self._forgive_loss(client.shown)
 
     def join(self) -> None:
         """A new viewer."""
@@ -145,11 +156,19 @@ class World:
         lines.append(f"Authorization: Bearer {client.name}")
         if rng.random() < 0.5:
             lines.append("Accept-Encoding: gzip, deflate")
-        if shown.position is not None and shown.position < self.log.position(self.log.end):
-            shown.knows_loss = True  # there is something at its position again, and nobody can tell that it is another
+        self._forgive_loss(shown)
         path = f"/comments/{shown.video_id}/stream{'?' if query else ''}{'&'.join(query)}"
         head = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode()
         return rng.choice(self.edges).connect(head, through_door=rng.random() < 0.7)
+
+    def _rooms(self) -> list[int]:
+        """Of each edge that is yet to see that the log has lost its end, how far it may grow till then."""
+        return [room for edge in self.edges if (room := edge.room(self.log.end)) is not None]
+
+    def _forgive_loss(self, shown: Shown) -> None:
+        """There may be something at its position again: nobody can tell then that it is another."""
+        if shown.position is not None and shown.position < self.log.position(self.log.end):
+            shown.knows_loss = True
 
     def _record(self) -> NewRecord:
         rng, offset = self.rng, self.log.end
@@ -171,16 +190,21 @@ class World:
         key = f"key{rng.randrange(3)}" if rng.random() < 0.15 else None
         return comment_created(video_id, text, _AUTHOR, created_at_ms=1_795_348_800_000, key=key)
 
-    def _heal(self) -> None:
+    async def _heal(self) -> None:
         self._note("heal")
-        if self.log.end and self.log.life.records[-1] is None:  # a hole at the end may be a record still to come
-            self.log.append(NewRecord(VIDEOS[0].encode(), b"nonsense", {"type": b"x"}))
         for edge in self.edges:
             edge.view.away_until = edge.view.silent_until = edge.view.lag_s = 0.0
         self.store.away_until = self.persist_stalled_until = 0.0
         for client in self.clients:
             client.is_stalled = client.is_slow = False
             client.wake()
+        until = self.now + _NOTICED_S
+        while self._rooms():
+            if self.now > until:
+                raise Wrong("an edge has not seen that the log lost its end")
+            await pass_time(0.2)
+        if self.log.end and self.log.life.records[-1] is None:  # a hole at the end may be a record still to come
+            self.log.append(NewRecord(VIDEOS[0].encode(), b"nonsense", {"type": b"x"}))
 
     async def _settle(self) -> None:
         """Everybody must come to see everything, and be told so by an id."""
