@@ -32,7 +32,7 @@ class _Known(NamedTuple):
     """Since when we have heard all; another one has gaps before it, and its log may not be the same."""
     state: VideoState
     is_read: bool
-    """What was said before that is in it."""
+    """Nothing that was said before that would change it."""
 
 
 class Facts:
@@ -114,7 +114,7 @@ class Facts:
         if known is not None:
             state, is_read = known.state.join(state), known.is_read or is_read
         self._forget(video_id)
-        self._known[video_id] = _Known(weakref.ref(followed), state, is_read)
+        self._known[video_id] = _Known(weakref.ref(followed), state, is_read or state.is_whole)
         self._settings_bytes += len(state.settings)
         while len(self._known) > VIDEOS_MAX or (self._settings_bytes > SETTINGS_BYTES_MAX and len(self._known) > 1):
             self._forget(next(iter(self._known)))

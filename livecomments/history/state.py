@@ -39,6 +39,11 @@ class VideoState(NamedTuple):
         return VideoState(state.position, state.is_ended, settings.settings_at, settings.settings)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether both were said: nothing older changes it."""
+        return min(self.position, self.settings_at) > BEFORE_EVERYTHING
+
+    @property
     def said_at(self) -> int:
         """The position of the latest of what holds."""
         return max(self.position, self.settings_at)
@@ -55,7 +60,7 @@ async def video_state(history: History, followed: FollowedPartition, video_id: s
         entries, before, _source = await history.backward(video_id, before, _READ_ROWS, FACTS)
         for entry in entries:
             state = state.hear(entry)
-        if before <= BEGINNING or min(state.position, state.settings_at) > BEFORE_EVERYTHING:
+        if before <= BEGINNING or state.is_whole:
             break
     return state
 

@@ -257,6 +257,25 @@ def test_a_crowd_is_told_of_a_change_by_the_same_bytes() -> None:
     virtually(run)
 
 
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize(("kind", "state"), [(VIDEO_STARTED, "live"), (VIDEO_ENDED, "ended")])
+def test_who_heard_all_that_can_be_said_of_a_video_need_not_read(lane: str, kind: bytes, state: str) -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(3)
+            await edge.store_all()
+            edge.store.away_until = clock() + 1_000.0
+            reader = await watching(edge, lane)
+            edge.log.append(video_changed("v", SETTINGS, "own"))
+            await pass_time(0.2)
+            assert videos(reader) == []
+            edge.log.append(video_event(kind, "v", "own"))
+            await pass_time(0.2)
+            assert videos(reader) == [{"videoId": "v", "state": state, **SETTINGS}]
+
+    virtually(run)
+
+
 def test_the_settings_of_all_videos_together_are_bounded(facts: Facts) -> None:
     followed, large = followed_partition(), b'{"title":"%b"}' % (b"x" * 16_000)
     for n in range(SETTINGS_BYTES_MAX // len(large) + 100):
