@@ -1,6 +1,7 @@
 """The programs that watch: where they are, how they are started, and how they end."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -49,7 +50,16 @@ def why_missing(program: str) -> str | None:
 
 
 def install_packages() -> str | None:
-    """Bring the npm packages of `js/` where they are not yet; returns why they cannot be had."""
+    """Bring the npm packages of `js/` where they are not yet; returns why they cannot be had.
+
+    One process at a time: `npm ci` begins by taking away what is there, also from under readers that another started.
+    """
+    with (JS / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _install_packages()
+
+
+def _install_packages() -> str | None:
     installed = JS / "node_modules" / ".package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= (JS / "package-lock.json").stat().st_mtime:
         return None

@@ -67,6 +67,8 @@ class Story:
     """What each viewer has asked for."""
     lanes: dict[str, int] = field(default_factory=dict)
     """Streams that were opened when all joined, by lane."""
+    pages: dict[str, int] = field(default_factory=dict)
+    """How often each viewer was told to come back by its load balancer while an edge was there."""
     took_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -153,7 +155,7 @@ class _Telling:
 
     async def be_away(self) -> None:
         """Nobody is there: each viewer is told to come back, by the load balancer itself. Then both edges are there."""
-        before = {viewer.name: self._pages(viewer) for viewer in self.watching}
+        before = self.story.pages = {viewer.name: self._pages(viewer) for viewer in self.story.viewers.values()}
         for edge in self._deployment.edges:
             await asyncio.to_thread(edge.kill)
         await self.all("a page of the load balancer's own", lambda v: self._pages(v) > before[v.name])

@@ -55,6 +55,11 @@ def test_it_went_through_all_that_the_story_says(viewer: Viewer, story: Story) -
     assert {stream.is_gzip for stream in opened if not stream.is_own_page} == {viewer.form != "plain"}
 
 
+def test_who_is_drained_is_taken_by_the_other_edge_at_once(viewer: Viewer, story: Story) -> None:
+    """Also when that one had been away itself: nginx once gave it one viewer every two seconds."""
+    assert story.pages[viewer.name] == 0
+
+
 def test_it_came_back_with_the_last_id_it_saw(viewer: Viewer, story: Story) -> None:
     ids = {event.id for event in viewer.events}
     first, *others = story.opened[viewer.name]

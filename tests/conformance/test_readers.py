@@ -22,7 +22,7 @@ from tests.conformance.programs import JS, build, install_packages, running, why
 from tests.live.stream import until
 from tests.served import Served, served
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("servers"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 VIDEO: Final = "readers"
 WAYS: Final = ("undici", "eventsource", "event-source-polyfill", "fetch-event-source")

@@ -23,10 +23,13 @@ from tests.conformance.story import TEXTS
 from tests.live.stream import until
 from tests.served import served
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("servers")]  # one of several processes installs the packages
+pytestmark = pytest.mark.live
 
 VIDEO = "wire"
 FIELDS = {"", "event", "id", "data", "retry"}
+FORMS = ("plain", "gzip")
+LANES = ("transport", "kept", "asgi")
+"""Ways to be served. `kept`: by the transport lane, as the second request of a connection."""
 PIECES = ((), (1,), (3, 1, 7), (64,))
 """Sizes that the bytes are cut into before they are parsed, by turns."""
 
@@ -78,7 +81,7 @@ async def catch(folder: Path) -> Wire:
         url = f"{deployment.url}/comments/{VIDEO}/stream"
         asked = {
             (form, lane): _curl(folder / f"{form}-{lane}", f"{url}?after={first}", form, lane, deployment.url)
-            for form, lane in itertools.product(("plain", "gzip"), ("transport", "asgi"))
+            for form, lane in itertools.product(FORMS, LANES)
         }
         ahead = comment_id(first_position(log.epoch) + 1_000, 0)
         folders = [folder / "-".join(each) for each in asked] + [folder / "ahead"]
@@ -101,12 +104,13 @@ async def catch(folder: Path) -> Wire:
 
 @contextlib.asynccontextmanager
 async def _curl(folder: Path, url: str, form: str, lane: str, before: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """In the ASGI lane is what comes second on a connection."""
+    """In the ASGI lane is what repeats a header."""
     folder.mkdir()  # noqa: ASYNC240 - a moment
-    first = ["-sS", "-o", os.devnull, f"{before}/healthz/live", "--next"] if lane == "asgi" else []
+    first = ["-sS", "-o", os.devnull, f"{before}/healthz/live", "--next"] if lane == "kept" else []
+    repeated = ["-H", "X: 1", "-H", "X: 2"] if lane == "asgi" else []
     output = ["-D", str(folder / "head"), "-o", str(folder / "body")]
     compressed = ["--compressed"] if form == "gzip" else []
-    async with running(folder / "said", "curl", *first, "-sSN", *compressed, *output, url) as process:
+    async with running(folder / "said", "curl", *first, "-sSN", *repeated, *compressed, *output, url) as process:
         yield process
 
 
@@ -129,12 +133,13 @@ def shown(events: list[tuple[str, str, str, int]]) -> list[tuple[str, str, objec
     ]
 
 
-@pytest.fixture(params=list(itertools.product(("plain", "gzip"), ("transport", "asgi"))), ids="-".join)
+@pytest.fixture(params=list(itertools.product(FORMS, LANES)), ids="-".join)
 def caught(request: pytest.FixtureRequest, wire: Wire) -> Caught:
     found = wire.caught[request.param]
     form, lane = request.param
     assert ("content-encoding: gzip" in found.head) == (form == "gzip")
-    assert ("connection: close" in found.head) == (lane == "transport")
+    assert "transfer-encoding: chunked" in found.head, "which tells its end, whatever becomes of the connection"
+    assert ("connection: close" in found.head) == (lane != "asgi"), "RFC 9112, 9.6: who is going to close says so"
     return found
 
 

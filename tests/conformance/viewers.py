@@ -94,6 +94,8 @@ async def watch_with_curl(viewer: Viewer, url: str, output: Path) -> None:
                 last_id, retry_ms = event_id or last_id, retry or retry_ms
                 if kind:
                     viewer.events.append(Event(kind, last_id, data))
+            if await process.wait():
+                viewer.events.append(Event("the reader failed", last_id, ""))
         await asyncio.sleep(retry_ms / 1_000)
 
 

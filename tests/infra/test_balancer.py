@@ -262,5 +262,5 @@ def test_the_recommended_files_are_whole() -> None:
     assert "    server edge-1 127.0.0.1:3 check port 4 id 1\n" in text
     assert text.count("    server ") == 4
     text = Nginx(Path("x"), port=1, gateways=list, edges=list).configuration(8_080, [{"client": 1}], [{"client": 3}])
-    assert "        server 127.0.0.1:3 max_fails=1 fail_timeout=2s;\n" in text
+    assert "        server 127.0.0.1:3 max_fails=0;\n" in text
     assert "        server 127.0.0.1:1 max_fails=1 fail_timeout=1s;\n" in text
