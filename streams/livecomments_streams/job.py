@@ -157,7 +157,10 @@ class Job:
         """
         given = self.progress.partitions
         try:
-            stored = await self._next_offsets(await self._log.answering(given))
+            answering = await self._log.answering(given)
+            if len(answering) < len(given):
+                _log.warning("lag not known", extra={"partitions": len(given) - len(answering)})
+            stored = await self._next_offsets(answering)
             bounds = await self._log.bounds(stored)  # after what is stored, which is therefore not beyond it
             for partition in stored:
                 if stored[partition] > bounds[partition].end:
