@@ -140,7 +140,7 @@ export interface ClientOptions {
   getToken?: (why: "first" | "refused" | "renew") => string | null | Promise<string | null>;
   /** Instead of `getToken`, sessions of guests; kept in localStorage, or where `storage` says. */
   guest?: { storage?: Store | null };
-  transport?: Transport;
+  transport?: Transport | undefined;
   /** Where comments on their way survive a reload: sessionStorage. */
   drafts?: Store | null;
   fetch?: typeof fetch;

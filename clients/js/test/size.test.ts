@@ -13,6 +13,7 @@ const LIMITS_BYTES: [name: string, code: string, max: number][] = [
   ["the rest, loaded by who writes or reads back", CREATE, 3_400],
   ["/react", 'export * from "./src/react.ts"', 800],
   ["/share", 'export * from "./src/share.ts"', 800],
+  ["/poll", 'export * from "./src/poll.ts"', 1_300],
   ["/rn", 'export * from "./src/rn.ts"', 700],
 ];
 const SHARED = /\/(fetch-stream|problem|sse|platform)\.js$/;

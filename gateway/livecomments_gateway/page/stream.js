@@ -3,9 +3,9 @@
  * back after everything that breaks it.
  */
 
-import { createCommentsClient, sharedStream } from "./client.js";
+import { auto, createCommentsClient, sharedStream } from "./client.js";
 
-const client = createCommentsClient({ baseUrl: "/", transport: sharedStream() });
+const client = createCommentsClient({ baseUrl: "/", transport: sharedStream(auto()) });
 
 export class VideoStream {
   #on;
