@@ -214,6 +214,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
     discard: (key) => posting?.discard(key),
     delete: async (commentId) => (await env.rest()).takeDown(shown, commentId),
     loadOlder: async (count) => (await env.rest()).readOlder(shown, count),
+    follow: () => void (list.keepsOldest = false),
     fill: async (gap) => (await env.rest()).fill(shown, gap),
     reload: link.reload,
     connect() {

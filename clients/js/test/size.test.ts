@@ -14,6 +14,7 @@ const LIMITS_BYTES: [name: string, code: string, max: number][] = [
   ["/react", 'export * from "./src/react.ts"', 800],
   ["/share", 'export * from "./src/share.ts"', 800],
   ["/poll", 'export * from "./src/poll.ts"', 1_300],
+  ["/view", 'export * from "./src/view.ts"', 1_300],
   ["/rn", 'export * from "./src/rn.ts"', 700],
 ];
 const SHARED = /\/(fetch-stream|problem|sse|platform)\.js$/;

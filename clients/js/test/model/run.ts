@@ -283,7 +283,7 @@ async function heal(world: World, life: Life): Promise<void> {
   if (!world.usesTokens) void life.client.session.open("me").catch(() => {});
   await world.clock.pass(LAST_MS, () => life.watch());
   world.service.write("other", "the last");
-  await world.clock.pass(1_000);
+  await world.clock.pass(2_000); // what a poller needs at most
 }
 
 /** What must be so once all is well. */
