@@ -56,7 +56,7 @@ sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--
 fuzz: install ## Send the server messages that nobody thought of, for a time (ARGS="--seconds 600")
 	@$(PYTHON_IN) -m tests.web.fuzz $(ARGS)
 
-mutants: install ## Mutate schemas/, and say which mutants no test notices (ARGS=window; an hour for all)
+mutants: install ## Mutate schemas and samples of four rooms, and say which mutants no test notices (ARGS="log epochs"; two hours for all)
 	@sh requirements/mutants.sh $(ARGS)
 
 bench: install ## Measure: fanout, latency, resume, slow, videos, post, persist, codecs or history (ARGS="fanout --viewers 1000")
