@@ -134,10 +134,20 @@ class AlwaysAllowed:
         """Believe it."""
 
 
+class Heard(Protocol):
+    """What a process has read of the epochs, and how old that is."""
+
+    @property
+    def epochs(self) -> Epochs: ...
+
+    @property
+    def age_s(self) -> float: ...
+
+
 class Writing:
     """Whether this process may write to its epoch. `breach` tells what the live topic breaks, in a sentence."""
 
-    def __init__(self, known: KnownEpochs, number: int, breach: Callable[[], str]) -> None:
+    def __init__(self, known: Heard, number: int, breach: Callable[[], str]) -> None:
         self._known = known
         self._number = number
         self._breach = breach
