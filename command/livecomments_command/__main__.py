@@ -26,7 +26,6 @@ from livecomments_command.settings import (
     tell,
 )
 from livecomments_command.settings import load as load_settings
-from livecomments_command.terminal import commands as terminal
 from livecomments_schemas.errors import StartAgain, StartRefused, Unavailable, leaves_of
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ app.add_typer(data_commands.epochs, name="epochs")
 for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
 app.command("replay")(data_commands.replay_log)
-app.command()(terminal.tail)
-app.command()(terminal.post)
 
 
 @app.callback()
@@ -130,11 +127,15 @@ def topics(
     epoch: Annotated[
         int | None, typer.Option(help="With --create: the comments topic to adopt, where there are several.", min=1)
     ] = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(help="With --create: the first epoch's partitions, where its topic was given more.", min=1),
+    ] = None,
 ) -> None:
     """Compare the topics with what they must be; exit code 1 if they differ. Never alters one."""
     from livecomments_command.epochs import check_topics
 
-    checked = check_topics(_on_servers(ToolSettings), create=create, epoch=epoch)
+    checked = check_topics(_on_servers(ToolSettings), create=create, epoch=epoch, partitions=partitions)
     created, differences, notes = asyncio.run(checked)
     for name in created:
         _say(f"created {name}")

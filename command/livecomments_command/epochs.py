@@ -37,13 +37,16 @@ class Checked(NamedTuple):
     notes: list[str]
 
 
-async def check_topics(settings: ServerSettings, *, create: bool, epoch: int | None = None) -> Checked:
+async def check_topics(
+    settings: ServerSettings, *, create: bool, epoch: int | None = None, partitions: int | None = None
+) -> Checked:
     """Compare the topics with what they must be; with `create`, make what is missing and open the first epoch.
 
     Args:
         settings: where Kafka is.
         create: make and open; without, nothing is changed.
         epoch: the first epoch to tell of, where comments topics are there already and it does not follow which.
+        partitions: of the first epoch, where its topic has been given more since the epoch began.
 
     Raises:
         StartRefused: the first epoch cannot be opened, with what to do.
@@ -59,7 +62,7 @@ async def check_topics(settings: ServerSettings, *, create: bool, epoch: int | N
     if create:
         async with known_epochs(settings) as known:
             if known.epochs.newest is None:
-                made, note = await open_first(settings, known, epoch)
+                made, note = await open_first(settings, known, epoch, partitions)
                 created, notes = created + made, [note]
             epochs = known.epochs
     else:
@@ -81,7 +84,9 @@ async def check_topics(settings: ServerSettings, *, create: bool, epoch: int | N
     return Checked(created, differences, notes)
 
 
-async def open_first(settings: ServerSettings, known: KnownEpochs, epoch: int | None) -> tuple[list[str], str]:
+async def open_first(
+    settings: ServerSettings, known: KnownEpochs, epoch: int | None, partitions: int | None = None
+) -> tuple[list[str], str]:
     """Open the first epoch, on a new topic or on the one that is there; the topics made, and a sentence.
 
     Raises:
@@ -99,7 +104,7 @@ async def open_first(settings: ServerSettings, known: KnownEpochs, epoch: int | 
         )
     number = epoch or (there[0] if there else 1)
     created = await create_missing(connection, [wanted_topics(settings, number)[0]])
-    contract = await contract_of(settings, number)
+    contract = await contract_of(settings, number, partitions)
     newest = (await known.say(epoch_opened(contract))).newest
     if newest is None or newest.contract != contract:
         return created, f"epoch {newest.number if newest else number} is open, as another said at the same time"
@@ -107,8 +112,8 @@ async def open_first(settings: ServerSettings, known: KnownEpochs, epoch: int | 
     return created, f"epoch {number} is {how}, with {contract.partitions} partitions"
 
 
-async def contract_of(settings: ServerSettings, number: int) -> Contract:
-    """Return the contract that the live comments topic of an epoch can keep.
+async def contract_of(settings: ServerSettings, number: int, partitions: int | None = None) -> Contract:
+    """Return the contract that the live comments topic of an epoch can keep, by as many `partitions` or all it has.
 
     Raises:
         StartRefused: it would not keep acknowledged comments.
@@ -120,7 +125,7 @@ async def contract_of(settings: ServerSettings, number: int) -> Contract:
     found = (await find_topics(connection, [wanted.name])).get(wanted.name)
     if found is None:
         raise StartRefused(f"Topic {wanted.name} is gone again. Run this once more.")
-    contract = Contract(number, found.partitions, topic_id, settings.replicas, _promised(wanted, found))
+    contract = Contract(number, partitions or found.partitions, topic_id, settings.replicas, _promised(wanted, found))
     for one in differences_of(contract, wanted.name, found, topic_id, connection.addresses):
         if one.endangers is Endangers.COMMENTS:
             raise StartRefused(one.sentence)

@@ -23,7 +23,7 @@ from livecomments.cql.session import (
     checked_keyspace,
     open_session,
 )
-from livecomments.store.interface import BUCKET_BITS, Lifetime, Row, StoredSlice
+from livecomments.store.interface import BUCKET_BITS, KeptLog, Lifetime, Row, StoredSlice
 from livecomments.store.waves import read_in_waves
 from livecomments_schemas.positions import BEFORE_EVERYTHING
 
@@ -90,7 +90,8 @@ _TEXTS: Final = _Statements(
 )
 """`$` stands for the keyspace."""
 _LOG_OF: Final = "log_of_epoch_{}"
-"""In `layout`. docs/OPERATING.md names it, for who has moved the log."""
+_PARTITIONS_OF: Final = "partitions_of_epoch_{}"
+"""In `layout`, both. docs/OPERATING.md names them, for who has moved the log."""
 
 
 class CqlStore:
@@ -173,12 +174,15 @@ class CqlStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._write([Bound(self._statements.set_watermark, (epoch, partition, position, position))])
 
-    async def log_identity(self, epoch: int) -> int | None:
-        found = await self._read(self._statements.layout, (_LOG_OF.format(epoch),))
-        return int(found[0][0]) if found else None
+    async def kept_log(self, epoch: int) -> KeptLog:
+        names = (_LOG_OF.format(epoch), _PARTITIONS_OF.format(epoch))
+        found = [await self._read(self._statements.layout, (name,)) for name in names]
+        return KeptLog(*(int(rows[0][0]) if rows else None for rows in found))
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        await self._write([Bound(self._statements.set_layout, (_LOG_OF.format(epoch), identity))])
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        for name, number in ((_LOG_OF, kept.identity), (_PARTITIONS_OF, kept.partitions)):
+            if number is not None:
+                await self._write([Bound(self._statements.set_layout, (name.format(epoch), number))])
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         statements = self._statements

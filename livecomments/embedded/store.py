@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from livecomments.sqlite import DurableFile, FileUnavailable, Work
-from livecomments.store.interface import BUCKET_BITS, Lifetime, Row, StoredSlice, StoreUnavailable
+from livecomments.store.interface import BUCKET_BITS, KeptLog, Lifetime, Row, StoredSlice, StoreUnavailable
 from livecomments.store.waves import read_in_waves
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import BEFORE_EVERYTHING
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS store_watermarks (
     PRIMARY KEY (epoch, partition)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS store_logs (epoch INTEGER PRIMARY KEY, identity INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS store_partitions (epoch INTEGER PRIMARY KEY, partitions INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS store_layout (bucket_bits INTEGER NOT NULL);
 """
 """A row without `kind` and `appended_at_ms` was written by a delete whose target has not arrived."""
@@ -56,6 +57,10 @@ INSERT INTO store_records (video_id, bucket, position, value, deleted) VALUES (?
 ON CONFLICT DO UPDATE SET value = x'', deleted = 1
 """
 _REMOVE_EXPIRED: Final = "DELETE FROM store_records WHERE appended_at_ms <= ?"
+_KEPT_LOG: Final = """
+SELECT (SELECT identity FROM store_logs WHERE epoch = :epoch),
+    (SELECT partitions FROM store_partitions WHERE epoch = :epoch)
+"""
 _COLUMNS: Final = "video_id, position, kind, author_id, value, appended_at_ms, target, deleted"
 
 T = TypeVar("T")
@@ -107,13 +112,12 @@ class EmbeddedStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._write(lambda connection: _raise_watermark(connection, epoch, partition, position))
 
-    async def log_identity(self, epoch: int) -> int | None:
-        found = await self._rows("SELECT identity FROM store_logs WHERE epoch = ?", (epoch,))
-        return int(found[0][0]) if found else None
+    async def kept_log(self, epoch: int) -> KeptLog:
+        ((identity, partitions),) = await self._rows(_KEPT_LOG, {"epoch": epoch})
+        return KeptLog(identity, partitions)
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        text = "INSERT OR REPLACE INTO store_logs (epoch, identity) VALUES (?, ?)"
-        await self._write(lambda connection: connection.execute(text, (epoch, identity)))
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        await self._write(lambda connection: _keep_log(connection, epoch, kept))
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         order = "DESC" if descending else "ASC"
@@ -159,7 +163,7 @@ class EmbeddedStore:
         (bits,) = connection.execute("SELECT bucket_bits FROM store_layout").fetchone()
         return int(bits)
 
-    async def _rows(self, text: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    async def _rows(self, text: str, parameters: tuple[Any, ...] | dict[str, Any]) -> list[tuple[Any, ...]]:
         try:
             return await self._file.read(lambda connection: connection.execute(text, parameters).fetchall())
         except FileUnavailable as error:
@@ -193,6 +197,15 @@ def _raise_watermark(connection: sqlite3.Connection, epoch: int, partition: int,
         "ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
         (epoch, partition, position),
     )
+
+
+def _keep_log(connection: sqlite3.Connection, epoch: int, kept: KeptLog) -> None:
+    if kept.identity is not None:
+        text = "INSERT OR REPLACE INTO store_logs (epoch, identity) VALUES (?, ?)"
+        connection.execute(text, (epoch, kept.identity))
+    if kept.partitions is not None:
+        text = "INSERT OR REPLACE INTO store_partitions (epoch, partitions) VALUES (?, ?)"
+        connection.execute(text, (epoch, kept.partitions))
 
 
 def _row(columns: tuple[Any, ...]) -> Row:

@@ -1,7 +1,8 @@
 """Whether the log is still the one that the store was filled from.
 
 A store that is ahead of the log has the ids of another one. A topic that was made anew may have grown beyond what is
-stored: that is known by its identity, which the stream job keeps in the store.
+stored: that is known by its identity, which the stream job keeps in the store. So it does with the number of partitions
+of the epoch's contract: the log decides, and where the store remembers another one they do not belong together.
 """
 
 import logging
@@ -10,7 +11,7 @@ from zlib import crc32
 
 from livecomments.log.interface import CommentLog
 from livecomments.runtime.retrying import retrying, told
-from livecomments.store.interface import CommentStore
+from livecomments.store.interface import CommentStore, KeptLog
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import first_position, offset_of
 
@@ -19,6 +20,10 @@ _NOT_READY: Final = told(_log, "log or store not ready, trying again")
 
 
 _NEXT: Final = "Open the next epoch: livecomments epochs next"
+_OTHER_COUNT: Final = (
+    "If the store is another installation's, name the right one. If the topic of epochs was lost and told anew after "
+    "partitions had been added, delete it once more, and: livecomments topics --create --partitions COUNT"
+)
 
 
 class LogWentBack(StartRefused):
@@ -74,21 +79,29 @@ async def claim_log(log: CommentLog, store: CommentStore) -> None:
 
 
 async def _claim(log: CommentLog, store: CommentStore) -> None:
-    known, identity = await _checked(log, store)
-    if identity not in (None, known):
-        await store.keep_log_identity(log.epoch, identity)
+    kept, found = await _checked(log, store)
+    if any(now not in (None, before) for before, now in zip(kept, found, strict=True)):
+        await store.keep_log(log.epoch, found)
 
 
-async def _checked(log: CommentLog, store: CommentStore) -> tuple[int | None, int | None]:
-    """Return the identity that the store knows, and that of the log. Raises as `refuse_other_log`."""
-    held = [await stored_end(log, store, partition) for partition in range(log.partition_count)]
-    known, identity = await store.log_identity(log.epoch), _number_of(await log.identity())
-    is_filled = any(one.watermark >= first_position(log.epoch) for one in held)  # else nothing collides
-    if is_filled and None not in (known, identity) and known != identity:
+async def _checked(log: CommentLog, store: CommentStore) -> tuple[KeptLog, KeptLog]:
+    """Return what the store remembers of its log, and what the log is. Raises as `refuse_other_log`."""
+    marks = [(await stored_end(log, store, partition)).watermark for partition in range(log.partition_count)]
+    kept, found = await store.kept_log(log.epoch), KeptLog(_number_of(await log.identity()), log.partition_count)
+    beyond = range(log.partition_count, kept.partitions or 0)
+    marks += [await store.watermark(log.epoch, partition) for partition in beyond]
+    if not any(mark >= first_position(log.epoch) for mark in marks):
+        return kept, found  # nothing collides
+    if kept.partitions not in (None, found.partitions):
+        raise LogWentBack(
+            f"The store was filled from {kept.partitions} partitions of epoch {log.epoch}, and the log has "
+            f"{found.partitions}: its videos would be looked for where they are not. {_OTHER_COUNT}"
+        )
+    if None not in (kept.identity, found.identity) and kept.identity != found.identity:
         raise LogWentBack(
             f"The log of comments is not the one that the store was filled from: the topic was made anew. {_NEXT}"
         )
-    return known, identity
+    return kept, found
 
 
 def _number_of(identity: str) -> int | None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final
 
 from livecomments.runtime.retrying import retrying
-from livecomments.store.interface import CommentStore, Row, StoredSlice, StoreUnavailable
+from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice, StoreUnavailable
 
 _RETRY_S: Final = 2.0
 
@@ -52,11 +52,11 @@ class AwayStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._opened().advance_watermark(epoch, partition, position)
 
-    async def log_identity(self, epoch: int) -> int | None:
-        return await self._opened().log_identity(epoch)
+    async def kept_log(self, epoch: int) -> KeptLog:
+        return await self._opened().kept_log(epoch)
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        await self._opened().keep_log_identity(epoch, identity)
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        await self._opened().keep_log(epoch, kept)
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         return await self._opened().read(video_id, after, through, limit, descending=descending)

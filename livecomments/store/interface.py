@@ -46,6 +46,15 @@ class Row(NamedTuple):
         return self.kind == COMMENT_CREATED and not self.deleted
 
 
+class KeptLog(NamedTuple):
+    """What a store remembers of the log that an epoch's rows are of. The log decides; this is to notice another."""
+
+    identity: int | None = None
+    """A number of the log's own, 32 bits, signed; None of a log without one."""
+    partitions: int | None = None
+    """Into how many the epoch's contract shares the videos; None if that was never kept."""
+
+
 class StoredSlice(NamedTuple):
     """Rows in the order asked for. Everything of the video between the start asked for and `examined` is in it:
     ascending, `examined` is the highest position covered (inclusive); descending, the lowest."""
@@ -120,15 +129,15 @@ class CommentStore(Protocol):
             StoreUnavailable
         """
 
-    async def log_identity(self, epoch: int) -> int | None:
-        """Return the number of the log that the rows of this epoch are of, as it was kept last; None if it never was.
+    async def kept_log(self, epoch: int) -> KeptLog:
+        """Return what was kept last of the log that the rows of this epoch are of.
 
         Raises:
             StoreUnavailable
         """
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        """Keep the number of the log that the rows of this epoch are of: 32 bits, signed.
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        """Remember the log that the rows of this epoch are of. What is None stays as it was.
 
         Raises:
             StoreUnavailable

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from livecomments.store.interface import CommentStore, Row, StoredSlice, StoreUnavailable
+from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice, StoreUnavailable
 from tests.log.faults import Around, nothing
 
 
@@ -30,13 +30,13 @@ class WatchedStore:
         await self.inner.advance_watermark(epoch, partition, position)
         await self.around("advance_watermark:done")
 
-    async def log_identity(self, epoch: int) -> int | None:
-        await self._begin("log_identity")
-        return await self.inner.log_identity(epoch)
+    async def kept_log(self, epoch: int) -> KeptLog:
+        await self._begin("kept_log")
+        return await self.inner.kept_log(epoch)
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        await self._begin("keep_log_identity")
-        await self.inner.keep_log_identity(epoch, identity)
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        await self._begin("keep_log")
+        await self.inner.keep_log(epoch, kept)
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         await self._begin("read")

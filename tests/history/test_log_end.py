@@ -1,6 +1,6 @@
 """Which logs a store accepts: the one that it was filled from, and no other that has its name."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,9 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_end import LogWentBack, check_log, claim_log
-from livecomments.log.interface import LogUnavailable
+from livecomments.log.interface import Bounds, CommentLog, LogUnavailable
 from livecomments.sqlite import DurableFile
-from livecomments.store.interface import StoreUnavailable
+from livecomments.store.interface import KeptLog, StoreUnavailable
 from livecomments_schemas.positions import position_at
 from tests.history.faults import WatchedStore
 from tests.log.faults import WatchedLog
@@ -30,6 +30,26 @@ class Parts:
     async def fill(self) -> None:
         """Say that all but the newest record are stored."""
         await self.store.advance_watermark(EPOCH, PARTITIONS - 1, position_at(EPOCH, COUNT - 2))
+
+
+class Counted(WatchedLog):
+    """A log whose epoch says another number of partitions."""
+
+    def __init__(self, inner: CommentLog, count: int, number: int = EPOCH) -> None:
+        super().__init__(inner)
+        self._count, self._number = count, number
+
+    @property
+    def epoch(self) -> int:
+        return self._number
+
+    @property
+    def partition_count(self) -> int:
+        return self._count
+
+    async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        found = await super().bounds(number for number in partitions if number < PARTITIONS)
+        return {number: Bounds(0, 0) for number in range(PARTITIONS, self._count)} | found
 
 
 @pytest.fixture
@@ -69,10 +89,10 @@ async def test_a_log_made_anew_before_anything_was_stored_is_the_stores_from_the
 async def test_a_store_that_was_never_told_goes_on_and_knows_its_log_from_then_on(parts: Parts) -> None:
     await parts.fill()
     await check_log(parts.log, parts.store)
-    assert await parts.store.log_identity(EPOCH) is None  # who only reads tells it nothing
+    assert await parts.store.kept_log(EPOCH) == KeptLog()  # who only reads tells it nothing
     await claim_log(parts.log, parts.store)
-    assert await parts.store.log_identity(EPOCH) is not None
-    assert await parts.store.log_identity(EPOCH + 1) is None
+    assert None not in await parts.store.kept_log(EPOCH)
+    assert await parts.store.kept_log(EPOCH + 1) == KeptLog()
     parts.log.generation = "made anew"
     with pytest.raises(LogWentBack):
         await check_log(parts.log, parts.store)
@@ -87,7 +107,7 @@ async def test_a_log_without_an_identity_is_judged_by_its_end_alone(parts: Parts
 
     nameless = Nameless(parts.log.inner)
     await claim_log(nameless, parts.store)
-    assert await parts.store.log_identity(EPOCH) is None
+    assert await parts.store.kept_log(EPOCH) == KeptLog(None, PARTITIONS)
     await claim_log(parts.log, parts.store)
     await parts.fill()
     await claim_log(nameless, parts.store)
@@ -96,7 +116,7 @@ async def test_a_log_without_an_identity_is_judged_by_its_end_alone(parts: Parts
         await claim_log(nameless, parts.store)
 
 
-@pytest.mark.parametrize("call", ["bounds", "identity", "log_identity", "keep_log_identity"])
+@pytest.mark.parametrize("call", ["bounds", "identity", "kept_log", "keep_log"])
 async def test_a_log_or_store_that_is_away_is_asked_again(parts: Parts, call: str) -> None:
     failures = {call}
 
@@ -108,4 +128,40 @@ async def test_a_log_or_store_that_is_away_is_asked_again(parts: Parts, call: st
     parts.log.around = parts.store.around = around
     await claim_log(parts.log, parts.store)
     assert not failures
-    assert await parts.store.log_identity(EPOCH) is not None
+    assert None not in await parts.store.kept_log(EPOCH)
+
+
+@pytest.mark.parametrize("partitions", [PARTITIONS + 1, PARTITIONS - 1, 1])
+async def test_a_log_with_another_count_than_the_store_was_filled_from_is_refused(
+    parts: Parts, partitions: int
+) -> None:
+    """The topic of epochs was lost and told anew, or it is another installation's store."""
+    await claim_log(parts.log, parts.store)
+    await parts.fill()
+    other = Counted(parts.log.inner, partitions)
+    for refuse in (check_log, claim_log, check_log):
+        with pytest.raises(LogWentBack, match=rf"filled from {PARTITIONS} partitions of epoch 4.* has {partitions}: "):
+            await refuse(other, parts.store)
+    assert (await parts.store.kept_log(EPOCH)).partitions == PARTITIONS
+    await check_log(parts.log, parts.store)
+
+
+async def test_before_anything_is_stored_the_log_says_how_many_partitions_there_are(parts: Parts) -> None:
+    await claim_log(parts.log, parts.store)
+    await claim_log(Counted(parts.log.inner, 1), parts.store)
+    assert (await parts.store.kept_log(EPOCH)).partitions == 1
+    await claim_log(parts.log, parts.store)
+    assert (await parts.store.kept_log(EPOCH)).partitions == PARTITIONS
+
+
+async def test_a_store_from_before_counts_were_kept_goes_on_and_knows_it_from_then_on(parts: Parts) -> None:
+    await claim_log(parts.log, parts.store)
+    await parts.fill()
+    identity, _ = await parts.store.kept_log(EPOCH)
+    before = EPOCH + 1
+    await parts.store.keep_log(before, KeptLog(identity, None))
+    await parts.store.advance_watermark(before, 0, position_at(before, 0))
+    log = Counted(parts.log.inner, PARTITIONS, before)
+    await parts.log.append(0, comment("v"))
+    await claim_log(log, parts.store)
+    assert await parts.store.kept_log(before) == KeptLog(identity, PARTITIONS)

@@ -19,7 +19,7 @@ from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.runtime import logs
-from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
+from livecomments.store.interface import KeptLog, Row, StoredSlice, StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import kafka_log, newest_comments, topic_name
 from livecomments_command.assembly.stream import run_stream
@@ -75,11 +75,11 @@ class FaultyStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         await self._inner.advance_watermark(epoch, partition, position)
 
-    async def log_identity(self, epoch: int) -> int | None:
-        return await self._inner.log_identity(epoch)
+    async def kept_log(self, epoch: int) -> KeptLog:
+        return await self._inner.kept_log(epoch)
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        await self._inner.keep_log_identity(epoch, identity)
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        await self._inner.keep_log(epoch, kept)
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         return await self._inner.read(video_id, after, through, limit, descending=descending)

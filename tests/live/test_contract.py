@@ -14,18 +14,23 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import HOST, free_port
+from livecomments.embedded.store import TABLES, EmbeddedStore
+from livecomments.history.log_end import LogWentBack, check_log, claim_log
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.contract import ContractWatch
 from livecomments.kafka.topics import create_missing
+from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import ServerSettings
+from livecomments.sqlite import DurableFile
 from livecomments_command.assembly.kafka import comments_log, known_epochs, newest_comments, told_epochs
 from livecomments_command.epochs import check_topics
 from livecomments_command.next_epoch import open_next
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import epoch_of, offset_of, parse_comment_id
+from livecomments_schemas.positions import epoch_of, first_position, offset_of, parse_comment_id
 from tests.live.stream import Worker, delete_topic, delete_topics, until
+from tests.schemas.records import comment
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -73,6 +78,7 @@ async def add_partition(own: OwnEpoch) -> None:
         ({"unclean_leader_election_enable": "true"}, True),
         ({"max_message_bytes": "1000"}, True),
         ({"retention_ms": "60000"}, False),
+        ({"retention_bytes": "1000000"}, False),
     ],
     ids=str,
 )
@@ -171,6 +177,34 @@ async def test_a_gateway_that_starts_after_a_partition_was_added_gives_no_id_aga
         assert '"difference": "partitions_added", "endangers": "nothing"' in started.logged
     assert (await check_topics(settings_of(own), create=False)).differences == []
     assert "nobody reads or writes the others" in (await check_topics(settings_of(own), create=False)).notes[0]
+
+
+async def test_a_store_knows_the_count_where_the_epochs_were_told_anew_after_a_partition_was_added(
+    own: OwnEpoch, tmp_path: Path
+) -> None:
+    settings = settings_of(own)
+    async with DurableFile(tmp_path, TABLES) as file, EmbeddedStore(file) as store:
+        async with newest_comments(settings) as log:
+            await claim_log(log, store)
+            await log.append(PARTITIONS - 1, comment("v"))
+            await store.advance_watermark(own.number, PARTITIONS - 1, first_position(own.number))
+        await add_partition(own)
+
+        async def told_anew(partitions: int | None) -> None:
+            await delete_topic(own.kafka, own.prefix + EPOCHS_TOPIC)
+            await check_topics(settings, create=True, partitions=partitions)
+
+        await told_anew(None)
+        async with newest_comments(settings) as log:
+            assert log.partition_count == PARTITIONS + 1
+            for refuse in (check_log, claim_log):
+                with pytest.raises(LogWentBack, match=f"from {PARTITIONS} partitions .* --create --partitions COUNT"):
+                    await refuse(log, store)
+        await told_anew(PARTITIONS)
+        async with newest_comments(settings) as log:
+            assert log.partition_count == PARTITIONS
+            await claim_log(log, store)
+    assert (await check_topics(settings, create=False)).differences == []
 
 
 async def test_of_two_who_open_the_first_epoch_at_once_one_counts_for_both(kafka_address: str) -> None:

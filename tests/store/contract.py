@@ -7,9 +7,16 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livecomments.store.interface import CommentStore, Row, StoredSlice
+from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice
 from livecomments_schemas.events import VIDEO_ENDED
-from livecomments_schemas.positions import BEFORE_EVERYTHING, EPOCH_MAX, OFFSET_MAX, first_position, position_at
+from livecomments_schemas.positions import (
+    BEFORE_EVERYTHING,
+    EPOCH_MAX,
+    OFFSET_MAX,
+    PARTITION_MAX,
+    first_position,
+    position_at,
+)
 from tests.store.examples import BUCKET, END, START, comment, delete, emptied, new_partition, new_video
 
 _SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
@@ -275,14 +282,20 @@ class StoreContract:
         assert await store.watermark(EPOCH_MAX, partition + 1) == BEFORE_EVERYTHING
 
     async def test_a_store_nobody_told_knows_no_log(self, store: CommentStore) -> None:
-        assert await store.log_identity(EPOCH_MAX) is None
+        assert await store.kept_log(EPOCH_MAX) == KeptLog()
 
     async def test_the_log_of_an_epoch_is_the_one_kept_last_and_of_that_epoch_alone(self, store: CommentStore) -> None:
-        for identity in (7, -(1 << 31), (1 << 31) - 1, 0):
-            await store.keep_log_identity(3, identity)
-            assert await store.log_identity(3) == identity
-        await store.keep_log_identity(4, 9)
-        assert (await store.log_identity(3), await store.log_identity(4)) == (0, 9)
+        for identity, partitions in ((7, 64), (-(1 << 31), 1), ((1 << 31) - 1, PARTITION_MAX + 1), (0, 3)):
+            await store.keep_log(3, KeptLog(identity, partitions))
+            assert await store.kept_log(3) == KeptLog(identity, partitions)
+        await store.keep_log(4, KeptLog(9, 8))
+        assert (await store.kept_log(3), await store.kept_log(4)) == (KeptLog(0, 3), KeptLog(9, 8))
+
+    async def test_what_is_not_known_of_a_log_stays_as_it_was_kept(self, store: CommentStore) -> None:
+        await store.keep_log(5, KeptLog(None, 2))
+        assert await store.kept_log(5) == KeptLog(None, 2)
+        await store.keep_log(5, KeptLog(6, None))
+        assert await store.kept_log(5) == KeptLog(6, 2)
 
 
 @st.composite

@@ -17,6 +17,7 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.following.follower import Follower
 from livecomments.following.read_back import Judge
 from livecomments.following.tail import Tail, TailBounds
+from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
@@ -70,7 +71,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
     """Make the parts of the embedded service and run them, without an HTTP server; end them on exit.
 
     Raises:
-        StartRefused: the data directory cannot be used.
+        StartRefused: the data directory cannot be used, or its store is not of its log.
     """
     seams = seams or Seams()
     async with (
@@ -80,6 +81,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         _newest_epoch(settings, file) as log,
         EmbeddedStore(file, lifetime=await lifetime_of(log, settings.store_ttl_s)) as store,
     ):
+        await claim_log(log, store)
         await _finish_earlier(settings, file, store, dead_letter_log)
         dead_letters = DeadLetters(dead_letter_log, comments_topic(log.epoch))
         follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)

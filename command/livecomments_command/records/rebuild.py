@@ -19,7 +19,7 @@ from rich.console import Console
 from livecomments.following.read_back import read_on
 from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.interface import CommentLog
-from livecomments.store.interface import CommentStore, Row, StoredSlice
+from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice
 from livecomments_command.records.bars import Advance, bar
 from livecomments_command.records.kept_files import read_checkpoint, write_atomically
 from livecomments_command.records.opened import Opened
@@ -105,11 +105,11 @@ class CheckpointedStore:
     async def write(self, rows: Sequence[Row]) -> None:
         await self._store.write(rows)
 
-    async def log_identity(self, epoch: int) -> int | None:
-        return await self._store.log_identity(epoch)
+    async def kept_log(self, epoch: int) -> KeptLog:
+        return await self._store.kept_log(epoch)
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
-        await self._store.keep_log_identity(epoch, identity)
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
+        await self._store.keep_log(epoch, kept)
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         return await self._store.read(video_id, after, through, limit, descending=descending)

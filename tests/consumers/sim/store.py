@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from livecomments.store.interface import Row, StoredSlice, StoreUnavailable
+from livecomments.store.interface import KeptLog, Row, StoredSlice, StoreUnavailable
 from livecomments_schemas.events import FACT_TYPES
 from livecomments_schemas.positions import BEFORE_EVERYTHING, position_at
 from tests.consumers.sim.log import SimLog
@@ -30,10 +30,10 @@ class SimStore:
     async def advance_watermark(self, epoch: int, partition: int, position: int) -> None:
         raise NotImplementedError("an edge never writes")
 
-    async def keep_log_identity(self, epoch: int, identity: int) -> None:
+    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
         raise NotImplementedError("an edge never writes")
 
-    async def log_identity(self, epoch: int) -> int | None:
+    async def kept_log(self, epoch: int) -> KeptLog:
         raise NotImplementedError("a simulated log is never another")
 
     async def watermark(self, epoch: int, partition: int) -> int:
