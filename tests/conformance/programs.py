@@ -1,7 +1,6 @@
 """The programs that watch: where they are, how they are started, and how they end."""
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
@@ -14,7 +13,6 @@ from typing import Final
 JS: Final = Path(__file__).with_name("js")
 READERS: Final = Path(__file__).with_name("readers")
 _MINI_BROWSER: Final = Path("/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser")
-_NPM_TIMEOUT_S: Final = 120
 _BUILD_TIMEOUT_S: Final = 400
 """Go compiles its own library first, once a machine."""
 _CHROMIUM_FLAGS: Final = (
@@ -47,28 +45,6 @@ def why_missing(program: str) -> str | None:
     }
     missing = [package for found, package in needed[program] if not shutil.which(found)]
     return f"No {program} here: apt-get install {' '.join(missing)}" if missing else None
-
-
-def install_packages() -> str | None:
-    """Bring the npm packages of `js/` where they are not yet; returns why they cannot be had.
-
-    One process at a time: `npm ci` begins by taking away what is there, also from under readers that another started.
-    """
-    with (JS / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return _install_packages()
-
-
-def _install_packages() -> str | None:
-    installed = JS / "node_modules" / ".package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= (JS / "package-lock.json").stat().st_mtime:
-        return None
-    npm = shutil.which("npm")
-    if npm is None:
-        return "No npm here: apt-get install npm"
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=_NPM_TIMEOUT_S, check=False)
-    return f"npm ci: {done.stderr.strip()[-300:]}" if done.returncode else None
 
 
 def build(program: str, folder: Path) -> tuple[str, ...]:

@@ -9,17 +9,18 @@ import orjson
 import pytest
 
 from tests.conformance.deployment import Deployment
-from tests.conformance.programs import install_packages, why_missing
+from tests.conformance.programs import JS, why_missing
 from tests.conformance.relay import BEGUN, END, RESET
 from tests.conformance.story import Story, tell
 from tests.conformance.viewers import Viewer, everybody
+from tests.npm import bring_packages
 
 pytestmark = pytest.mark.timeout(400)  # the first test waits for the whole story
 
 
 @pytest.fixture(scope="module")
 def story(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    if reason := install_packages():
+    if reason := bring_packages(JS):
         pytest.skip(reason)
     story = asyncio.run(tell(deployment, tmp_path_factory.mktemp("story")))
     print(story.took_s)

@@ -18,8 +18,9 @@ import pytest
 
 from livecomments_consumers.hub import Hub
 from livecomments_schemas.positions import comment_id, first_position
-from tests.conformance.programs import JS, build, install_packages, running, why_missing
+from tests.conformance.programs import JS, build, running, why_missing
 from tests.live.stream import until
+from tests.npm import bring_packages
 from tests.served import Served, served
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
@@ -126,7 +127,7 @@ def why_not(name: str) -> str | None:
     program = {"curl-http2": "curl", "httpx": "httpx-sse"}.get(name, name)
     if program in WAYS:
         program = "node"
-    return why_missing(program) or (install_packages() if program in ("node", "curl") else None)
+    return why_missing(program) or (bring_packages(JS) if program in ("node", "curl") else None)
 
 
 def command_of(name: str, folder: Path) -> tuple[str, ...]:

@@ -18,9 +18,10 @@ import pytest
 from livecomments.log.interface import CommentLog
 from livecomments_schemas.events import Author, NewRecord, comment_created, comment_deleted
 from livecomments_schemas.positions import comment_id, first_position, position_at
-from tests.conformance.programs import JS, install_packages, running, why_missing
+from tests.conformance.programs import JS, running, why_missing
 from tests.conformance.story import TEXTS
 from tests.live.stream import until
+from tests.npm import bring_packages
 from tests.served import served
 
 pytestmark = pytest.mark.live
@@ -52,7 +53,7 @@ class Wire(NamedTuple):
 
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Wire:
-    reason = why_missing("curl") or install_packages()
+    reason = why_missing("curl") or bring_packages(JS)
     if reason:
         pytest.skip(reason)
     return asyncio.run(catch(tmp_path_factory.mktemp("wire")))

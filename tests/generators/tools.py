@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.local.jars import locked
+from tests.npm import bring_packages
 
 JS: Final = Path(__file__).with_name("js")
 _HOME: Final = Path(__file__).parents[2] / ".run" / "generators"
@@ -70,18 +71,15 @@ def generator_jar() -> Path:
 
 def node() -> str:
     """Bring the packages of `js/`; the path of Node. Raises ToolMissing."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        raise ToolMissing("No node or npm here: apt-get install nodejs npm")
-    installed = JS / "node_modules" / ".package-lock.json"
-    with locked(_HOME / "npm.lock"):
-        if not installed.exists() or installed.stat().st_mtime < (JS / "package-lock.json").stat().st_mtime:
-            _bring(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=JS)
+    found = shutil.which("node")
+    if reason := bring_packages(JS):
+        raise ToolMissing(reason)
+    assert found is not None
     return found
 
 
-def _bring(*command: str | Path, cwd: Path | None = None) -> None:
+def _bring(*command: str | Path) -> None:
     try:
-        run(*command, cwd=cwd, timeout_s=_BRING_TIMEOUT_S)
+        run(*command, timeout_s=_BRING_TIMEOUT_S)
     except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
         raise ToolMissing(f"A generator of clients cannot be brought: {error}") from error
