@@ -16,7 +16,8 @@ behind from the tail or from history at its own pace. A viewer is never waited f
 - `sessions`: whose stream it is, so that it ends with the session.
 - `hub`: the channels, the tick, admission, drain.
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
-- `passes`: the linger, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go.
+- `passes`: the linger, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go;
+  `cohorts`: who stands in which.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
 - `facts`: what is so of videos: whether they are over, and what is set of them.
 - `addresses`: how many streams one address has open. Pure.

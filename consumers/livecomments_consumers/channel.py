@@ -13,7 +13,7 @@ multiple of a power of two, so that whoever asks, whenever, comes to the same on
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import orjson
 
@@ -22,10 +22,9 @@ from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.state import VideoState
 from livecomments_consumers.block import Block, fitting
-from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.cohorts import Cohorts
 from livecomments_consumers.frames import heartbeat_frame, video_frame
-from livecomments_consumers.lane import Lane, Member
-from livecomments_consumers.wire import Form
+from livecomments_consumers.lane import Lane
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
 from livecomments_schemas.positions import comment_id
 from livecomments_schemas.render import render_video
@@ -63,6 +62,9 @@ class _Kept(NamedTuple):
 class Channel:
     """The viewers of one video. Implements the `Feed` they see."""
 
+    make_cohorts: ClassVar[type[Cohorts]] = Cohorts
+    """A seam for tests."""
+
     def __init__(
         self,
         video_id: str,
@@ -87,9 +89,7 @@ class Channel:
         self.said_at = 0
         self.lanes: dict[Lane, None] = {}
         """In order of arrival."""
-        self.loose: dict[Lane, None] = {}
-        """Those in no cohort."""
-        self.cohorts: list[Cohort] = []
+        self.cohorts = self.make_cohorts(sizes.cohort_viewers)
         self.flush_timer: asyncio.TimerHandle | None = None
         self.passing: asyncio.Task[None] | None = None
         """Writes the last flush to its viewers; the next one waits for it."""
@@ -139,38 +139,15 @@ class Channel:
         """The follower had to start the partition over, and no flush has noticed yet."""
         return self._follower.followed.get(self.partition, self._followed) is not self._followed
 
-    def is_current(self, cohort: Cohort) -> bool:
-        """Whether the cohort has all that was flushed of the log as it is now."""
-        return self.newest <= cohort.position and cohort.resets == self.resets
+    def enter(self, lane: Lane) -> None:
+        """From now on the lane is told of new blocks."""
+        self.lanes[lane] = None
+        self.cohorts.enter(lane)
 
-    def is_video_due(self, cohort: Cohort) -> bool:
-        """Whether the cohort is to be told what is so of the video. It `is_current`."""
-        return cohort.told != self.version and self.said_at <= self.head
-
-    def stand(self, member: Member, form: Form, fd: int) -> Cohort:
-        """Take a lane whose viewer `may_stand` into a cohort of its form; `fd` is where its bytes go."""
-        viewer, room = member.viewer, self._sizes.cohort_viewers
-        for cohort in self.cohorts:
-            is_like = cohort.form is form and cohort.told == self.version
-            if is_like and len(cohort.members) < room and self.is_current(cohort):
-                cohort.position = max(cohort.position, viewer.position)  # nothing of the video lies between the two
-                cohort.written_at = min(cohort.written_at, viewer.written_at)
-                break
-        else:
-            cohort = Cohort(form, self.resets, viewer.position, viewer.written_at, self.version)
-            self.cohorts.append(cohort)
-        cohort.add(fd, member)
-        viewer.stand_at(cohort)
-        del self.loose[member]
-        return cohort
-
-    def step_out(self, lane: Lane, cohort: Cohort, fd: int) -> None:
-        """Take a lane out of its cohort again, or note that the cohort has done so."""
-        lane.viewer.step_out()
-        self.loose[lane] = None
-        cohort.members.pop(fd, None)
-        if not cohort.members and cohort in self.cohorts:
-            self.cohorts.remove(cohort)
+    def leave(self, lane: Lane) -> None:
+        """Forget a lane, which stands in no cohort any more."""
+        del self.lanes[lane]
+        self.cohorts.leave(lane)
 
     def holds_at_most(self, count: int, after: int) -> bool:
         """Whether no more than so many entries of the video come after a position, as far as is known at once."""

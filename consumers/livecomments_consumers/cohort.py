@@ -7,7 +7,8 @@ So those of a cohort share their place, and a block for all of them touches noth
 Why it is safe to share: a cohort is written to in one go, in which nothing else runs, so that at any other time every
 member has exactly what the place says. Whoever took less than all of a block leaves at once, with the rest in its own
 transport; whoever needs anything of its own (a bye, history, a turn) steps out first and takes a copy of the place with
-it. A member is not looked at between two blocks, so it may only stand while there is nothing to do for it alone.
+it. A member is not looked at between two blocks, so it may only stand while there is nothing to do for it alone. Who is
+taken in and out is decided elsewhere (`cohorts`).
 """
 
 import math
@@ -17,7 +18,7 @@ from typing import Final
 
 from livecomments_consumers.block import Block
 from livecomments_consumers.lane import Member
-from livecomments_consumers.viewer import Place
+from livecomments_consumers.viewer import Feed, Place
 from livecomments_consumers.wire import Form
 
 WriteTo = Callable[[int, bytes], int]
@@ -43,9 +44,9 @@ class Cohort(Place):
         self.expires_at = math.inf
         """Before this no member's life ends, so that they need not be looked at one by one."""
 
-    def add(self, fd: int, member: Member) -> None:
+    def add(self, member: Member) -> None:
         """Have a member that is at this place."""
-        self.members[fd] = member
+        self.members[member.fd] = member
         self.expires_at = min(self.expires_at, member.viewer.expires_at)
 
     def expired(self, now: float) -> list[Member]:
@@ -56,17 +57,35 @@ class Cohort(Place):
         self.expires_at = min((end for end in ends.values() if end >= now), default=math.inf)
         return [one for one, end in ends.items() if end < now]
 
-    def write(self, block: Block, write_to: WriteTo, rng: random.Random, now: float) -> int:
-        """Write a block that `is_for` it to all, beginning with somebody else each time; returns to how many."""
+    def is_current(self, feed: Feed) -> bool:
+        """Whether it has all that was flushed of the log as it is now."""
+        return feed.newest <= self.position and self.resets == feed.resets
+
+    def step(self, feed: Feed, quiet_before: float) -> Block | None:
+        """Return what to write to all of it beside what is flushed, if anything: see `Viewer.step`.
+
+        What is so of the video, when that is new; a heartbeat, when nothing was written since the time `quiet_before`.
+        """
+        if not self.is_current(feed):
+            return None
+        self.moved(feed.head)  # nothing of the video lies between the two
+        if self.is_video_due(feed):
+            self.told = feed.version
+            return feed.video(self.position)
+        return feed.heartbeat(self.position) if self.written_at <= quiet_before else None
+
+    def write(self, block: Block, write_to: WriteTo, rng: random.Random, now: float) -> list[tuple[Member, int]]:
+        """Write a block that `is_for` it to all, beginning with somebody else each time.
+
+        Returns who did not take all of it, and how many bytes each took: to be taken out before the next write.
+        """
         data = block.form(self.form)
         fallen: list[tuple[int, int]] = []
         if data:
             fallen = _write_to_all(self._turned(rng), data, write_to)
             self.written_at = now
-        count, self.position = len(self.members), max(self.position, block.through)
-        for fd, sent in fallen:
-            self.members.pop(fd).fall_back(data, sent)
-        return count
+        self.moved(block.through)
+        return [(self.members[fd], sent) for fd, sent in fallen]
 
     def _turned(self, rng: random.Random) -> list[int]:
         fds = list(self.members)

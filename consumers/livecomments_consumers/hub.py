@@ -145,7 +145,7 @@ class Hub:
             assert known is channel, "somebody else made the channel meanwhile"
             self.follower.hold(channel.partition)
             self.facts.tell(channel)
-        channel.lanes[lane] = channel.loose[lane] = None
+        channel.enter(lane)
         self.sessions.add(lane)
         self.addresses.enter(lane.address)
         self.metrics.opened(lane.kind)
@@ -156,7 +156,7 @@ class Hub:
         """Forget a lane; `reason` is why its stream ended, a fixed word. May be called twice."""
         if lane not in channel.lanes:
             return
-        del channel.lanes[lane], channel.loose[lane]
+        channel.leave(lane)
         self.sessions.remove(lane)
         self.addresses.leave(lane.address)
         self.metrics.disconnected(reason)
@@ -216,7 +216,7 @@ class Hub:
         """Those about whom there may be something to do; the others are counted."""
         if is_due:
             return list(channel.lanes)
-        lanes, now = list(channel.loose), self.now()
+        lanes, now = list(channel.cohorts.loose), self.now()
         for cohort in channel.cohorts:
             expired = cohort.expired(now)
             lanes += expired

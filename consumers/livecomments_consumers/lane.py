@@ -4,6 +4,7 @@ from typing import Protocol
 
 from livecomments_consumers.block import Block
 from livecomments_consumers.viewer import Viewer
+from livecomments_consumers.wire import Form
 
 
 class Lane(Protocol):
@@ -40,7 +41,15 @@ class Lane(Protocol):
 
 
 class Member(Lane, Protocol):
-    """A lane that may stand in a cohort, whose writes pass it by. Each call takes it out of there."""
+    """A lane that may stand in a cohort, whose writes pass it by. It steps out before it does anything by itself."""
+
+    @property
+    def form(self) -> Form:
+        """In which it is written to."""
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that the cohort writes to."""
 
     def fall_back(self, data: bytes, sent: int) -> None:
-        """Send the rest of `data`, of which the cohort sent `sent` bytes; the viewer's place is after `data`."""
+        """Send the rest of `data`, of which its former cohort sent `sent` bytes; the viewer's place is after `data`."""

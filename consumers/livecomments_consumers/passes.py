@@ -13,6 +13,7 @@ more.
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,14 +74,10 @@ class Passes:
             channel.passing = asyncio.get_running_loop().create_task(self._pass(parts, blocks, channel))
 
     def keep_alive(self, channel: Channel, before: float) -> Iterator[int]:
-        """Write a heartbeat to each cohort that was written nothing since the time `before`; yields to how many."""
+        """Write what is due to each cohort: a heartbeat, if nothing was written since `before`. Yields to how many."""
         for cohort in list(channel.cohorts):
             count = len(cohort.members)
-            if self._tell(cohort, channel):
-                yield count
-            elif cohort.written_at <= before and channel.is_current(cohort):
-                cohort.position = max(cohort.position, channel.head)  # nothing of the video lies between the two
-                self._write_block(cohort, channel.heartbeat(cohort.position))
+            if self._step(cohort, channel, before):
                 yield count
 
     def advance(self, lane: Lane) -> None:
@@ -92,7 +89,7 @@ class Passes:
 
     def _parts(self, channel: Channel, *, is_for_all: bool) -> list[Part]:
         """Everybody, beginning with others each time. What is not one thing for all is each lane's own matter."""
-        lanes = list(channel.loose if is_for_all else channel.lanes)
+        lanes = list(channel.cohorts.loose if is_for_all else channel.lanes)
         parts: list[Part] = list(channel.cohorts) if is_for_all else []
         parts += [lanes[start : start + self.slice_lanes] for start in range(0, len(lanes), self.slice_lanes)]
         begin = self.rng.randrange(len(parts)) if len(parts) > 1 else 0
@@ -116,8 +113,8 @@ class Passes:
     def _write(self, part: Part, blocks: Sequence[Block], channel: Channel) -> None:
         if isinstance(part, Cohort):
             for block in blocks:
-                self._write_block(part, block)
-            self._tell(part, channel)
+                self._write_block(part, block, channel)
+            self._step(part, channel)
             return
         if not blocks:
             for lane in part:
@@ -130,21 +127,19 @@ class Passes:
                 except Exception:
                     self.failed(lane)
 
-    def _tell(self, cohort: Cohort, channel: Channel) -> bool:
-        """Tell a cohort what is so of the video, if that is new; whether it was."""
-        if not channel.is_current(cohort) or not channel.is_video_due(cohort):
-            return False
-        cohort.position = max(cohort.position, channel.head)  # nothing of the video lies between the two
-        cohort.told = channel.version
-        self._write_block(cohort, channel.video(cohort.position))
-        return True
+    def _step(self, cohort: Cohort, channel: Channel, quiet_before: float = -math.inf) -> bool:
+        """Have a cohort take its next step; whether there was one."""
+        block = cohort.step(channel, quiet_before)
+        if block is not None:
+            self._write_block(cohort, block, channel)
+        return block is not None
 
-    def _write_block(self, cohort: Cohort, block: Block) -> None:
+    def _write_block(self, cohort: Cohort, block: Block, channel: Channel) -> None:
         if not cohort.is_for(block):  # made while the pass was under way: each knows what comes next for itself
             for member in list(cohort.members.values()):
                 self.advance(member)
             return
-        count = cohort.write(block, self.write_to, self.rng, self.now())
+        count = channel.cohorts.write(cohort, block, self.write_to, self.rng, self.now())
         self.metrics.delivered += count * block.comments
         self.metrics.bytes += count * len(block.form(cohort.form))
 

@@ -20,7 +20,6 @@ from livecomments.web.raw import STATUS_LINES, date_line
 from livecomments_consumers.admission import Serve
 from livecomments_consumers.asgi_lane import GZIP_HEADERS, STREAM_HEADERS
 from livecomments_consumers.block import Block
-from livecomments_consumers.cohort import Cohort
 from livecomments_consumers.direct import NOT_DIRECT, descriptor, is_clear, write, write_rest
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.joining import beginning, place, place_at_once
@@ -45,8 +44,7 @@ class _State(Enum):
 
     READING = "takes no step until something is read, or it has begun"
     QUEUED = "its turn is still to come"
-    WAITING = "for its feed, the clock, or room in its transport"
-    STANDING = "in a cohort, whose writes pass it by"
+    WAITING = "for its feed, the clock, or room in its transport; as in a cohort, whose writes pass it by"
     OVER = "nothing is written any more"
 
 
@@ -58,10 +56,7 @@ class TransportLane(asyncio.Protocol):
 
     __slots__ = (
         "_channel",
-        "_cohort",
         "_end_reason",
-        "_fd",
-        "_form",
         "_full_bytes",
         "_full_since",
         "_head",
@@ -71,6 +66,8 @@ class TransportLane(asyncio.Protocol):
         "_transport",
         "_want",
         "address",
+        "fd",
+        "form",
         "session",
         "viewer",
     )
@@ -85,9 +82,8 @@ class TransportLane(asyncio.Protocol):
         self.address = asked.address
         self._hub = hub
         self._channel = channel
-        self._cohort: Cohort | None = None
         self._want: Wanted | None = admitted.want
-        self._form = form
+        self.form = form
         self._head = _head(form, cors)
         self._state = _State.READING
         self._full_since: float | None = None
@@ -99,14 +95,14 @@ class TransportLane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Answer the request and go on from what it asks for."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
-        self._fd = descriptor(self._transport)
+        self.fd = descriptor(self._transport)
         hub, want, self._want = self._hub, self._want, None
         assert want is not None
         hub.attach(self._channel, self)
-        if self._fd != NOT_DIRECT:  # with TLS, 0 would be full while nothing waits
+        if self.fd != NOT_DIRECT:  # with TLS, 0 would be full while nothing waits
             self._transport.set_write_buffer_limits(high=0)  # full is: something waits that the kernel has not taken
         self._put(
-            STATUS_LINES[200] + date_line() + self._head + opening(beginning(hub, self._channel, want), self._form)
+            STATUS_LINES[200] + date_line() + self._head + opening(beginning(hub, self._channel, want), self.form)
         )
         if place_at_once(self._channel, self.viewer, want):
             self._greet()
@@ -123,7 +119,6 @@ class TransportLane(asyncio.Protocol):
             self.advance(now)
 
     def fall_back(self, data: bytes, sent: int) -> None:
-        self._step_out()
         try:
             write_rest(self._transport, data, sent)
             self._go_on()
@@ -131,14 +126,13 @@ class TransportLane(asyncio.Protocol):
             self._hub.failed(self)
 
     def advance(self, now: float) -> None:
-        if self._full_since is not None or self._state not in (_State.WAITING, _State.STANDING):
+        if self._full_since is not None or self._state is not _State.WAITING:
             return
         self._step_out()
         step = self.viewer.step(self._channel, now)
         if isinstance(step, Wait):
-            if self.viewer.may_stand(self._channel) and is_clear(self._transport, self._fd):
-                self._cohort = self._channel.stand(self, self._form, self._fd)
-                self._state = _State.STANDING
+            if self.viewer.may_stand(self._channel) and is_clear(self._transport, self.fd):
+                self._channel.cohorts.stand(self, self._channel)
             return
         if isinstance(step, Fetch):
             self._read(partial(self._hub.backfill.fetch, self._channel, self.viewer), self._go_on)
@@ -226,15 +220,15 @@ class TransportLane(asyncio.Protocol):
         if isinstance(step, Write):
             self._write(step.block, now)
         elif isinstance(step, Say):
-            self._put(formed(step.frame, self._form))
+            self._put(formed(step.frame, self.form))
             self.viewer.wrote(step.through, now)
         else:
-            self._put(formed(step.frame, self._form) + LAST_CHUNK)
+            self._put(formed(step.frame, self.form) + LAST_CHUNK)
             self._transport.close()
             self._end(step.reason)
 
     def _write(self, block: Block, now: float) -> None:
-        data = block.form(self._form)
+        data = block.form(self.form)
         if not data:
             self.viewer.moved(block.through)
             return
@@ -245,13 +239,10 @@ class TransportLane(asyncio.Protocol):
         metrics.bytes += len(data)
 
     def _put(self, data: bytes) -> None:
-        write(self._transport, self._fd, data, self._hub.write_to)
+        write(self._transport, self.fd, data, self._hub.write_to)
 
     def _step_out(self) -> None:
-        cohort, self._cohort = self._cohort, None
-        if cohort is not None:
-            self._state = _State.WAITING
-            self._channel.step_out(self, cohort, self._fd)
+        self._channel.cohorts.step_out(self)
 
     def _end(self, reason: str) -> None:
         """End the lane while its transport closes; what that still holds has as long as any stuck viewer."""

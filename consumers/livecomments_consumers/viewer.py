@@ -137,6 +137,15 @@ class Place:
         """Whether `block` is exactly what comes next."""
         return block.after <= self.position < block.first
 
+    def is_video_due(self, feed: Feed) -> bool:
+        """Whether what is so of the video has changed, and all that came before the change is written."""
+        return self.told != feed.version and feed.said_at <= self.position
+
+    def moved(self, through: int) -> None:
+        """Nothing more of the video lies up to `through`. The position never goes back."""
+        if through > self.position:
+            self.position = through
+
 
 class Viewer:
     """The state machine of one viewer."""
@@ -152,6 +161,11 @@ class Viewer:
         self._stale_at = now
         self._heartbeat_interval_s = heartbeat_interval_s
         self._bye: Close | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it is: a place of its own, or the cohort that it stands in."""
+        return self._place
 
     @property
     def position(self) -> int:
@@ -173,7 +187,7 @@ class Viewer:
         return is_at_head and self._place.told == feed.version and self._bye is None
 
     def stand_at(self, place: Place) -> None:
-        """From now on it is where `place` is, which others may move."""
+        """From now on it is where `place` is, which others may move. Only `Cohorts` has it stand and step out."""
         self._place = place
 
     def step_out(self) -> None:
@@ -215,8 +229,8 @@ class Viewer:
         return now - self._place.written_at >= self._heartbeat_interval_s
 
     def is_video_due(self, feed: Feed) -> bool:
-        """Whether what is so of the video has changed, and the viewer has what came before the change."""
-        return self._place.told != feed.version and feed.said_at <= self.position
+        """See `Place`."""
+        return self._place.is_video_due(feed)
 
     def greet(self, feed: Feed) -> Write:
         """Return what a stream begins with: an id to resume from at once, and what is known of the video."""
@@ -230,9 +244,7 @@ class Viewer:
 
     def moved(self, through: int) -> None:
         """Nothing of the video lies up to `through`; nothing was written."""
-        own = self._own()
-        if through > own.position:
-            own.position = through
+        self._own().moved(through)
 
     def fetched(self, stretch: Stretch) -> Write:
         """Return the write of a stretch of history that begins at the viewer's position."""

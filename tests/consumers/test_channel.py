@@ -15,7 +15,7 @@ from livecomments_consumers.wire import Form
 from livecomments_schemas.events import NewRecord
 from livecomments_schemas.positions import position_at
 from tests.consumers.sim.log import LogView, SimLog
-from tests.consumers.standing import Stander
+from tests.consumers.standing import Stander, cohort_of
 from tests.schemas.records import EPOCH, VIDEO, at, comment, delete_of, fresh_window
 
 SIZES = Sizes(block_entries=10, block_bytes=2_000, flushed_kept=3, behind_kept=4, cohort_viewers=3, boundary=8)
@@ -44,9 +44,11 @@ class Video:
 
     def stand(self, count: int, form: Form = Form.CHUNKED, first_fd: int = 0) -> list[tuple[Stander, Cohort]]:
         """So many viewers at the head."""
-        standers = [Stander(self.channel.head) for _ in range(count)]
-        self.channel.loose |= dict.fromkeys(standers)
-        return [(one, self.channel.stand(one, form, first_fd + at)) for at, one in enumerate(standers)]
+        standers = [Stander(self.channel.head, fd=first_fd + at, form=form) for at in range(count)]
+        for one in standers:
+            self.channel.enter(one)
+            self.channel.cohorts.stand(one, self.channel)
+        return [(one, cohort_of(one)) for one in standers]
 
     def append(self, *records: NewRecord) -> None:
         for new in records:
@@ -214,7 +216,7 @@ def test_cohorts_are_of_one_form_and_of_a_bounded_size(video: Video) -> None:
         *[(Form.CHUNKED, 3), (Form.CHUNKED, 3), (Form.CHUNKED, 1)],
         (Form.CHUNKED_GZIP, 2),
     ]
-    assert not video.channel.loose
+    assert not video.channel.cohorts.loose
 
 
 def test_nobody_joins_a_cohort_that_has_not_been_given_yet_what_was_flushed(video: Video) -> None:
@@ -238,9 +240,12 @@ def test_who_joins_a_cohort_raises_it_over_what_is_not_of_the_video(video: Video
 
 def test_who_steps_out_goes_on_from_there_and_an_empty_cohort_is_forgotten(video: Video) -> None:
     (first, cohort), (second, _) = video.stand(2)
-    video.channel.step_out(first, cohort, 0)
-    assert list(video.channel.loose) == [first]
+    cohorts = video.channel.cohorts
+    cohorts.step_out(first)
+    cohorts.step_out(first)
+    assert list(cohorts.loose) == [first]
+    assert cohort.members == {1: second}
     first.viewer.wrote(video.channel.head + 5, 1.0)
     assert second.viewer.position == video.channel.head
-    video.channel.step_out(second, cohort, 1)
-    assert video.channel.cohorts == []
+    cohorts.step_out(second)
+    assert not list(cohorts)

@@ -251,7 +251,7 @@ def test_a_crowd_is_told_of_a_change_by_the_same_bytes() -> None:
             edge.log.append(video_changed("v", SETTINGS, "own"))
             await pass_time(0.5)
             assert [videos(reader)[-1]["slowModeS"] for reader in readers] == [5] * 100
-            assert edge.hub._channels["v"].cohorts == [cohort]
+            assert list(edge.hub._channels["v"].cohorts) == [cohort]
             assert cohort.members == members, "nobody had to step out"
 
     virtually(run)

@@ -1,53 +1,17 @@
 """The rules by which a viewer moves, one at a time. What they add up to is shown by the simulation."""
 
-from dataclasses import dataclass, field
-
 import orjson
 import pytest
 
 from livecomments.history.stretch import Source, Stretch
 from livecomments_consumers.block import Block
-from livecomments_consumers.frames import heartbeat_frame
 from livecomments_consumers.viewer import STALE_INTERVAL_S, WAIT, Close, Fetch, Say, State, Viewer, Write
 from livecomments_loadtest.sse import SseBlocks, SseEvent, parse_block
 from livecomments_schemas.positions import comment_id, first_position
+from tests.consumers.standing import StillFeed
 
 START = first_position(1)
 BEAT_S = 15.0
-
-
-@dataclass
-class StillFeed:
-    """A video as it stands."""
-
-    head: int = START + 10
-    newest: int = START + 10
-    partition: int = 3
-    resets: int = 0
-    reset_at: int = 0
-    ended_at: int | None = None
-    version: int = 0
-    said_at: int = 0
-    silent_s: float = 0.0
-    blocks: dict[int, Block] = field(default_factory=dict)
-
-    def block_after(self, position: int) -> Block | None:
-        return self.blocks.get(position)
-
-    def heartbeat(self, position: int) -> Block:
-        return Block(position, position + 1, position, heartbeat_frame(comment_id(position, 3), 15_000), 0)
-
-    def video(self, position: int) -> Block:
-        return Block(position, position + 1, position, b"video %d" % self.version, 0)
-
-    def greeting(self, position: int) -> Block:
-        return Block(position, position + 1, position, b"beat video %d" % self.version, 0)
-
-    def retry_ms(self) -> int:
-        return 2_500
-
-    def silence_s(self) -> float:
-        return self.silent_s
 
 
 def viewer(position: int = START + 10, now: float = 0.0) -> Viewer:

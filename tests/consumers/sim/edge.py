@@ -16,13 +16,13 @@ from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.block import Block
 from livecomments_consumers.channel import Channel, Sizes
 from livecomments_consumers.cohort import Cohort
+from livecomments_consumers.cohorts import Cohorts
 from livecomments_consumers.facts import Facts
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.lane import Lane, Member
 from livecomments_consumers.sessions import SessionEndedRejected, Sessions
 from livecomments_consumers.settings import HubSettings
-from livecomments_consumers.viewer import Viewer
-from livecomments_consumers.wire import Form
+from livecomments_consumers.viewer import Feed, Viewer
 from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import HIGH_BYTES, AsgiConnection, SimKernel, SimTransport
@@ -39,20 +39,27 @@ _KNOWN_AFTER_S: Final = 2.0
 """For reads under way to end: what was judged so long ago, nobody may be ignorant of."""
 
 
+class CountingCohorts(Cohorts):
+    """Cohorts that say who stands in them."""
+
+    def stand(self, member: Member, feed: Feed) -> None:
+        super().stand(member, feed)
+        cohort = member.viewer.place
+        assert isinstance(cohort, Cohort)
+        assert isinstance(feed, CountingChannel)
+        feed.seen["stood with others" if len(cohort.members) > 1 else "stood alone"] += 1
+
+
 class CountingChannel(Channel):
     """A channel that says which of its ways were taken."""
 
+    make_cohorts = CountingCohorts
     seen: Counter[str]
 
     def block_after(self, position: int) -> Block | None:
         block = super().block_after(position)
         self.seen["behind: history" if block is None else "behind: shared" if block.is_shared else "behind: own"] += 1
         return block
-
-    def stand(self, member: Member, form: Form, fd: int) -> Cohort:
-        cohort = super().stand(member, form, fd)
-        self.seen["stood with others" if len(cohort.members) > 1 else "stood alone"] += 1
-        return cohort
 
     def flush(self) -> list[Block]:
         resets, restarts = self.resets, self.is_restarted

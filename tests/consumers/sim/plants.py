@@ -11,11 +11,11 @@ from livecomments_consumers.block import Block
 from livecomments_consumers.cohort import Cohort
 from livecomments_consumers.facts import Facts
 from livecomments_consumers.frames import bye_frame
-from livecomments_consumers.lane import Lane
+from livecomments_consumers.lane import Lane, Member
 from livecomments_consumers.sessions import Sessions
 from livecomments_consumers.viewer import WAIT, Close, Feed, Fetch, Step, Viewer, Write
 from livecomments_schemas.events import COMMENT_DELETED, VIDEO_ENDED
-from tests.consumers.sim.edge import SIZES, CountingChannel, Parts
+from tests.consumers.sim.edge import SIZES, CountingChannel, CountingCohorts, Parts
 
 
 class PastAHole(Viewer):
@@ -85,10 +85,10 @@ class Skipping(CountingChannel):
 
     def _restart(self) -> None:
         super()._restart()
-        for lane in self.loose:
+        for lane in self.cohorts.loose:
             lane.viewer.moved(self.head)
         for cohort in self.cohorts:
-            cohort.position = max(cohort.position, self.head)
+            cohort.moved(self.head)
 
 
 class Blind(CountingChannel):
@@ -164,11 +164,24 @@ class DeafFacts(Facts):
         return self.ended_at(followed, video_id)
 
 
+class UntoldCohorts(CountingCohorts):
+    """Cohorts that are not told what is so of the video."""
+
+    def _new(self, member: Member, feed: Feed) -> Cohort:
+        return UntoldCohort(member.form, feed.resets, member.viewer.position, member.viewer.written_at, feed.version)
+
+
+class UntoldCohort(Cohort):
+    """It takes for told what it was not told."""
+
+    def is_video_due(self, feed: Feed) -> bool:
+        return False
+
+
 class Untold(CountingChannel):
     """Who stands together is not told what is so of the video."""
 
-    def is_video_due(self, cohort: Cohort) -> bool:
-        return False
+    make_cohorts = UntoldCohorts
 
 
 class Unmoved(Viewer):
