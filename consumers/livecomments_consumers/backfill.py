@@ -5,7 +5,6 @@ needs what another is being read already waits for that.
 """
 
 import asyncio
-from collections import defaultdict
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -13,8 +12,9 @@ from livecomments.following.follower import PartitionUnavailable
 from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Source, Stretch
-from livecomments.log.interface import CommentLog, LogUnavailable
-from livecomments.runtime.single_flight import SingleFlight
+from livecomments.log.interface import Bounds, CommentLog, LogUnavailable
+from livecomments.runtime.retrying import RETRY_S, after, retrying
+from livecomments.runtime.single_flight import FreshFlight, SingleFlight
 from livecomments_consumers.block import Block, fitting
 from livecomments_consumers.channel import SIZES, Channel, Sizes
 from livecomments_consumers.frames import bye_frame
@@ -26,8 +26,8 @@ from livecomments_schemas.positions import first_position
 
 _READS_AT_ONCE: Final = 64
 """Each holds a block of 100 KB for as long as it takes; who comes later waits."""
-_TRIES: Final = 5
-_RETRY_S: Final = 0.5
+_TRIES: Final = 7
+"""Over some two seconds: what is away for longer is told."""
 _PAGES_MORE: Final = 4
 """Asked for when a page ends before it is full, as among deleted comments: reads through some 3,000 of their rows."""
 
@@ -43,35 +43,32 @@ class Backfill:
         self._stretches = SingleFlight[_Going, _Read]()
         self._joins = SingleFlight[_Joining, Stretch]()
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
-        self._ends: defaultdict[int, _End] = defaultdict(_End)
+        self._ends = FreshFlight[int, dict[int, Bounds]]()
 
     async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
         """Return what to write next to a viewer who is behind: a stretch of history, or a gap where it cannot be had.
 
         Without the log the stream is closed, and the viewer comes back. A write without entries means: look again.
         """
-        resets = channel.resets
-        for _ in range(_TRIES):
-            try:
-                going = _Going(channel.video_id, viewer.position, resets)
-                read = await self._stretches.join(going, partial(self._forward, going))
-            except HistoryBehind as error:
-                return self._missed(channel, viewer, error.code)
-            except Unavailable as error:
-                failure = error
-                await asyncio.sleep(_RETRY_S)
-            else:
-                if channel.resets != resets:
-                    return _nothing(viewer)  # it was read of a log that is gone
-                if read.stretch.through <= viewer.position:
-                    await asyncio.sleep(_RETRY_S)  # the follower has lost what the channel still counts on
-                    return _nothing(viewer)
-                if read.write is None:
-                    read.write = viewer.fetched(read.stretch)
-                return read.write
-        if isinstance(failure, PartitionUnavailable | LogUnavailable):
+        going = _Going(channel.video_id, viewer.position, channel.resets)
+        is_tired = after(_TRIES)
+        try:
+            read = await retrying(
+                lambda: self._stretches.join(going, partial(self._forward, going)),
+                lambda error: isinstance(error, HistoryBehind) or is_tired(error),
+            )
+        except (PartitionUnavailable, LogUnavailable):
             return Close(bye_frame("error", channel.retry_ms()), "error")  # nothing would come live either
-        return self._missed(channel, viewer, failure.code)
+        except Unavailable as error:
+            return self._missed(channel, viewer, error.code)
+        if channel.resets != going.resets:
+            return _nothing(viewer)  # it was read of a log that is gone
+        if read.stretch.through <= viewer.position:
+            await asyncio.sleep(RETRY_S)  # the follower has lost what the channel still counts on, and reads it again
+            return _nothing(viewer)
+        if read.write is None:
+            read.write = viewer.fetched(read.stretch)
+        return read.write
 
     async def join(self, channel: Channel, count: int) -> Stretch:
         """Return the newest `count` comments of a video, ascending; callers share a read that is under way.
@@ -84,19 +81,8 @@ class Backfill:
 
     async def newest(self, partition: int) -> int:
         """Return the position of the newest record, asked of the log itself after this call. Raises LogUnavailable."""
-        log, end = self._log, self._ends[partition]
-        wanted = end.asked + 1
-        async with end.lock:
-            if end.asked < wanted or end.answer is None:  # an older answer may be older than what the caller has seen
-                end.asked += 1
-                end.answer = None
-                try:
-                    end.answer = (await log.bounds([partition]))[partition].end
-                except LogUnavailable as error:
-                    end.answer = error
-        if isinstance(end.answer, LogUnavailable):
-            raise end.answer
-        return first_position(log.epoch) + end.answer - 1
+        bounds = await self._ends.join(partition, lambda: self._log.bounds([partition]))
+        return first_position(self._log.epoch) + bounds[partition].end - 1
 
     def bounded(self, stretch: Stretch) -> Stretch:
         """As much of a stretch as fits into a block."""
@@ -159,16 +145,6 @@ class _Read:
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
         self.write: Write | None = None
-
-
-class _End:
-    """The end of one partition: how often it was asked for, and the last answer."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.answer: int | LogUnavailable | None = None
-        """None while it is asked, and when whoever asked has left."""
-        self.lock = asyncio.Lock()
 
 
 def _nothing(viewer: Viewer) -> Write:

@@ -101,7 +101,7 @@ class Facts:
             try:
                 state = await video_state(self._history, followed, video_id)
             except Unavailable:
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(_RETRY_S)  # not tried again here: whoever still needs it asks again
             else:
                 if self._follower.followed.get(followed.number) is followed:
                     self._learn(followed, video_id, state, is_read=True)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from livecomments.kafka.topics import FoundTopic, configs_command
 from livecomments.runtime.metrics import Gauge
+from livecomments.runtime.retrying import warn
 from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import Unavailable
 
@@ -170,7 +171,7 @@ class ContractWatch:
         try:
             found = {one.name: one for one in await self._log.differences()}
         except Unavailable as error:
-            _log.warning("the topic cannot be held against its contract", extra={"code": error.code})
+            warn(_log, "the topic cannot be held against its contract", error)
             return
         for name, one in found.items():
             if self._told.get(name) != one:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -22,11 +23,16 @@ def never(_error: Exception) -> bool:
     return False
 
 
+def warn(log: logging.Logger, message: str, error: Exception, **extra: object) -> None:
+    """Warn of a failure: its code, and the reason that whoever runs this can act on."""
+    log.warning(message, extra={**extra, "code": getattr(error, "code", type(error).__name__), "reason": str(error)})
+
+
 def told(log: logging.Logger, message: str, **extra: object) -> Callable[[Exception], bool]:
-    """Warn of each failure with its code; give up never."""
+    """Warn of each failure; give up never."""
 
     def tells(error: Exception) -> bool:
-        log.warning(message, extra={**extra, "code": getattr(error, "code", type(error).__name__)})
+        warn(log, message, error, **extra)
         return False
 
     return tells
@@ -42,6 +48,12 @@ def after(tries: int) -> Callable[[Exception], bool]:
         return failed >= tries
 
     return gives_up
+
+
+def within(timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Callable[[Exception], bool]:
+    """Give up at the first failure that comes when `timeout_s` from now have passed."""
+    deadline = clock() + timeout_s
+    return lambda _error: clock() >= deadline
 
 
 async def retrying(

@@ -6,10 +6,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Final
 
-from livecomments.runtime.retrying import retrying
+from livecomments.runtime.retrying import retrying, told
 from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice, StoreUnavailable
 
 _RETRY_S: Final = 2.0
+"""A driver that opens is expensive, and history can wait."""
 
 _log = logging.getLogger("livecomments.store")
 
@@ -40,7 +41,10 @@ class AwayStore:
     async def run(self) -> None:
         """Open the store. Raises StartRefused: its schema does not fit."""
         self._store = await retrying(
-            lambda: self._stack.enter_async_context(self._open_store()), _told, on=StoreUnavailable, first_s=_RETRY_S
+            lambda: self._stack.enter_async_context(self._open_store()),
+            told(_log, "store not open, trying again"),
+            on=StoreUnavailable,
+            first_s=_RETRY_S,
         )
 
     async def write(self, rows: Sequence[Row]) -> None:
@@ -71,8 +75,3 @@ class AwayStore:
         if self._store is None:
             raise StoreUnavailable("The store has not been reached yet. Try again in a moment.")
         return self._store
-
-
-def _told(error: Exception) -> bool:
-    _log.warning("store not open, trying again", extra={"code": StoreUnavailable.code, "reason": str(error)})
-    return False

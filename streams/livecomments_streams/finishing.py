@@ -1,13 +1,12 @@
 """Storing an epoch to its end: what nobody writes to any more, and a stream job may have left behind."""
 
-import asyncio
 import logging
 from typing import Final
 
 from livecomments.following.read_back import read_on
 from livecomments.history.log_end import LogWentBack
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
-from livecomments.runtime.retrying import RETRY_S, retrying, told
+from livecomments.runtime.retrying import retrying, told
 from livecomments.store.interface import CommentStore
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.persister import Persister
@@ -45,7 +44,5 @@ async def _store(log: CommentLog, store: CommentStore, dead_letters: DeadLetters
             await persister.persist(records)
             stored += len(records)
         persister.next_offset = max(persister.next_offset, following)  # beyond markers that are no records
-    while not persister.is_marked:
-        await persister.advance_watermark()
-        await asyncio.sleep(0 if persister.is_marked else RETRY_S)
+    await retrying(persister.write_watermark, _AGAIN)
     return stored

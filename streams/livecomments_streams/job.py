@@ -22,7 +22,7 @@ from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.runtime.metrics import Counter, Gauge, Histogram, Reading
-from livecomments.runtime.retrying import retrying, told
+from livecomments.runtime.retrying import retrying, told, warn
 from livecomments.store.interface import CommentStore, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
@@ -171,7 +171,7 @@ class Job:
             if await self._continuity.is_broken() or self._continuity.resets:
                 await refuse_other_log(self._log, self._store)
         except Unavailable as error:
-            _log.warning("lag not known", extra={"code": error.code})
+            warn(_log, "lag not known", error)
         self._tell_lag()
 
     async def _persist(self, partition: int, records: Sequence[Record]) -> None:
@@ -214,7 +214,7 @@ class Job:
             try:
                 self._stored[partition] = (await stored_end(self._log, self._store, partition)).next_offset
             except Unavailable as error:
-                _log.warning("lag not known", extra={"partition": partition, "code": error.code})
+                warn(_log, "lag not known", error, partition=partition)
                 if isinstance(error, StoreUnavailable):
                     break  # of all of them
         return {number: at for number, at in self._stored.items() if number in partitions} | held
@@ -237,7 +237,7 @@ class Job:
                     self._persisters.pop(partition, None)  # retention was faster; opened anew, it says so
                     continue
                 except Unavailable as error:
-                    _log.warning("log not ready", extra={"partition": partition, "code": error.code})
+                    warn(_log, "log not ready", error, partition=partition)
                     return
                 if records:
                     await persister.persist(records)

@@ -3,20 +3,17 @@
 The Faust runner does the same in a consumer group.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Collection
-from typing import Final
 
 from livecomments.following.read_back import Judge
 from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, OffsetUnavailable
+from livecomments.runtime.retrying import retrying
 from livecomments.store.interface import CommentStore
 from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.job import Job
 from livecomments_streams.persister import WATERMARK_INTERVAL_S
-
-_RETRY_S: Final = 0.5
 
 
 class PersistLoop:
@@ -42,28 +39,27 @@ class PersistLoop:
         """Persist until cancelled. Raises LogWentBack; survives a log or store that is away."""
         reader = self._log.follow()
         try:
-            await self._begin(reader)
-            advanced_at = self._clock()
-            while True:
-                try:
-                    records = await reader.poll()
-                except LogUnavailable:
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                except OffsetUnavailable:  # retention was faster; opened anew, a persister says so and goes on
-                    await asyncio.sleep(_RETRY_S)
-                    await self._begin(reader)
-                    continue
-                if records:
-                    await self._job.take(records)
-                if self._clock() - advanced_at >= WATERMARK_INTERVAL_S:
-                    await self._job.advance_watermarks()
-                    await self._job.observe()
-                    advanced_at = self._clock()
+            await retrying(lambda: self._persist(reader), on=OffsetUnavailable)
         finally:
             await reader.aclose()
 
-    async def _begin(self, reader: LogReader) -> None:
+    async def _persist(self, reader: LogReader) -> None:
+        """Persist where the store is complete, and on. Raises OffsetUnavailable: retention was faster.
+
+        Begun again, with persisters opened anew, it says how much is lost and goes on behind that.
+        """
+        await self._open_all(reader)
+        advanced_at = self._clock()
+        while True:
+            records = await retrying(reader.poll, on=LogUnavailable)
+            if records:
+                await self._job.take(records)
+            if self._clock() - advanced_at >= WATERMARK_INTERVAL_S:
+                await self._job.advance_watermarks()
+                await self._job.observe()
+                advanced_at = self._clock()
+
+    async def _open_all(self, reader: LogReader) -> None:
         """Open all persisters, and read on where the store is complete."""
         self._job.give([])
         self._job.give(self._partitions)

@@ -15,7 +15,7 @@ from livecomments.following.read_back import Judge, read_back, read_on
 from livecomments.history.log_end import stored_end
 from livecomments.log.interface import CommentLog, OffsetUnavailable, Slice
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
-from livecomments.runtime.retrying import retrying
+from livecomments.runtime.retrying import retrying, warn
 from livecomments.store.interface import CommentStore, StoreUnavailable
 from livecomments.store.rows import rows_of
 from livecomments_schemas.events import Record
@@ -113,14 +113,17 @@ class Persister:
 
     async def advance_watermark(self) -> None:
         """Write the watermark, if it has moved. A failure is left for the next time."""
-        if self.is_marked:
-            return
-        through = self._through
         try:
+            await self.write_watermark()
+        except StoreUnavailable as error:
+            warn(_log, "watermark not written", error, partition=self.partition)
+
+    async def write_watermark(self) -> None:
+        """Write the watermark, if it has moved. Raises StoreUnavailable."""
+        if not self.is_marked:
+            through = self._through
             await self._store.advance_watermark(self._log.epoch, self.partition, through)
             self.watermark = through
-        except StoreUnavailable as error:
-            _log.warning("watermark not written", extra={"partition": self.partition, "code": error.code})
 
     @property
     def is_marked(self) -> bool:
@@ -172,9 +175,8 @@ class Persister:
         return await retrying(call, self._note_failure, first_s=_RETRY_FIRST_S, max_s=_RETRY_MAX_S)
 
     def _note_failure(self, error: Exception) -> bool:
-        code = getattr(error, "code", "")
-        _retries.labels(code).inc()
-        _log.warning("trying again", extra={"partition": self.partition, "code": code})
+        _retries.labels(getattr(error, "code", "")).inc()
+        warn(_log, "trying again", error, partition=self.partition)
         return False
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -52,6 +53,7 @@ def run_seed(
         watch(world)
 
     errors: list[str] = []
+    random.seed(seed)  # by which pauses between tries are jittered
     logging.disable()
     try:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
