@@ -103,19 +103,21 @@ class Backfill:
     async def _forward(self, going: "_Going") -> "_Read":
         limit = self._sizes.block_entries
         async with self._reads:
-            stretch = await self._history.forward(going.video_id, going.after, limit, around_store=True)
+            followed = self._history.home(going.video_id)
+            stretch = await self._history.forward(followed, going.video_id, going.after, limit, around_store=True)
         self._metrics.backfilled(stretch.source)
         return _Read(self.bounded(stretch))
 
     async def _newest(self, joining: "_Joining") -> Stretch:
         video_id, limit, _ = joining
-        page = await newest_first(self._history, video_id, None, limit)
+        followed = self._history.home(video_id)
+        page = await newest_first(self._history, followed, video_id, None, limit)
         comments, before = page.comments, page.next_cursor
         for _ in range(_PAGES_MORE):
             if len(comments) >= limit or before is None:
                 break
             try:
-                more = await newest_first(self._history, video_id, before, HISTORY_ON_JOIN_MAX)
+                more = await newest_first(self._history, followed, video_id, before, HISTORY_ON_JOIN_MAX)
             except Unavailable:
                 break
             comments, before = comments + more.comments, more.next_cursor

@@ -111,10 +111,10 @@ async def _read_page(history: History, followed: FollowedPartition, asked: _Page
     """Read a page, and whether nothing is added to it any more: all of it, and that more follows, is in the store."""
     video_id, cursor, limit, descending, with_deletes = asked
     if descending:
-        page = await newest_first(history, video_id, cursor, limit, with_deletes=with_deletes)
+        page = await newest_first(history, followed, video_id, cursor, limit, with_deletes=with_deletes)
         settled_at = cursor
     else:
-        page = await oldest_first(history, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
+        page = await oldest_first(history, followed, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
         settled_at = page.next_cursor
     is_settled = settled_at is not None and settled_at <= history.stored_through(followed)
     return _rendered(page, asked, followed.number), is_settled

@@ -101,7 +101,7 @@ class Owning:
     async def _delete_all(self, video_id: str, user_id: str, identity: Identity, since_ms: int) -> None:
         cursor = None
         for _ in range(_PAGES_MAX):
-            page = await newest_first(self._history, video_id, cursor, _PAGE)
+            page = await newest_first(self._history, self._history.home(video_id), video_id, cursor, _PAGE)
             for entry in page.comments:
                 if entry.author_id == user_id and entry.appended_at_ms >= since_ms:
                     await self._say(video_id, comment_deleted(video_id, entry.comment_id, identity.author.id))

@@ -243,7 +243,10 @@ class Posting:
             Unavailable leaves: try again.
         """
         followed = self._history.home(video_id)
-        found = await self._history.find(video_id, parse_cursor(id_text, followed.number))
+        return await self._find(followed, video_id, parse_cursor(id_text, followed.number))
+
+    async def _find(self, followed: FollowedPartition, video_id: str, position: int) -> tuple[bytes, str]:
+        found = await self._history.find(followed, video_id, position)
         if found.deleted:
             raise CommentDeletedRejected("This comment was deleted.")
         if found.entry is None:
@@ -256,16 +259,16 @@ class Posting:
         Raises:
             NotTheAuthorRejected, and what `find` and `post` raise.
         """
+        followed = self._history.home(video_id)
+        target = parse_cursor(id_text, followed.number)
         try:
-            _, author_id = await self.find(video_id, id_text)
+            _, author_id = await self._find(followed, video_id, target)
         except CommentDeletedRejected:
             return  # a delete that was read, here or by the stream job, and nothing undoes one
         if author_id != identity.author.id and MODERATE not in identity.roles:
             raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
-        followed = self._history.home(video_id)
         record = comment_deleted(video_id, id_text, identity.author.id)
         # Single flight: a button that is pressed often, or a crowd of moderators, writes one record.
-        target = parse_cursor(id_text, followed.number)
         await self._deletes.join((video_id, target), lambda: self.append(followed, record, _UNKNOWN_DELETE))
 
     async def append(
@@ -321,7 +324,7 @@ class Posting:
         is_sure = followed.window.is_sure(before.survivor)
         try:
             is_first = is_sure or not await self._is_preceded(followed, record, before.survivor)
-            value = await self._value_at(video_id, position) if is_first else None
+            value = await self._value_at(followed, video_id, position) if is_first else None
         except Unavailable as error:
             raise AppendUnknown(
                 f"The first comment with this key is written, but cannot be read now. {error}"
@@ -344,9 +347,9 @@ class Posting:
                     return True
         return False
 
-    async def _value_at(self, video_id: str, position: int) -> bytes | None:
+    async def _value_at(self, followed: FollowedPartition, video_id: str, position: int) -> bytes | None:
         """Read the value of a comment as it is now: empty once it is deleted, None if it is not kept."""
-        entries = (await self._history.forward(video_id, position - 1, 1, around_store=True)).entries
+        entries = (await self._history.forward(followed, video_id, position - 1, 1, around_store=True)).entries
         return entries[0].value if entries and entries[0].position == position else None
 
 

@@ -136,7 +136,7 @@ class Videos:
         """Read everything of before; what is judged meanwhile is heard beside it."""
         before, read = followed.judged_through + 1, 0
         while before > BEGINNING and read < FACTS_MAX:
-            entries, before, source = await self._history.backward(video_id, before, _READ_ROWS, FACTS)
+            entries, before, source = await self._history.backward(followed, video_id, before, _READ_ROWS, FACTS)
             for entry in entries:
                 facts.hear(entry.kind, entry.position, entry.value)
             read += len(entries) if source is Source.STORE else 0

@@ -7,6 +7,7 @@ whose reading broke off half way, is short or empty and still leads on. It ends 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import BEGINNING, COMMENTS, COMMENTS_AND_DELETES, History
 from livecomments.history.stretch import Source, count_read
@@ -29,16 +30,27 @@ class Page(NamedTuple):
 
 
 async def newest_first(
-    history: History, video_id: str, before: int | None, limit: int, *, with_deletes: bool = False
+    history: History,
+    followed: FollowedPartition,
+    video_id: str,
+    before: int | None,
+    limit: int,
+    *,
+    with_deletes: bool = False,
 ) -> Page:
-    """Read the `limit` newest comments earlier than `before` (exclusive; None: from the newest on), newest first.
+    """Read the `limit` newest comments earlier than `before`, newest first.
 
-    `with_deletes`: deletes are read too, and count as much as comments.
+    Args:
+        history: read from.
+        followed: the video's `home`.
+        video_id: whose.
+        before: a position, exclusive; None: from the newest comment on.
+        limit: at least 1.
+        with_deletes: deletes are read too, and count as much as comments.
 
     Raises:
         PartitionUnavailable, StoreUnavailable, LogUnavailable, HistoryBehind: nothing could be read; try again.
     """
-    followed = history.home(video_id)
     if before is not None:
         await history.reach(followed, before - 1)
     top = followed.judged_through if before is None else min(before - 1, followed.judged_through)
@@ -47,7 +59,7 @@ async def newest_first(
     before, source, view = top + 1, Source.TAIL, COMMENTS_AND_DELETES if with_deletes else COMMENTS
     try:
         for _ in range(_READS_MAX):
-            entries, before, source = await history.backward(video_id, before, limit - len(read), view)
+            entries, before, source = await history.backward(followed, video_id, before, limit - len(read), view)
             read += entries
             if len(read) == limit or before <= BEGINNING:
                 break
@@ -60,18 +72,17 @@ async def newest_first(
     return Page(shown, following, top, _targets(read))
 
 
-async def oldest_first(history: History, video_id: str, after: int, limit: int) -> Page:
-    """Read the `limit` oldest comments later than `after` (exclusive), oldest first.
+async def oldest_first(history: History, followed: FollowedPartition, video_id: str, after: int, limit: int) -> Page:
+    """Read the `limit` oldest comments later than `after` (exclusive), oldest first; `followed` is the video's home.
 
     Raises:
-        PartitionUnavailable, StoreUnavailable, LogUnavailable, HistoryBehind: nothing could be read; try again.
+        StoreUnavailable, LogUnavailable, HistoryBehind: nothing could be read; try again.
     """
-    followed = history.home(video_id)
     comments: list[Entry] = []
     deletes: list[Entry] = []
     try:
         for _ in range(_READS_MAX):
-            entries, after, _source = await history.forward(video_id, after, limit - len(comments))
+            entries, after, _source = await history.forward(followed, video_id, after, limit - len(comments))
             comments += [entry for entry in entries if entry.is_shown]
             deletes += [entry for entry in entries if entry.kind == COMMENT_DELETED]
             if len(comments) == limit or after >= followed.judged_through:

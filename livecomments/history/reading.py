@@ -94,7 +94,11 @@ class History:
         self._watermark_reads = SingleFlight[int, int]()
 
     def home(self, video_id: str) -> FollowedPartition:
-        """Return the partition of a video. Raises PartitionUnavailable while its window is being read back."""
+        """Return the partition of a video, to be asked for once by whoever reads, and passed on.
+
+        Raises:
+            PartitionUnavailable: its window is being read back.
+        """
         return self.follower.partition(partition_of(video_id, self.follower.log.partition_count))
 
     async def reach(self, followed: FollowedPartition, position: int) -> None:
@@ -111,23 +115,25 @@ class History:
         except TimeoutError as error:
             raise PartitionUnavailable("This node is behind the log. Try again in a second.") from error
 
-    async def forward(self, video_id: str, after: int, limit: int, *, around_store: bool = False) -> Stretch:
+    async def forward(
+        self, followed: FollowedPartition, video_id: str, after: int, limit: int, *, around_store: bool = False
+    ) -> Stretch:
         """Read up to `limit` entries of every kind later than `after`, from one source; go on from `through`.
 
         It is complete when `through` has reached the partition's `judged_through`. Deleted comments are in it without
         a value; deletes later than `after` are in it as entries of their own.
 
         Args:
+            followed: the video's `home`.
             video_id: whose.
             after: a position of the video's partition.
             limit: at least 1.
             around_store: while the store is away, or too far behind, read the log instead, as far as it may be.
 
         Raises:
-            PartitionUnavailable, LogUnavailable, StoreUnavailable: try again.
+            LogUnavailable, StoreUnavailable: try again.
             HistoryBehind: what is asked for is neither in tail nor store, and too much to read from the log.
         """
-        followed = self.home(video_id)
         if after >= followed.tail.after:
             return _of_tail(followed, video_id, after, limit)
         try:
@@ -143,7 +149,9 @@ class History:
             return await self._around_store(followed, video_id, after, limit, error)
         return _of_middle(above.middle, followed, video_id, after, limit)
 
-    async def backward(self, video_id: str, before: int, limit: int, view: View = COMMENTS) -> Stretch:
+    async def backward(
+        self, followed: FollowedPartition, video_id: str, before: int, limit: int, view: View = COMMENTS
+    ) -> Stretch:
         """Read up to `limit` entries of a view earlier than `before`, newest first, from one source.
 
         The mirror of `forward`: the stretch is complete from `before` down to its `through`, which is the `before` of
@@ -151,16 +159,16 @@ class History:
         text while the caller awaits something else: a delete was read.
 
         Args:
+            followed: the video's `home`.
             video_id: whose.
             before: a position of the video's partition, at most one later than `judged_through`.
             limit: at least 1.
             view: what is wanted; entries of no interest are examined and left out.
 
         Raises:
-            PartitionUnavailable, LogUnavailable, StoreUnavailable: try again.
+            LogUnavailable, StoreUnavailable: try again.
             HistoryBehind: too much lies between tail and store to read from the log.
         """
-        followed = self.home(video_id)
         lowest = followed.tail.after + 1
         if before > lowest:
             return _descending(followed.tail, video_id, before, lowest, limit, view, Source.TAIL)
@@ -175,9 +183,8 @@ class History:
         entries = [entry for entry in self.entries(rows, followed, above) if view.wanted(entry)]
         return Stretch(entries, examined, Source.STORE)
 
-    async def find(self, video_id: str, position: int) -> Found:
-        """Find the comment at `position`, wherever it is. Raises as `forward` does."""
-        followed = self.home(video_id)
+    async def find(self, followed: FollowedPartition, video_id: str, position: int) -> Found:
+        """Find the comment at `position`, wherever it is. Raises as `forward` does, and PartitionUnavailable."""
         await self.reach(followed, position)
         entry: Entry | None = None
         if position > followed.tail.after:

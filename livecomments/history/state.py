@@ -57,7 +57,7 @@ async def video_state(history: History, followed: FollowedPartition, video_id: s
     """
     state, before = VideoState(), followed.judged_through + 1
     for _ in range(_READS_MAX):
-        entries, before, _source = await history.backward(video_id, before, _READ_ROWS, FACTS)
+        entries, before, _source = await history.backward(followed, video_id, before, _READ_ROWS, FACTS)
         for entry in entries:
             state = state.hear(entry)
         if before <= BEGINNING or state.is_whole:

@@ -38,7 +38,7 @@ async def stream(world: World, video: int, limits: list[int], start: int | None)
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
         entries, through, _ = await tried(
-            lambda: world.history.forward(video_id, after, limit, around_store=True)  # noqa: B023 - awaited
+            lambda: world.forward(video_id, after, limit, around_store=True)  # noqa: B023 - awaited
         )
         always, may = model.always_shown(video_id, through), model.shown(video_id, through, judged)
         assert [entry.position for entry in entries] == [
@@ -87,18 +87,18 @@ def test_a_stream_gets_every_entry_once_in_order_while_the_store_comes_and_goes(
 async def test_it_is_for_those_who_ask_for_it(world: World) -> None:
     await stored(world, 40)
     with pytest.raises(StoreUnavailable):
-        await world.history.forward(QUIET, BEFORE_EVERYTHING, 10)
+        await world.forward(QUIET, BEFORE_EVERYTHING, 10)
 
 
 async def test_one_reading_serves_all_who_come_with_a_higher_position(world: World) -> None:
     await stored(world, 40)
     for after in (3, 9, 20, 3):
-        found = await world.history.forward(QUIET, world.position(after), 99, around_store=True)
+        found = await world.forward(QUIET, world.position(after), 99, around_store=True)
         assert found.source is Source.LOG
         assert found.entries[0].position > world.position(after)
     log_reads = [call for call in world.calls if call == "log read"]
     before = len(log_reads)
-    await world.history.forward(BUSY, world.position(5), 99, around_store=True)
+    await world.forward(BUSY, world.position(5), 99, around_store=True)
     assert len([call for call in world.calls if call == "log read"]) == before
 
 
@@ -106,28 +106,28 @@ async def test_more_than_the_bound_and_what_the_log_no_longer_holds_is_refused(w
     await stored(world, 40)
     few = History(world.follower, world.store, middle_records_max=10, window_records=world.sizes.window)
     with pytest.raises(StoreUnavailable):
-        await few.forward(QUIET, world.position(5), 10, around_store=True)
-    found = await few.forward(QUIET, world.position(25), 10, around_store=True)
+        await few.forward(few.home(QUIET), QUIET, world.position(5), 10, around_store=True)
+    found = await few.forward(few.home(QUIET), QUIET, world.position(25), 10, around_store=True)
     assert found.source is Source.LOG, "a later position is near enough"
     await world.forget_before(20)
     other = History(world.follower, world.store, window_records=world.sizes.window)
     with pytest.raises(StoreUnavailable):
-        await other.forward(QUIET, world.position(5), 10, around_store=True)
+        await other.forward(other.home(QUIET), QUIET, world.position(5), 10, around_store=True)
 
 
 async def test_what_an_older_epoch_held_is_refused(file: DurableFile) -> None:
     async with open_world(file, epoch=2) as world:
         await stored(world, 40)
         with pytest.raises(StoreUnavailable):
-            await world.history.forward(QUIET, BEFORE_EVERYTHING, 10, around_store=True)
-        assert (await world.history.forward(QUIET, world.position(-1), 10, around_store=True)).source is Source.LOG
+            await world.forward(QUIET, BEFORE_EVERYTHING, 10, around_store=True)
+        assert (await world.forward(QUIET, world.position(-1), 10, around_store=True)).source is Source.LOG
 
 
 async def test_a_store_that_is_back_is_read_again(world: World) -> None:
     await stored(world, 40)
-    assert (await world.history.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.LOG
+    assert (await world.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.LOG
     world.store.is_away = False
-    assert (await world.history.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.STORE
+    assert (await world.forward(QUIET, world.position(5), 10, around_store=True)).source is Source.STORE
 
 
 async def test_a_store_that_is_behind_by_more_than_may_be_read_costs_nobody_who_needs_only_the_newest(
@@ -136,24 +136,24 @@ async def test_a_store_that_is_behind_by_more_than_may_be_read_costs_nobody_who_
     async with open_world(file, sizes=Sizes(tail=4, middle=10)) as world:
         await stored(world, 10)
         world.store.is_away = False
-        await world.history.forward(QUIET, world.position(-1), 10)
+        await world.forward(QUIET, world.position(-1), 10)
         await world.append(*[Event("comment")] * 30)
         await world.follow()
         for world.store.is_away in (False, True):
-            found = await world.history.forward(QUIET, world.position(30), 99, around_store=True)
+            found = await world.forward(QUIET, world.position(30), 99, around_store=True)
             assert [entry.position for entry in found.entries] == [world.position(one) for one in range(31, 36)]
             with pytest.raises(HistoryBehind):
-                await world.history.forward(QUIET, world.position(15), 99, around_store=True)
+                await world.forward(QUIET, world.position(15), 99, around_store=True)
 
 
 async def test_one_who_asks_for_too_much_takes_nothing_from_the_others(world: World) -> None:
     await stored(world, 40)
     few = History(world.follower, world.store, middle_records_max=10, window_records=world.sizes.window)
-    near = await few.forward(QUIET, world.position(25), 10, around_store=True)
+    near = await few.forward(few.home(QUIET), QUIET, world.position(25), 10, around_store=True)
     reads = world.calls.count("log read")
     with pytest.raises(StoreUnavailable):
-        await few.forward(QUIET, world.position(5), 10, around_store=True)
-    assert await few.forward(QUIET, world.position(25), 10, around_store=True) == near
+        await few.forward(few.home(QUIET), QUIET, world.position(5), 10, around_store=True)
+    assert await few.forward(few.home(QUIET), QUIET, world.position(25), 10, around_store=True) == near
     assert world.calls.count("log read") == reads
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livecomments.history.pages import Page, newest_first, oldest_first
+from livecomments.history.pages import Page
 from livecomments.store.interface import Row
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
@@ -178,7 +178,7 @@ async def walk_down(world: World, video: int, limits: list[int], start: int | No
     pages: list[Page] = []
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
-        page = await tried(lambda: newest_first(world.history, video_id, cursor, limit))  # noqa: B023 - awaited
+        page = await tried(lambda: world.newest_first(video_id, cursor, limit))  # noqa: B023 - awaited
         positions = [entry.position for entry in page.comments]
         below = page.covered_through + 1 if cursor is None else cursor
         above = BEFORE_EVERYTHING if page.next_cursor is None else page.next_cursor - 1
@@ -202,7 +202,7 @@ async def walk_up(world: World, video: int, limits: list[int], start: int | None
     pages: list[Page] = []
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
-        page = await tried(lambda: oldest_first(world.history, video_id, cursor, limit))  # noqa: B023 - awaited
+        page = await tried(lambda: world.oldest_first(video_id, cursor, limit))  # noqa: B023 - awaited
         positions = [entry.position for entry in page.comments]
         assert len(positions) <= limit
         assert positions == sorted(set(positions))
@@ -231,7 +231,7 @@ async def stream(world: World, video: int, limits: list[int], start: int | None)
     after = BEFORE_EVERYTHING if start is None else min(world.position(start), world.judged)
     for step in range(STEPS_MAX):
         judged, limit = world.judged, limits[step % len(limits)]
-        entries, through, _ = await tried(lambda: world.history.forward(video_id, after, limit))  # noqa: B023 - awaited
+        entries, through, _ = await tried(lambda: world.forward(video_id, after, limit))  # noqa: B023 - awaited
         assert len(entries) <= limit
         wanted = model.entries(video_id, after, through)
         assert [(entry.position, entry.kind, entry.target) for entry in entries] == [
@@ -251,12 +251,12 @@ async def stream(world: World, video: int, limits: list[int], start: int | None)
 async def page_then_stream(world: World, video: int, limits: list[int], start: int | None) -> None:
     """What a client that joins shows, once it has the first page and all that follows."""
     video_id, limit = VIDEOS[video], limits[0]
-    page = await tried(lambda: newest_first(world.history, video_id, None, limit))
+    page = await tried(lambda: world.newest_first(video_id, None, limit))
     shown = {entry.position: entry.value for entry in page.comments}
     since, after = page.next_cursor or 0, page.covered_through
     for step in range(STEPS_MAX):
         limit = limits[step % len(limits)]
-        entries, through, _ = await tried(lambda: world.history.forward(video_id, after, limit))  # noqa: B023 - awaited
+        entries, through, _ = await tried(lambda: world.forward(video_id, after, limit))  # noqa: B023 - awaited
         for entry in entries:
             assert after < entry.position <= through
             if entry.is_shown:
@@ -289,7 +289,7 @@ async def find_all(world: World, video: int) -> None:
         position, judged = world.position(offset), world.judged
         if position > judged:
             return
-        found = await tried(lambda: world.history.find(video_id, position))  # noqa: B023 - awaited
+        found = await tried(lambda: world.find(video_id, position))  # noqa: B023 - awaited
         ever = any(one.kind == COMMENT_CREATED for one in model.entries(video_id, position - 1, position))
         if position in model.always_shown(video_id, position):
             assert found.entry is not None

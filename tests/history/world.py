@@ -18,7 +18,9 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.following.follower import Follower, PartitionUnavailable
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import TailBounds
-from livecomments.history.reading import History
+from livecomments.history.pages import Page, newest_first, oldest_first
+from livecomments.history.reading import Found, History
+from livecomments.history.stretch import Stretch
 from livecomments.log.interface import LogUnavailable
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
@@ -118,6 +120,24 @@ class World:
         self._followed: FollowedPartition | None = None
         self._moving = False
         self._comments: defaultdict[str, list[int]] = defaultdict(list)
+
+    async def forward(self, video_id: str, after: int, limit: int, *, around_store: bool = False) -> Stretch:
+        """See `History.forward`."""
+        home = self.history.home(video_id)
+        return await self.history.forward(home, video_id, after, limit, around_store=around_store)
+
+    async def find(self, video_id: str, position: int) -> Found:
+        """See `History.find`."""
+        return await self.history.find(self.history.home(video_id), video_id, position)
+
+    async def newest_first(self, video_id: str, before: int | None, limit: int, *, with_deletes: bool = False) -> Page:
+        """See `newest_first`."""
+        home = self.history.home(video_id)
+        return await newest_first(self.history, home, video_id, before, limit, with_deletes=with_deletes)
+
+    async def oldest_first(self, video_id: str, after: int, limit: int) -> Page:
+        """See `oldest_first`."""
+        return await oldest_first(self.history, self.history.home(video_id), video_id, after, limit)
 
     @property
     def followed(self) -> FollowedPartition:

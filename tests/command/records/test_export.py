@@ -72,7 +72,9 @@ async def pages(reading: History, video_id: str, *, newest: bool) -> str:
     cursor: int | None = None if newest else BEFORE_EVERYTHING
     while True:
         page = await (
-            newest_first(reading, video_id, cursor, 7) if newest else oldest_first(reading, video_id, cursor or 0, 7)
+            newest_first(reading, reading.home(video_id), video_id, cursor, 7)
+            if newest
+            else oldest_first(reading, reading.home(video_id), video_id, cursor or 0, 7)
         )
         for entry in page.comments:
             digest.add(render_comment(entry.comment_id, entry.value))

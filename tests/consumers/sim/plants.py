@@ -117,8 +117,10 @@ class Remembering(CountingChannel):
 class DeletesLost(History):
     """A backfill leaves out the deletes."""
 
-    async def forward(self, video_id: str, after: int, limit: int, *, around_store: bool = False) -> Stretch:
-        stretch = await super().forward(video_id, after, limit, around_store=around_store)
+    async def forward(
+        self, followed: FollowedPartition, video_id: str, after: int, limit: int, *, around_store: bool = False
+    ) -> Stretch:
+        stretch = await super().forward(followed, video_id, after, limit, around_store=around_store)
         return stretch._replace(entries=[entry for entry in stretch.entries if entry.kind != COMMENT_DELETED])
 
 
