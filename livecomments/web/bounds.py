@@ -18,6 +18,8 @@ class HttpLimits(NamedTuple):
     """From the first byte of a head (of a first request: from the connection) to its end."""
     body_timeout_s: float = BODY_TIMEOUT_S
     """From a head to the end of its body, read or not."""
+    look_interval_s: float = 10.0
+    """While a request is answered and nothing is read: how often it is looked whether its client is still there."""
     idle_timeout_s: float = 75.0
     """Between requests. More than the 60 s of load balancers, or a request of theirs would cross our end of the
     connection; change with infra/nginx/nginx.conf, which keeps less than that (held by tests/infra)."""
@@ -43,8 +45,9 @@ _USER_TIMEOUT_MS: Final = 30_000
 """What is not acknowledged, or not even taken, for so long means a dead peer; else the kernel tries for an hour."""
 _KEEPALIVE_S: Final = 30
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
-_CLOSE_WAIT: Final = 8
-"""The first byte of the kernel's `tcp_info` on Linux: the peer has closed its side, and we have not."""
+_CLOSED, _CLOSE_WAIT = 7, 8
+"""The first byte of the kernel's `tcp_info` on Linux: nobody is there any more; or the peer has closed its side, and we
+have not."""
 _OPTIONS: Final = [
     (level, getattr(socket, name), value)
     for level, name, value in (
@@ -69,10 +72,19 @@ def bound_socket(transport: asyncio.Transport) -> None:
 
 def has_sent_all(transport: asyncio.Transport) -> bool:
     """Whether the peer has closed its side already, as far as the kernel can be asked; the loop tells it later."""
+    return _state(transport) in (_CLOSED, _CLOSE_WAIT)
+
+
+def is_gone(transport: asyncio.Transport) -> bool:
+    """Whether the peer has ended both sides, as far as the kernel can be asked; the loop tells only whoever reads."""
+    return _state(transport) == _CLOSED
+
+
+def _state(transport: asyncio.Transport) -> int | None:
     peer = transport.get_extra_info("socket")
     if peer is None or _TCP_INFO is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
-        return False
+        return None
     try:
-        return bool(peer.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] == _CLOSE_WAIT)
+        return int(peer.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0])
     except OSError:  # it is gone already
-        return True
+        return _CLOSED

@@ -22,10 +22,6 @@ class Deadline:
         if self._timer is None:
             self._timer = self._loop.call_at(due_at, self._look)
 
-    def clear(self) -> None:
-        """Never, for now."""
-        self._due_at = None
-
     def close(self) -> None:
         """Never again; lets go of whom it would call, who has it and would else wait for the garbage collector."""
         self._due_at = None

@@ -28,6 +28,7 @@ from livecomments.web.bounds import (
     HttpLimits,
     bound_socket,
     has_sent_all,
+    is_gone,
 )
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.deadline import Deadline
@@ -40,6 +41,7 @@ from livecomments.web.heads import (
     check_beginning,
     parse_head,
 )
+from livecomments.web.line import Line
 from livecomments.web.problems import problem
 from livecomments.web.raw import last_answer, origin_of
 from livecomments_schemas.errors import Rejected
@@ -60,7 +62,7 @@ def claim_nothing(head: RequestHead, address: str) -> None:
 class _Wait(Enum):
     """What a connection waits for."""
 
-    ANSWER = "that a request is answered, which has no bound of ours"
+    ANSWER = "that a request is answered, for as long as its client is there"
     HEAD = "the rest of a head"
     BODY = "the rest of a body"
     REQUEST = "another request"
@@ -78,10 +80,12 @@ class Door(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
+        line: Line,
         limits: HttpLimits = HTTP_LIMITS,
         cors: CorsRules = NO_CORS,
     ) -> None:
         self.is_full = False
+        self._line = line
         self._claim = claim
         self._app: ASGIApp = cast(Any, config.app)  # past its layer that would log what people send
         self._state = server_state
@@ -102,8 +106,8 @@ class Door(asyncio.Protocol):
         self._empty_bytes = 0
         self._unread_bytes = 0
         self._is_paused = False
-        self._has_asked = False
-        """For another turn, which it has not had yet."""
+        self._is_in_line = False
+        """What has come already waits for its turn."""
         self._writable: asyncio.Event | None = None
         self._wait: _Wait | None = None
         self._deadline = Deadline(self._loop, self._come_to_its_time)
@@ -120,7 +124,8 @@ class Door(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._wait is not _Wait.LEAVE:
             self._buffer += data
-            self._advance()
+            if not self._is_in_line:
+                self._advance()
 
     def eof_received(self) -> bool:
         """Answer what was sent whole by a client that sends nothing more (RFC 9112, 9.6).
@@ -131,7 +136,8 @@ class Door(asyncio.Protocol):
         self._has_ended = True
         if self._wait is _Wait.LEAVE or (self._exchange is not None and self._exchange.has_started):
             return False
-        self._advance()
+        if not self._is_in_line:
+            self._advance()
         return not self._transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -177,10 +183,15 @@ class Door(asyncio.Protocol):
     def answered(self, *, goes_on: bool) -> None:
         self._exchange = None
         self._state.total_requests += 1
-        if goes_on and not self._is_last:
-            self._advance()
-        else:
+        if not goes_on or self._is_last:
             self._end(is_all_read=self._body is None and not self._buffer)
+        elif self._buffer:
+            if not self._is_in_line:
+                self._get_in_line()  # who did not wait for its answer waits for its turn
+            self._pace()
+            self._look_forward()
+        else:
+            self._advance()
 
     def broke_off(self) -> None:
         self._refuse("internal", "This is our fault, and it has been logged. Try again later.")
@@ -190,7 +201,6 @@ class Door(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Go on as far as what has come allows: through a body, then to the next request."""
-        self._has_asked = False
         if self._transport.is_closing() or self._wait is _Wait.LEAVE:
             return
         try:
@@ -210,6 +220,14 @@ class Door(asyncio.Protocol):
             return
         self._pace()
         self._look_forward()
+
+    def _get_in_line(self) -> None:
+        self._is_in_line = True
+        self._line.join(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_in_line = False
+        self._advance()
 
     def _next_head(self) -> RequestHead | None:
         """Take the next head if it has come whole."""
@@ -283,8 +301,7 @@ class Door(asyncio.Protocol):
         if body.is_whole:
             self._body = None
         elif body.has_more:
-            self._has_asked = True
-            self._loop.call_soon(self._advance)
+            self._get_in_line()
         elif self._has_ended:
             raise RequestRejected("Send the whole body.")
 
@@ -323,7 +340,7 @@ class Door(asyncio.Protocol):
         exchange = self._exchange
         waiting = len(self._buffer) + (exchange.unread if exchange is not None else 0)
         is_busy = exchange is not None or self._body is not None
-        should_pause = self._has_asked or (is_busy and waiting > BACKLOG_BYTES_MAX)
+        should_pause = self._is_in_line or (is_busy and waiting > BACKLOG_BYTES_MAX)
         if should_pause is not self._is_paused:
             self._is_paused = should_pause
             if should_pause:
@@ -346,7 +363,7 @@ class Door(asyncio.Protocol):
             return
         self._wait = wait
         if wait is _Wait.ANSWER:
-            self._deadline.clear()
+            self._deadline.set(self._limits.look_interval_s)
         elif wait is _Wait.REQUEST:
             self._deadline.set(self._limits.idle_timeout_s)
         elif wait is _Wait.HEAD:
@@ -363,8 +380,19 @@ class Door(asyncio.Protocol):
             self._refuse("body_timeout", "Send the whole body at once.")
         elif self._wait in (_Wait.HEAD, _Wait.BODY):
             self._transport.abort()
+        elif self._wait is _Wait.ANSWER and not self._has_left():
+            self._deadline.set(self._limits.look_interval_s)
+        elif self._wait is _Wait.ANSWER:
+            self._transport.abort()
         else:
             self._transport.close()
+
+    def _has_left(self) -> bool:
+        """Whether the client of an answer is gone, which nobody tells who does not read. As in `eof_received`."""
+        if not (self._is_paused or self._has_ended):
+            return False
+        has_started = self._exchange is not None and self._exchange.has_started
+        return has_sent_all(self._transport) if has_started else is_gone(self._transport)
 
     def _leave(self) -> None:
         self._deadline.close()

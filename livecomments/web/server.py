@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from livecomments.web.bounds import HTTP_LIMITS, HttpLimits
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim, Door, claim_nothing
+from livecomments.web.line import Line
 from livecomments_schemas.errors import StartRefused
 
 _BACKLOG = 4_096
@@ -53,7 +54,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Door, claim, limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
+                http=partial(Door, claim, line=Line(), limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 log_config=None,

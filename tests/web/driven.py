@@ -9,6 +9,7 @@ from uvicorn.server import ServerState
 
 from livecomments.web.bounds import HTTP_LIMITS, HttpLimits
 from livecomments.web.door import Door, claim_nothing
+from livecomments.web.line import Line
 from tests.web.echo import Echo
 
 QUIET_ROUNDS: Final = 5
@@ -61,7 +62,7 @@ class Wire(asyncio.Transport):
 async def driven(pieces: Iterable[bytes], limits: HttpLimits = HTTP_LIMITS) -> tuple[Echo, Wire]:
     """Send these pieces, each when the door reads, and return when nothing more happens."""
     echo, state, wire = Echo(), ServerState(), Wire()
-    door = Door(claim_nothing, Config(echo, log_config=None), state, {}, limits=limits)
+    door = Door(claim_nothing, Config(echo, log_config=None), state, {}, line=Line(), limits=limits)
     door.connection_made(wire)
     for piece in pieces:
         await _settled(wire, state)

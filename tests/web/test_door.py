@@ -1,12 +1,14 @@
 """What a connection may ask for and how slowly, over raw sockets; also pins what we touch of uvicorn."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livecomments.web.bounds import HttpLimits
 from livecomments.web.server import DrainingServer, listening_socket
@@ -20,6 +22,10 @@ OK: Final = b"HTTP/1.1 200 OK\r\n"
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
+RESET_AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: what is not sent is dropped, and the peer is told so."""
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers without reading the body, unless it is asked for at `/body`."""
     if scope["path"] == "/body":
@@ -29,16 +35,32 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+class Endless:
+    """Never comes to an end of its answer, and begins none but at `/begun`."""
+
+    def __init__(self) -> None:
+        self.reached, self.left = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/begun":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"ok", "more_body": True})
+        self.reached.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.left.set()
+
+
 async def nothing() -> None:
     """Nothing to drain."""
 
 
 @asynccontextmanager
-async def serving(limits: HttpLimits) -> AsyncIterator[Connect]:
+async def serving(limits: HttpLimits, application: ASGIApp = app) -> AsyncIterator[Connect]:
     listening = listening_socket("127.0.0.1", 0)
     port = listening.getsockname()[1]
     started = asyncio.Event()
-    server = DrainingServer(app, started.set, nothing, takes_signals=False, limits=limits)
+    server = DrainingServer(application, started.set, nothing, takes_signals=False, limits=limits)
     task = asyncio.create_task(server.serve([listening]))
     await started.wait()
     writers = []
@@ -158,3 +180,37 @@ async def test_what_is_no_request_is_a_problem_like_any_other(request_: bytes, i
         assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b'"code":"invalid_request"' in said
         assert b"application/problem+json" in said
+
+
+@pytest.mark.parametrize("path", [b"/silent", b"/begun"])
+@pytest.mark.parametrize("how", ["behind a backlog", "half-closed", "closed behind a backlog"])
+async def test_a_client_that_is_gone_is_noticed_though_nothing_is_read_from_it(path: bytes, how: str) -> None:
+    """Whoever does not read is told of no end; and a stream to nobody would hold its place until it writes."""
+    endless = Endless()
+    async with serving(LIMITS._replace(look_interval_s=0.1), endless) as connect:
+        _, writer = await connect()
+        writer.write(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % path)
+        await endless.reached.wait()
+        sock = writer.get_extra_info("socket")
+        if how == "half-closed":
+            writer.write_eof()
+            await asyncio.sleep(0)
+        else:
+            writer.write(GOOD * 1_000)
+            await writer.drain()
+        if how == "closed behind a backlog" and path == b"/begun":
+            writer.close()
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
+            writer.transport.abort()
+        await endless.left.wait()
+
+
+async def test_a_client_that_waits_for_a_slow_answer_is_left_alone() -> None:
+    async with serving(LIMITS._replace(look_interval_s=0.02), Endless()) as connect:
+        reader, writer = await connect()
+        writer.write(b"GET /begun HTTP/1.1\r\nHost: h\r\n\r\n" + GOOD * 1_000)
+        await reader.readuntil(b"ok")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):  # many looks
+                await reader.read()

@@ -1,0 +1,139 @@
+"""Who has sent much already has one turn a round of the loop, all of them together; others are served as if alone."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from livecomments.web.bodies import ChunkedBody
+from livecomments.web.door import Door, claim_nothing
+from livecomments.web.line import Line
+from tests.web.driven import ROUNDS_MAX, Wire
+from tests.web.echo import Echo
+
+FLOODS: Final = {
+    "requests behind each other": b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 400,
+    "a body in chunks of a byte": b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"1\r\nx\r\n" * 4_000,
+    "extensions": b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;a=b;c\r\nx\r\n" * 4_000,
+    "short bodies behind each other": b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    * 200,
+}
+ATTACKERS: Final = 64
+ROUNDS_OBSERVED: Final = 50
+CHUNKS_A_TURN_MAX: Final = 128
+GOOD: Final = b"POST /good HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class CountedLine(Line):
+    """Counts turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = 0
+
+    def _give(self) -> None:
+        self.given += 1
+        super()._give()
+
+
+class Crowd:
+    """Connections of one server. At the end of the block all of them leave."""
+
+    def __init__(self) -> None:
+        self.echo, self.state, self.line = Echo(), ServerState(), CountedLine()
+
+    async def __aenter__(self) -> "Crowd":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for door in list(self.state.connections):
+            door.connection_lost(None)  # type: ignore[union-attr]  # uvicorn's type names its own protocols
+        await until(lambda: not self.state.tasks)
+
+    def connect(self) -> tuple[Door, Wire]:
+        wire = Wire()
+        door = Door(claim_nothing, Config(self.echo, log_config=None), self.state, {}, line=self.line)
+        door.connection_made(wire)
+        return door, wire
+
+    def flood(self, kind: str) -> None:
+        """Have so many attackers send all they have."""
+        for _ in range(ATTACKERS):
+            self.connect()[0].data_received(FLOODS[kind])
+
+    async def rounds_until_answered(self) -> int:
+        """How many rounds of the loop somebody waits who comes now with one POST."""
+        door, wire = self.connect()
+        door.data_received(GOOD)
+        for rounds in range(ROUNDS_MAX):
+            if wire.written:
+                return rounds
+            await asyncio.sleep(0)
+        raise AssertionError("never answered")
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_whoever_sends_much_has_one_turn_a_round_however_many_they_are(flood: str) -> None:
+    async with Crowd() as crowd:
+        crowd.flood(flood)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        before = crowd.line.given
+        for _ in range(ROUNDS_OBSERVED):
+            await asyncio.sleep(0)
+        assert 0 < crowd.line.given - before <= ROUNDS_OBSERVED
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_newcomer_is_answered_as_soon_as_without_those_who_send_much(flood: str) -> None:
+    async with Crowd() as quiet, Crowd() as crowd:
+        alone = await quiet.rounds_until_answered()
+        crowd.flood(flood)
+        await asyncio.sleep(0)
+        assert await crowd.rounds_until_answered() <= alone
+
+
+async def test_what_waits_in_line_is_served_whole_and_in_order() -> None:
+    async with Crowd() as crowd:
+        wires = []
+        for number in range(8):
+            door, wire = crowd.connect()
+            door.data_received(b"".join(b"GET /%d-%d HTTP/1.1\r\nHost: h\r\n\r\n" % (number, n) for n in range(20)))
+            wires.append(wire)
+        await until(lambda: all(wire.written.count(b"HTTP/1.1 200 ") == 20 for wire in wires))
+    for number in range(8):
+        paths = [one.path for one in crowd.echo.reached if one.path.startswith(f"/{number}-")]
+        assert paths == [f"/{number}-{n}" for n in range(20)]
+
+
+async def test_who_leaves_the_line_holds_nobody_up() -> None:
+    async with Crowd() as crowd:
+        for number in range(20):
+            door, wire = crowd.connect()
+            door.data_received(FLOODS["requests behind each other"])
+            if number % 2:
+                wire.close()
+                door.connection_lost(None)
+        door, wire = crowd.connect()
+        door.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 10)
+        await until(lambda: wire.written.count(b"HTTP/1.1 200 ") == 10)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(ROUNDS_MAX):
+        if is_so():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never is")
+
+
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;a=b\r\nx\r\n", b'1;a="' + b"b" * 200 + b'"\r\nx\r\n'])
+def test_one_turn_takes_so_many_chunks_and_no_more(chunk: bytes) -> None:
+    body, buffer = ChunkedBody(), bytearray(chunk * 1_000)
+    for _ in range(2):
+        assert 0 < len(body.take(buffer)) <= CHUNKS_A_TURN_MAX
+        assert body.has_more
