@@ -1,5 +1,6 @@
 """The endpoints of `/videos`: what owners and moderators say."""
 
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from livecomments_gateway.calls import BAN, GET_VIDEO, PUT_VIDEO, UNBAN, Call
 from livecomments_gateway.facts import VideoSettings
 from livecomments_gateway.identity import Identity, Tokens
 from livecomments_gateway.owning import Owning, UserIdRejected
+from livecomments_gateway.queries import parameters_of
 from livecomments_gateway.requests import (
     DELETE_LAST_S,
     MAX_COMMENTS_PER_S,
@@ -20,6 +22,8 @@ from livecomments_gateway.requests import (
     headers_of,
     json_body,
 )
+
+_BEFORE_USER_ID: Final = BAN.path.count("/")
 
 
 def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Endpoint]:
@@ -48,7 +52,7 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Endpoint]:
 
     async def ban(request: Request) -> Response:
         video_id, identity = asked(request)
-        delete_last_s = DELETE_LAST_S.of(request.query_params, 0)
+        delete_last_s = DELETE_LAST_S.of(parameters_of(request, DELETE_LAST_S), 0)
         await owning.ban(video_id, _user_id(request), identity, delete_last_s)
         return Response(status_code=204)
 
@@ -61,10 +65,9 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Endpoint]:
 
 
 def _user_id(request: Request) -> str:
-    """Return the user id of the path. Where its bytes are no UTF-8 the server has put U+FFFD, which is a name too."""
-    user_id: str = request.path_params["user_id"]
+    """Return the user id, which is the rest of the path as it was sent, slashes included, escaped or not."""
+    escaped = request.scope["raw_path"].split(b"/", _BEFORE_USER_ID)[_BEFORE_USER_ID]
     try:
-        unquote_to_bytes(request.scope["raw_path"]).decode()
+        return unquote_to_bytes(escaped).decode()
     except UnicodeDecodeError as error:
         raise UserIdRejected("A user id is UTF-8, percent-encoded in the path.") from error
-    return user_id

@@ -31,6 +31,8 @@ _HOST: Final = re.compile(
     rb"|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
 )
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ESCAPED_SLASH: Final = re.compile(rb"%(?=2[Ff])")
+"""Part of a name, and no end of one (RFC 3986, 2.2): whoever stands before us routes by it as it came."""
 _KNOWN: Final = {
     name.encode(): name.lower().encode()
     for known in (
@@ -61,6 +63,11 @@ _KNOWN: Final = {
 }
 """Names as almost everybody writes them, and in lower case. Others cost a little more."""
 _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+_ONCE: Final = frozenset(
+    (b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"idempotency-after", b"origin")
+)
+"""Of two, one reader takes the first and another the last (RFC 9110, 5.3): who speaks, and what it is that they say."""
+_NOTED: Final = _FRAMING | _ONCE
 
 Field = tuple[bytes, bytes]
 
@@ -106,7 +113,7 @@ class RequestHead(NamedTuple):
 
     method: str
     path: str
-    """Unescaped, with U+FFFD where that is no UTF-8; "*" where the whole server is meant."""
+    """Unescaped but for slashes, with U+FFFD where that is no UTF-8; "*" where the whole server is meant."""
     raw_path: bytes
     query: bytes
     minor: int
@@ -192,7 +199,7 @@ def _parse_line(line: bytes) -> tuple[bytes, bytes, int]:
 
 
 def _parse_fields(lines: Iterable[bytes]) -> tuple[list[Field], dict[bytes, list[bytes]]]:
-    """Parse these lines; return the fields, and by name those that say where a message ends or whom it is for."""
+    """Parse these lines; return the fields, and by name those of which it matters here what they say, or how often."""
     fields: list[Field] = []
     said: dict[bytes, list[bytes]] = {}
     for line in lines:
@@ -206,8 +213,13 @@ def _parse_fields(lines: Iterable[bytes]) -> tuple[list[Field], dict[bytes, list
             raise RequestRejected("Send fields without control characters, and end each line by CR and LF.")
         value = value.strip(b" \t")
         fields.append((name, value))
-        if name in _FRAMING:
-            said.setdefault(name, []).append(value)
+        if name in _NOTED:
+            if name not in said:
+                said[name] = [value]
+            elif name in _ONCE:
+                raise RequestRejected("Send fields once that have one value: Authorization, Content-Type and the like.")
+            else:
+                said[name].append(value)
     return fields, said
 
 
@@ -248,4 +260,4 @@ def _options(values: Iterable[bytes]) -> list[bytes]:
 def _unescaped(raw_path: bytes) -> str:
     if _BAD_ESCAPE.search(raw_path):
         raise RequestRejected("Escape each byte of the path as % and two hexadecimal digits.")
-    return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return unquote_to_bytes(_ESCAPED_SLASH.sub(b"%25", raw_path)).decode("utf-8", "replace")

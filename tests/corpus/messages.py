@@ -211,6 +211,13 @@ def fields() -> Iterator[Vector]:
         *(b"X: y\r", b"\r: y", b"X\r\n: y", b"X;: y", b"<X>: y", b"X\\: y"),
     )
     yield from _refused("9112 5", "a field that is none", [first(b, method=b"GET") for b in bad])
+    once = (b"Authorization", b"Content-Type", b"Content-Encoding", b"Idempotency-Key", b"Idempotency-After", b"Origin")
+    pairs = ((b"a", b"b"), (b"a", b"a"), (b"", b"a"), (b"a", b""))
+    two = [first(name + b": " + a, name.lower() + b": " + b, method=b"GET") for name in once for a, b in pairs]
+    yield from _refused("9110 5.3", "two fields of which there is one", two)
+    lists = (b"Accept", b"Accept-Encoding", b"If-None-Match", b"Cookie", b"X-Forwarded-For", b"Cache-Control", b"Via")
+    several = [first(name + b": a", name + b": b", method=b"GET") + NEXT for name in lists]
+    yield from _served("9110 5.3", "a list on two lines", several)
     raws = [b"GET /first HTTP/1.1\r\n Host: h\r\n\r\n", b"GET /first HTTP/1.1\r\n\tX: y\r\nHost: h\r\n\r\n"]
     yield from _refused("9112 2.2", "white space before the first field", raws)
     lines = (
@@ -293,6 +300,10 @@ def targets() -> Iterator[Vector]:
     yield from _refused("9112 3.2.2", "an address that is none", [head(b"GET " + b + b" HTTP/1.1", HOST) for b in bad])
     yield from _refused("9112 3.2", "an address, but no Host", [head(b"GET http://h/first HTTP/1.1")])
     yield from _served("9110 9.3.7", "OPTIONS of the server", [head(b"OPTIONS * HTTP/1.1", HOST) + NEXT], "*", "/next")
+    slashes = (b"/a%2Fb", b"/a%2fb", b"/%2F", b"/a%2F..%2Fb")
+    for slash in slashes:
+        raw = head(b"GET " + slash + b" HTTP/1.1", HOST) + NEXT
+        yield from _served("9110 4.2.3", f"an escaped slash, {slash!r}", [raw], slash.decode(), "/next")
     hosts = (
         b"h",
         b"h:8080",
