@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from livecomments.web.encodings import accepts_gzip
 from livecomments_gateway.etags import is_unchanged, validator
+from livecomments_gateway.requests import listed
 
 _GZIP_LEVEL: Final = 9
 """Once, so as small as it gets."""
@@ -26,7 +27,7 @@ class StaticAnswer:
 
     def to(self, request: Request) -> Response:
         """Make the answer to a request: as it takes it, and 304 if it has it."""
-        body, headers = self._gzip if accepts_gzip(request.headers.get("accept-encoding", "")) else self._plain
-        if is_unchanged(request.headers.get("if-none-match"), headers["ETag"]):
+        body, headers = self._gzip if accepts_gzip(listed(request, "accept-encoding") or "") else self._plain
+        if is_unchanged(listed(request, "if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return Response(body, 200, headers, self._media_type)

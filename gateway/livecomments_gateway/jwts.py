@@ -22,7 +22,8 @@ from livecomments_schemas.text import TextRejected, fitting_display_name
 
 _THREE_PARTS: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 """A signed token; one with five parts is encrypted, and padding is no base64url."""
-_TYPES: Final = ("jwt", "at+jwt", "application/at+jwt")
+_TYPES: Final = ("jwt", "application/jwt", "at+jwt", "application/at+jwt")
+"""Media types, which may be said without their beginning (RFC 7515, 4.1.9)."""
 _LEEWAY_S: Final = 30
 """Clocks of issuer and gateway may differ by this much."""
 _NAMELESS: Final = "user"

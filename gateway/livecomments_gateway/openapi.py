@@ -127,7 +127,7 @@ def docs_page(document: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         f'<p>{escape(document["info"]["description"])} The same for programs: <a href="/openapi.json">OpenAPI</a>.</p>'
         f"{sections}</main></html>"
     )
-    return page.encode(), {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+    return page.encode(), {"Content-Security-Policy": policy}
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:

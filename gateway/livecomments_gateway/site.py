@@ -18,16 +18,13 @@ _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_ALWAYS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 _MEDIA_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def page_routes() -> list[Route]:
     """Make the routes of the page, its files, and the descriptions."""
-    headers = {
-        "Content-Security-Policy": _PAGE_POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-cache",
-    }
+    headers = {"Content-Security-Policy": _PAGE_POLICY, **_ALWAYS}
     files = {
         path.name: StaticAnswer(path.read_bytes(), _MEDIA_TYPES[path.suffix], headers)
         for path in _PAGE.iterdir()
@@ -47,9 +44,9 @@ def page_routes() -> list[Route]:
         return file.to(request)
 
     document = openapi(CALLS)
-    described = StaticAnswer(orjson.dumps(document), "application/json", {"Cache-Control": "no-cache"})
+    described = StaticAnswer(orjson.dumps(document), "application/json", _ALWAYS)
     page, page_headers = docs_page(document)
-    docs = StaticAnswer(page, "text/html", page_headers)
+    docs = StaticAnswer(page, "text/html", {**page_headers, **_ALWAYS})
 
     async def read_openapi(request: Request) -> Response:
         return described.to(request)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+_PREFLIGHT: Final = b"access-control-request-method"
 _METHODS: Final = b"GET, POST, PUT, DELETE"
 _REQUEST_HEADERS: Final = b", ".join(
     (
@@ -94,10 +95,11 @@ class CorsAnswers:
         if scope["type"] != "http" or not self._rules.is_open:
             await self._app(scope, receive, send)
             return
-        asked = dict(scope["headers"])
-        origin = asked.get(b"origin")
-        if scope["method"] == "OPTIONS" and origin is not None and b"access-control-request-method" in asked:
-            headers = self._rules.preflight(origin, asked.get(b"access-control-request-headers", b""))
+        asked = scope["headers"]
+        origin = next((value for name, value in asked if name == b"origin"), None)
+        if scope["method"] == "OPTIONS" and origin is not None and any(name == _PREFLIGHT for name, _ in asked):
+            wanted = b", ".join(value for name, value in asked if name == b"access-control-request-headers")
+            headers = self._rules.preflight(origin, wanted)
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
