@@ -24,6 +24,7 @@ HISTORY: Final = "history"
 MISSED: Final = "missed"
 LAST_EVENT_ID: Final = "lasteventid"
 """The letters of that parameter's name, which has as many spellings as there are polyfills."""
+_OF_OLD_POLYFILLS: Final = "evslasteventid"
 PARAMETERS_MAX: Final = 64
 """Each that is not ours is held against the names of ours. Trackers add a handful."""
 
@@ -80,6 +81,8 @@ def wanted(headers: Mapping[str, str], query: Iterable[tuple[str, str]], partiti
             the same request is refused again.
     """
     said = _Said(query, partition)
+    if any("event" in name and name != "last-event-id" and LAST_EVENT_ID in _letters(name) for name in headers):
+        raise ParameterRejected("Send the position as Last-Event-ID, exactly so.")
     session = session_of(headers.get("authorization", ""), headers.get("cookie", ""))
     missed = said.number(MISSED, MISSED_ON_RESUME_MAX, MissedRejected)  # refused at once, not when it comes back
     cursor = headers.get("last-event-id") or said.one(LAST_EVENT_ID) or said.one(AFTER)
@@ -99,6 +102,8 @@ class _Said:
             raise ParameterRejected(f"At most {PARAMETERS_MAX} parameters.")
         for name, value in pairs:
             letters = _letters(name)
+            if letters == _OF_OLD_POLYFILLS:
+                letters = LAST_EVENT_ID
             if name in (AFTER, HISTORY, MISSED) or letters == LAST_EVENT_ID:
                 self._values.setdefault(letters, set()).add(value)
             elif not name.startswith(_FOREIGN):

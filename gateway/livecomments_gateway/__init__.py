@@ -9,6 +9,7 @@ once is refused (backpressure), and nothing is queued.
 - `jwts`: what a JWT says, once it is verified; `keys`: by which key and algorithm; `jwks`: an issuer's keys, fetched in
   the background.
 - `kinds`: what a value may be, checked and described by one thing.
+- `queries`: the parameters of an address, each once and by its own name.
 - `requests`: bounded bodies, and the members and parameters they may hold.
 - `calls`: the table of calls that routes and descriptions are built from: the contract.
 - `openapi`: the table for programs and for people.

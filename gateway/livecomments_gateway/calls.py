@@ -109,7 +109,15 @@ READ_PAGE: Final = Call(
     "A page may be short or empty and still have a nextCursor; only null is the end. streamUrl goes on live, exactly "
     "behind what the page covers; it is relative to the page's own address.",
     {200: "page", 304: None},
-    ("invalid_video_id", "invalid_cursor", "invalid_page_size", "invalid_sort", "invalid_include", *_READ),
+    (
+        "invalid_video_id",
+        "invalid_cursor",
+        "invalid_page_size",
+        "invalid_sort",
+        "invalid_include",
+        "invalid_parameter",
+        *_READ,
+    ),
     (CURSOR, PAGE_SIZE, SORT, INCLUDE),
 )
 READ_COMMENT: Final = Call(
@@ -197,7 +205,16 @@ BAN: Final = Call(
     "Ban a person from a video",
     "Takes the role moderate. They cannot write under it any more, on any gateway, a moment later.",
     {204: None},
-    ("invalid_video_id", "invalid_user_id", "invalid_delete_last", "role_missing", *_TOKEN, *_READ, *_APPEND),
+    (
+        "invalid_video_id",
+        "invalid_user_id",
+        "invalid_delete_last",
+        "invalid_parameter",
+        "role_missing",
+        *_TOKEN,
+        *_READ,
+        *_APPEND,
+    ),
     (DELETE_LAST_S,),
     takes_token=True,
 )

@@ -14,10 +14,10 @@ from livecomments_gateway.calls import DELETE_COMMENT, POST_COMMENT, READ_COMMEN
 from livecomments_gateway.etags import is_unchanged, validator
 from livecomments_gateway.identity import Tokens
 from livecomments_gateway.posting import NewComment, Posting
+from livecomments_gateway.queries import parameters_of
 from livecomments_gateway.requests import (
     CURSOR,
     IDEMPOTENCY_AFTER,
-    IDEMPOTENCY_KEY,
     INCLUDE,
     MESSAGE,
     PAGE_SIZE,
@@ -25,7 +25,9 @@ from livecomments_gateway.requests import (
     VIDEO_TIME_MS,
     IdempotencyKeyRejected,
     headers_of,
+    idempotency_key,
     json_body,
+    listed,
     traceparent,
 )
 from livecomments_schemas.limits import PAGE_SIZE_DEFAULT
@@ -56,7 +58,7 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         video_id = video_id_of(request)
         headers = headers_of(request)
         identity = tokens.identify(headers.get("authorization"))
-        key, after = IDEMPOTENCY_KEY.of(headers), IDEMPOTENCY_AFTER.of(headers)
+        key, after = idempotency_key(headers), IDEMPOTENCY_AFTER.of(headers)
         if after is not None and key is None:
             raise IdempotencyKeyRejected("Idempotency-After goes with the Idempotency-Key of the first try.")
         body = await json_body(request, headers)
@@ -77,7 +79,7 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
             "X-Content-Type-Options": "nosniff",
             "ETag": etag,
         }
-        if is_unchanged(request.headers.get("if-none-match"), etag):
+        if is_unchanged(listed(request, "if-none-match"), etag):
             return Response(status_code=304, headers=headers)
         return Response(body, 200, headers, "application/json")
 
@@ -100,7 +102,7 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
 
 
 def _asked(request: Request, video_id: str, followed: FollowedPartition) -> _PageAsked:
-    query = request.query_params
+    query = parameters_of(request, CURSOR, PAGE_SIZE, SORT, INCLUDE)
     limit, sort = PAGE_SIZE.of(query, PAGE_SIZE_DEFAULT), SORT.of(query, "desc")
     text, include = CURSOR.of(query), INCLUDE.of(query)
     cursor = parse_cursor(text, followed.number) if text else None

@@ -139,13 +139,34 @@ DELETE_LAST_S: Final = Parameter(
 )
 
 
+_IDEMPOTENCY: Final = ("idempotency-key", "idempotency-after")
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """Source: https://www.w3.org/TR/trace-context/#traceparent-header, version 00."""
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """Return the headers by lower-case name, the first of each: Starlette's own decode all of them at each look."""
+    """Return the headers by lower-case name, the first of each: Starlette's own decode all of them at each look.
+
+    Those that matter here stand once (`livecomments.web.heads`); `listed` has the others.
+    """
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
+
+
+def listed(request: Request, name: str) -> str | None:
+    """Return a field that is a list, whether it stands on one line or on several (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name)) or None
+
+
+def idempotency_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key of a POST. One that is sent by nearly that name would keep nothing from being written twice.
+
+    Raises:
+        IdempotencyKeyRejected
+    """
+    for name in headers:
+        if "idempot" in name and name not in _IDEMPOTENCY:
+            raise IdempotencyKeyRejected("Send the key as Idempotency-Key, exactly so.")
+    return IDEMPOTENCY_KEY.of(headers)
 
 
 def traceparent(headers: Mapping[str, str]) -> str | None:
@@ -155,10 +176,11 @@ def traceparent(headers: Mapping[str, str]) -> str | None:
 
 
 async def optional_json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Read the body as a JSON object, empty where there is none. Raises as `json_body` does."""
+    """Read the body as a JSON object, empty where there is none, be it in no chunks. Raises as `json_body` does."""
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return {}
-    return await json_body(request, headers)
+    raw = await _body(request, headers)
+    return _object(raw, headers) if raw else {}
 
 
 async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -167,15 +189,20 @@ async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, A
     Raises:
         MediaTypeRejected, BodyTooLargeRejected, BodyRejected
     """
+    _check_type(headers)  # before it is waited for
+    return _object(await _body(request, headers), headers)
+
+
+def _check_type(headers: Mapping[str, str]) -> None:
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise MediaTypeRejected("Send the body as it is, without Content-Encoding.")
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeRejected("Send Content-Type: application/json.")
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
-        raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
-    raw = await _body(request)
+
+
+def _object(raw: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    _check_type(headers)
     try:
         parsed = orjson.loads(raw.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
@@ -185,7 +212,10 @@ async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, A
     return parsed
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, headers: Mapping[str, str]) -> bytes:
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
+        raise BodyTooLargeRejected(f"A body has at most {BODY_BYTES_MAX} bytes.")
     body, is_whole = b"", False
     while not is_whole:
         message = await request.receive()

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livecomments_consumers.sessions import TokenInUrlRejected
 from livecomments_consumers.wanted import (
     PARAMETERS_MAX,
     HistoryRejected,
@@ -29,10 +30,35 @@ def resumed_after(offset: int) -> Wanted:
 
 
 @pytest.mark.parametrize(
-    "name", ["after", "lastEventId", "lastEventID", "Last-Event-ID", "last-event-id", "last_event_id", "LASTEVENTID"]
+    "name",
+    [
+        "after",
+        "lastEventId",
+        "lastEventID",
+        "Last-Event-ID",
+        "last-event-id",
+        "last_event_id",
+        "LASTEVENTID",
+        "evs_last_event_id",
+    ],
 )
 def test_a_position_is_understood_as_clients_spell_it(name: str) -> None:
     assert asked(f"{name}={ONE}") == resumed_after(7)
+
+
+@pytest.mark.parametrize(
+    "name", ["x-last-event-id", "last_event_id", "lasteventid", "last-eventid", "x-sse-last-event-id"]
+)
+def test_a_header_that_nearly_says_a_position_is_refused(name: str) -> None:
+    with pytest.raises(ParameterRejected):
+        wanted({name: ONE}, [], 3)
+    with pytest.raises(ParameterRejected):
+        wanted({name: ONE, "last-event-id": ONE}, [], 3)
+
+
+@pytest.mark.parametrize("name", ["x-event", "sentry-event-id", "last-modified", "x-request-id", "accept"])
+def test_a_header_of_somebody_else_is_left_alone(name: str) -> None:
+    assert wanted({name: ONE}, [], 3) == Wanted(None, 0)
 
 
 def test_the_header_goes_before_lasteventid_and_that_before_after() -> None:
@@ -129,5 +155,5 @@ def test_the_number_of_parameters_is_bounded() -> None:
 def test_whatever_is_sent_is_understood_or_refused(query: list[tuple[str, str]]) -> None:
     try:
         assert wanted({}, query, 3).after is None
-    except (CursorRejected, HistoryRejected, MissedRejected, ParameterRejected):
+    except (CursorRejected, HistoryRejected, MissedRejected, ParameterRejected, TokenInUrlRejected):
         pass

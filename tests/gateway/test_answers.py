@@ -132,6 +132,16 @@ async def test_a_jwt_speaks_for_its_subject(running: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "is_taken"),
+    [("JWT", True), ("application/jwt", True), ("Application/AT+JWT", True), ("at+jwt", True), ("dpop+jwt", False)],
+)
+async def test_the_type_of_a_token_is_a_media_type(running: Served, said: str, is_taken: bool) -> None:
+    claims = {"sub": "user-1", "iss": JWT["jwt_issuer"], "aud": JWT["jwt_audience"], "exp": EXPIRES_AT}
+    token = jwt.encode(claims, JWT["jwt_secret"], "HS256", {"typ": said})
+    assert (await running.post("v", "hi", token))[0] == (201 if is_taken else 401)
+
+
+@pytest.mark.parametrize(
     "token",
     [
         signed(secret="t" * 64),
@@ -256,6 +266,20 @@ CALLS = [
     ("GET", "/comments/v?cursor=nonsense", {}, "invalid_cursor"),
     ("GET", "/comments/v?cursor=" + "V" * 16, {}, "invalid_cursor"),
     ("GET", "/comments/v?cursor=" + "v" * 16, {}, "invalid_cursor"),
+    ("GET", "/comments/v?pageSize=1&pageSize=2", {}, "invalid_parameter"),
+    ("GET", "/comments/v?sort=asc&sort=desc", {}, "invalid_parameter"),
+    ("GET", "/comments/v?cursor=&cursor=0000000000000000", {}, "invalid_parameter"),
+    *(
+        ("GET", f"/comments/v?{name}=0000000000000000", {}, "invalid_parameter")
+        for name in ("after", "Cursor", "nextCursor", "next_cursor", "before", "since", "lastEventId", "page", "offset")
+    ),
+    *(
+        ("GET", f"/comments/v?{name}=5", {}, "invalid_parameter")
+        for name in ("pagesize", "page_size", "PageSize", "Sort")
+    ),
+    ("GET", "/comments/v%2fstream", {}, "invalid_video_id"),
+    ("GET", "/comments/v%2F0000000000000000", {}, "invalid_video_id"),
+    ("GET", "/videos%2Fv", {}, "not_found"),
     ("GET", "/comments/v/stream?after=nonsense", {}, "invalid_cursor"),
     ("GET", "/comments/v/stream?history=101", {}, "invalid_history"),
     ("GET", "/comments/v/stream?history=-1", {}, "invalid_history"),
@@ -362,6 +386,18 @@ async def test_an_idempotency_key_is_bounded_printable_ascii(running: Served, ke
     headers = {"Authorization": f"Bearer {await running.token()}", "Idempotency-Key": key}
     async with running.client.post("/comments/v", json={"message": "hi"}, headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_idempotency_key")
+
+
+@pytest.mark.parametrize("name", ["X-Idempotency-Key", "Idempotency_Key", "IdempotencyKey", "Idempotent-Key"])
+async def test_a_key_by_nearly_its_name_is_refused_and_not_taken_for_none(running: Served, name: str) -> None:
+    headers = {"Authorization": f"Bearer {await running.token()}", name: "k"}
+    async with running.client.post("/comments/v", json={"message": "hi"}, headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "invalid_idempotency_key")
+
+
+async def test_a_parameter_of_somebody_else_changes_nothing(running: Served) -> None:
+    async with running.client.get("/comments/v?utm_source=a&utm_source=b&_=1&fbclid=x&pageSize=3&pageSize=3") as answer:
+        assert answer.status == 200
 
 
 async def test_a_body_must_be_declared_as_json(running: Served) -> None:
