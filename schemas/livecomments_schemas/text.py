@@ -66,12 +66,19 @@ _MARKS: Final = regex.compile(  # joiners between marks do not begin a new chara
 )
 _IGNORED: Final = r"\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Cs}\p{Co}\p{Cn}"
 """Shown by nothing of their own, wherever they stand: joiners, variation selectors, bidi controls, Hangul fillers, …"""
-_BLANK: Final = r"\s\u2800\uFFFC\U0001D159"
-"""Shown as a blank: the empty Braille pattern, the place of an object that is not there, the note without a head."""
+_BLANK: Final = r"\s\u2800\uFFFC\U0001D159\U00013441\U00013442"
+"""Shown as a blank: the empty Braille pattern, the place of an object that is not there, the note without a head, the
+empty hieroglyphs."""
 _VISIBLE: Final = regex.compile(rf"[^{_IGNORED}{_BLANK}\p{{M}}]")
 """A mark alone shows nothing that was meant."""
 _BLANKS: Final = regex.compile(rf"[{_BLANK}]+")
 _UNSEEN: Final = regex.compile(rf"[[{_IGNORED}]--[{_BLANK}]]+", regex.V1)
+_OVER_LETTERS: Final = regex.compile(
+    r"(?<=[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}])(?:[\p{M}&&\p{Inherited}]|\p{Me})+", regex.V1
+)
+"""Marks that belong to no letter, as lines through a text or a hundred accents: those that do have joined it (NFKC)."""
+_IN_BOXES: Final = {first + at: 0x61 + at for first in (0x1F150, 0x1F170) for at in range(26)}
+"""Letters in black circles and squares, which NFKC leaves as they are, unlike those in white ones."""
 _GRAPHEME: Final = regex.compile(r"\X")
 
 
@@ -128,13 +135,14 @@ def fitting_display_name(text: str) -> str:
 def skeleton(text: str) -> str:
     """Reduce a text to what a reader sees, for comparing it with others; never shown, and never part of a record.
 
-    Without what is not seen, in one case and width (NFKC, case folded), each run of blanks as one space. Texts that
-    look alike by letters of different alphabets stay different.
+    Without what is not seen, in one case and width (NFKC, case folded), letters without marks that no language puts on
+    them, each run of blanks as one space. Texts that look alike by letters of different alphabets stay different.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
-    seen: str = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold()
+    seen: str = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_IN_BOXES).casefold()
     seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", seen))  # folding and composing may bring more of them
+    seen = _OVER_LETTERS.sub("", unicodedata.normalize("NFKC", seen))
     seen = _BLANKS.sub(" ", unicodedata.normalize("NFKC", seen))
     return seen.strip()
 

@@ -151,6 +151,7 @@ def test_what_is_changed_is_changed_to_this(text: str, cleaned: str) -> None:
         "\ufffc",
         "\ufffc \u2800\n\u3164",
         "\U0001d159",
+        "\U00013441\U00013442",
         "\U0001d173\U000e0100\u2064",
         "\u0600",
         " \u0301 \u20dd",
@@ -202,6 +203,12 @@ def test_nothing_that_is_not_seen_and_no_kind_of_blank_makes_a_text_another(
         ("Straße", "strasse"),
         ("e\u0301", "\u00e9"),
         ("ΣΑΣ", "σασ"),
+        ("𝐛𝓪𝖉 ⓑⓐⓓ 🄱🄰🄳 🅱🅰🅳 🅑🅐🅓 ᵇᵃᵈ", "bad bad bad bad bad bad"),
+        ("b\u0336a\u0336d\u0336", "bad"),
+        ("b\u0335\u0321\u0301" * 3, "bbb"),
+        ("b\u20dda\u0489d\u0338", "bad"),
+        ("\u202edab\u202c \u2066bad\u2069 ba\u00add b\u034fad", "dab bad bad bad"),
+        ("क\u094dषि नि বাং ไทยที่ か\u3099 שָׁלוֹם", "क\u094dषि नि বাং ไทยที่ が שָׁלוֹם"),
     ],
 )
 def test_a_skeleton_is_in_one_case_and_width(text: str, seen: str) -> None:
