@@ -51,7 +51,7 @@ class Crowd:
 
     async def __aexit__(self, *_: object) -> None:
         for door in list(self.state.connections):
-            door.connection_lost(None)  # type: ignore[union-attr]  # uvicorn's type names its own protocols
+            door.connection_lost(None)
         await until(lambda: not self.state.tasks)
 
     def connect(self) -> tuple[Door, Wire]:
