@@ -6,6 +6,7 @@
 - `assembly/`: the processes, each put together from its settings (dependency injection by hand).
 - `epochs`: makes the topics, opens the first epoch, lists them; `next_epoch`: opens the next after a loss.
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
+- `terminal/`: `tail` and `post`: a video in a terminal, by the public interface.
 - `demo`: plays a real chat into a running service.
 
 Deliberately not here: any rule about comments.

@@ -26,6 +26,7 @@ from livecomments_command.settings import (
     tell,
 )
 from livecomments_command.settings import load as load_settings
+from livecomments_command.terminal import commands as terminal
 from livecomments_schemas.errors import StartAgain, StartRefused, Unavailable, leaves_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ app.add_typer(data_commands.epochs, name="epochs")
 for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
 app.command("replay")(data_commands.replay_log)
+app.command()(terminal.tail)
+app.command()(terminal.post)
 
 
 @app.callback()

@@ -15,6 +15,7 @@ from livecomments.following.follower import PartitionUnavailable
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim
 from livecomments.web.heads import RequestHead
+from livecomments.web.routed import ROUTE_HEADER, count_routed
 from livecomments_consumers.admission import Admission, ComeBack, NotYet, Over, Serve, admit
 from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream
 from livecomments_consumers.frames import retry_answer
@@ -43,7 +44,7 @@ def stream_route(hub: Hub) -> Route:
         if isinstance(admission, NotYet):
             admission = await _admit_when_ready(asked, hub, admission.partition)
         if isinstance(admission, Serve):
-            hub.metrics.admitted(is_resumed=admission.want.after is not None)
+            _count(asked, admission, hub)
             return AsgiStream(hub, asked, admission)
         if isinstance(admission, Over):
             hub.metrics.connected("ended")
@@ -70,10 +71,15 @@ def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
             return None
         if not isinstance(admission, Serve):
             return None
-        hub.metrics.admitted(is_resumed=admission.want.after is not None)
+        _count(asked, admission, hub)
         return TransportLane(hub, asked, admission, cors.headers(asked.headers.get("origin", "").encode("latin-1")))
 
     return claim
+
+
+def _count(asked: StreamRequest, admitted: Serve, hub: Hub) -> None:
+    hub.metrics.admitted(is_resumed=admitted.want.after is not None)
+    count_routed(asked.headers.get(ROUTE_HEADER), asked.video_id, hub.follower.log.partition_count)
 
 
 async def _admit_when_ready(asked: StreamRequest, hub: Hub, partition: int) -> Admission:

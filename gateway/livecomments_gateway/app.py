@@ -17,5 +17,6 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
     return call_routes(
         comment_endpoints(history, posting, tokens)
         | session_endpoints(tokens)
-        | video_endpoints(Owning(history, posting), tokens)
+        | video_endpoints(Owning(history, posting), tokens),
+        history.follower.log.partition_count,
     )

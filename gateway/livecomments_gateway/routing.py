@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
+from livecomments.web.routed import ROUTE_HEADER, count_routed
 from livecomments_gateway.answers import Endpoint
 from livecomments_gateway.calls import CALLS, Call
 from livecomments_schemas.errors import Rejected, Unavailable
@@ -55,12 +56,12 @@ _PARAMETERS: Final = {
 """As the document names them, and as Starlette does."""
 
 
-def call_routes(endpoints: Mapping[Call, Endpoint]) -> list[Route]:
-    """Make a route for each path of the table; `endpoints` has one for each call."""
+def call_routes(endpoints: Mapping[Call, Endpoint], partition_count: int) -> list[Route]:
+    """Make a route for each path of the table, with its endpoint; videos are of so many partitions."""
     assert endpoints.keys() == set(CALLS)
     by_path: dict[str, dict[str, _Measured]] = {}
     for call, endpoint in endpoints.items():
-        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint)
+        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint, partition_count)
     return [Route(_routed(path), _ByMethod(calls), methods=list(calls)) for path, calls in by_path.items()]
 
 
@@ -84,8 +85,9 @@ class _ByMethod:
 class _Measured:
     """An endpoint as an application of its own, its requests counted and timed."""
 
-    def __init__(self, call: Call, endpoint: Endpoint) -> None:
+    def __init__(self, call: Call, endpoint: Endpoint, partition_count: int) -> None:
         self._endpoint = endpoint
+        self._partition_count = partition_count
         self._call = call.name
         self._done = _requests.labels(call.name, "done")
         self._seconds = _seconds.labels(call.name)
@@ -93,8 +95,11 @@ class _Measured:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began_at = time.perf_counter()
         result = "internal"  # what is none of ours to raise
+        request = Request(scope, receive, send)
+        if (video_id := request.path_params.get("video_id")) is not None:
+            count_routed(request.headers.get(ROUTE_HEADER), video_id, self._partition_count)
         try:
-            response = await self._endpoint(Request(scope, receive, send))
+            response = await self._endpoint(request)
             result = "done"
         except (Rejected, Unavailable) as error:
             result = error.code

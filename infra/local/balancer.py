@@ -17,6 +17,8 @@ from infra.local.ports import HOST
 from infra.local.readiness import probe_http
 
 _INFRA: Final = ROOM.parent
+LUA_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
+"""Of Debian's libnginx-mod-http-lua."""
 _MARK: Final = "livecomments.local=[{}]"
 
 
@@ -120,7 +122,11 @@ class HaProxy(Balancer):
             ]
             text = _with_lines(text, rf"    server {name}-\d+ .*", ready)
             text = _with_lines(text, rf"    server {name}-\d+-unready .*", unready)
-        return text
+        internal = " ".join(f"{HOST}:{ports['internal']}" for ports in (*gateways, *edges))
+        router = _INFRA / "router"
+        text = _with_lines(text, r"    lua-prepend-path .*", [f'    lua-prepend-path "{router}/?.lua"'])
+        text = _with_lines(text, r"    setenv INTERNAL_PORTS .*", [f'    setenv INTERNAL_PORTS "{internal}"'])
+        return _with_lines(text, r"    lua-load .*", [f'    lua-load "{router}/haproxy.lua"'])
 
 
 class Nginx(Balancer):
@@ -147,16 +153,36 @@ class Nginx(Balancer):
             assert found, pattern
             lines = [f"        server {HOST}:{ports['client']} {found[1]}" for ports in servers]
             text = _with_lines(text, pattern, lines)
+        text = _knowing_partitions(text, gateways, edges)
         # Where it keeps what is too large for memory; its own place may belong to somebody else.
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         places = "".join(f'    {kind}_temp_path "{self.data_dir}/{kind}";\n' for kind in kinds)
         text = text.replace("http {\n", f"http {{\n{places}", 1)
-        return f'pid "{self.data_dir}/nginx.pid";\n{text}'
+        modules = re.findall(r"^load_module .*\n", text, flags=re.MULTILINE)  # they stand before anything else
+        text = re.sub(r"^load_module .*\n", "", text, flags=re.MULTILINE)
+        return f'{"".join(modules)}pid "{self.data_dir}/nginx.pid";\n{text}'
 
 
 def installed() -> type[HaProxy] | type[Nginx] | None:
     """Return the load balancer that is installed here, HAProxy before nginx; None if neither is."""
     return next((each for each in (HaProxy, Nginx) if shutil.which(each.program)), None)
+
+
+def _knowing_partitions(text: str, gateways: Sequence[Mapping[str, int]], edges: Sequence[Mapping[str, int]]) -> str:
+    """Return nginx's configuration with its lines for the Lua module, where that is installed."""
+    if not LUA_MODULE.exists():
+        return text
+    tiers = []
+    for name, servers in (("gateways", gateways), ("edges", edges)):
+        of_tier = ",".join(f'["{n}"]="{HOST}:{ports["client"]}"' for n, ports in enumerate(servers, 1))
+        tiers.append(f"{name}={{{of_tier}}}")
+    internal = ",".join(f'"{HOST}:{ports["internal"]}"' for ports in (*gateways, *edges))
+    start = f'init_worker_by_lua_block {{ require("nginx").start({{{",".join(tiers)}}},{{{internal}}}) }}'
+    text = _with_lines(text, r"    #lua init_worker_by_lua_block .*", [f"    #lua {start}"])
+    path = f'lua_package_path "{_INFRA}/router/?.lua;;";'
+    text = _with_lines(text, r"    #lua lua_package_path .*", [f"    #lua {path}"])
+    text = re.sub(r"^( *)#lua ", r"\1", text, flags=re.MULTILINE)
+    return text.replace("load_module modules/", f"load_module {LUA_MODULE.parent}/")
 
 
 def _with_lines(text: str, pattern: str, lines: Sequence[str]) -> str:

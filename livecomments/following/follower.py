@@ -20,6 +20,7 @@ from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
 from livecomments.runtime.metrics import Counter, Gauge, Reading
+from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import judge
@@ -31,6 +32,7 @@ _TAIL_AT_START_RECORDS: Final = 1_024
 _READ_BACKS_AT_ONCE: Final = 4
 _PROBE_INTERVAL_S: Final = 1.0
 _RETRY_S: Final = 0.2
+"""Less than others let pass: viewers and whoever posts wait for what is not read."""
 
 _log = logging.getLogger("livecomments.log")
 _records = Counter("livecomments_log_records_total", "Records followed, accepted or not.", ["verdict"])
@@ -160,7 +162,7 @@ class Follower:
                     for number in self.assigned | self._ready.keys():  # somebody may have come before us
                         self._take_on(number)
                     tasks.create_task(self._probe())
-                    await self._read()
+                    await retrying(self._read, on=OffsetUnavailable, first_s=_RETRY_S)
                 finally:
                     self._tasks = None  # a group that ends takes no more tasks
         finally:
@@ -169,20 +171,18 @@ class Follower:
             await self._reader.aclose()
 
     async def _read(self) -> None:
+        """Read on. Raises OffsetUnavailable: a partition does not hold what is next; called again, it is taken anew."""
+        await self._take_lost_again()
         while True:
-            try:
-                records = await self._reader.poll()
-            except LogUnavailable:
-                self._is_reading = False
-                await asyncio.sleep(_RETRY_S)
-                continue
-            except OffsetUnavailable:
-                await self._take_again()
-                continue
+            records = await retrying(self._reader.poll, self._note_away, on=LogUnavailable, first_s=_RETRY_S)
             self._is_reading = True
             if records:
                 self._apply(records)
             self._let_go_idle()
+
+    def _note_away(self, _error: Exception) -> bool:
+        self._is_reading = False
+        return False
 
     def _apply(self, records: list[Record]) -> None:
         now = self._clock()
@@ -205,44 +205,41 @@ class Follower:
             self._being_read[number] = self._tasks.create_task(self._read_until_ready(number))
 
     async def _read_until_ready(self, number: int) -> None:
-        while True:
-            try:
-                async with self._readings:
-                    followed = await self._read_back(number)
-                if followed.resets == self.continuity.resets:
-                    break
-            except Unavailable as error:
-                _log.warning("partition not readable, trying again", extra={"partition": number, "code": error.code})
-                await asyncio.sleep(_RETRY_S)
+        tells = told(_log, "partition not readable, trying again", partition=number)
+        followed = await retrying(lambda: self._read_back(number), tells, first_s=_RETRY_S)
+        # In one step, without an await since the last look at the log: neither a record nor a reset can come between.
         self.followed[number] = followed
         self._silence.broke([number], self.followed)
         self._used_at[number] = self._clock()
-        self._assign()  # with the line above in one step: no record can come between
+        self._assign()
         del self._being_read[number]
         self._ready[number].set()
         _followed.set(len(self.followed))
 
     async def _read_back(self, number: int) -> FollowedPartition:
-        resets = self.continuity.resets
-        await self.continuity.begin()
-        start, end = (await self.log.bounds([number]))[number]
-        since = max(start, end - self._window_records - _TAIL_AT_START_RECORDS)
-        # What retention took counts for those who have read it, so the tail begins a window later.
-        tail_from = min(since + self._window_records, end) if since else 0
-        window = await read_back(
-            self.log, number, tail_from, start=start, judge=self._judge, window_records=self._window_records
-        )
-        tail = self._tail(self._bounds, position_at(self.log.epoch, 0) + tail_from - 1)
-        followed = FollowedPartition(self.log.epoch, window, tail, tail_from, self._judge, resets=resets)
-        while followed.next_offset < end:
-            records, following = await read_on(self.log, number, followed.next_offset, end)
-            followed.apply(records, self._clock())
-            followed.next_offset = following
+        """Read a partition's window and tail. Raises Unavailable: not readable now, or overtaken by a reset."""
+        async with self._readings:
+            resets = self.continuity.resets
+            await self.continuity.begin()
+            start, end = (await self.log.bounds([number]))[number]
+            since = max(start, end - self._window_records - _TAIL_AT_START_RECORDS)
+            # What retention took counts for those who have read it, so the tail begins a window later.
+            tail_from = min(since + self._window_records, end) if since else 0
+            window = await read_back(
+                self.log, number, tail_from, start=start, judge=self._judge, window_records=self._window_records
+            )
+            tail = self._tail(self._bounds, position_at(self.log.epoch, 0) + tail_from - 1)
+            followed = FollowedPartition(self.log.epoch, window, tail, tail_from, self._judge, resets=resets)
+            while followed.next_offset < end:
+                records, following = await read_on(self.log, number, followed.next_offset, end)
+                followed.apply(records, self._clock())
+                followed.next_offset = following
+        if resets != self.continuity.resets:
+            raise OffsetUnavailable("The log went back while it was read.")
         return followed
 
-    async def _take_again(self) -> None:
+    async def _take_lost_again(self) -> None:
         """Take on anew what does not hold our next offset. Its viewers learn of the gap by the tail's start."""
-        await asyncio.sleep(_RETRY_S)
         before = dict(self.followed)
         for number, (start, end) in (await self._bounds_of(list(before))).items():
             if self.followed.get(number) is not before[number]:
@@ -264,6 +261,8 @@ class Follower:
 
     async def _bounds_of(self, numbers: list[int]) -> dict[int, tuple[int, int]]:
         """Ask for the bounds of those that answer: one that cannot be read now must not hold up the others."""
+        if not numbers:
+            return {}  # as at the start
         try:
             return dict(await self.log.bounds(await self.log.answering(numbers)))
         except LogUnavailable:

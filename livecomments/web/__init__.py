@@ -16,7 +16,8 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 - `encodings`: whether a client takes gzip.
 - `cors`: which other sites' pages may call us.
 - `problems`: errors as answers, one table for all.
-- `health`: routes for operators.
+- `health`: routes for operators, and what routers ask.
+- `routed`: what a router says of a request, counted.
 
 Deliberately not here: anything that knows comments.
 """

@@ -1,4 +1,4 @@
-"""Routes for operators: live (need not be restarted), ready (may get traffic), metrics."""
+"""Routes for operators: live (need not be restarted), ready (may get traffic), metrics; and for routers."""
 
 from collections.abc import Callable, Mapping
 
@@ -28,3 +28,16 @@ def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
         Route("/healthz/ready", ready, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
+
+
+def routing_route(epoch: int, partition_count: int) -> Route:
+    """`/internal/routing`: of which epoch a video's partition is counted, and how many there are.
+
+    What infra/router/partition.lua needs to know a video's home; as JSON, for any router.
+    """
+
+    async def routing(_: Request) -> Response:
+        told = {"epoch": epoch, "partitions": partition_count}
+        return Response(orjson.dumps(told), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return Route("/internal/routing", routing, methods=["GET"])

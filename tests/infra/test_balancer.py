@@ -27,6 +27,9 @@ class Stub:
 
     def __init__(self, name: str) -> None:
         self.health = 200
+        self.partitions = 64
+        self.held = threading.Event()
+        """Until it is set, what is asked for under /comments/held has no end."""
         stub = self
 
         class Public(BaseHTTPRequestHandler):
@@ -36,7 +39,16 @@ class Stub:
                 if self.path == "/comments/cut/stream" or self.path == "/comments/cut":
                     self.connection.close()
                     return
-                _answer(self, 503 if "refused" in self.path else 200, f"{name} {self.path}")
+                text = f"{name} {self.path}"
+                if self.path.startswith("/comments/held"):
+                    self.send_response(200)
+                    self.send_header("connection", "close")
+                    self.end_headers()
+                    self.wfile.write(text.encode())
+                    stub.held.wait(60)
+                    self.close_connection = True
+                    return
+                _answer(self, 503 if "refused" in self.path else 200, text, self.headers.get("livecomments-route", ""))
 
             do_POST = do_GET
 
@@ -44,7 +56,10 @@ class Stub:
             log_message = _say_nothing
 
             def do_GET(self) -> None:
-                _answer(self, stub.health if self.path == "/healthz/ready" else 404, "")
+                if self.path == "/internal/routing":
+                    _answer(self, 200, f'{{"epoch":0,"partitions":{stub.partitions}}}')
+                else:
+                    _answer(self, stub.health if self.path == "/healthz/ready" else 404, "")
 
         self._servers = [ThreadingHTTPServer((HOST, 0), handler) for handler in (Public, Internal)]
         self.ports = dict(zip(("client", "internal"), (each.server_port for each in self._servers), strict=True))
@@ -53,6 +68,7 @@ class Stub:
             thread.start()
 
     def close(self) -> None:
+        self.held.set()
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -63,8 +79,9 @@ class Stub:
 def _say_nothing(_: BaseHTTPRequestHandler, format: str, *args: Any) -> None: ...
 
 
-def _answer(handler: BaseHTTPRequestHandler, status: int, text: str) -> None:
+def _answer(handler: BaseHTTPRequestHandler, status: int, text: str, route: str = "") -> None:
     handler.send_response(status)
+    handler.send_header("saw-route", route)
     handler.send_header("content-length", str(len(text)))
     handler.end_headers()
     handler.wfile.write(text.encode())
@@ -105,10 +122,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Balancer]]:
         balancer.kill()
 
 
-def ask(balancer: Balancer, path: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
+def ask(balancer: Balancer, path: str, method: str = "GET", route: str = "") -> tuple[int, dict[str, str], str]:
     connection = HTTPConnection(balancer.address, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Livecomments-Route": route} if route else {})
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
     finally:
@@ -261,6 +278,8 @@ def test_the_recommended_files_are_whole() -> None:
     assert "gateway:8080" not in text
     assert "    server edge-1 127.0.0.1:3 check port 4 id 1\n" in text
     assert text.count("    server ") == 4
-    text = Nginx(Path("x"), port=1, gateways=list, edges=list).configuration(8_080, [{"client": 1}], [{"client": 3}])
+    text = Nginx(Path("x"), port=1, gateways=list, edges=list).configuration(
+        8_080, [{"client": 1, "internal": 2}], [{"client": 3, "internal": 4}]
+    )
     assert "        server 127.0.0.1:3 max_fails=0;\n" in text
     assert "        server 127.0.0.1:1 max_fails=1 fail_timeout=1s;\n" in text

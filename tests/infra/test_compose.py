@@ -89,6 +89,10 @@ def test_only_the_load_balancer_is_published_and_on_loopback_only() -> None:
     assert SERVICES["haproxy"]["ports"] == [f"127.0.0.1:8080:{listens}"]
     mounted, _, _ = SERVICES["haproxy"]["volumes"][0].partition(":")
     assert (ROOT / mounted).read_text() == HAPROXY
+    router, _, inside = SERVICES["haproxy"]["volumes"][1].removesuffix(":ro").partition(":")
+    assert (ROOT / router / "partition.lua").exists()
+    assert _one(r"^    lua-prepend-path (\S+)/\?\.lua$", HAPROXY) == inside
+    assert (ROOT / router / _one(rf"^    lua-load {inside}/(\S+)$", HAPROXY)).exists()
 
 
 def test_images_are_of_one_version() -> None:
@@ -104,6 +108,8 @@ def test_the_load_balancers_lead_to_the_services() -> None:
         (name, settings_of(name, ServingSettings).port, settings_of(name, ServingSettings).internal_port)
         for name in ("gateway", "edge-1", "edge-2")
     }
+    internal = {f"{host}:{internal}" for _, host, _, internal, _ in servers}
+    assert set(_one(r'^    setenv INTERNAL_PORTS "(.*)"$', HAPROXY).split()) == internal
     unready = re.findall(r"^    server (\S+)-unready (\S+):(\d+) backup id \d+$", HAPROXY, re.MULTILINE)
     assert unready == [server[:3] for server in servers]
     assert set(re.findall(r"^        server (\S+):(\d+) ", NGINX, re.MULTILINE)) == {

@@ -150,7 +150,7 @@ class TestCqlLifetime(LifetimeContract):
         video = new_video()
         row, gone = aged(comment(video, START), 500), aged(delete(video, START + 1, START), 400)
         async with open_store(Lifetime(TTL_S)) as store:
-            for rows in ([row], [gone], [row]):
+            for rows in ([fresh()], [row], [gone], [row]):
                 await store.write(rows)
         ((kind_s, value_s, deleted_s, value),) = run_cql(
             cql_address,

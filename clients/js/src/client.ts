@@ -2,56 +2,49 @@
 
 import type { Env, Tokens } from "./api.js";
 import { fetchStream } from "./fetch-stream.js";
-import { page, systemClock } from "./platform.js";
-import { Problem } from "./problem.js";
-import { appTokens, guestSessions } from "./tokens.js";
-import type { ClientOptions, CommentsClient, Sessions, Store, Video } from "./types.js";
+import { keptIn } from "./kept.js";
+import { page, platformStore, systemClock } from "./platform.js";
+import { asProblem } from "./problem.js";
+import type { ClientOptions, CommentsClient, Store, Video } from "./types.js";
 import { createVideo } from "./video.js";
 
-/** The platform's storage; where it may not even be touched, none. */
-function platformStore(name: "localStorage" | "sessionStorage"): Store | null {
-  try {
-    return globalThis.document ? globalThis[name] : null; // Node has them too, and warns
-  } catch {
-    return null;
-  }
-}
-
-const noTokens: Tokens = { get: async () => null, refused: async () => null, userId: () => undefined };
-const none = () => Promise.reject(new Problem("not_a_session", "The app brings its own tokens", 403));
-const noSessions: Sessions = { get: () => null, open: none, rename: none, end: none };
+const storeOf = (name: "localStorage" | "sessionStorage", given?: Store | null) =>
+  given === undefined ? platformStore(name) : given;
 
 export function createCommentsClient(o: ClientOptions): CommentsClient {
   const url = new URL(o.baseUrl, globalThis.document?.baseURI);
   const control = new AbortController();
-  const env: Env & { tokens: Tokens } = {
+  const videos = new Map<string, Video>();
+  let tokens: Tokens | undefined;
+  const env: Env = {
     base: url.origin + url.pathname.replace(/\/+$/, ""),
     fetch: o.fetch ?? ((...asked) => fetch(...asked)),
     clock: o.clock ?? systemClock,
     random: o.random ?? Math.random,
     around: o.surroundings ?? page,
     transport: o.transport ?? fetchStream,
-    drafts: o.drafts === undefined ? platformStore("sessionStorage") : o.drafts,
-    tokens: noTokens,
+    drafts: storeOf("sessionStorage", o.drafts),
+    kept: o.getToken ? null : keptIn(storeOf("localStorage", o.guest?.storage)),
+    getToken: o.getToken,
+    reads: {},
     signal: control.signal,
+    rest: () => import("./rest.js").catch((thrown) => Promise.reject(asProblem(thrown))),
+    tokens: () => env.rest().then(({ createTokens }) => (tokens ??= createTokens(env))),
   };
-  let session = noSessions;
-  if (o.getToken) env.tokens = appTokens(env, o.getToken);
-  else {
-    const { storage = platformStore("localStorage") } = o.guest ?? {};
-    const guests = guestSessions(env, storage);
-    env.tokens = guests;
-    session = guests.sessions;
-  }
-  const videos = new Map<string, Video>();
   return {
-    session,
+    session: {
+      get: () => env.kept && env.kept.read(),
+      open: (name) => env.tokens().then(({ sessions }) => sessions.open(name)),
+      rename: (name) => env.tokens().then(({ sessions }) => sessions.rename(name)),
+      end: () => env.tokens().then(({ sessions }) => sessions.end()),
+    },
     video(id, options = {}) {
       const known = videos.get(id);
       if (known) return known;
-      const video = createVideo(env, id, options,
-        () => videos.set(id, video),
-        () => videos.get(id) == video && videos.delete(id));
+      const video = createVideo(env, id, options, (isUsed) => {
+        if (isUsed) videos.set(id, video);
+        else if (videos.get(id) == video) videos.delete(id);
+      });
       if (control.signal.aborted) video.close();
       else videos.set(id, video);
       return video;

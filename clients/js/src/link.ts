@@ -4,7 +4,7 @@
  */
 
 import { backoffMs, bearer, commentsPath, readPage, type Env, type Page } from "./api.js";
-import { Problem, asProblem } from "./problem.js";
+import { Problem, asProblem, parsed } from "./problem.js";
 import type { State, VideoOptions } from "./types.js";
 
 /** A stream that has brought no byte by then is given up: a dead pooled connection, six tabs, a proxy that holds back. */
@@ -23,12 +23,11 @@ const HIDDEN_AFTER_MS = 20_000;
 /** What a server may ask for between two connections. */
 const RETRY_MS_MAX = 60_000;
 const HISTORY = 50;
+const PAGE_MAX = 100;
 /** What a resume gives at most before the service tells a gap; its own bound. */
 const MISSED_MAX = 1_000;
 /** An announced end that is over sooner is not spoken of. */
 const QUIET_MS_MAX = 5_000;
-/** What an attempt leaves behind at once; the others say what was so until it has succeeded. */
-const FRESH = ["idle", "paused", "ended", "failed"];
 
 export interface LinkEvents {
   state(state: State): void;
@@ -36,7 +35,7 @@ export interface LinkEvents {
   /** The newest page, in place of everything; complete up to `cursor`. */
   page(page: Page, cursor: string): void;
   /** An event behind everything told before. */
-  event(kind: string, told: Record<string, unknown>): void;
+  event(kind: string, told: any): void;
 }
 
 export interface Link {
@@ -44,8 +43,8 @@ export interface Link {
   /** Everything up to here was told; "" before anything was. */
   cursor: string;
   open(): void;
-  /** To idle, or to `state` for good. */
-  close(state?: State): void;
+  /** To `state`, for good unless that is idle. */
+  close(state: State): void;
   reload(): Promise<void>;
 }
 
@@ -59,11 +58,13 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
   let cancelHide = () => {};
   let unlisten: (() => void) | null = null;
   let attempt = 0;
-  let openedAt: number | null = null;
+  let openedAt = 0; // 0: it is not
   let seenAt = 0, seenWallAt = 0;
   let everyMs = EVERY_MS;
   let retryMs = 0;
-  let wasRefused = false; // 401, and the token was asked for
+  let token: string | null = null;
+  let wasRefused = false; // 401, and another token was asked for
+  let isRefused = false; // and is still to be asked for
   let wasLost = false; // the position could not be followed, and a page was read instead
 
   function say(state: State): void {
@@ -78,8 +79,8 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
     drop();
     drop = () => {};
     cancelTimer();
-    if (openedAt != null && clock.now() - openedAt > HEALTHY_MS) attempt = 0;
-    openedAt = null;
+    if (openedAt && clock.now() - openedAt > HEALTHY_MS) attempt = 0;
+    openedAt = 0;
   }
 
   function timer(ms: number, act: () => void): void {
@@ -89,13 +90,14 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
 
   function fail(problem: Problem, isQuiet = false): void {
     rest();
-    if (problem.code == "ended") return close({ is: "ended" });
+    const { code, status } = problem;
+    if (code == "ended") return close({ is: code });
     if (!isQuiet) on.problem(problem);
-    if (problem.status == 401 && !wasRefused) {
-      wasRefused = env.tokens.forReads = true;
+    if (status == 401 && !wasRefused) {
+      wasRefused = isRefused = env.reads.needToken = true;
       return begin();
     }
-    if (problem.code == "invalid_cursor" && !wasLost) {
+    if (code == "invalid_cursor" && !wasLost) {
       wasLost = true;
       url = null;
       return begin();
@@ -112,24 +114,27 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
   function begin(): void {
     rest();
     const mine = turn;
-    const isMine = () => mine == turn;
-    if (FRESH.includes(link.state.is)) say({ is: "connecting" });
+    if (/idle|paused|ended|failed/.test(link.state.is)) say({ is: "connecting" });
     const attempted = async () => {
-      if (!url) {
-        if (history > 0 && !o.from) {
-          const page = await readPage(env, videoId, { pageSize: Math.min(history, 100), sort: "desc" });
-          if (!isMine()) return;
-          install(page);
-        } else {
-          url = new URL(`${env.base}${commentsPath(videoId)}/stream`);
-          link.cursor = o.from ?? "";
-        }
+      if (!url && history > 0 && !o.from) {
+        const page = await newest();
+        if (mine == turn) install(page);
+      } else if (!url) {
+        url = new URL(`${env.base}${commentsPath(videoId)}/stream`);
+        link.cursor = o.from ?? "";
       }
-      const headers = bearer(env.tokens.forReads ? await env.tokens.get() : null);
-      if (isMine()) listen(headers, isMine);
+      if (mine == turn && env.reads.needToken) {
+        const tokens = await env.tokens();
+        const asked = isRefused ? tokens.refused(token) : tokens.get();
+        isRefused = false;
+        token = await asked;
+      }
+      if (mine == turn) listen();
     };
-    attempted().catch((thrown) => isMine() && fail(asProblem(thrown)));
+    attempted().catch((thrown) => mine == turn && fail(asProblem(thrown)));
   }
+
+  const newest = () => readPage(env, videoId, `sort=desc&pageSize=${Math.min(history || HISTORY, PAGE_MAX)}`);
 
   function install(page: Page & { url: URL }): void {
     url = page.url;
@@ -137,71 +142,67 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
     on.page(page, link.cursor);
   }
 
-  function listen(headers: Record<string, string>, isMine: () => boolean): void {
-    let wasOpened = false;
+  function listen(): void {
+    const mine = turn;
+    const asked = url!.searchParams;
+    let code = "no_connection";
     retryMs = 0;
-    if (link.cursor) url!.searchParams.set("after", link.cursor);
-    url!.searchParams.set("missed", String(Math.min(MISSED_MAX, maxComments)));
-    timer(OPEN_MS_MAX, () => fail(wasOpened
-      ? new Problem("held_back", "A stream was opened and brought nothing: something on the way holds it back")
-      : new Problem("no_connection", "No answer in 8 s: an unreachable service, or too many tabs without HTTP/2")));
-    const mine = <A extends unknown[]>(act: (...args: A) => void) => (...args: A) => {
-      if (isMine()) act(...args);
+    if (link.cursor) asked.set("after", link.cursor);
+    asked.set("missed", String(Math.min(MISSED_MAX, maxComments)));
+    timer(OPEN_MS_MAX, () => fail(new Problem(code)));
+    const own = <A extends unknown[]>(act: (...args: A) => void) => (...args: A) => {
+      if (mine == turn) act(...args);
     };
-    drop = env.transport.open({ url: url!.href, headers, fetch: env.fetch, clock }, {
-      opened: mine(() => { wasOpened = true; }),
-      alive: mine(alive),
-      retry: mine((ms: number) => { retryMs = ms; }),
-      event: mine((kind: string, id: string, data: string) => {
-        const told = parsed(data);
-        if (kind == "bye") fail(new Problem(told.reason == "ended" ? "ended" : "bye", "The service ends the stream"), true);
-        else hear(kind, id, told);
-      }),
-      end: mine((problem?: Problem) => fail(problem ?? new Problem("cut", "The stream ended"))),
+    drop = env.transport.open({ url: url!.href, headers: bearer(token), fetch: env.fetch, clock }, {
+      opened: () => void (code = "held_back"),
+      alive: own(alive),
+      retry: own((ms: number) => void (retryMs = ms)),
+      event: own(hear),
+      end: own((problem = new Problem("cut")) => fail(problem)),
     });
   }
 
   function alive(): void {
     seenAt = clock.now();
     seenWallAt = clock.wallNow();
-    if (openedAt == null) {
-      openedAt = seenAt;
-      wasRefused = wasLost = false;
-      timer(tickMs(), tick);
-      say({ is: "live" });
-    }
+    if (openedAt) return;
+    openedAt = seenAt || 1;
+    wasRefused = wasLost = false;
+    tick();
+    say({ is: "live" });
   }
 
-  function hear(kind: string, id: string, told: Record<string, unknown>): void {
-    if (kind == "stale") say({ is: "stale", behindMs: Number(told.behindMs) });
+  function hear(kind: string, id: string, data: string): void {
+    const told = parsed(data);
+    if (kind == "bye") return fail(new Problem(told.reason == "ended" ? told.reason : kind), true);
+    if (kind == "stale") say({ is: kind, behindMs: +told.behindMs });
     else if (link.state.is == "stale") say({ is: "live" });
-    if (Number(told.everyMs) > 0) everyMs = Math.min(EVERY_MS_MAX, Math.max(EVERY_MS_MIN, Number(told.everyMs)));
+    if (told.everyMs > 0) everyMs = Math.min(EVERY_MS_MAX, Math.max(EVERY_MS_MIN, +told.everyMs));
     const isNew = !id || id > link.cursor;
     if (!isNew && kind != "heartbeat" && kind != "video") return;
-    if (id && isNew && kind != "begin") link.cursor = id;
+    if (id && isNew) link.cursor = id;
     on.event(kind, told);
   }
 
   /** How long nothing has come; a clock that was set and a machine that slept look alike, so both are made sure of. */
   const silentMs = () => Math.max(clock.now() - seenAt, Math.abs(clock.wallNow() - seenWallAt));
 
-  const tickMs = () => Math.min(TICK_MS, everyMs / 3);
-
   function tick(): void {
-    if (silentMs() > SILENCE_MAX * everyMs - tickMs()) fail(new Problem("silent", "Nothing came for 2.5 heartbeats"));
-    else timer(tickMs(), tick);
+    const ms = Math.min(TICK_MS, everyMs / 3);
+    if (silentMs() > SILENCE_MAX * everyMs - ms) fail(new Problem("silent"));
+    else timer(ms, tick);
   }
 
   function surround(kind: string): void {
     if (kind == "pagehide") return pause(); // an open stream keeps a page out of the back/forward cache
-    if (kind == "offline") return link.state.is == "paused" ? undefined : fail(new Problem("offline", "The device has no network"));
+    if (kind == "offline") return link.state.is == "paused" ? undefined : fail(new Problem(kind));
     cancelHide();
     if (around.isHidden()) {
       const ms = o.hiddenAfterMs ?? HIDDEN_AFTER_MS;
       if (ms !== false) cancelHide = clock.after(ms, pause);
-    } else if (openedAt == null ? link.state.is != "connecting" : silentMs() > SILENCE_ON_WAKE_MAX * everyMs) {
+    } else if (openedAt ? silentMs() > SILENCE_ON_WAKE_MAX * everyMs : link.state.is != "connecting") {
       attempt = 0;
-      if (openedAt != null) say({ is: "connecting" });
+      if (openedAt) say({ is: "connecting" });
       begin();
     }
   }
@@ -222,34 +223,24 @@ export function createLink(env: Env, videoId: string, o: VideoOptions, maxCommen
   const link: Link = {
     state: { is: "idle" },
     cursor: "",
+    close,
     open() {
-      if (unlisten) return;
-      if (link.state.is != "idle") return;
       attempt = 0;
-      unlisten = around.listen(surround);
+      unlisten ??= around.listen(surround);
       begin();
-      if (around.isHidden()) surround("visibilitychange");
+      if (around.isHidden()) surround("");
     },
-    close: (state = { is: "idle" }) => close(state),
     async reload() {
-      const page = await readPage(env, videoId, { pageSize: Math.min(history || HISTORY, 100), sort: "desc" });
+      const page = await newest();
       const { is } = link.state;
       if (is == "closed") return;
       rest();
       install(page);
-      if (is == "idle" || is == "paused") return;
+      if (/idle|paused/.test(is)) return;
       unlisten ??= around.listen(surround);
       say({ is: "connecting" });
       begin();
     },
   };
   return link;
-}
-
-function parsed(data: string): Record<string, unknown> {
-  try {
-    return Object(JSON.parse(data || "{}"));
-  } catch {
-    return {}; // an event of another kind than we know
-  }
 }

@@ -12,14 +12,10 @@ export interface List {
   older: string | null;
   /** The newest make room instead of the oldest, because somebody reads older ones. */
   keepsOldest: boolean;
-  has(id: string): boolean;
   /** Puts in what is not there yet, and returns that. */
   add(comments: readonly Comment[]): Comment[];
   /** Returns whether it was shown. */
   remove(id: string): boolean;
-  gap(gap: Gap): void;
-  /** The gap of these ends is closed up to `now`. */
-  filled(from: string, to: string, now: string): void;
   clear(): void;
   /** Drops what is too many; `cursor` is how far the video was told. Returns a gap that this has made. */
   trim(cursor: string): Gap | undefined;
@@ -29,11 +25,11 @@ export function createList(max: number): List {
   const shown = new Set<string>();
   const gone = new Set<string>();
 
+  /** Where the id stands, or would. */
   function at(id: string): number {
     const { rows } = list;
-    let low = 0;
     let high = rows.length;
-    if (high && rows[high - 1]!.commentId < id) return high;
+    let low = high && rows[high - 1]!.commentId < id ? high : 0;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (rows[middle]!.commentId < id) low = middle + 1;
@@ -42,14 +38,13 @@ export function createList(max: number): List {
     return low;
   }
 
-  const drop = (dropped: Comment[]) => dropped.forEach((row) => shown.delete(row.commentId));
+  const drop = (dropped: Comment[]) => dropped.forEach(({ commentId }) => shown.delete(commentId));
 
   const list: List = {
     rows: [],
     gaps: [],
     older: null,
     keepsOldest: false,
-    has: (id) => shown.has(id),
     add: (comments) =>
       comments.filter((comment) => {
         const id = comment.commentId;
@@ -61,17 +56,7 @@ export function createList(max: number): List {
     remove(id) {
       gone.add(id);
       if (gone.size > GONE_MAX) gone.delete(gone.values().next().value!);
-      if (!shown.delete(id)) return false;
-      list.rows.splice(at(id), 1);
-      return true;
-    },
-    gap(gap) {
-      list.gaps = [...list.gaps, gap];
-    },
-    filled(from, to, now) {
-      list.gaps = list.gaps.flatMap((gap) =>
-        gap.from != from || gap.to != to ? gap : now < to ? { ...gap, from: now } : [],
-      );
+      return shown.delete(id) && list.rows.splice(at(id), 1).length > 0;
     },
     clear() {
       shown.clear();
@@ -80,19 +65,19 @@ export function createList(max: number): List {
       list.keepsOldest = false;
     },
     trim(cursor) {
-      const over = list.rows.length - max;
+      const { rows, gaps } = list;
+      const over = rows.length - max;
       if (over <= 0) return;
       if (list.keepsOldest) {
-        drop(list.rows.splice(max));
-        const from = list.rows[max - 1]!.commentId;
+        drop(rows.splice(max));
+        const from = rows[max - 1]!.commentId;
         const torn = { from, to: cursor, reason: "trimmed" };
-        const wasTorn = list.gaps.some((gap) => gap.reason == torn.reason && gap.from == from);
-        list.gaps = [...list.gaps.filter((gap) => gap.to <= from), torn];
-        return wasTorn ? undefined : torn;
+        list.gaps = [...gaps.filter((gap) => gap.to <= from), torn];
+        return gaps.some((gap) => gap.reason == torn.reason && gap.from == from) ? undefined : torn;
       }
-      drop(list.rows.splice(0, over));
-      list.older = list.rows[0]!.commentId;
-      list.gaps = list.gaps.filter((gap) => gap.to > list.older!);
+      drop(rows.splice(0, over));
+      const first = (list.older = rows[0]!.commentId);
+      list.gaps = gaps.filter((gap) => gap.to > first);
     },
   };
   return list;

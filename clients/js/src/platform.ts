@@ -1,45 +1,55 @@
 /** The platform's clock, and the page around. */
 
-import type { Clock, Surroundings } from "./types.js";
+import type { Clock, Store, Surroundings } from "./types.js";
 
 /** Frames are not drawn while a page is hidden; then, and where there are none, this soon. */
 const FRAME_MS_MAX = 250;
+const NO_FRAME_MS = 16;
 /** A longer timeout fires at once. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+const KINDS = ["visibilitychange", "pagehide", "pageshow", "online", "offline"];
 
-function after(ms: number, act: () => void): () => void {
-  const timer = setTimeout(act, Math.min(ms, TIMEOUT_MS_MAX));
-  return () => clearTimeout(timer);
-}
+const platform: Partial<typeof globalThis> = globalThis;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
-  after,
+  after(ms, act) {
+    const timer = setTimeout(act, Math.min(ms, TIMEOUT_MS_MAX));
+    return () => clearTimeout(timer);
+  },
   frame(act) {
-    const drawn = globalThis.requestAnimationFrame?.(() => run());
-    const late = after(drawn ? FRAME_MS_MAX : 16, () => run());
-    const cancel = () => {
-      late();
-      if (drawn) cancelAnimationFrame(drawn);
-    };
     const run = () => {
       cancel();
       act();
+    };
+    const drawn = platform.requestAnimationFrame?.(run);
+    const late = systemClock.after(drawn ? FRAME_MS_MAX : NO_FRAME_MS, run);
+    const cancel = () => {
+      late();
+      if (drawn) cancelAnimationFrame(drawn);
     };
     return cancel;
   },
 };
 
 export const page: Surroundings = {
-  isHidden: () => globalThis.document?.hidden ?? false,
-  isOnline: () => globalThis.navigator?.onLine ?? true,
+  isHidden: () => platform.document?.hidden ?? false,
+  isOnline: () => platform.navigator?.onLine ?? true,
   listen(act) {
-    const kinds = ["visibilitychange", "pagehide", "pageshow", "online", "offline"];
-    const heard = (event: { type: string }) => act(event.type);
-    for (const kind of kinds) globalThis.addEventListener?.(kind, heard);
-    return () => {
-      for (const kind of kinds) globalThis.removeEventListener?.(kind, heard);
-    };
+    const control = new AbortController();
+    for (const kind of KINDS) {
+      platform.addEventListener?.(kind, () => act(kind), { signal: control.signal });
+    }
+    return () => control.abort();
   },
 };
+
+/** The platform's storage; where it may not even be touched, none. */
+export function platformStore(name: "localStorage" | "sessionStorage"): Store | null {
+  try {
+    return platform.document ? globalThis[name] : null; // Node has them too, and warns
+  } catch {
+    return null;
+  }
+}

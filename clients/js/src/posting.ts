@@ -3,9 +3,10 @@
  * it. The same key on every attempt is what makes that one comment.
  */
 
-import { backoffMs, commentsPath, request, type Env } from "./api.js";
-import { Problem } from "./problem.js";
-import type { Comment, Pending } from "./types.js";
+import { backoffMs, commentsPath, request, within } from "./api.js";
+import { Problem, asProblem } from "./problem.js";
+import type { Comment, Pending, Video } from "./types.js";
+import { draftsKey, type Shown } from "./video.js";
 
 /** A key is recognised for some 16,000 comments; after so long the user decides, who sees what is there. */
 const RETRY_MS_MAX = 90_000;
@@ -14,6 +15,9 @@ const PENDING_MAX = 100;
 const KEY_CHARS = 24;
 /** Refusals that pass by themselves: nothing was written, and the same will be taken later. */
 const WAITS = ["slow_mode", "user_limit", "video_limit"];
+/** An own comment that the stream brings before its answer waits for that, this long. */
+const OWN_MS_MAX = 2_000;
+const DELETE_TRIES_MAX = 4;
 
 type Status = Pending extends infer P ? (P extends Pending ? Omit<P, "key" | "message"> : never) : never;
 
@@ -32,40 +36,44 @@ interface Entry {
 type Draft = {
   key: string; message: string; videoTimeMs: number | undefined; at: number | null; after?: string | null };
 
-export interface Posting {
-  readonly pending: () => Pending[];
-  post(message: string, videoTimeMs?: number, key?: string): Promise<Comment>;
-  retry(key: string): Promise<Comment>;
-  discard(key: string): void;
-  /** Takes up what a reload has interrupted. */
-  restore(): void;
+export interface Posting extends Pick<Video, "post" | "retry" | "discard"> {
+  /** The same reference until it has changed. */
+  pending(): readonly Pending[];
   /** Try now: the service was reached. */
   wake(): void;
   /** Everything of the stream up to `cursor` was told: what was sent up to there is in the list, or gone. */
   told(cursor: string): void;
-  /** Whether a comment of the stream may be one whose answer has not come. */
-  awaits(comment: Comment): boolean;
+  /** Keeps a comment of the stream that may be one whose answer has not come; false: it is none. */
+  hold(comment: Comment): boolean;
+  /** Shows what was kept and need not be any more. */
+  settle(): void;
+  /** These were deleted. */
+  forget(ids: readonly string[]): void;
+  /** What is kept is read anew. */
+  letGo(): void;
   close(): void;
 }
 
-/**
- * `changed` is called after each change; `isAway` says that nothing can be reached now, `cursor` how far the stream has
- * told.
- */
-export function createPosting(
-  env: Env, videoId: string, changed: () => void, isAway: () => boolean, cursor: () => string,
-): Posting {
-  const storageKey = `livecomments.pending.${videoId}`;
+/** Takes up what a reload has interrupted. */
+export async function createPosting(video: Shown): Promise<Posting> {
+  const { env, id, link } = video;
+  const tokens = await env.tokens();
+  const { clock } = env;
+  const storageKey = draftsKey(id);
+  const held = new Map<string, [Comment, cancel: () => void]>();
   let entries: Entry[] = [];
+  let pending: Pending[] = [];
   let isRunning = false;
-  let isClosed = false;
   let wakeUp = () => {};
+
+  const isClosed = () => link.state.is == "closed";
+  const cursor = () => (video.isOver() ? "~" : link.cursor);
 
   function save(): void {
     const drafts = entries.flatMap(({ shown, videoTimeMs, since, after }): Draft[] =>
       shown.is == "sent" ? [] : [{
         key: shown.key, message: shown.message, videoTimeMs,
-        after, at: since == null ? null : env.clock.wallNow() - (env.clock.now() - since),
+        after, at: since == null ? null : clock.wallNow() - (clock.now() - since),
       }]);
     try {
       if (drafts.length) env.drafts?.setItem(storageKey, JSON.stringify(drafts));
@@ -75,16 +83,20 @@ export function createPosting(
     }
   }
 
+  function changed(): void {
+    pending = entries.map(({ shown }) => shown);
+    save();
+    video.touch();
+  }
+
   function say(entry: Entry, status: Status): void {
     const { key, message } = entry.shown;
     entry.shown = { key, message, ...status } as Pending;
-    save();
     changed();
   }
 
   function leave(entry: Entry): void {
     entries = entries.filter((each) => each != entry);
-    save();
     changed();
   }
 
@@ -98,23 +110,22 @@ export function createPosting(
     problem?: Problem,
   ): Promise<Comment> {
     const told = new Promise<Comment>((resolve, reject) => {
-      if (isClosed) return reject(new Problem("closed", "The video is closed"));
-      if (entries.length >= PENDING_MAX) return reject(new Problem("too_many_pending", "Too many comments wait"));
+      if (isClosed()) return reject(new Problem("closed"));
+      if (entries.length >= PENDING_MAX) return reject(new Problem("too_many_pending"));
       const shown: Pending = problem ? { key, message, is: "rejected", problem } : { key, message, is: "sending" };
       entries = [...entries, { shown, videoTimeMs, since, after, resolve, reject }];
       if (problem) reject(problem);
-      save();
       changed();
       run();
     });
-    told.catch(() => {}); // `pending` tells, too: nobody has to listen here
+    told.catch(() => {});
     return told;
   }
 
   /** Until the time has come, or somebody wakes us. */
   async function wait(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const cancel = env.clock.after(ms, resolve);
+      const cancel = clock.after(ms, resolve);
       wakeUp = () => {
         cancel();
         resolve();
@@ -130,7 +141,6 @@ export function createPosting(
 
   /** What the answer to an attempt means. Returns how long to wait before the next. */
   function judge(entry: Entry, problem: Problem, attempt: number): number {
-    const { clock } = env;
     const ms = Math.max(problem.retryAfterMs, backoffMs(env, attempt));
     if (WAITS.includes(problem.code)) {
       say(entry, { is: "waiting", until: clock.now() + ms, code: problem.code });
@@ -146,18 +156,20 @@ export function createPosting(
 
   async function attempt(entry: Entry): Promise<void> {
     const { key, message } = entry.shown;
-    const isIn = () => entries.includes(entry) && !isClosed;
+    const isIn = () => entries.includes(entry) && !isClosed();
     for (let tries = 0; isIn() && entry.shown.is != "rejected"; tries++) {
-      while (isIn() && isAway()) await wait(RETRY_MS_MAX);
+      while (isIn() && link.state.is == "offline") await wait(RETRY_MS_MAX);
       if (!isIn()) return;
-      entry.since ??= env.clock.now();
+      entry.since ??= clock.now();
       const { after } = entry;
       const seen = cursor();
       if (after === undefined) entry.after = seen && seen != "~" ? seen : null;
       save();
       try {
-        const [comment] = await request<Comment>(env, commentsPath(videoId), "commentId", {
-          method: "POST", body: { message, videoTimeMs: entry.videoTimeMs }, key, after,
+        const headers: Record<string, string> = { "Content-Type": "application/json", "Idempotency-Key": key };
+        if (after) headers["Idempotency-After"] = after;
+        const [comment] = await request<Comment>(env, commentsPath(id), "commentId", {
+          method: "POST", headers, body: JSON.stringify({ message, videoTimeMs: entry.videoTimeMs }),
         });
         if (isIn()) settle(entry, comment);
         entry.resolve(comment);
@@ -180,13 +192,38 @@ export function createPosting(
   async function run(): Promise<void> {
     if (isRunning) return;
     isRunning = true;
-    for (let entry; !isClosed && (entry = next()); ) await attempt(entry);
+    for (let entry; !isClosed() && (entry = next()); ) await attempt(entry);
     isRunning = false;
   }
 
-  return {
-    pending: () => entries.map(({ shown }) => shown),
-    post: (message, videoTimeMs, key = newKey()) =>
+  function restore(): void {
+    try {
+      const drafts: Draft[] = JSON.parse(env.drafts?.getItem(storageKey) ?? "[]");
+      for (const { key, message, videoTimeMs, at, after } of drafts) {
+        const ageMs = at == null ? 0 : Math.abs(clock.wallNow() - at);
+        enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after,
+          ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
+      }
+    } catch {
+      // forbidden, or not ours
+    }
+  }
+
+  /** Whether a comment of the stream may be one whose answer has not come. */
+  const awaits = ({ author, message }: Comment) =>
+    author?.id == tokens.userId() &&
+    entries.some(({ shown: { is, ...shown } }) =>
+      (is == "sending" || is == "unknown") && shown.message.normalize().trim() == message);
+
+  function release(commentId: string): void {
+    const [comment, cancel] = held.get(commentId) ?? [];
+    cancel?.();
+    if (held.delete(commentId)) video.news([comment!], "live");
+  }
+
+  const posting: Posting = {
+    pending: () => pending,
+    post: (message, { videoTimeMs, key = newKey() } = {}) =>
       find(key) ? Promise.reject(new Problem("idempotency_conflict", "The key is in use")) :
       enqueue(message, key, videoTimeMs),
     retry(key) {
@@ -199,22 +236,8 @@ export function createPosting(
       const entry = find(key);
       if (!entry) return;
       leave(entry);
-      entry.reject(new Problem("discarded", "Discarded"));
+      entry.reject(new Problem("discarded"));
       wakeUp();
-    },
-    restore() {
-      try {
-        const drafts: Draft[] = JSON.parse(env.drafts?.getItem(storageKey) ?? "[]");
-        for (const { key, message, videoTimeMs, at, after } of drafts) {
-          const ageMs = at == null ? 0 : Math.abs(env.clock.wallNow() - at);
-          if (!find(key)) {
-            enqueue(message, key, videoTimeMs, at == null ? null : env.clock.now() - ageMs, after, ageMs > RETRY_MS_MAX
-              ? new Problem("interrupted", "It may have been written before the page was loaded anew") : undefined);
-          }
-        }
-      } catch {
-        // forbidden, or not ours
-      }
     },
     wake() {
       if (next()?.shown.is != "waiting") wakeUp();
@@ -224,17 +247,49 @@ export function createPosting(
         if (entry.shown.is == "sent" && entry.shown.commentId <= cursor) leave(entry);
       }
     },
-    awaits: ({ author, message }) =>
-      author?.id == env.tokens.userId() &&
-      entries.some(({ shown }) =>
-        (shown.is == "sending" || shown.is == "unknown") && shown.message.normalize().trim() == message),
+    hold(comment) {
+      if (!awaits(comment)) return false;
+      const { commentId } = comment;
+      held.set(commentId, [comment, clock.after(OWN_MS_MAX, () => release(commentId))]);
+      return true;
+    },
+    settle() {
+      for (const [commentId, [comment]] of held) if (!awaits(comment)) release(commentId);
+    },
+    forget(ids) {
+      for (const commentId of ids) {
+        held.get(commentId)?.[1]();
+        held.delete(commentId);
+      }
+    },
+    letGo: () => posting.forget([...held.keys()]),
     close() {
-      isClosed = true;
+      posting.letGo();
       for (const entry of entries) {
-        if (entry.shown.is != "sent") entry.reject(new Problem("closed", "The video was closed"));
+        if (entry.shown.is != "sent") entry.reject(new Problem("closed"));
       }
       entries = [];
+      pending = [];
       wakeUp();
     },
   };
+  restore();
+  return posting;
+}
+
+/** Deletes a comment. */
+export async function takeDown({ env, id, ...video }: Shown, commentId: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await request(env, `${commentsPath(id)}/${encodeURIComponent(commentId)}`, "", { method: "DELETE" });
+      break;
+    } catch (thrown) {
+      const problem = asProblem(thrown);
+      if (problem.code == "comment_not_found" || problem.code == "comment_deleted") break;
+      if (problem.isFinal || tries >= DELETE_TRIES_MAX) throw problem;
+      const ms = Math.max(problem.retryAfterMs, backoffMs(env, tries));
+      await within(env, ms, new Promise(() => {}), "").catch(() => {});
+    }
+  }
+  video.remove([commentId], true);
 }

@@ -12,33 +12,24 @@ export function sseReader(
   retry: (ms: number) => void,
 ): (text: string) => boolean {
   let rest = "";
-  let kind = "", id = "", data: string | null = null;
+  let kind = "", id = "", data = "";
   let size = 0;
-
-  function line(text: string): void {
-    if (!text) {
-      if (data !== null) event(kind || "message", id, data);
-      kind = "";
-      data = null;
-      size = 0;
-      return;
-    }
-    size += text.length;
-    const colon = text.indexOf(":");
-    const name = colon < 0 ? text : text.slice(0, colon);
-    const value = colon < 0 ? "" : text.slice(colon + (text[colon + 1] == " " ? 2 : 1));
-    if (name == "data") data = data === null ? value : `${data}\n${value}`;
-    else if (name == "event") kind = value;
-    else if (name == "id" && !value.includes("\0")) id = value;
-    else if (name == "retry" && /^\d+$/.test(value)) retry(+value);
-  }
-
   return (text) => {
-    rest += text;
-    const end = /\r\n|\n|\r(?=[^])/g; // a CR at the end of a piece may be half of a CRLF
-    let from = 0;
-    for (let found; (found = end.exec(rest)); from = end.lastIndex) line(rest.slice(from, found.index));
-    rest = rest.slice(from);
+    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/); // a CR at the end of a piece may be half of a CRLF
+    rest = lines.pop()!;
+    for (const line of lines) {
+      size += line.length;
+      const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line)!;
+      if (name == "data") data += `\n${value}`;
+      else if (name == "event") kind = value!;
+      else if (name == "id" && !value!.includes("\0")) id = value!;
+      else if (name == "retry" && /^\d+$/.test(value!)) retry(+value!);
+      else if (!line) {
+        if (data) event(kind || "message", id, data.slice(1));
+        kind = data = "";
+        size = 0;
+      }
+    }
     return rest.length + size < CHARS_MAX;
   };
 }

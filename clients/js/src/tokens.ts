@@ -1,34 +1,40 @@
 /** Who speaks: the app's own tokens, or a guest's session. What is measured of a token is its age, never a date. */
 
 import { REQUEST_MS_MAX, request, within, type Env, type Tokens } from "./api.js";
-import { Problem } from "./problem.js";
-import type { ClientOptions, Session, Sessions, Store } from "./types.js";
+import { SESSION_KEY, type Kept, type KeptSession } from "./kept.js";
+import { Problem, parsed } from "./problem.js";
+import type { ClientOptions, Session } from "./types.js";
 
-const SESSION_KEY = "livecomments.session";
 /** Half a life is at least this, whatever two clocks that disagree make of it, and at most that. */
 const HALF_MS_MIN = 60_000;
 const HALF_MS_MAX = 15 * 24 * 3_600_000;
 
 const clamp = (ms: number) => Math.min(HALF_MS_MAX, Math.max(HALF_MS_MIN, ms || 0));
 
+const none = () => Promise.reject(new Problem("not_a_session", "The app brings its own tokens", 403));
+
+/** Who speaks, by what the app has given. */
+export const createTokens = (env: Env): Tokens =>
+  env.getToken ? appTokens(env, env.getToken) : guestTokens(env, env.kept!);
+
 /** The claims of a JWT, as far as it is one. */
 function claimsOf(token: string | null): { sub?: string; iat?: number; exp?: number } {
   try {
-    return JSON.parse(atob(token!.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
+    return parsed(atob(token!.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
   } catch {
     return {};
   }
 }
 
 /** Tokens of the app. Asked for when a request needs one; many that wait at once ask once. */
-export function appTokens(env: Env, getToken: NonNullable<ClientOptions["getToken"]>): Tokens {
+function appTokens(env: Env, getToken: NonNullable<ClientOptions["getToken"]>): Tokens {
   let token: string | null = null;
   let isFirst = true;
   let takenAt = 0;
   let asking: Promise<string | null> | null = null;
 
   const ask = (why: "first" | "refused" | "renew") =>
-    (asking ??= within(env, REQUEST_MS_MAX, (async () => getToken(why))(), "no_token")
+    (asking ??= within(env, REQUEST_MS_MAX, (async () => getToken(isFirst ? "first" : why))(), "no_token")
       .then(
         (given) => {
           takenAt = env.clock.now();
@@ -50,41 +56,19 @@ export function appTokens(env: Env, getToken: NonNullable<ClientOptions["getToke
     },
     refused: async (old) => (old == token || asking ? ask("refused") : token),
     userId: () => claimsOf(token).sub,
+    sessions: { open: none, rename: none, end: none },
   };
 }
 
-type Kept = Session & { readonly takenAt: number; readonly halfMs: number };
-
-/** Sessions of guests, kept where other tabs find them; in memory where nothing can be kept. */
-export function guestSessions(env: Env, storage: Store | null): Tokens & { sessions: Sessions } {
-  let memory: string | null = null;
-  let parsed: { from: string | null; session: Kept | null } = { from: null, session: null };
+/** Sessions of guests. */
+function guestTokens(env: Env, kept: Kept): Tokens {
   let renewing: Promise<unknown> | null = null;
 
-  function recall(): Kept | null {
-    let text = memory;
+  function keep(session: KeptSession | null): void {
+    kept.memory = session && JSON.stringify(session);
     try {
-      text = storage ? storage.getItem(SESSION_KEY) ?? memory : memory;
-    } catch {
-      // forbidden: then memory has it
-    }
-    if (text != parsed.from) {
-      let session: Kept | null = null;
-      try {
-        session = JSON.parse(text!);
-      } catch {
-        // not ours
-      }
-      parsed = { from: text, session: session?.sessionToken ? session : null };
-    }
-    return parsed.session;
-  }
-
-  function keep(session: Kept | null): void {
-    memory = session && JSON.stringify(session);
-    try {
-      if (memory) storage?.setItem(SESSION_KEY, memory);
-      else storage?.removeItem(SESSION_KEY);
+      if (kept.memory) kept.storage?.setItem(SESSION_KEY, kept.memory);
+      else kept.storage?.removeItem(SESSION_KEY);
     } catch {
       // full or forbidden: memory has it
     }
@@ -92,22 +76,23 @@ export function guestSessions(env: Env, storage: Store | null): Tokens & { sessi
 
   async function take(path: string, displayName: string, bearer: string, body?: object): Promise<Session> {
     const [told, response] = await request<Session & { expiresAt: string }>(env, path, "sessionToken", {
-      method: "POST", bearer, body,
-    });
+      method: "POST",
+      ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+    }, bearer);
     const wallNow = env.clock.wallNow();
     const lifeMs = Date.parse(told.expiresAt) - (Date.parse(response.headers.get("Date")!) || wallNow);
-    const kept: Kept = { ...told, displayName, takenAt: wallNow, halfMs: clamp(lifeMs / 2) };
-    keep(kept);
-    return kept;
+    const session: KeptSession = { ...told, displayName, takenAt: wallNow, halfMs: clamp(lifeMs / 2) };
+    keep(session);
+    return session;
   }
 
-  const renew = ({ sessionToken }: Kept, displayName: string, body?: object) =>
+  const renew = ({ sessionToken }: KeptSession, displayName: string, body?: object) =>
     take("/sessions/current", displayName, sessionToken, body);
 
-  const token = () => recall()?.sessionToken ?? null;
+  const token = () => kept.read()?.sessionToken ?? null;
   return {
     async get() {
-      const session = recall();
+      const session = kept.read();
       if (session && !(Math.abs(env.clock.wallNow() - session.takenAt) < session.halfMs)) {
         // The old token is good until it is refused; the next request tries again.
         await (renewing ??= renew(session, session.displayName).catch(() => {}).finally(() => (renewing = null)));
@@ -118,19 +103,18 @@ export function guestSessions(env: Env, storage: Store | null): Tokens & { sessi
       if (old && old == token()) keep(null);
       return token();
     },
-    userId: () => recall()?.userId,
+    userId: () => kept.read()?.userId,
     sessions: {
-      get: recall,
       open: (displayName: string) => take("/sessions", displayName, "", { displayName }),
       async rename(displayName: string) {
-        const session = recall();
+        const session = kept.read();
         if (!session) throw new Problem("missing_token", "No session to rename", 401);
         return renew(session, displayName, { displayName });
       },
       async end() {
-        const session = recall();
+        const session = kept.read();
         keep(null);
-        if (session) await request(env, "/sessions/current", "", { method: "DELETE", bearer: session.sessionToken });
+        if (session) await request(env, "/sessions/current", "", { method: "DELETE" }, session.sessionToken);
       },
     },
   };

@@ -101,6 +101,8 @@ export interface Video extends AsyncIterable<Comment> {
   delete(commentId: string): Promise<void>;
   /** Reads `count` (1 to 100) older comments and says how many came. When full, the newest make room. */
   loadOlder(count?: number): Promise<number>;
+  /** Whoever read older comments is back at the newest: when full, the oldest make room again. */
+  follow(): void;
   /** Reads what a gap holds. */
   fill(gap: Gap): Promise<void>;
   /** Shows the newest comments afresh, also after `ended` and `failed`. */
@@ -140,7 +142,7 @@ export interface ClientOptions {
   getToken?: (why: "first" | "refused" | "renew") => string | null | Promise<string | null>;
   /** Instead of `getToken`, sessions of guests; kept in localStorage, or where `storage` says. */
   guest?: { storage?: Store | null };
-  transport?: Transport;
+  transport?: Transport | undefined;
   /** Where comments on their way survive a reload: sessionStorage. */
   drafts?: Store | null;
   fetch?: typeof fetch;

@@ -35,6 +35,22 @@ test("the snapshot is the same reference until something has changed", async () 
   expect(video.getSnapshot().pending).toBe(before.pending);
 });
 
+test("what is set of the video stands in the snapshot as it is now, how many watch too, and members may be added", async () => {
+  const { service, clock, video } = setting();
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  expect(video.getSnapshot()).toMatchObject({ settings: null, viewers: null });
+  const [viewer] = [...service.viewers];
+  for (const slowModeS of [0, 30]) {
+    service.tell(viewer!, "video", viewer!.cursor, { videoId: "v", state: "live", slowModeS, pinned: { commentId: "1" } });
+    await clock.pass(100);
+    expect(video.getSnapshot().settings).toMatchObject({ slowModeS, pinned: { commentId: "1" } });
+  }
+  service.tell(viewer!, "heartbeat", viewer!.cursor, { everyMs: 15_000, viewers: 7 });
+  await clock.pass(100);
+  expect(video.getSnapshot().viewers).toBe(7);
+});
+
 test("a thousand comments in a burst are one change", async () => {
   const { service, clock, video } = setting();
   let changes = 0;
@@ -260,6 +276,20 @@ test("slow mode counts down and sends by itself; what is refused for good says w
   video.discard(key);
   await clock.pass(100);
   expect(video.getSnapshot().pending).toEqual([]);
+});
+
+test("a stream that is refused in the midst asks for another token, and goes on with that", async () => {
+  const { clock, answers, service, requests, video } = setting({ getToken: (why) => `token ${why}` });
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  for (const token of ["first", "refused"]) {
+    answers.push((url) => (isStream(url) ? problemAnswer(401, "invalid_token") : null));
+    for (const viewer of [...service.viewers]) service.bye(viewer, "rotate");
+    await clock.pass(5_000);
+    expect(video.getSnapshot().state.is).toBe("live");
+    const headers = requests.filter(({ url }) => isStream(url)).at(-1)!.init.headers as Record<string, string>;
+    expect(headers.Authorization).toBe(`Bearer token ${token}`);
+  }
 });
 
 test("a token that is refused is asked for once more, and the comment keeps its key", async () => {

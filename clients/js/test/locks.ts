@@ -10,7 +10,9 @@ export class TestLocks {
   tab() {
     const own: (() => void)[] = [];
     const request = (
-      name: string, { signal, steal }: { signal?: AbortSignal; steal?: boolean }, act: () => Promise<void> | undefined,
+      name: string,
+      { signal, steal, ifAvailable }: { signal?: AbortSignal; steal?: boolean; ifAvailable?: boolean },
+      act: (lock: object | null) => Promise<void> | undefined,
     ): Promise<void> =>
       new Promise((resolve, reject) => {
         const grant = () => {
@@ -25,8 +27,9 @@ export class TestLocks {
           const held: Held = { end, steal: () => ((isOver = true), reject(new DOMException("stolen", "AbortError"))) };
           this.#held.set(name, held);
           own.push(end);
-          void Promise.resolve(act()).then(end);
+          void Promise.resolve(act({ name })).then(end);
         };
+        if (ifAvailable && this.#held.has(name)) return void Promise.resolve(act(null)).then(resolve);
         if (steal) {
           this.#held.get(name)?.steal();
           return grant();

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { createCommentsClient } from "../src/index.js";
+import "../src/rest.js";
 import { run } from "./model/run.js";
 
 const SEEDS = Number(process.env.SEEDS ?? 300);

@@ -17,7 +17,7 @@ from livecomments.runtime.shared_settings import PublicSettings
 from livecomments.store.away import AwayStore
 from livecomments.web.cors import NO_CORS, CorsAnswers, CorsRules, origins_of
 from livecomments.web.door import Claim, claim_nothing
-from livecomments.web.health import health_routes
+from livecomments.web.health import health_routes, routing_route
 from livecomments.web.problems import HANDLERS
 from livecomments.web.server import DrainingServer, listening_socket
 from livecomments_command.settings import ServingSettings
@@ -63,7 +63,8 @@ class Serving:
                 "log": self.follower.is_ready and self.follower.silence_s < settings.stale_after_s,
                 "taking": server.started and not server.should_exit,
                 **{name: check() for name, check in self.checks.items()},
-            }
+            },
+            [routing_route(self.follower.log.epoch, self.follower.log.partition_count)],
         )
         async with asyncio.TaskGroup() as running:
             tasks = [running.create_task(one) for one in self.work]
@@ -94,9 +95,10 @@ async def _end(server: DrainingServer, over: Coroutine[Any, Any, None]) -> None:
 _OVER: Final = "A later epoch is open; start this process again."
 
 
-def internal_server(checks: Callable[[], Mapping[str, bool]]) -> DrainingServer:
-    """Return the server of health and metrics; whoever runs it takes the signals."""
-    return DrainingServer(make_app([*health_routes(checks)]), lambda: None, drain_nothing, takes_signals=False)
+def internal_server(checks: Callable[[], Mapping[str, bool]], beside: Sequence[BaseRoute] = ()) -> DrainingServer:
+    """Return the server of health and metrics, and what else is `beside` them; whoever runs it takes the signals."""
+    app = make_app([*health_routes(checks), *beside])
+    return DrainingServer(app, lambda: None, drain_nothing, takes_signals=False)
 
 
 def cors_rules(settings: PublicSettings) -> CorsRules:

@@ -1,13 +1,11 @@
-/** Where one writes: the name on first use, the text, and what becomes of a comment until it is appended. */
-
-import {
-  GatewayUnavailable, appendComment, dropSession, lastName, openSession, readSession, retrying,
-} from "./gateway.js";
+/** Where one writes: the name on first use, the text, and what the service says of it. */
 
 const GRAPHEMES_MAX = 500; // pairing: schemas/livecomments_schemas/limits.py, as is the next
 const BYTES_MAX = 2_048;
 const COUNTED_FROM = 450;
-const TRIES_MAX = 8; // about a minute: within the window in which the log knows a repeated key
+const NAME_KEY = "livecomments.name";
+const OPEN_TRIES_MAX = 6; // with the pauses between, half a minute
+const PAUSE_MS = 1_000;
 
 const part = (id) => document.getElementById(id);
 const [form, ask, nameField, known, as, field, send, note, counter] =
@@ -15,17 +13,28 @@ const [form, ask, nameField, known, as, field, send, note, counter] =
 const segmenter = new Intl.Segmenter();
 const encoder = new TextEncoder();
 
+/** The name used last, so that it need not be typed again when a session has ended. Storage may be forbidden. */
+function lastName(name) {
+  try {
+    if (name) localStorage.setItem(NAME_KEY, name);
+    return localStorage.getItem(NAME_KEY) ?? "";
+  } catch {
+    return name ?? "";
+  }
+}
+
 export class Composer {
-  #videoId;
-  #list;
-  #unnamed = []; // pending comments that wait for a name
-  #sending = Promise.resolve(); // one after the other: they are to appear in the order they were written
+  #client;
+  #video;
+  #shown; // called when the session is another
   #opening = false;
   #ended = false;
+  #asked = new Set(); // keys of comments that were refused because nobody is known
 
-  constructor(videoId, list) {
-    this.#videoId = videoId;
-    this.#list = list;
+  constructor(client, video, shown) {
+    this.#client = client;
+    this.#video = video;
+    this.#shown = shown;
     nameField.value = lastName();
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -49,92 +58,88 @@ export class Composer {
     note.textContent = words;
   }
 
-  /** Forgets the session and asks again, with the old name filled in. */
+  /** What the video says of own comments, and whether there may be more. */
+  show({ state, pending }) {
+    if (state.is === "ended" && !this.#ended) this.#end();
+    for (const own of pending) {
+      if (own.is !== "rejected" || this.#asked.has(own.key)) continue;
+      this.#asked.add(own.key);
+      if (own.problem.status === 401) this.askName("Your name is no longer known here. Enter it again to send.", true);
+      else this.say(own.problem.message);
+    }
+  }
+
+  /** Asks for a name again, with the old one filled in. */
   askName(words, focus = false) {
-    dropSession();
-    this.#showSession();
+    ask.hidden = false;
+    known.hidden = true;
     this.say(words);
     if (focus) nameField.select();
   }
 
-  end() {
+  #end() {
     this.#ended = true;
     field.placeholder = "This video has ended";
     field.disabled = nameField.disabled = true;
     this.#measure();
   }
 
-  #submit() {
-    const session = readSession();
-    const name = session?.displayName ?? nameField.value.trim();
-    this.say(name ? "" : "Choose a name first; the others see it beside your comments.");
-    if (!name) return nameField.focus();
-    if (!send.disabled) {
-      const pending = this.#list.addPending(field.value.trim(), name);
-      pending.key = crypto.randomUUID();
+  async #submit() {
+    const name = nameField.value.trim();
+    if (!ask.hidden) {
+      this.say(name ? "" : "Choose a name first; the others see it beside your comments.");
+      if (!name) return nameField.focus();
+      if (!(await this.#openSession(name))) return;
+    } else this.say("");
+    const message = field.value.trim();
+    if (!send.disabled && message) {
       field.value = "";
       this.#measure();
-      if (session) this.#enqueue(pending);
-      else this.#wait(pending, "Sending");
+      this.#video.post(message).catch(() => {}); // shown with the comment
     }
     field.focus();
-    if (!session) this.#openSession(name);
   }
 
+  /** The text stays in the box until there is somebody to say it. */
   async #openSession(name) {
-    if (this.#opening) return;
+    if (this.#opening) return false;
     this.#opening = true;
     try {
-      await retrying(() => openSession(name), TRIES_MAX);
-    } catch (error) {
-      for (const pending of this.#unnamed.splice(0)) this.#wait(pending, "Not sent yet");
-      this.say(error.message);
-      return nameField.select();
+      const { session } = this.#client;
+      for (let tries = 1; ; tries++) {
+        try {
+          await (session.get() ? session.rename(name) : session.open(name));
+          break;
+        } catch (problem) {
+          if (problem.isFinal || tries === OPEN_TRIES_MAX) throw problem;
+          await new Promise((resolve) => setTimeout(resolve, problem.retryAfterMs || PAUSE_MS * tries));
+        }
+      }
+      lastName(name);
+      this.#showSession();
+      const { pending } = this.#video.getSnapshot();
+      for (const { key, problem } of pending) {
+        if (problem?.status !== 401) continue;
+        this.#asked.delete(key);
+        this.#video.retry(key).catch(() => {});
+      }
+      return true;
+    } catch (problem) {
+      this.say(problem.message);
+      nameField.select();
+      return false;
     } finally {
       this.#opening = false;
-    }
-    this.#showSession();
-  }
-
-  #wait(pending, words) {
-    this.#unnamed.push(pending);
-    this.#list.mark(pending, "sending", words);
-  }
-
-  #enqueue(pending) {
-    this.#list.mark(pending, "sending", "Sending");
-    this.#sending = this.#sending.then(() => this.#append(pending));
-  }
-
-  async #append(pending) {
-    const token = readSession()?.sessionToken;
-    const tryOnce = () => appendComment(this.#videoId, pending.message, pending.key, token);
-    const wait = () => pending.commentId || this.#list.mark(pending, "sending", "Still sending");
-    try {
-      this.#list.settle(pending, await retrying(tryOnce, TRIES_MAX, wait));
-    } catch (error) {
-      const unknown = error instanceof GatewayUnavailable;
-      if (unknown && pending.commentId) return; // the stream has brought it
-      if (error.status === 401) {
-        this.#wait(pending, "Not sent yet");
-        return this.askName("Your name is no longer known here. Enter it again to send.", true);
-      }
-      this.#list.mark(pending, "unsent", "Not sent", {
-        "Try again": () => this.#enqueue(pending),
-        Discard: () => this.#list.discard(pending),
-      });
-      this.say(error.message);
     }
   }
 
   #showSession() {
-    const session = readSession();
+    const session = this.#client.session.get();
     ask.hidden = Boolean(session);
     known.hidden = !session;
     as.textContent = session?.displayName ?? "";
-    this.#list.setViewer(session?.userId ?? null);
+    this.#shown();
     this.#measure();
-    if (session) for (const pending of this.#unnamed.splice(0)) this.#enqueue(pending);
   }
 
   /** Height, what is left of the length, and whether it can be sent. */

@@ -1,89 +1,82 @@
 /**
- * The page of one video: its newest comments, then the stream from exactly there.
+ * The page of one video, by the client of clients/js: one stream for all tabs of a browser, pages where there is no room
+ * for a stream, and everything that a break costs.
  *
- *     gateway.js   requests, sessions, when to try again
- *     stream.js    the live end, by client.js: what clients/js makes
- *     list.js      order, scrolling, bounds; row.js draws one comment
  *     composer.js  writing
+ *     row.js       what one comment looks like
+ *     client.js    the rest: what clients/js makes
  */
 
+import { auto, createCommentsClient, createView, sharedStream } from "./client.js";
 import { Composer } from "./composer.js";
-import { deleteComment, readPage, readSession, retrying } from "./gateway.js";
-import { CommentList } from "./list.js";
-import { VideoStream } from "./stream.js";
+import { buildPendingRow, buildRow, confirmed, leave, markOwn } from "./row.js";
 
 const STATES = {
-  connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Delayed", ended: "Ended",
-  failed: "Unavailable", offline: "Offline", paused: "Paused",
+  idle: "Connecting", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Delayed",
+  ended: "Ended", failed: "Unavailable", offline: "Offline", paused: "Paused", closed: "Closed",
 };
-const DELETE_TRIES_MAX = 4;
+const HISTORY = 30;
+const ROWS_MAX = 1_000;
+const NEW_SHOWN_MAX = 999;
+
+const part = (id) => document.getElementById(id);
+const [pill, badge, edge, jump, scroller, rows, pending] =
+  ["connection", "badge", "edge", "jump", "scroller", "rows", "pending"].map(part);
 
 const videoId = new URLSearchParams(location.search).get("video") || "demo";
-const [pill, badge, heading, again] =
-  ["connection", "badge", "video", "again"].map((id) => document.getElementById(id));
+const client = createCommentsClient({ baseUrl: "/", transport: sharedStream(auto()) });
+const video = client.video(videoId, { history: HISTORY, maxComments: ROWS_MAX });
+const composer = new Composer(client, video, showSession);
+const userId = () => client.session.get()?.userId ?? null;
 
-const list = new CommentList({ older: loadOlder, torn: load, delete: deleteOwn });
-const composer = new Composer(videoId, list);
-const stream = new VideoStream(videoId, {
-  comment: (comment) => list.add(comment),
-  delete: (commentId) => list.remove(commentId),
-  gap: () => list.tear(),
-  lost: load,
-  state: showState,
+const view = createView(video, {
+  scroller, rows, pending,
+  row: (comment) => {
+    const row = buildRow(comment);
+    markOwn(row, userId(), confirmDelete);
+    return row;
+  },
+  pendingRow: (own) => buildPendingRow(own, client.session.get(), {
+    "Try again": () => video.retry(own.key),
+    Discard: () => video.discard(own.key),
+  }),
+  changed: show,
+  arrived: (row) => row.classList.add("arriving"),
+  left: (row) => leave(row),
+  problem: ({ message }) => composer.say(message),
 });
-let loading = false;
-let loadingOlder = false;
 
-async function load() {
-  if (loading) return;
-  loading = true;
-  stream.close();
-  try {
-    const page = await retrying(() => readPage(videoId), Infinity, () => showState("reconnecting"));
-    list.replace(page.comments, page.nextCursor);
-    stream.follow(page.streamUrl);
-  } catch (error) {
-    showState("failed");
-    composer.say(error.message);
-  } finally {
-    loading = false;
-  }
+function show({ snapshot, isStuck, isTorn, unread }) {
+  const { state, comments, hasOlder } = snapshot;
+  pill.dataset.state = badge.dataset.state = state.is;
+  pill.textContent = STATES[state.is];
+  badge.textContent = state.is === "ended" ? "Ended" : state.is === "failed" ? "" : "Live";
+  jump.hidden = isStuck || !(unread || isTorn);
+  const count = unread > NEW_SHOWN_MAX ? `${NEW_SHOWN_MAX}+` : unread;
+  jump.textContent = unread === 0 ? "Newest comments" : unread === 1 ? "1 new comment" : `${count} new comments`;
+  edge.textContent = /idle|connecting/.test(state.is) && !comments.length ? "" : hasOlder ? "Loading older comments"
+    : comments.length + snapshot.pending.length ? "Start of the conversation"
+      : "No comments yet. Yours could be the first.";
+  composer.show(snapshot);
 }
 
-async function loadOlder(cursor) {
-  if (loadingOlder) return;
-  loadingOlder = true;
-  try {
-    const page = await retrying(() => readPage(videoId, cursor));
-    list.addOlder(cursor, page.comments, page.nextCursor);
-  } catch (error) {
-    composer.say(error.message);
-  } finally {
-    loadingOlder = false;
-  }
+function showSession() {
+  for (const row of rows.children) markOwn(row, userId(), confirmDelete);
 }
 
-async function deleteOwn(commentId, button) {
+/** The first click asks, the second does. */
+function confirmDelete(button, commentId) {
+  if (!confirmed(button)) return;
   button.disabled = true;
-  try {
-    await retrying(() => deleteComment(videoId, commentId, readSession()?.sessionToken), DELETE_TRIES_MAX);
-    list.remove(commentId);
-  } catch (error) {
+  video.delete(commentId).catch((problem) => {
     button.disabled = false;
-    if (error.status === 404 || error.status === 410) list.remove(commentId);
-    else if (error.status === 401) composer.askName(error.message);
-    else composer.say(error.message);
-  }
-}
-
-function showState(state) {
-  pill.dataset.state = badge.dataset.state = state;
-  pill.textContent = STATES[state];
-  badge.textContent = state === "ended" ? "Ended" : state === "failed" ? "" : "Live";
-  if (state === "ended") composer.end();
+    if (problem.status === 401) composer.askName(problem.message);
+    else composer.say(problem.message);
+  });
 }
 
 document.title = `${videoId}: live comments`;
-heading.textContent = videoId;
-again.href = location.href;
-load();
+part("video").textContent = videoId;
+part("again").href = location.href;
+jump.addEventListener("click", () => view.stick());
+video.on("state", (state) => state.is === "failed" && composer.say(state.cause.message));

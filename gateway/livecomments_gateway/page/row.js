@@ -4,6 +4,12 @@ const template = document.getElementById("row").content.firstElementChild;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const graphemes = new Intl.Segmenter();
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const LEAVE_MS = 180;
+const ARMED_MS = 4_000;
+const STATUS = {
+  sending: "Sending", unknown: "Still sending", waiting: "Waiting", sent: "Sent", rejected: "Not sent",
+};
 
 /** A hue for an author: the same everywhere, from the id alone. Lightness is the stylesheet's, for contrast. */
 function hueOf(authorId) {
@@ -36,11 +42,55 @@ export function buildRow({ author, message, createdAt }) {
   return row;
 }
 
-export function addAct(row, label, act) {
+function addAct(row, label, act) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "quiet";
   button.textContent = label;
   button.addEventListener("click", () => act(button));
   row.querySelector(".acts").append(button);
+}
+
+/** A comment on its way: what has become of it, and what can be done about it: `acts` are label -> function. */
+export function buildPendingRow(pending, session, acts) {
+  const author = { id: session?.userId ?? "", displayName: session?.displayName ?? "" };
+  const row = buildRow({ author, message: pending.message });
+  row.dataset.state = pending.is === "rejected" ? "unsent" : "sending";
+  row.querySelector("time").textContent = STATUS[pending.is];
+  if (pending.is === "rejected") {
+    row.querySelector("time").title = pending.problem.message;
+    for (const [label, act] of Object.entries(acts)) addAct(row, label, act);
+  }
+  return row;
+}
+
+/** Whether the row is the viewer's own, and may be deleted: `act(button, commentId)`. */
+export function markOwn(row, userId, act) {
+  const own = row.dataset.author === userId;
+  if (own === row.classList.contains("own")) return;
+  row.classList.toggle("own", own);
+  if (!own) row.querySelector(".acts").replaceChildren();
+  else addAct(row, "Delete", (button) => act(button, row.dataset.commentId));
+}
+
+/** Whether this click is the second; the first only asks, and for a few seconds. */
+export function confirmed(button) {
+  if (!button.classList.toggle("armed")) return true;
+  button.textContent = "Delete?";
+  const disarm = () => {
+    button.classList.remove("armed");
+    button.textContent = "Delete";
+  };
+  const timer = setTimeout(disarm, ARMED_MS);
+  button.addEventListener("blur", () => { clearTimeout(timer); disarm(); }, { once: true });
+  return false;
+}
+
+/** A deleted comment's row goes, with no jump of what is below it. */
+export function leave(row) {
+  if (calm.matches) return row.remove();
+  row.inert = true;
+  row.classList.add("leaving");
+  const keyframes = { height: [`${row.offsetHeight}px`, "0px"], opacity: [1, 0] };
+  row.animate(keyframes, { duration: LEAVE_MS, easing: "ease-out" }).finished.finally(() => row.remove());
 }

@@ -60,6 +60,7 @@ export class Network {
     const answer = this.#answer(method, at, init);
     await (fault == "late" ? this.#wait(12_000 * this.random(), signal) : this.#travel(signal));
     if (fault == "lost after") throw new TypeError("terminated");
+    if (method == "GET" && (!fault || fault == "late")) this.lastByteAt = this.clock.time;
     if (fault == "half") return new Response(half(await answer.text()), { status: answer.status });
     return answer;
   }) as typeof fetch;

@@ -3,7 +3,8 @@
  * Returns what was broken, as sentences; none is right.
  */
 
-import type { createCommentsClient, CommentsClient, Gap, Snapshot, Surroundings, Video } from "../../src/index.js";
+import type { createCommentsClient, CommentsClient, Gap, Snapshot, Surroundings, Transport, Video } from "../../src/index.js";
+import { auto, poll } from "../../src/poll.js";
 import { FRAME_MS, TestClock, settled } from "../clock.js";
 import { Network, seeded, type Random } from "./network.js";
 import { HEARTBEAT_MS, Service } from "./service.js";
@@ -30,6 +31,7 @@ class World {
   around = new Set<(kind: string) => void>();
   storageFails = false;
   readonly usesTokens: boolean;
+  readonly transport: Transport | undefined;
 
   constructor(seed: number, readonly create: Create) {
     this.random = seeded(seed);
@@ -37,6 +39,8 @@ class World {
     this.network = new Network(this.service, this.clock, this.random);
     this.maxComments = this.random() < 0.5 ? 12 : 200;
     this.usesTokens = this.random() < 0.5;
+    const kind = this.random();
+    this.transport = kind < 0.15 ? poll : kind < 0.4 ? auto() : undefined;
     if (this.random() < 0.5) this.service.missedMax = 5 + Math.floor(this.random() * 30);
     for (let n = Math.floor(this.random() * 40); n > 0; n--) this.service.write("early", `early ${n}`);
   }
@@ -98,6 +102,7 @@ class Life {
       baseUrl: "http://test/api/",
       ...(world.usesTokens ? { getToken: world.getToken } : { guest: { storage: world.store(world.stores.local) } }),
       drafts: world.store(world.stores.session),
+      transport: world.transport,
       fetch: world.network.fetch,
       clock: this.clock,
       random: world.random,
@@ -278,7 +283,7 @@ async function heal(world: World, life: Life): Promise<void> {
   if (!world.usesTokens) void life.client.session.open("me").catch(() => {});
   await world.clock.pass(LAST_MS, () => life.watch());
   world.service.write("other", "the last");
-  await world.clock.pass(1_000);
+  await world.clock.pass(2_000); // what a poller needs at most
 }
 
 /** What must be so once all is well. */

@@ -68,7 +68,7 @@ export class Service {
     const comments = isUp ? all.slice(0, size) : all.slice(-size).reverse();
     const deletes = this.log.flatMap((entry) => entry.deletes ?? []);
     const nextCursor = all.length > comments.length ? comments.at(-1)!.commentId : null;
-    return { comments, nextCursor, deletes, streamUrl: `v/stream?after=${this.head}` };
+    return { comments, nextCursor, deletes, streamUrl: `v/stream?after=${(isUp && nextCursor) || this.head}` };
   }
 
   /** Begins a stream behind `after`. */

@@ -1,0 +1,47 @@
+"""What the router says of a request in a header of its own: `partition/count/rank`. Counted, and believed in nothing.
+
+A router that does not know the partitions, or takes another number of them for true, is right all the same and only
+makes more work; so here is where it shows.
+"""
+
+import re
+from typing import Final
+
+from livecomments.runtime.metrics import Counter
+from livecomments_schemas.partitions import VideoIdRejected, parse_video_id, partition_of
+
+ROUTE_HEADER: Final = "livecomments-route"
+"""Change with infra/router/partition.lua and the load balancers' files."""
+_ROUTE: Final = re.compile(r"([0-9]{1,8})/([0-9]{1,8})/([0-9]{1,8})")
+
+_requests = Counter(
+    "livecomments_routed_requests_total", "Requests for a video, by where the router thinks it sent them.", ["to"]
+)
+_HOME: Final = _requests.labels("home")
+_SPILL: Final = _requests.labels("spill")
+_ELSEWHERE: Final = _requests.labels("elsewhere")
+_UNROUTED: Final = _requests.labels("unrouted")
+
+
+def count_routed(route: str | None, video_id: str, partition_count: int) -> None:
+    """Count a request for `video_id`, by what the router said of it.
+
+    - home: the first server of the partition. - spill: a further one, since the first has its bound of this partition.
+    - elsewhere: the router takes the video for one of another partition, or counts other partitions than there are.
+    - unrouted: no router that knows partitions was in between.
+    """
+    said = _ROUTE.fullmatch(route) if route else None
+    if said is None:
+        _UNROUTED.inc()
+        return
+    try:
+        home = partition_of(parse_video_id(video_id), partition_count)
+    except VideoIdRejected:
+        return  # of no partition
+    partition, count, rank = map(int, said.groups())
+    if (partition, count) != (home, partition_count):
+        _ELSEWHERE.inc()
+    elif rank == 1:
+        _HOME.inc()
+    else:
+        _SPILL.inc()
