@@ -106,7 +106,7 @@ def gateway(host: HostOption = None, port: PortOption = None) -> None:
 
 @app.command()
 def edge(host: HostOption = None, port: PortOption = None) -> None:
-    """Run an edge: streams over Server-Sent Events; LIVECOMMENTS_FOLLOW names its partitions, e.g. 1/2."""
+    """Run an edge: streams over Server-Sent Events, of whatever partition it is asked for."""
     from livecomments_command.assembly.edge import serve_edge
 
     _serve("edge", serve_edge, _on_servers(EdgeSettings, host=host, port=port))

@@ -25,8 +25,9 @@ from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.transport_lane import TransportLane
 from livecomments_schemas.errors import Rejected
 
-_PARTITION_TIMEOUT_S: Final = 5.0
-"""How long a first viewer waits for a partition to be taken on, before it is told to come back."""
+_PARTITION_TIMEOUT_S: Final = 20.0
+"""How long a first viewer waits for a partition to be taken on, before it is told to come back: well below the load
+balancer's patience. Taking one on takes half a second; more where its broker is away."""
 
 
 def stream_route(hub: Hub) -> Route:

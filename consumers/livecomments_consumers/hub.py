@@ -95,7 +95,7 @@ class Hub:
     def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
         """See `Desk`."""
         partition = partition_of(video_id, self.follower.log.partition_count)
-        return partition, self.follower.followed.get(partition)
+        return partition, self.follower.find(partition)
 
     def refusal(self, address: str) -> str | None:
         """See `Desk`."""

@@ -18,5 +18,5 @@ def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[R
         comment_endpoints(history, posting, tokens)
         | session_endpoints(tokens)
         | video_endpoints(Owning(history, posting), tokens),
-        history.follower.log.partition_count,
+        history,
     )

@@ -20,6 +20,7 @@ MODERATE: Final = "moderate"
 """The role of those who may delete any comment, ban, and write where only moderators may."""
 OWN: Final = "own"
 """The role of those who may say what a video is."""
+SLOW_MODE_MAX_S: Final = 3_600
 
 
 class UserBannedRejected(Rejected):

@@ -22,12 +22,12 @@ from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histog
 from livecomments.runtime.single_flight import FreshFlight, SingleFlight
 from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import Admission, AdmissionLimits
-from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
+from livecomments_gateway.facts import MODERATE, SLOW_MODE_MAX_S, VideoNotFoundRejected
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.videos import Videos
 from livecomments_gateway.word_list import NO_WORDS, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
-from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
+from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comment_created, comment_deleted
 from livecomments_schemas.judge import Kind, Verdict
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import (
@@ -128,6 +128,9 @@ class Posting:
         self._counted: WeakSet[FollowedPartition] = WeakSet()  # one that was let go must not stay in memory
         self._counted_through: dict[int, int] = {}
         follower.listeners.append(self._count)
+        follower.back_listeners.append(self._count_before)
+        self._epoch = follower.log.epoch
+        self._counted_s = max(SLOW_MODE_MAX_S, limits.user_period_s, limits.duplicate_text_s)
         self._history = history
         self._words = words
         self._only_registered = only_registered
@@ -234,6 +237,19 @@ class Posting:
                 at = entry.read_at if is_new else now - max(0, now_ms - entry.appended_at_ms) / 1_000
                 self._admission.hear(entry.video_id, entry.author_id, text, at)
         self._counted_through[followed.number] = max(through, followed.judged_through)
+
+    def _count_before(self, record: Record, verdict: Verdict) -> None:
+        """Count what was written in the window, before the tail of a partition that is being taken on."""
+        age_s = time.time() - record.appended_at_ms / 1_000
+        if record.headers["type"] != COMMENT_CREATED or age_s > self._counted_s:
+            return
+        position = position_at(self._epoch, record.offset)
+        if position > self._counted_through.get(record.partition, BEFORE_EVERYTHING):
+            assert record.value is not None
+            text = orjson.loads(record.value)["message"] if self._admission.limits.duplicate_text_s > 0 else ""
+            author = record.headers["author"].decode("utf-8", "replace")
+            self._admission.hear(verdict.video_id, author, text, self._clock() - max(0.0, age_s))
+            self._counted_through[record.partition] = position
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
         """Find a comment: its public JSON and its author's id.

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from starlette.requests import Request
 
-from livecomments_gateway.facts import EVERYONE, MEMBERS, MODERATORS
+from livecomments_gateway.facts import EVERYONE, MEMBERS, MODERATORS, SLOW_MODE_MAX_S
 from livecomments_gateway.kinds import BodyMember, BodyRejected, Choice, Parameter, Pattern, Text, Whole
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.limits import (
@@ -126,7 +126,9 @@ WHO_MAY_COMMENT: Final = BodyMember(
     Choice((EVERYONE, MEMBERS, MODERATORS)),
     "everyone (default); members: no guests; moderators: tokens with the role moderate.",
 )
-SLOW_MODE_S: Final = BodyMember("slowModeS", Whole(0, 3_600), "Seconds between two comments of one person; 0: none.")
+SLOW_MODE_S: Final = BodyMember(
+    "slowModeS", Whole(0, SLOW_MODE_MAX_S), "Seconds between two comments of one person; 0: none."
+)
 MAX_COMMENTS_PER_S: Final = BodyMember(
     "maxCommentsPerS", Whole(0, 10_000), "Comments a second of all people together; 0: no such limit."
 )

@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from livecomments.history.reading import History
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
 from livecomments.web.routed import ROUTE_HEADER, count_routed
 from livecomments_gateway.answers import Endpoint
 from livecomments_gateway.calls import CALLS, Call
 from livecomments_schemas.errors import Rejected, Unavailable
+from livecomments_schemas.partitions import parse_video_id
 
 _requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
 _seconds = Histogram(
@@ -48,6 +50,8 @@ class _CommentId(Convertor[str]):
 register_url_convertor("anything", _Anything())
 register_url_convertor("comment", _CommentId())
 
+_TAKE_ON_S: Final = 1.0
+"""The first request for a partition waits for it; from then on the gateway follows it. What takes longer is a fault."""
 _PARAMETERS: Final = {
     "{videoId}": "{video_id}",
     "{commentId}": "{comment_id:comment}",
@@ -56,12 +60,12 @@ _PARAMETERS: Final = {
 """As the document names them, and as Starlette does."""
 
 
-def call_routes(endpoints: Mapping[Call, Endpoint], partition_count: int) -> list[Route]:
-    """Make a route for each path of the table, with its endpoint; videos are of so many partitions."""
+def call_routes(endpoints: Mapping[Call, Endpoint], history: History) -> list[Route]:
+    """Make a route for each path of the table, with its endpoint; a video's partition is followed when it is called."""
     assert endpoints.keys() == set(CALLS)
     by_path: dict[str, dict[str, _Measured]] = {}
     for call, endpoint in endpoints.items():
-        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint, partition_count)
+        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint, history)
     return [Route(_routed(path), _ByMethod(calls), methods=list(calls)) for path, calls in by_path.items()]
 
 
@@ -85,9 +89,9 @@ class _ByMethod:
 class _Measured:
     """An endpoint as an application of its own, its requests counted and timed."""
 
-    def __init__(self, call: Call, endpoint: Endpoint, partition_count: int) -> None:
+    def __init__(self, call: Call, endpoint: Endpoint, history: History) -> None:
         self._endpoint = endpoint
-        self._partition_count = partition_count
+        self._history = history
         self._call = call.name
         self._done = _requests.labels(call.name, "done")
         self._seconds = _seconds.labels(call.name)
@@ -96,9 +100,11 @@ class _Measured:
         began_at = time.perf_counter()
         result = "internal"  # what is none of ours to raise
         request = Request(scope, receive, send)
-        if (video_id := request.path_params.get("video_id")) is not None:
-            count_routed(request.headers.get(ROUTE_HEADER), video_id, self._partition_count)
         try:
+            if (video_id := request.path_params.get("video_id")) is not None:
+                parse_video_id(video_id)
+                count_routed(request.headers.get(ROUTE_HEADER), video_id, self._history.follower.log.partition_count)
+                await self._history.taken_on(video_id, _TAKE_ON_S)
             response = await self._endpoint(request)
             result = "done"
         except (Rejected, Unavailable) as error:

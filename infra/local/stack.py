@@ -6,7 +6,6 @@ Every process is known by name, and can be killed and started again by it: `stac
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +36,7 @@ class Stack:
         environment: of every process of livecomments. `LIVECOMMENTS_KAFKA` and `LIVECOMMENTS_CQL` in it are used
             instead of a server started here; what else it sets holds for all.
         port: of the one address; a free one by default.
-        edges: how many; each follows its share of the partitions, and the others on demand.
+        edges: how many.
         kafka_port: a free one by default.
         cassandra_port: likewise.
     """
@@ -62,10 +61,7 @@ class Stack:
             self.servers[STORE] = CassandraServer(run_dir / STORE, port=cassandra_port)
         self.gateway = App(GATEWAY, "gateway", run_dir / GATEWAY, self._environment)
         self.stream = App(STREAM, "stream", run_dir / STREAM, self._environment)
-        self.edges = [
-            App(f"edge-{n}", "edge", run_dir / f"edge-{n}", partial(self._environment, f"{n}/{edges}"))
-            for n in range(1, edges + 1)
-        ]
+        self.edges = [App(f"edge-{n}", "edge", run_dir / f"edge-{n}", self._environment) for n in range(1, edges + 1)]
         self.servers |= {app.kind: app for app in self.apps}
         self.balancer = self._balancer(port)
         if self.balancer is not None:
@@ -155,9 +151,8 @@ class Stack:
 
         return Work(server.kind if server else name, do)
 
-    def _environment(self, follow: str = "all") -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         ours = {KAFKA: self._given.get(KAFKA) or self[BROKER].address, CQL: self._given.get(CQL) or self[STORE].address}
-        ours["LIVECOMMENTS_FOLLOW"] = follow
         if not self._given.get(f"{SECRET}_FILE"):
             ours[SECRET] = self._given.get(SECRET) or self._made_secret()
         alone = {"LIVECOMMENTS_REPLICAS": "1"} if {BROKER, STORE} & self.servers.keys() else {}

@@ -2,7 +2,8 @@
 
 A partition is taken on in three steps: read its bounds, read the window (and a little tail) before its end through
 `CommentLog.read`, then hand it to the live reader at exactly the next offset. It serves as soon as its own window is
-read. Assigned partitions are followed always; any other from its first use until minutes after its last.
+read. Assigned partitions are followed always; any other from its first use until minutes after its last. With a
+`Share` all are taken on in the background, and let go, those used longest ago first, only where it has a bound.
 """
 
 import asyncio
@@ -15,21 +16,25 @@ from typing import Final
 
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.read_back import Judge, read_back, read_on
+from livecomments.following.share import NEVER, Load, Share, even_cap
 from livecomments.following.silence import Silence
 from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
-from livecomments.runtime.metrics import Counter, Gauge, Reading
+from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram, Reading
 from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
-from livecomments_schemas.judge import judge
+from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import position_at
+from livecomments_schemas.window import Window
 
 _TAIL_AT_START_RECORDS: Final = 1_024
 """Read back beyond the window, so that viewers who come back after a restart are served from memory."""
 _READ_BACKS_AT_ONCE: Final = 4
+_UNASKED_S: Final = 5.0
+"""For one partition that is taken on in the background; what takes longer goes on beside the next one."""
 _PROBE_INTERVAL_S: Final = 1.0
 _RETRY_S: Final = 0.2
 """Less than others let pass: viewers and whoever posts wait for what is not read."""
@@ -41,8 +46,22 @@ _silence = Reading("livecomments_log_silence_seconds", "Since the partition last
 _tail_bytes = Reading("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
 _followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
+_taken = Counter(
+    "livecomments_log_taken_on_total", "Partitions taken on, because somebody asked or by itself.", ["why"]
+)
+_let_go = Counter("livecomments_log_let_go_total", "Partitions let go that nobody used any more.")
+_take_on_seconds = Histogram(
+    "livecomments_log_take_on_seconds",
+    "From the first request for a partition until it is read.",
+    buckets=SECONDS_BUCKETS,
+)
+
 Listener = Callable[[FollowedPartition, Sequence[Entry]], None]
 """Called with the entries just accepted of a partition, ascending; must not wait and must not raise."""
+
+BackListener = Callable[[Record, Verdict], None]
+"""Called with each record accepted in the window before the tail, ascending, while a partition is taken on; again where
+that is done again. A duplicate where the window begins may be taken for accepted. Must not wait and must not raise."""
 
 
 class PartitionUnavailable(Unavailable):
@@ -68,6 +87,8 @@ class Follower:
         bounds: TailBounds,
         *,
         idle_s: float = 300.0,
+        tails_bytes_max: int = 2**40,
+        share: Share | None = None,
         window_records: int = DEDUPE_WINDOW_RECORDS,
         judge: Judge = judge,
         tail: Callable[[TailBounds, int], Tail] = Tail,
@@ -76,11 +97,16 @@ class Follower:
         self.log = log
         self.assigned = frozenset(assigned)
         self.listeners: list[Listener] = []
+        self.back_listeners: list[BackListener] = []
         self.followed: dict[int, FollowedPartition] = {}
         """The partitions that are ready. Changed by the follower alone."""
         self.continuity = Continuity(log)
         self._bounds = bounds
         self._idle_s = idle_s
+        self._tails_bytes_max = tails_bytes_max
+        self._share = share
+        self._is_gone_through = share is None
+        """Every partition was taken on in the background, or there was no room for more."""
         self._window_records = window_records
         self._judge = judge
         self._tail = tail
@@ -98,8 +124,8 @@ class Follower:
 
     @property
     def is_ready(self) -> bool:
-        """Every assigned partition's window is read."""
-        return self.assigned <= self.followed.keys()
+        """Every assigned partition's window is read, and all that is to be taken on in the background was tried."""
+        return self._is_gone_through and self.assigned <= self.followed.keys()
 
     @property
     def silence_s(self) -> float:
@@ -110,14 +136,18 @@ class Follower:
         """Seconds since the partition last answered: its broker may be away while others are not."""
         return self._silence.of_s(number)
 
+    def find(self, number: int) -> FollowedPartition | None:
+        """Return the partition if it is ready, None if not. Whoever gets it has some time before it is let go."""
+        self._used_at[number] = self._clock()
+        return self.followed.get(number)
+
     def partition(self, number: int) -> FollowedPartition:
         """Return the partition if it is ready; if not, begin to take it on.
 
         Raises:
             PartitionUnavailable: not ready yet.
         """
-        self._used_at[number] = self._clock()
-        followed = self.followed.get(number)
+        followed = self.find(number)
         if followed is None:
             self._take_on(number)
             raise PartitionUnavailable("This node is still reading the log of this video. Try again in a second.")
@@ -126,9 +156,11 @@ class Follower:
     async def ready_partition(self, number: int, timeout_s: float) -> FollowedPartition:
         """Wait until the partition is ready and return it. Raises PartitionUnavailable after `timeout_s`."""
         if number not in self.followed:
+            began_at = self._used_at[number] = self._clock()
             self._take_on(number)
             try:
                 await asyncio.wait_for(self._ready[number].wait(), timeout_s)
+                _take_on_seconds.observe(self._clock() - began_at)
             except TimeoutError:
                 pass
         return self.partition(number)
@@ -161,6 +193,8 @@ class Follower:
                 try:
                     for number in self.assigned | self._ready.keys():  # somebody may have come before us
                         self._take_on(number)
+                    if self._share is not None:
+                        tasks.create_task(self._take_on_unasked(self._share))
                     tasks.create_task(self._probe())
                     await retrying(self._read, on=OffsetUnavailable, first_s=_RETRY_S)
                 finally:
@@ -178,7 +212,8 @@ class Follower:
             self._is_reading = True
             if records:
                 self._apply(records)
-            self._let_go_idle()
+            if self._share is None:
+                self._let_go_idle()
 
     def _note_away(self, _error: Exception) -> bool:
         self._is_reading = False
@@ -204,13 +239,26 @@ class Follower:
         if self._tasks is not None and number not in self._being_read and number not in self.followed:
             self._being_read[number] = self._tasks.create_task(self._read_until_ready(number))
 
+    async def _take_on_unasked(self, share: Share) -> None:
+        """Take on whatever there is room for, one after the other, and after what was asked for."""
+        for number in range(self.log.partition_count):
+            if self._being_read:
+                await asyncio.wait(self._being_read.values(), timeout=_UNASKED_S)
+            if not share.has_room(self._load(share, other) for other in self.followed):
+                break
+            self._take_on(number)
+            if number in self._being_read:
+                await asyncio.wait([self._being_read[number]], timeout=_UNASKED_S)
+        self._is_gone_through = True
+
     async def _read_until_ready(self, number: int) -> None:
         tells = told(_log, "partition not readable, trying again", partition=number)
         followed = await retrying(lambda: self._read_back(number), tells, first_s=_RETRY_S)
         # In one step, without an await since the last look at the log: neither a record nor a reset can come between.
         self.followed[number] = followed
         self._silence.broke([number], self.followed)
-        self._used_at[number] = self._clock()
+        _taken.labels("asked" if number in self._used_at else "unasked").inc()
+        self._used_at[number] = self._clock() if number in self._used_at else NEVER
         self._assign()
         del self._being_read[number]
         self._ready[number].set()
@@ -226,7 +274,7 @@ class Follower:
             # What retention took counts for those who have read it, so the tail begins a window later.
             tail_from = min(since + self._window_records, end) if since else 0
             window = await read_back(
-                self.log, number, tail_from, start=start, judge=self._judge, window_records=self._window_records
+                self.log, number, tail_from, start=start, judge=self._judge_back, window_records=self._window_records
             )
             tail = self._tail(self._bounds, position_at(self.log.epoch, 0) + tail_from - 1)
             followed = FollowedPartition(self.log.epoch, window, tail, tail_from, self._judge, resets=resets)
@@ -237,6 +285,13 @@ class Follower:
         if resets != self.continuity.resets:
             raise OffsetUnavailable("The log went back while it was read.")
         return followed
+
+    def _judge_back(self, record: Record, window: Window) -> Verdict:
+        verdict = self._judge(record, window)
+        if verdict.kind is Kind.ACCEPTED:
+            for listener in self.back_listeners:
+                listener(record, verdict)
+        return verdict
 
     async def _take_lost_again(self) -> None:
         """Take on anew what does not hold our next offset. Its viewers learn of the gap by the tail's start."""
@@ -275,10 +330,29 @@ class Follower:
             for number in self.followed.keys() - self.assigned
             if number not in self._holders and self._used_at[number] < before
         ]
-        for number in idle:
+        self._let_go_of(idle)
+
+    def _let_go_of(self, numbers: Collection[int]) -> None:
+        for number in numbers:
             self._forget(number)
-        if idle:
+            del self._used_at[number]
+            _let_go.inc()
+        if numbers:
             self._assign()
+
+    def _bound_cost(self) -> None:
+        """Keep what is followed, and what is kept of it in memory, within the bounds of all together."""
+        if (share := self._share) is not None:
+            share.observe({number: followed.next_offset for number, followed in self.followed.items()}, self._clock())
+            loads = {number: self._load(share, number) for number in self.followed if number not in self.assigned}
+            self._let_go_of(share.beyond(loads, self._holders, self._clock()))
+        tails = [followed.tail for followed in self.followed.values()]
+        if (cap := even_cap([tail.bytes for tail in tails], self._tails_bytes_max)) is not None:
+            for tail in tails:
+                tail.shrink(cap)
+
+    def _load(self, share: Share, number: int) -> Load:
+        return share.load(number, self.followed[number].tail.bytes, self._used_at[number])
 
     def _forget(self, number: int) -> None:
         self.followed.pop(number).let_go()
@@ -301,6 +375,7 @@ class Follower:
             _silence.set(self._silence.longest_s)
             for followed in self.followed.values():
                 followed.tail.trim(self._clock())
+            self._bound_cost()
             _tail_bytes.set(sum(followed.tail.bytes for followed in self.followed.values()))
 
     async def _ask_quiet(self) -> None:

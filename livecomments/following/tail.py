@@ -163,6 +163,11 @@ class Tail:
         ):
             self._drop_oldest()
 
+    def shrink(self, bytes_max: int) -> None:
+        """Let go of the oldest beyond so many bytes, once: others need the memory."""
+        while self.bytes > bytes_max and self._entries:
+            self._drop_oldest()
+
     def forget(self, through: int) -> None:
         """Let go of everything up to `through`."""
         while self._entries and self._entries[0].position <= through:

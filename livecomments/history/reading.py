@@ -101,6 +101,12 @@ class History:
         """
         return self.follower.partition(partition_of(video_id, self.follower.log.partition_count))
 
+    async def taken_on(self, video_id: str, timeout_s: float) -> None:
+        """Wait until the partition of a video is followed. Raises PartitionUnavailable after `timeout_s`."""
+        number = partition_of(video_id, self.follower.log.partition_count)
+        if number not in self.follower.followed:
+            await self.follower.ready_partition(number, timeout_s)
+
     async def reach(self, followed: FollowedPartition, position: int) -> None:
         """Wait for `position` if it is ahead of us but in the log: another node may have told a client of it.
 

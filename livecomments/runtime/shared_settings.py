@@ -15,7 +15,8 @@ _ORIGIN: Final = re.compile(
 """As browsers and the web views of apps (`capacitor://localhost`) send it: no wildcard, no `null`, no path, no capitals
 in a name of the Internet. Pages of files and the like have the origin `null`, which is everybody's."""
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
-_FOLLOW: Final = re.compile(r"all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
+_FOLLOW: Final = re.compile(r"auto|all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
+AUTO: Final = "auto"
 _SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _PORT: Final = Bounds(at_least=0, at_most=65_535)
@@ -142,7 +143,17 @@ class StaleSettings(Settings):
 class FollowSettings(StaleSettings):
     """Of a process that follows the log, and answers from what it has read."""
 
-    follow: str = setting("all", "Partitions always followed: all, a list (0,5,7), or i/n, the i-th share of n edges.")
+    follow: str = setting(
+        "auto",
+        "Partitions followed: auto (all there is room for, and any that is asked for), or always all, a list (0,5,7), "
+        "or i/n, the i-th share of n.",
+    )
+    follow_records_per_s_max: float = setting(
+        5_000.0, "With auto: beyond so many records a second, partitions used longest ago are let go.", POSITIVE
+    )
+    tails_bytes_max: int = setting(
+        512 * 2**20, "Bytes of all partitions together kept in memory; with auto, likewise.", POSITIVE
+    )
     tail_records_max: int = setting(50_000, "Records of a partition kept in memory.", POSITIVE)
     tail_bytes_max: int = setting(32 * 2**20, "Bytes of a partition kept in memory.", POSITIVE)
     tail_age_max_s: float = setting(900.0, "Age of a record kept in memory.", POSITIVE)
@@ -150,12 +161,12 @@ class FollowSettings(StaleSettings):
         100_000, "Records read from the log between store and tail before giving up.", POSITIVE
     )
     partition_idle_s: float = setting(
-        300.0, "A partition followed on demand is let go this long after its last use.", POSITIVE
+        300.0, "Without auto, a partition that is not always followed is let go this long after its last use.", POSITIVE
     )
 
     def rules(self) -> list[Rule]:
-        """Return all rules: the partitions to follow are named in one of three ways."""
-        rule = "must be all, a list such as 0,5,7, or i/n such as 1/2"
+        """Return all rules: the partitions to follow are named in one of four ways."""
+        rule = "must be auto, all, a list such as 0,5,7, or i/n such as 1/2"
         return [*super().rules(), ("follow", bool(_FOLLOW.fullmatch(self.follow)), rule)]
 
 
@@ -167,11 +178,13 @@ class DrainSettings(Settings):
 
 
 def share_of(follow: str, partition_count: int) -> frozenset[int]:
-    """Return the partitions that `follow` names, of `partition_count`.
+    """Return the partitions that `follow` names to be followed always, of `partition_count`.
 
     Raises:
         StartRefused: a partition that does not exist, or an i/n with i outside 1..n.
     """
+    if follow == AUTO:
+        return frozenset()
     if follow == "all":
         return frozenset(range(partition_count))
     if "/" in follow:

@@ -12,6 +12,7 @@ import pytest
 
 from livecomments.following.follower import Follower, PartitionUnavailable
 from livecomments.following.partition import FollowedPartition
+from livecomments.following.share import UNUSED_S, Share
 from livecomments.following.tail import Entry, TailBounds
 from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, LogWentBackUnavailable, OffsetUnavailable
 from livecomments.runtime.metrics import REGISTRY
@@ -614,3 +615,112 @@ async def test_nobody_waits_for_a_follower_that_reads_no_more(maker: EmbeddedMak
 
 def _raise_a_bug(*_: object) -> None:
     raise KeyError("a bug")
+
+
+@asynccontextmanager
+async def sharing(
+    log: CommentLog, share: Share, clock: Clock | None = None, *, tails_bytes_max: int = 10**9
+) -> AsyncIterator[Follower]:
+    """A running follower that takes on what there is room for."""
+    follower = Follower(
+        log,
+        (),
+        UNBOUNDED,
+        idle_s=0.0,
+        share=share,
+        tails_bytes_max=tails_bytes_max,
+        window_records=W,
+        clock=clock if clock is not None else Clock(),
+    )
+    running = asyncio.create_task(follower.run())
+    try:
+        yield follower
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_with_room_everything_is_taken_on_unasked_and_stays(maker: EmbeddedMaker) -> None:
+    log, clock = await maker.open(4), Clock()
+    for number in range(4):
+        await append(log, comment(homes(4)[number]), partition=number)
+    async with sharing(log, Share(10**9, 1e9), clock) as follower:
+        assert not follower.is_ready, "it is ready once it has tried everything"
+        await until(lambda: follower.is_ready)
+        assert set(follower.followed) == {0, 1, 2, 3}
+        clock.now += 10_000
+        await until(lambda: is_metric(0.0))  # it has probed since
+        assert set(follower.followed) == {0, 1, 2, 3}
+
+
+async def test_without_room_nothing_is_taken_on_unasked_and_what_is_asked_for_is(maker: EmbeddedMaker) -> None:
+    log = await maker.open(4)
+    async with sharing(log, Share(10**9, 1e-9), Clock()) as follower:
+        follower._share = Share(0, 0.0)
+        await until(lambda: follower.is_ready)
+        assert len(follower.followed) <= 1
+        followed = await ready(follower, 3)
+        last = await append(log, comment(homes(4)[3]), partition=3)
+        assert (await followed.verdict(last[0], WAIT_S)).kind is Kind.ACCEPTED
+
+
+async def test_what_was_asked_for_longest_ago_is_let_go_beyond_the_bound_and_taken_on_again(
+    maker: EmbeddedMaker,
+) -> None:
+    log, clock = await maker.open(3), Clock()
+    share = Share(2_500, 1e9)
+    async with sharing(log, share, clock) as follower:
+        await until(lambda: follower.is_ready)
+        for number in (2, 0, 1):
+            await ready(follower, number)
+            clock.now += 1
+        follower.hold(2)
+        clock.now += UNUSED_S
+        for number in range(3):
+            await append(log, *[comment(homes(3)[number])] * 2, partition=number)
+        await until(
+            lambda: set(follower.followed) == {1, 2}
+        )  # two records are some 1,100 bytes: two partitions have room
+        follower.release(2)
+        again = await ready(follower, 0)
+        assert len(offsets(again, homes(3)[0])) == 2, "nothing is missing from it"
+
+
+async def test_tails_of_all_partitions_have_one_bound(maker: EmbeddedMaker) -> None:
+    log = await maker.open(2)
+    async with sharing(log, Share(10**9, 1e9), tails_bytes_max=3_000) as follower:
+        small, large = await ready(follower, 0), await ready(follower, 1)
+        await append(log, comment(homes(2)[0]), partition=0)
+        last = await append(log, *[comment(homes(2)[1])] * 20, partition=1)
+        await large.verdict(last[-1], WAIT_S)
+        await until(lambda: small.tail.bytes + large.tail.bytes <= 3_000)
+        assert len(small.tail) == 1, "the small one keeps what it has"
+        assert large.tail.after == next(iter(large.tail)).position - 1, "and it says where it begins"
+
+
+async def test_a_partition_that_cannot_be_read_keeps_nobody_from_being_taken_on_when_asked_for(
+    maker: EmbeddedMaker,
+) -> None:
+    gate = WatchedLog(await maker.open(3))
+    gate.leaderless = {0}
+    async with sharing(gate, Share(10**9, 1e9)) as follower:
+        await ready(follower, 2)
+        assert 0 not in follower.followed
+
+
+async def test_what_is_accepted_in_the_window_is_told_before_the_partition_is_ready(maker: EmbeddedMaker) -> None:
+    log = await maker.open(1)
+    await append(log, *[comment(key=f"{n % 3}") for n in range(4)], *[comment()] * 1_030)
+    follower = Follower(log, (0,), UNBOUNDED, window_records=W)
+    told: list[int] = []
+    follower.back_listeners.append(lambda record, _: told.append(record.offset))
+    running = asyncio.create_task(follower.run())
+    try:
+        followed = await ready(follower)
+        assert told == list(range(2, 10)), "eight before the tail, those that were accepted"
+        assert followed.tail.after == START + 9
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

@@ -14,7 +14,6 @@ GIVEN_OTHERWISE: Final = frozenset(
         "port",
         "internal_port",
         "data_dir",
-        "follow",
         "jwt_secret",
         "session_secret",
         "kafka_password",

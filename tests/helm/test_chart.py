@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from livecomments.runtime.shared_settings import FollowSettings, InternalSettings, PublicSettings, share_of
+from livecomments.runtime.shared_settings import FollowSettings, InternalSettings, PublicSettings
 from livecomments.web.health import health_routes
 from livecomments_command.settings import EdgeSettings, load
 from livecomments_consumers.app import stream_route
@@ -85,23 +85,19 @@ def test_a_pod_is_given_the_time_to_drain(helm: Helm, example: str, values: dict
             assert rendered.container(component)["lifecycle"]["preStop"] == {"sleep": {"seconds": waited_s}}
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3, 5])
-def test_the_edges_together_follow_every_partition_once(helm: Helm, replicas: int) -> None:
-    rendered = helm.render(edge={"replicas": replicas})
+def test_edges_have_names_that_stay_and_take_on_what_they_are_asked_for(helm: Helm) -> None:
+    rendered = helm.render(edge={"replicas": 3})
     spec = rendered.of("StatefulSet")["edge"]["spec"]
     assert spec["podManagementPolicy"] == "Parallel"
     assert spec["serviceName"] in {f"{FULLNAME}-{name}" for name in rendered.of("Service")}
-    first = spec["ordinals"]["start"]
-    shares = [
-        share_of(load(EdgeSettings, rendered.environment("edge", ordinal=ordinal)).follow, PARTITIONS)
-        for ordinal in range(first, first + spec["replicas"])
-    ]
-    assert len(shares) == replicas
-    assert sorted(partition for share in shares for partition in share) == list(range(PARTITIONS))
+    for component in ("gateway", "edge"):
+        settings = load(KINDS[component], rendered.environment(component))
+        assert isinstance(settings, FollowSettings)
+        assert settings.follow == "auto"
 
 
-def test_edges_without_numbers_follow_all(helm: Helm) -> None:
-    rendered = helm.render(edge={"kind": "Deployment"})
+def test_edges_without_numbers_surge(helm: Helm) -> None:
+    rendered = helm.render(edge={"kind": "Deployment"}, settings={"follow": "all"})
     assert load(EdgeSettings, rendered.environment("edge")).follow == "all"
     assert rendered.of("Deployment")["edge"]["spec"]["strategy"]["rollingUpdate"] == {
         "maxSurge": 1,
@@ -144,7 +140,7 @@ def test_a_follower_of_everything_fits_into_its_memory(helm: Helm) -> None:
         assert isinstance(settings, FollowSettings)
         limit = rendered.container(component)["resources"]["limits"]["memory"]
         assert limit.endswith("Gi")
-        assert int(limit.removesuffix("Gi")) * 2**30 >= 1.5 * PARTITIONS * settings.tail_bytes_max
+        assert int(limit.removesuffix("Gi")) * 2**30 >= 1.5 * (settings.tails_bytes_max + PARTITIONS * 2**20)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from livecomments.log.topics import load_topics
 from livecomments.runtime.settings import PREFIX
-from livecomments.runtime.shared_settings import InternalSettings, RecordSettings, ServerSettings, share_of
+from livecomments.runtime.shared_settings import InternalSettings, RecordSettings, ServerSettings
 from livecomments_command.settings import (
     PROCESSES,
     AnySettings,
@@ -62,11 +61,9 @@ def test_its_settings_are_settings_and_name_servers_that_are_there(name: str) ->
     assert settings.replicas == 1, "one broker, one node"
 
 
-def test_the_edges_share_all_partitions() -> None:
-    count = load_topics(1)[0].partitions
-    shares = [share_of(settings_of(name, EdgeSettings).follow, count) for name in ("edge-1", "edge-2")]
-    assert sorted(number for share in shares for number in share) == list(range(count))
-    assert settings_of("gateway", GatewaySettings).follow == "all"
+def test_every_process_takes_on_what_it_is_asked_for() -> None:
+    assert settings_of("edge-1", EdgeSettings).follow == settings_of("edge-2", EdgeSettings).follow == "auto"
+    assert settings_of("gateway", GatewaySettings).follow == "auto"
 
 
 @pytest.mark.parametrize("name", sorted(RUNNING))

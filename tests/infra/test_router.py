@@ -107,6 +107,7 @@ def test_only_the_partition_that_has_its_bound_gets_another_home(
         for stub in made:
             stub.held.set()
         stack.close()
+
         def is_back() -> bool:
             with ExitStack() as once:
                 return _open(balancer, "/comments/held/stream", once).read().decode().startswith(first)

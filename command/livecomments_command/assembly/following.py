@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from livecomments.following.follower import Follower
 from livecomments.following.read_back import Judge
+from livecomments.following.share import Share
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.log.interface import CommentLog
-from livecomments.runtime.shared_settings import FollowSettings, share_of
+from livecomments.runtime.shared_settings import AUTO, FollowSettings, share_of
 from livecomments_schemas.judge import judge
 
 
@@ -23,6 +24,8 @@ def make_follower(
         share_of(settings.follow, log.partition_count),
         TailBounds(settings.tail_records_max, settings.tail_bytes_max, settings.tail_age_max_s),
         idle_s=settings.partition_idle_s,
+        tails_bytes_max=settings.tails_bytes_max,
+        share=Share(settings.tails_bytes_max, settings.follow_records_per_s_max) if settings.follow == AUTO else None,
         judge=judge,
         tail=tail,
     )
