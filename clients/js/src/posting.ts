@@ -32,9 +32,10 @@ interface Entry {
   reject: (problem: Problem) => void;
 }
 
-/** `at`: when it may have been written first, by the device's clock. */
+/** `at`: when it may have been written first, by the device's clock; `by`: who wrote it, and nobody else sends it. */
 type Draft = {
-  key: string; message: string; videoTimeMs: number | undefined; at: number | null; after?: string | null };
+  key: string; message: string; videoTimeMs: number | undefined; at: number | null; after?: string | null;
+  by?: string | undefined };
 
 export interface Posting extends Pick<Video, "post" | "retry" | "discard"> {
   /** The same reference until it has changed. */
@@ -70,10 +71,11 @@ export async function createPosting(video: Shown): Promise<Posting> {
   const cursor = () => (video.isOver() ? "~" : link.cursor);
 
   function save(): void {
+    const by = tokens.userId();
     const drafts = entries.flatMap(({ shown, videoTimeMs, since, after }): Draft[] =>
       shown.is == "sent" ? [] : [{
         key: shown.key, message: shown.message, videoTimeMs,
-        after, at: since == null ? null : clock.wallNow() - (clock.now() - since),
+        by, after, at: since == null ? null : clock.wallNow() - (clock.now() - since),
       }]);
     try {
       if (drafts.length) env.drafts?.setItem(storageKey, JSON.stringify(drafts));
@@ -196,10 +198,13 @@ export async function createPosting(video: Shown): Promise<Posting> {
     isRunning = false;
   }
 
-  function restore(): void {
+  async function restore(): Promise<void> {
     try {
       const drafts: Draft[] = JSON.parse(env.drafts?.getItem(storageKey) ?? "[]");
-      for (const { key, message, videoTimeMs, at, after } of drafts) {
+      if (drafts.length) await tokens.get().catch(() => {}); // to know who speaks
+      const userId = tokens.userId();
+      for (const { key, message, videoTimeMs, at, after, by } of drafts) {
+        if (by && userId && by != userId) continue;
         const ageMs = at == null ? 0 : Math.abs(clock.wallNow() - at);
         enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after,
           ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
@@ -273,7 +278,7 @@ export async function createPosting(video: Shown): Promise<Posting> {
       wakeUp();
     },
   };
-  restore();
+  await restore();
   return posting;
 }
 

@@ -168,6 +168,29 @@ test("storage that is full keeps sessions and comments in memory", async () => {
   expect(service.comments()).toHaveLength(1);
 });
 
+test("what one person left unsent is not sent by the next", async () => {
+  const drafts = memoryStore();
+  const storage = memoryStore();
+  const first = setting({ getToken: undefined, guest: { storage }, drafts } as never);
+  first.video.subscribe(() => {});
+  const opened = first.client.session.open("Ana");
+  await first.clock.pass(1_000);
+  await opened;
+  first.network.isDown = true;
+  void first.video.post("of Ana").catch(() => {});
+  await first.clock.pass(1_000);
+  for (const [userId, is] of [["somebody else", []], ["me", ["of Ana"]]] as const) {
+    const next = setting({
+      getToken: undefined,
+      guest: { storage: { ...storage, getItem: () => JSON.stringify({ ...first.client.session.get(), userId }) } },
+      drafts: { ...drafts, setItem: () => {} },
+    } as never);
+    next.video.subscribe(() => {});
+    await next.clock.pass(5_000);
+    expect(next.service.comments().map(({ message }) => message)).toEqual(is);
+  }
+});
+
 test("memory is bounded, however long faults last", async () => {
   const { clock, service, network, video } = setting({}, { maxComments: 50 });
   video.subscribe(() => {});
