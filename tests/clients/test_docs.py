@@ -18,21 +18,29 @@ ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "CLIENTS.md"
 CLIENT_FILE: Final = ROOT / "gateway" / "livecomments_gateway" / "page" / "client.js"
 SNIPPETS: Final = dict(re.findall(r"<!-- runs: (\S+) -->\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL))
-PROGRAMS: Final = {".mjs": "node", ".py": sys.executable, ".sh": "sh"}
-READERS: Final = ("fetch.mjs", "curl.sh", "follow.py")
+PROGRAMS: Final = {
+    ".mjs": ("node",),
+    ".py": (sys.executable,),
+    ".sh": ("sh",),
+    ".go": ("go", "run"),
+    ".java": ("java",),
+}
+READERS: Final = ("fetch.mjs", "curl.sh", "follow.py", "follow.go", "Follow.java")
+IN_BROWSERS: Final = ("page.js", "react.jsx")
+"""Run by tests/browser/test_docs.py."""
 SHOWN_TIMEOUT_S: Final = 60
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 
 def test_there_are_some() -> None:
-    assert set(SNIPPETS) == {"sdk.mjs", "fetch.mjs", "curl.sh", "follow.py", "post.sh"}
+    assert set(SNIPPETS) == {"sdk.mjs", "post.sh", *READERS, *IN_BROWSERS}
 
 
 async def test_all_of_them_run(tmp_path: Path) -> None:
     """At once, beside one service: each shows what was there, then what another of them writes."""
-    if not all(map(shutil.which, ("node", "curl", "sh"))):
-        pytest.skip("no Node or curl here: apt-get install nodejs curl")
+    if not all(map(shutil.which, ("node", "curl", "sh", "go", "java"))):
+        pytest.skip("no Node, curl, Go or Java here: apt-get install nodejs curl golang-go openjdk-17-jdk-headless")
     shutil.copy(CLIENT_FILE, tmp_path / "client.mjs")
     async with served(tmp_path / "data") as deployment:
         for name, text in SNIPPETS.items():
@@ -53,7 +61,7 @@ async def test_all_of_them_run(tmp_path: Path) -> None:
 
 def started(script: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """The program of such a script, killed with all it has started when this is left."""
-    return running(script.with_suffix(".log"), PROGRAMS[script.suffix], str(script), stdout=subprocess.PIPE)
+    return running(script.with_suffix(".log"), *PROGRAMS[script.suffix], str(script), stdout=subprocess.PIPE)
 
 
 async def expect(process: asyncio.subprocess.Process, words: str) -> None:
