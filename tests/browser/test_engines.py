@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,8 +115,8 @@ class Stage:
                     await told.write(piece)
                 return told
         except (aiohttp.ClientError, OSError):
-            with suppress(AttributeError):  # it has gone itself
-                request.transport.abort()  # type: ignore[union-attr]
+            if request.transport is not None:  # it may have gone itself
+                request.transport.abort()
             return web.Response(status=502)
 
     async def play(self, browser: str, story: str, transport: str, folder: Path) -> dict[str, Any]:

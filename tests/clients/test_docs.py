@@ -1,4 +1,4 @@
-"""docs/CLIENTS.md: what is said to run there, runs."""
+"""docs/CLIENTS.md and the README: what is said to run there, runs."""
 
 import asyncio
 import re
@@ -15,9 +15,11 @@ from tests.conformance.programs import running
 from tests.served import served
 
 ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = ROOT / "docs" / "CLIENTS.md"
+PAGES: Final = (ROOT / "docs" / "CLIENTS.md", ROOT / "README.md")
 CLIENT_FILE: Final = ROOT / "gateway" / "livecomments_gateway" / "page" / "client.js"
-SNIPPETS: Final = dict(re.findall(r"<!-- runs: (\S+) -->\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL))
+SNIPPETS: Final = dict(
+    re.findall(r"<!-- runs: (\S+) -->\n```\w+\n(.*?)```", "".join(map(Path.read_text, PAGES)), re.DOTALL)
+)
 PROGRAMS: Final = {
     ".mjs": ("node",),
     ".py": (sys.executable,),
@@ -34,7 +36,7 @@ pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 
 def test_there_are_some() -> None:
-    assert set(SNIPPETS) == {"sdk.mjs", "post.sh", *READERS, *IN_BROWSERS}
+    assert set(SNIPPETS) == {"sdk.mjs", "readme.mjs", "post.sh", *READERS, *IN_BROWSERS}
 
 
 async def test_all_of_them_run(tmp_path: Path) -> None:
@@ -45,6 +47,7 @@ async def test_all_of_them_run(tmp_path: Path) -> None:
     async with served(tmp_path / "data") as deployment:
         for name, text in SNIPPETS.items():
             said = text.replace("https://comments.example", deployment.url)
+            said = said.replace("http://127.0.0.1:8080", deployment.url)
             (tmp_path / name).write_text(said.replace("@livecomments/client", "./client.mjs"))
         await deployment.post("launch", "before", await deployment.token("Bo"))
         async with AsyncExitStack() as until:
@@ -57,6 +60,8 @@ async def test_all_of_them_run(tmp_path: Path) -> None:
                 await expect(reader, "from curl")
         async with started(tmp_path / "sdk.mjs") as client:
             await expect(client, "from the client")
+        async with started(tmp_path / "readme.mjs") as client:
+            await expect(client, "Hello")
 
 
 def started(script: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
