@@ -16,7 +16,7 @@ const STATES = {
   ended: "Ended", failed: "Unavailable", offline: "Offline", paused: "Paused", closed: "Closed",
 };
 const HISTORY = 30;
-const ROWS_MAX = 1_000;
+const ROWS_MAX = 500;
 const NEW_SHOWN_MAX = 999;
 
 const part = (id) => document.getElementById(id);
