@@ -344,6 +344,9 @@ test("a guest's session is kept, renewed at half of its life, and renamed", asyn
   await clock.pass(1_000);
   expect(client.session.get()).toMatchObject({ userId: "me", displayName: "Ana" });
   expect(storage.kept.size).toBe(1);
+  void video.post("early");
+  await clock.pass(1_000);
+  expect(requests.map(({ url }) => new URL(url).pathname)).not.toContain("/api/sessions/current");
   clock.wall += 16 * 86_400_000;
   void video.post("hello");
   await clock.pass(1_000);

@@ -27,6 +27,8 @@ test("by pages alone comments are seen within two seconds, each once, and delete
   await clock.pass(SEEN_MS_MAX);
   expect(messages(video)).toEqual(["before", "two"]);
   expect(told).toEqual(["before", "one", "two"]);
+  await clock.pass(SEEN_MS_MAX);
+  expect(new URL(requests.at(-1)!.url).searchParams.get("cursor")).toBe(service.head);
   expect(video.getSnapshot().state.is).toBe("live");
   expect(requests.some(({ url }) => isStream(url))).toBe(false);
 });

@@ -17,6 +17,7 @@ from tests.served import Served, served
 BOUND_S = 30.0
 VIDEO = "launch"
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+LOGIN = b"HTTP/1.1 302 Found\r\nLocation: /comments/launch?sort=desc&pageSize=20\r\nContent-Length: 0\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
 
 
@@ -154,7 +155,11 @@ async def test_a_video_that_is_refused_ends_the_tail(deployment: Served) -> None
 
 async def test_what_is_no_livecomments_is_said(deployment: Served) -> None:
     async with Relay(deployment.url) as relay:
-        relay.answers += [HTML] * 3
+        relay.answers += [HTML]
         async with tailing(relay.url) as tail:
             await tail.said("is that a livecomments?")
+            await tail.said("back")
+        relay.answers += [LOGIN]
+        async with tailing(relay.url) as tail:
+            await tail.said("answered 302")  # and not followed: it would be given the token
             await tail.said("back")

@@ -4,12 +4,17 @@
  */
 
 import type { createCommentsClient, CommentsClient, Gap, Snapshot, Surroundings, Transport, Video } from "../../src/index.js";
-import { auto, poll } from "../../src/poll.js";
+import type { auto, poll } from "../../src/poll.js";
 import { FRAME_MS, TestClock, settled } from "../clock.js";
 import { Network, seeded, type Random } from "./network.js";
 import { HEARTBEAT_MS, Service } from "./service.js";
 
-export type Create = typeof createCommentsClient;
+/** What is held to its promises. */
+export interface Made {
+  createCommentsClient: typeof createCommentsClient;
+  auto: typeof auto;
+  poll: typeof poll;
+}
 
 const DAY_MS = 86_400_000;
 const STEPS = 25;
@@ -33,14 +38,14 @@ class World {
   readonly usesTokens: boolean;
   readonly transport: Transport | undefined;
 
-  constructor(seed: number, readonly create: Create) {
+  constructor(seed: number, readonly made: Made) {
     this.random = seeded(seed);
     this.service = new Service(this.clock);
     this.network = new Network(this.service, this.clock, this.random);
     this.maxComments = this.random() < 0.5 ? 12 : 200;
     this.usesTokens = this.random() < 0.5;
     const kind = this.random();
-    this.transport = kind < 0.15 ? poll : kind < 0.4 ? auto() : undefined;
+    this.transport = kind < 0.15 ? made.poll : kind < 0.4 ? made.auto() : undefined;
     if (this.random() < 0.5) this.service.missedMax = 5 + Math.floor(this.random() * 30);
     for (let n = Math.floor(this.random() * 40); n > 0; n--) this.service.write("early", `early ${n}`);
   }
@@ -98,7 +103,7 @@ class Life {
 
   constructor(readonly world: World) {
     this.clock = world.clock.client();
-    this.client = world.create({
+    this.client = world.made.createCommentsClient({
       baseUrl: "http://test/api/",
       ...(world.usesTokens ? { getToken: world.getToken } : { guest: { storage: world.store(world.stores.local) } }),
       drafts: world.store(world.stores.session),
@@ -250,8 +255,8 @@ function drawn(random: Random) {
   return STORIES.find(([weight]) => (left -= weight) < 0) ?? STORIES[0]!;
 }
 
-export async function run(seed: number, create: Create): Promise<{ broken: string[]; faults: Map<string, number> }> {
-  const world = new World(seed, create);
+export async function run(seed: number, made: Made): Promise<{ broken: string[]; faults: Map<string, number> }> {
+  const world = new World(seed, made);
   let life = new Life(world);
   if (!world.usesTokens) void life.client.session.open("me").catch(() => {});
   for (let step = 0; step < STEPS && !world.broken.length; step++) {
