@@ -29,10 +29,7 @@ const MUTANTS: Mutant[] = [
   { name: "each change is told at once", file: "video.ts", from: "cancelFrame ??= clock.frame(flush);", to: "flush();" },
   { name: "listeners stay", file: "link.ts", from: "    unlisten?.();\n", to: "" },
   { name: "any JSON is a page", file: "api.ts", from: "\"streamUrl\");", to: "\"\");" },
-  { name: "pages are read from the same place again", file: "poll.ts", from: "if (to > cursor) cursor = to;", to: "" },
   { name: "pages tell no deletes", file: "poll.ts", from: "tell(\"delete\"", to: "void (\"delete\"" },
-  { name: "what is too far behind is left out in silence", file: "poll.ts", from: "tell(\"gap\"", to: "void (\"gap\"" },
-  { name: "pages go on beside a stream", file: "poll.ts", from: "              dropPages?.();\n            }", to: "            }" },
   { name: "sent comments wait for ever", file: "video.ts", from: "    posting?.told(link.cursor);\n", to: "" },
 ];
 
