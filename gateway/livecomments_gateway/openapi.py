@@ -124,7 +124,7 @@ def docs_page(document: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>livecomments: calls</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><main><h1>livecomments</h1>'
-        f'<p>{escape(document["info"]["description"])} The same for programs: <a href="/openapi.json">OpenAPI</a>.</p>'
+        f'<p>{escape(document["info"]["description"])} The same for programs: <a href="openapi.json">OpenAPI</a>.</p>'
         f"{sections}</main></html>"
     )
     return page.encode(), {"Content-Security-Policy": policy}

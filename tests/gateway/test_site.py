@@ -1,8 +1,10 @@
 """The page's files and the descriptions: sent compressed, and not sent again to who has them."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import Final
+from urllib.parse import urljoin
 
 import aiohttp
 
@@ -45,3 +47,29 @@ async def test_files_are_compressed_for_who_takes_it_and_not_sent_again_to_who_h
             assert gzip.decompress(compressed) == plain
             assert len(compressed) < len(plain)
             assert etags[0] != etags[1], "two bodies, two names"
+
+
+PREFIX: Final = "https://site.example/chat/"
+"""Where a load balancer may put all of it."""
+_LINK: Final = re.compile(r"""(?:href|src|action|from|import)\s*(?:=|:|\(|\s)\s*["']([^"']*)["']""")
+
+
+async def test_below_a_path_prefix_everything_that_a_page_names_is_below_it_too(tmp_path: Path) -> None:
+    found = []
+    async with served(tmp_path) as running:
+        for path in ("", "docs", "page/page.js", "page/composer.js", "page/row.js"):
+            async with running.client.get(f"/{path}") as answer:
+                assert answer.status == 200
+                found += [(path, link) for link in _LINK.findall(await answer.text())]
+        for path, link in found:
+            if not link.startswith(("data:", "#")):
+                address = urljoin(PREFIX + path, link)
+                assert address.startswith(PREFIX), (path, link)
+                async with running.client.get("/" + address.removeprefix(PREFIX)) as answer:
+                    assert answer.status == 200, (path, link)
+        async with running.client.get("/page/page.js") as answer:
+            assert 'baseUrl: "."' in await answer.text(), "of the page, not of the script"
+        async with running.client.get("/openapi.json") as answer:
+            servers = (await answer.json())["servers"]
+            assert [urljoin(PREFIX + "openapi.json", each["url"]) for each in servers] == [PREFIX]
+    assert {("", "page/page.js"), ("", "page/page.css"), ("docs", "openapi.json")} <= set(found)

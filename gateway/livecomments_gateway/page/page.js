@@ -24,7 +24,7 @@ const [pill, badge, edge, jump, scroller, rows, pending] =
   ["connection", "badge", "edge", "jump", "scroller", "rows", "pending"].map(part);
 
 const videoId = new URLSearchParams(location.search).get("video") || "demo";
-const client = createCommentsClient({ baseUrl: "/", transport: sharedStream(auto()) });
+const client = createCommentsClient({ baseUrl: ".", transport: sharedStream(auto()) });
 const video = client.video(videoId, { history: HISTORY, maxComments: ROWS_MAX });
 const composer = new Composer(client, video, showSession);
 const userId = () => client.session.get()?.userId ?? null;
