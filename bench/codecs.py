@@ -65,7 +65,7 @@ def batches(of: list[NewRecord], size: int) -> list[bytes]:
 
 
 def cpu_us(call: Pack, batches: list[bytes], of_records: int) -> float:
-    """Of each record, over as many rounds as it takes to be sure."""
+    """Measure each record, over as many rounds as it takes to be sure."""
     rounds, began = 0, time.process_time()
     while (spent := time.process_time() - began) < _AT_LEAST_S:
         for one in batches:

@@ -39,7 +39,7 @@ def table(title: str, *heads: str) -> Table:
 
 
 def over(value: float, floor: float) -> float:
-    """Their ratio; 0 where there is nothing to compare with."""
+    """Return their ratio; 0 where there is nothing to compare with."""
     return value / floor if floor else 0.0
 
 
@@ -74,6 +74,6 @@ def command(name: str, doc: str | None, plan: P, measure: Measure[P], *, pinned:
 
 
 def _fields(plan: Any) -> dict[str, Any]:
-    """Of a NamedTuple, for which there is no type."""
+    """List those of a NamedTuple, for which there is no type."""
     fields: dict[str, Any] = plan._asdict()
     return fields

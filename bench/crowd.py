@@ -97,7 +97,7 @@ class Crowd:
     @classmethod
     @asynccontextmanager
     async def running(cls, address: str, zero_ms: int) -> AsyncIterator["Crowd"]:
-        """Viewers of the edge at `address`; ended when left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
+        """Run viewers of the edge at `address` until left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
         host, _, port = address.rpartition(":")
         async with _process("load", host, port, str(zero_ms)) as process:
             yield cls(process)
@@ -111,11 +111,11 @@ class Crowd:
         return int(opened["group"])
 
     async def away(self, group: int) -> None:
-        """All of them leave at once."""
+        """Have all of them leave at once."""
         await self._tell(f"away {group}")
 
     async def back(self, group: int) -> float:
-        """All of them come back from the last id they had; how many seconds until the last one is in."""
+        """Have all of them come back from the last id they had; how many seconds until the last one is in."""
         return float((await self._tell(f"back {group}"))["seconds"])
 
     async def saw(self, group: int) -> Saw:

@@ -73,7 +73,7 @@ class Load(NamedTuple):
 
 
 async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outcome:
-    """All loads, one after the other."""
+    """Measure all loads, one after the other."""
     rows: list[Row] = []
     async with standing(directory, kafka, pinned=pinned) as stand:
         few = max(1, plan.viewers // FEW)

@@ -130,7 +130,7 @@ def kinds(plan: Plan, chance: random.Random) -> dict[str, Callable[[], Asked]]:
 
 
 async def read(stores: Mapping[int, CountingStore], plan: Plan) -> list[Result]:
-    """Pages of every kind; each is read from all stores in turn, so that a busy moment hits all alike."""
+    """Read pages of every kind; each is read from all stores in turn, so that a busy moment hits all alike."""
     results = []
     floors: dict[int, list[float]] = {bits: [] for bits in stores}
     for kind, ask in kinds(plan, random.Random(2)).items():

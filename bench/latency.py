@@ -79,7 +79,7 @@ class Poster:
         self.refused = 0
 
     async def post(self, rate: float, seconds: float, texts: Iterator[Text]) -> None:
-        """POST at random moments; return when all are answered."""
+        """Post at random moments; return when all are answered."""
         self.answers_ms, self.acks_ms, self.refused = [], [], 0
         chance, loop = random.Random(1), asyncio.get_running_loop()
         began = loop.time()
@@ -115,7 +115,7 @@ class Poster:
 
 
 async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outcome:
-    """All rates, one after the other, after a warm-up with the largest."""
+    """Measure all rates, one after the other, after a warm-up with the largest."""
     rates, texts = [float(rate) for rate in plan.rates.split(",")], real_chat()
     async with AsyncExitStack() as stack:
         stand = await stack.enter_async_context(standing(directory, kafka, pinned=pinned))

@@ -63,7 +63,7 @@ class Result(NamedTuple):
 
 
 def comments(videos: int, count: int) -> Iterator[NewRecord]:
-    """As chat is: some 300 bytes, a third with an idempotency key."""
+    """Make comments as chat is: some 300 bytes, a third with an idempotency key."""
     for number in range(count):
         author = Author(f"user-{number % 500}", "Ana Lyst")
         key = f"key-{number}" if number % 3 == 0 else None
@@ -144,7 +144,7 @@ async def measure_bare(topics: OwnEpoch, cql: str, count: int, take: int, *, as_
 
 
 def measure_worker(topics: OwnEpoch, cql: str, count: int, directory: Path) -> Result:
-    """`livecomments stream`, from its first take to its last; blocking. A take counts when it is judged."""
+    """Measure `livecomments stream`, from its first take to its last; blocking. A take counts when it is judged."""
     keyspace = new_keyspace(cql)
     room = directory / keyspace
     port = claim_ports(room, {"internal": None})["internal"]
@@ -206,7 +206,7 @@ def _metrics(port: int) -> dict[str, float]:
 
 
 async def run(kafka: str, cql: str, directory: Path, count: int, console: Console) -> dict[str, Any]:
-    """Both workloads, all ways."""
+    """Run both workloads, all ways."""
     report: dict[str, Any] = {"records": count, "partitions": PARTITIONS, "loadAverage": [load_average()]}
     for workload, videos in (("one hot video", 1), ("1,000 videos", 1_000)):
         topics = await own_epoch(kafka, PARTITIONS)

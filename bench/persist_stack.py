@@ -19,7 +19,7 @@ DATACENTER: Final = "datacenter1"
 def servers(
     kafka: str | None, cql: str | None, *, needs_kafka: bool = True, cql_heap_mb: int = 768
 ) -> Iterator[tuple[str, str, Path]]:
-    """Addresses of Kafka and CQL, and a directory for the run."""
+    """Yield the addresses of Kafka and CQL, and a directory for the run."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livecomments-bench-")))
         if kafka is None and needs_kafka:
@@ -41,5 +41,5 @@ def new_keyspace(cql: str, bucket_bits: int = BUCKET_BITS) -> str:
 
 
 def load_average() -> list[float]:
-    """Of one, five and fifteen minutes; with the cores, what the numbers beside it are worth."""
+    """Read that of one, five and fifteen minutes; with the cores, what the numbers beside it are worth."""
     return [round(load, 1) for load in os.getloadavg()]

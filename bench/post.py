@@ -111,12 +111,12 @@ class Server:
         )
 
     def cpu_s(self) -> float:
-        """Seconds of CPU so far."""
+        """Return the seconds of CPU so far."""
         user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / _TICKS
 
     def rss_mb(self) -> float:
-        """Memory now."""
+        """Read the memory of now."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * _PAGE_MB
 
 
@@ -177,7 +177,7 @@ def memory(gateway: Server, workload: Path, posts: int) -> list[tuple[int, float
 
 
 async def beside_bad_input(gateway: Server, workload: Path) -> dict[str, Any]:
-    """p99 of a few well-behaved clients, alone and while the corpus is played; how often it was answered what."""
+    """Measure the p99 of a few good clients, alone and while the corpus is played; how often it was answered what."""
 
     def load() -> Result:
         return gateway.load(workload, MEASURED_S, connections=FEW_CONNECTIONS)
@@ -189,7 +189,7 @@ async def beside_bad_input(gateway: Server, workload: Path) -> dict[str, Any]:
 
 
 def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[str, Any]:
-    """Both workloads on both servers in turn, then the curve of memory."""
+    """Run both workloads on both servers in turn, then the curve of memory."""
     source, client = _HERE / "post_load.c", room / "post_load"
     subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)
     topics = asyncio.run(own_epoch(kafka, PARTITIONS))

@@ -56,7 +56,7 @@ class Row(NamedTuple):
 
 
 async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outcome:
-    """Before, and both returns."""
+    """Measure before, and both returns."""
     async with standing(directory, kafka, pinned=pinned) as stand:
         opened = [
             await stand.crowd.open(count, "v", every=max(1, count // READERS), gzip=True)
@@ -99,7 +99,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
 
 
 def len_of(saw: Saw) -> str:
-    """How many viewers there are in a group."""
+    """Tell how many viewers there are in a group."""
     return f"{saw.open:,}"
 
 

@@ -52,7 +52,7 @@ class Pair(NamedTuple):
 
 
 async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outcome:
-    """All pairs."""
+    """Measure all pairs."""
     stuck = max(1, round(plan.viewers * plan.stuck_share))
     reading = plan.viewers - stuck
     async with standing(directory, kafka, pinned=pinned) as stand:

@@ -43,14 +43,14 @@ class Text(NamedTuple):
 
 
 def real_chat() -> Iterator[Text]:
-    """Real texts, without an end."""
+    """Yield real texts, without an end."""
     lines = [json.loads(line) for line in CHAT.read_text().splitlines()]
     names = {line["author"]: f"guest-{random.Random(line['author']).getrandbits(64):016x}" for line in lines}
     return cycle([Text(Author(names[line["author"]], line["author"]), line["message"]) for line in lines])
 
 
 def sized_chat(size: int) -> Iterator[Text]:
-    """Real words, cut so that an event on the wire has about `size` bytes."""
+    """Yield real words, cut so that an event on the wire has about `size` bytes."""
     words = " ".join(text.message for text, _ in zip(real_chat(), range(3_000), strict=False) if text.message.isascii())
     around = 245  # names, ids and times
     texts = [words[at : at + size - around] for at in range(0, len(words) - size, size - around)]
@@ -148,7 +148,7 @@ async def standing(
 
 
 def environment(topics: OwnEpoch, settings: Mapping[str, str]) -> dict[str, str]:
-    """Of a process of the distributed form: ours without its settings, and these."""
+    """Make that of a process of the distributed form: ours without its settings, and these."""
     ours = {"KAFKA": topics.kafka, "CQL": NO_CQL, "REPLICAS": "1", "TOPIC_PREFIX": topics.prefix, **settings}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIVECOMMENTS_")}
     return inherited | {f"LIVECOMMENTS_{name}": value for name, value in ours.items()}
@@ -186,7 +186,7 @@ def cpu_s(app: App) -> float:
 
 
 def rss_bytes(app: App) -> int:
-    """Resident memory of a process."""
+    """Read the resident memory of a process."""
     return int(Path(f"/proc/{app.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

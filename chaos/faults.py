@@ -90,7 +90,7 @@ class Outcome:
         return min((a.answered_at for a in self.posts if a.status == 201 and a.sent_at >= last), default=0.0)
 
     def while_away(self, answers: Sequence[Answer]) -> list[Answer]:
-        """Those asked and answered while the process was away."""
+        """Return those asked and answered while the process was away."""
         return [each for each in answers if each.sent_at > self.killed_at and each.answered_at < self.started_at]
 
 
@@ -107,7 +107,7 @@ class FaultReport:
     """Processes that ended by themselves, and were started again as whoever supervises them would."""
 
     def table(self, title: str) -> Table:
-        """How long each fault was felt, in seconds after the kill."""
+        """Tell how long each fault was felt, in seconds after the kill."""
         table = Table(title=title, title_justify="left")
         table.add_column("killed", no_wrap=True)
         for name in ("ready again", "first 201", "viewers caught up", "history caught up", "pages refused"):

@@ -87,7 +87,7 @@ def measure(stack: Stack) -> Iterator[Start]:
 
 
 def table(starts: list[Start], title: str) -> Table:
-    """For people."""
+    """Draw it for people."""
     shown = Table(title=title, title_justify="left")
     shown.add_column("process")
     for name in ("ready after s", "CPU s", "memory MB"):

@@ -78,7 +78,7 @@ class Pulse:
         """Set once everybody watches and the first comment was stored."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Go on until cancelled."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
         async with aiohttp.ClientSession(self._url, timeout=timeout) as client, asyncio.TaskGroup() as running:
             running.create_task(self._measure_lag())
@@ -95,7 +95,7 @@ class Pulse:
                     self.beats.set()
 
     def missing(self, acked_before: float) -> int:
-        """How many comments acknowledged before that moment some viewer has not got yet."""
+        """Tell how many comments acknowledged before that moment some viewer has not got yet."""
         return sum(
             answer.comment_id not in watch.arrived and answer.answered_at < acked_before
             for watch in self.watches
@@ -103,7 +103,7 @@ class Pulse:
         )
 
     def late(self, since: float, more_than_s: float) -> list[float]:
-        """When those comments came that viewers got more than so much after their 201, of those posted since."""
+        """Tell when those comments came that viewers got more than so much after their 201, of those posted since."""
         return [
             watch.arrived[answer.comment_id]
             for watch in self.watches
@@ -181,7 +181,7 @@ class Pulse:
 
 
 async def stored_of(log: CommentLog, store: CommentStore) -> Stored:
-    """How much of the log is stored now. Raises LogUnavailable, StoreUnavailable."""
+    """Tell how much of the log is stored now. Raises LogUnavailable, StoreUnavailable."""
     partitions = range(log.partition_count)
     ends = await log.bounds(partitions)
     at = time.monotonic()

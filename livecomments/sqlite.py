@@ -278,7 +278,7 @@ def _translated(error: BaseException) -> BaseException:
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Whether this, or what it was raised over, says so: SQLite may undo all when one write finds no room."""
+    """Tell whether this, or what it was raised over, says so: SQLite may undo all when one write finds no room."""
     if error is None:
         return False
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tidy import (
+    ARGUMENTS_MAX,
     DOORS,
     FUNCTION_LINES_MAX,
     MODULE_LINES_MAX,
@@ -12,6 +13,8 @@ from tests.tidy import (
     RULES,
     Rule,
     Tree,
+    arguments,
+    class_names,
     consoles,
     cycles,
     dependencies,
@@ -23,6 +26,7 @@ from tests.tidy import (
     machine_paths,
     median_length,
     mocking,
+    mood,
     names,
     packages,
     reasons,
@@ -40,6 +44,7 @@ ROOM = '"""A room.\n\n- `tail`: the newest records.\n"""\n'
 # Taken apart, so that this file obeys the rules that it tests.
 NOQA, IGNORE, PRAGMA, WORK = "# no" + "qa", "# type: " + "ignore", "# pragma: " + "no cover", "/wo" + "rk/"
 
+MANY = ", ".join(f"a{number}" for number in range(ARGUMENTS_MAX))
 PROTOCOL = f"{DOC}from typing import Protocol\nclass App(Protocol):\n    {DOC}    def serve(self): "
 
 Planted = tuple[Rule, dict[str, str], str]
@@ -191,6 +196,10 @@ VIOLATIONS: list[Planted] = [
         },
         "",
     ),
+    (mood, {"livecomments_gateway/app.py": 'def f():\n    """Whether it holds."""'}, "f: begin with a verb"),
+    (mood, {"chaos/app.py": 'class A:\n    def _f(self):\n        """`name` of it."""'}, "_f: begin with a verb"),
+    (mood, {"chaos/app.py": 'class A:\n    @property\n    def f(self):\n        """Whether it holds."""'}, ""),
+    (mood, {"chaos/app.py": 'def f():\n    """Tell whether it holds."""\ndef g():\n    x = 1'}, ""),
     (
         rooms,
         {
@@ -268,6 +277,16 @@ VIOLATIONS: list[Planted] = [
     (splats, {"livecomments_gateway/app.py": "x = [*(1, 2), 3]"}, "app.py:1: write these out"),
     (splats, {"livecomments_gateway/app.py": "f(*[1, 2])"}, "write these out"),
     (splats, {"livecomments_gateway/app.py": "f(*x, *(y for y in z), *(x or []))"}, ""),
+    (arguments, {"livecomments_gateway/app.py": f"class A:\n    def f(self, {MANY}): ..."}, ""),
+    (arguments, {"livecomments_gateway/app.py": f"class A:\n    def f(self, {MANY}, more=0): ..."}, "f: 7 positional"),
+    (arguments, {"bench/a.py": f"async def f({MANY}, more, *, many=1): ..."}, "f: 7 positional"),
+    (arguments, {"chaos/a.py": f"def f({MANY}, more: Annotated[int, typer.Option()]): ..."}, ""),
+    (
+        class_names,
+        {"livecomments_gateway/a.py": "class Page: ...", "livecomments/b.py": "def f():\n    class _Page: ..."},
+        "share the name page",
+    ),
+    (class_names, {"livecomments_gateway/a.py": "class Page: ...", "chaos/b.py": "class Page: ..."}, ""),
     (topic_names, {"livecomments_gateway/app.py": 'TOPIC = "comments-1"'}, "app.py:1: 'comments-1': a topic's name"),
     (topic_names, {"chaos/fill.py": 'TOPIC = f"comments-{epoch}"'}, "a topic's name"),
     (topic_names, {"livecomments_gateway/app.py": 'log("session-revocations")'}, "a topic's name"),

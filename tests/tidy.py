@@ -36,6 +36,7 @@ OURS: Final = (
 MODULE_LINES_MAX: Final = 400
 MODULE_LINES_MEDIAN_MAX: Final = 150
 FUNCTION_LINES_MAX: Final = 60
+ARGUMENTS_MAX: Final = 6
 
 CONSOLE_DOOR: Final = "livecomments/runtime/console.py"
 
@@ -111,6 +112,11 @@ BANNED_NAMES: Final = frozenset(
 FIXED_VERBS: Final = frozenset(("begin_drain", "drain", "aclose"))
 """Their meaning is the same everywhere (CONTRIBUTING.md), so that they need no docstring of their own."""
 INTERFACES: Final = frozenset(("Protocol", "ABC"))
+NO_ORDER: Final = re.compile(
+    "`|(A|After|All|An|As|Before|Behind|Between|Both|Each|Every|Everything|For|From|How|In|Its|Never|Nobody|Nothing|Of"
+    r"|Once|One|Our|Says|So|Some|Something|The|Their|These|They|This|Those|Until|Up|Wh(at|en|ere|ether|ich|o|y)|With)\b"
+)
+"""How a sentence begins that tells what is so, and not what to do; a linter knows verbs alone."""
 SAY_NOTHING: Final = frozenset(("typing", "abc", "enum", "collections", "dataclasses"))
 """Libraries whose classes don't speak for the methods of their heirs."""
 
@@ -362,6 +368,17 @@ def docstrings(tree: Tree) -> list[str]:
     return broken
 
 
+def mood(tree: Tree) -> list[str]:
+    """Source: what a function's docstring says first is what it is told to do. A property is described."""
+    return [
+        f"{module.path}:{node.lineno}: {node.name}: begin with a verb, not with {found[0]!r}"
+        for module in tree.source
+        for node in _functions(module)
+        if not any(ast.unparse(each).endswith(("property", ".setter")) for each in node.decorator_list)
+        if (found := NO_ORDER.match(ast.get_docstring(node) or ""))
+    ]
+
+
 def rooms(tree: Tree) -> list[str]:
     """Source: the door of a room (`__init__.py`) names every file in it, and no file that is not there.
 
@@ -467,6 +484,31 @@ def splats(tree: Tree) -> list[str]:
     ]
 
 
+def arguments(tree: Tree) -> list[str]:
+    """Source: whoever calls a function by position need not count. Options of a command are called by name."""
+    broken = []
+    for module in tree.source:
+        for node in _functions(module):
+            given = [each for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
+            is_command = any(each.annotation and "typer." in ast.unparse(each.annotation) for each in given)
+            if len(given) > ARGUMENTS_MAX and not is_command:
+                broken.append(
+                    f"{module.path}:{node.lineno}: {node.name}: {len(given)} positional arguments, at most "
+                    f"{ARGUMENTS_MAX}; make a value of what belongs together"
+                )
+    return broken
+
+
+def class_names(tree: Tree) -> list[str]:
+    """Ours: a class's name is its own, so that who searches for it, or reads it, has one answer."""
+    by_name: dict[str, list[str]] = {}
+    for module in tree.ours:
+        for node in ast.walk(module.syntax):
+            if isinstance(node, ast.ClassDef):
+                by_name.setdefault(node.name.lstrip("_").lower(), []).append(f"{module.path}:{node.lineno}")
+    return [f"{', '.join(places)}: share the name {name}" for name, places in by_name.items() if len(places) > 1]
+
+
 def topic_names(tree: Tree) -> list[str]:
     """Source: a topic is spelt in one place, `livecomments.log.topics`; everybody else imports its name."""
     return [
@@ -515,6 +557,7 @@ RULES: Final[tuple[Rule, ...]] = (
     environment,
     doors,
     docstrings,
+    mood,
     rooms,
     names,
     reasons,
@@ -525,6 +568,8 @@ RULES: Final[tuple[Rule, ...]] = (
     packages,
     supervised,
     splats,
+    arguments,
+    class_names,
     topic_names,
     consoles,
 )

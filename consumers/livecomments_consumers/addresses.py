@@ -15,7 +15,7 @@ class Addresses:
         self._streams: Counter[str] = Counter()
 
     def is_full(self, address: str) -> bool:
-        """Whether it may open no more streams."""
+        """Tell whether it may open no more streams."""
         return bool(self._streams_max) and self._streams[_owner(address)] >= self._streams_max
 
     def enter(self, address: str) -> None:
@@ -24,7 +24,7 @@ class Addresses:
             self._streams[_owner(address)] += 1
 
     def leave(self, address: str) -> None:
-        """One of its streams has ended."""
+        """Note that one of its streams has ended."""
         if self._streams_max:
             owner = _owner(address)
             self._streams[owner] -= 1
@@ -33,7 +33,7 @@ class Addresses:
 
 
 def _owner(address: str) -> str:
-    """Of version 6 the first 64 bits: everybody has as many addresses as the rest of them gives."""
+    """Return the first 64 bits of version 6: everybody has as many addresses as the rest of them gives."""
     if ":" not in address:
         return address
     parsed = IPv6Address(address)

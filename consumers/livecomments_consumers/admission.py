@@ -52,13 +52,13 @@ class Desk(Protocol):
         """Return the video's partition, and what is followed of it: None while the partition is not followed."""
 
     def refusal(self, address: str) -> str | None:
-        """Why no viewer from this address is taken now, a fixed word; None if one is."""
+        """Return why no viewer from this address is taken now, a fixed word; None if one is."""
 
     def is_revoked(self, session: bytes) -> bool:
-        """Whether the session of this digest is known to have ended."""
+        """Tell whether the session of this digest is known to have ended."""
 
     def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
-        """Whether who has everything up to `after` has all there will ever be of the video."""
+        """Tell whether who has everything up to `after` has all there will ever be of the video."""
 
 
 def admit(request: StreamRequest, desk: Desk) -> Admission:

@@ -143,7 +143,7 @@ class AsgiLane:
         self._hub.metrics.bytes += len(data)
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
-        """In pieces: each that is taken shows that the viewer is slow and not stuck."""
+        """Write in pieces: each that is taken shows that the viewer is slow and not stuck."""
         for start in range(0, len(data), _PIECE_BYTES):
             end = start + _PIECE_BYTES
             body = {"body": data[start:end], "more_body": more or end < len(data)}

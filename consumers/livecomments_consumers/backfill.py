@@ -85,7 +85,7 @@ class Backfill:
         return first_position(self._log.epoch) + bounds[partition].end - 1
 
     def bounded(self, stretch: Stretch) -> Stretch:
-        """As much of a stretch as fits into a block."""
+        """Return as much of a stretch as fits into a block."""
         fit = fitting(stretch.entries, self._sizes.block_bytes)
         if fit == len(stretch.entries):
             return stretch
@@ -150,5 +150,5 @@ class _Read:
 
 
 def _nothing(viewer: Viewer) -> Write:
-    """Nothing to write: the viewer takes its next step."""
+    """Write nothing: the viewer takes its next step."""
     return Write(Block(viewer.position, viewer.position + 1, viewer.position, b"", 0))

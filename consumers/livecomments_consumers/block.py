@@ -36,7 +36,7 @@ class Block:
         return cls(after, first, through, entry_frames(entries), comments, is_shared=is_shared)
 
     def form(self, form: Form) -> bytes:
-        """Its bytes in a form, made at the first use."""
+        """Return its bytes in a form, made at the first use."""
         data = self._forms[form]
         if data is None:
             data = self._forms[form] = formed(self.data, form, compress=self.is_shared)
@@ -51,7 +51,7 @@ class Block:
 
 
 def fitting(entries: Sequence[Entry], bytes_max: int) -> int:
-    """How many of these entries, from the first on, fit into a block; one always does."""
+    """Tell how many of these entries, from the first on, fit into a block; one always does."""
     size = 0
     for count, entry in enumerate(entries):
         size += len(entry.value) + _FRAME_BYTES

@@ -140,7 +140,7 @@ class Channel:
         return self._follower.followed.get(self.partition, self._followed) is not self._followed
 
     def enter(self, lane: Lane) -> None:
-        """From now on the lane is told of new blocks."""
+        """Tell a lane of new blocks from now on."""
         self.lanes[lane] = None
         self.cohorts.enter(lane)
 
@@ -150,7 +150,7 @@ class Channel:
         self.cohorts.leave(lane)
 
     def holds_at_most(self, count: int, after: int) -> bool:
-        """Whether no more than so many entries of the video come after a position, as far as is known at once."""
+        """Tell whether no more than so many entries of the video come after a position, as far as is known at once."""
         tail = self._followed.tail
         return after >= tail.after and len(tail.forward(self.video_id, after, count + 1)) <= count
 
@@ -234,7 +234,7 @@ class Channel:
         return silence_s if silence_s > self._stale_after_s else 0.0
 
     def look(self, now: float) -> None:
-        """Once a tick: let go of what is not used any more, and see whether the partition is still followed."""
+        """Let go of what is not used any more, once a tick, and see whether the partition is still followed."""
         if now - self._swept_at >= _SWEEP_INTERVAL_S:
             self._swept_at = now
             self._sweep()
@@ -270,7 +270,7 @@ class Channel:
         self._behind_unused.clear()
 
     def _blocks(self, entries: Sequence[Entry], through: int) -> Iterator[Block]:
-        """Blocks of a bounded size; each suits viewers from the last entry before it on."""
+        """Yield blocks of a bounded size; each suits viewers from the last entry before it on."""
         after, start = self.newest, 0
         while start < len(entries):
             part = entries[start : start + self._sizes.block_entries]
@@ -306,7 +306,7 @@ class Channel:
         return kept.block
 
     def _of_tail(self, position: int, through: int) -> tuple[list[Entry], int, bool]:
-        """Entries later than `position` up to `through`, how far they lead, and whether that is for their size."""
+        """Return entries later than `position` up to `through`, how far they lead, and whether their size ends them."""
         count = self._sizes.block_entries
         found = self._followed.tail.forward(self.video_id, position, count)
         entries = [entry for entry in found if entry.position <= through]

@@ -58,7 +58,7 @@ class Cohort(Place):
         return [one for one, end in ends.items() if end < now]
 
     def is_current(self, feed: Feed) -> bool:
-        """Whether it has all that was flushed of the log as it is now."""
+        """Tell whether it has all that was flushed of the log as it is now."""
         return feed.newest <= self.position and self.resets == feed.resets
 
     def step(self, feed: Feed, quiet_before: float) -> Block | None:

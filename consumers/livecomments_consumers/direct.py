@@ -22,7 +22,7 @@ def descriptor(transport: asyncio.Transport) -> int:
 
 
 def is_clear(transport: asyncio.Transport, fd: int) -> bool:
-    """Whether bytes may be written past the transport now; `fd` is what `descriptor` gave.
+    """Tell whether bytes may be written past the transport now; `fd` is what `descriptor` gave.
 
     Of one that is closing the descriptor may be somebody else's already, and what waited may have been thrown away.
     """

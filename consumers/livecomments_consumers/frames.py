@@ -26,7 +26,7 @@ def entry_frames(entries: Iterable[Entry]) -> bytes:
 
 
 def heartbeat_frame(comment_id: str, every_s: float) -> bytes:
-    """Everything up to `comment_id` was delivered, or told as a gap; and the stream is alive.
+    """Say that everything up to `comment_id` was delivered, or told as a gap; and the stream is alive.
 
     `every_s`: after so long a silence the next comes; whoever waits for longer waits for a dead connection.
     """

@@ -139,7 +139,7 @@ class Hub:
         return viewer
 
     def attach(self, channel: Channel, lane: Lane) -> None:
-        """From now on the lane is told of the channel's blocks."""
+        """Tell a lane of the channel's blocks from now on."""
         if not channel.lanes:
             known = self._channels.setdefault(channel.video_id, channel)
             assert known is channel, "somebody else made the channel meanwhile"
@@ -183,7 +183,7 @@ class Hub:
                 await self.tick()
 
     async def tick(self) -> None:
-        """Heartbeats, staleness, rotation, stuck viewers; and the positions of idle videos move on."""
+        """See to heartbeats, staleness, rotation and stuck viewers, and move the positions of idle videos on."""
         counts: Counter[tuple[State, str]] = Counter()
         seen, linger_s = 0, 0.0
         for channel in list(self._channels.values()):
@@ -213,7 +213,7 @@ class Hub:
         return 0
 
     def _to_look_after(self, channel: Channel, is_due: bool, counts: Counter[tuple[State, str]]) -> list[Lane]:
-        """Those about whom there may be something to do; the others are counted."""
+        """Return those about whom there may be something to do; the others are counted."""
         if is_due:
             return list(channel.lanes)
         lanes, now = list(channel.cohorts.loose), self.now()
@@ -262,7 +262,7 @@ class Hub:
             self.passes.schedule(channel)
 
     def _learnt(self, video_id: str) -> None:
-        """Something was read of a video. Its viewers are told at once."""
+        """Tell the viewers of a video at once what was read of it."""
         channel = self._channels.get(video_id)
         if channel is not None:
             version = channel.version

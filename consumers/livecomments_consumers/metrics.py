@@ -60,7 +60,7 @@ class EdgeMetrics:
         _disconnects.labels(reason).inc()
 
     def gap(self, reason: str, viewers: int = 1) -> None:
-        """So many viewers were told of a gap."""
+        """Count that so many viewers were told of a gap."""
         _gaps.labels(reason).inc(viewers)
 
     def backfilled(self, source: Source) -> None:

@@ -88,7 +88,7 @@ class Passes:
             self.failed(lane)
 
     def _parts(self, channel: Channel, *, is_for_all: bool) -> list[Part]:
-        """Everybody, beginning with others each time. What is not one thing for all is each lane's own matter."""
+        """List everybody, beginning with others each time. What is not one thing for all is each lane's own matter."""
         lanes = list(channel.cohorts.loose if is_for_all else channel.lanes)
         parts: list[Part] = list(channel.cohorts) if is_for_all else []
         parts += [lanes[start : start + self.slice_lanes] for start in range(0, len(lanes), self.slice_lanes)]

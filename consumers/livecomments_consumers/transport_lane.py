@@ -39,7 +39,7 @@ def _head(form: Form, more: Headers) -> bytes:
     return b"\r\n".join([*lines, b"transfer-encoding: chunked", b"connection: close", b"", b""])
 
 
-class _State(Enum):
+class _LaneState(Enum):
     """What a lane is doing. Whether its transport takes bytes is apart from that: it may fill in each of them."""
 
     READING = "takes no step until something is read, or it has begun"
@@ -85,7 +85,7 @@ class TransportLane(asyncio.Protocol):
         self._want: Wanted | None = admitted.want
         self.form = form
         self._head = _head(form, cors)
-        self._state = _State.READING
+        self._state = _LaneState.READING
         self._full_since: float | None = None
         """Since when the transport has waited for its viewer to take something."""
         self._full_bytes = 0
@@ -110,7 +110,7 @@ class TransportLane(asyncio.Protocol):
             self._read(partial(place, hub, self._channel, self.viewer, want), self._greet)
 
     def take(self, block: Block, now: float) -> None:
-        if self._full_since is not None or self._state in (_State.READING, _State.OVER):
+        if self._full_since is not None or self._state in (_LaneState.READING, _LaneState.OVER):
             return
         if self.viewer.is_for(block):
             self._write(block, now)
@@ -126,7 +126,7 @@ class TransportLane(asyncio.Protocol):
             self._hub.failed(self)
 
     def advance(self, now: float) -> None:
-        if self._full_since is not None or self._state is not _State.WAITING:
+        if self._full_since is not None or self._state is not _LaneState.WAITING:
             return
         self._step_out()
         step = self.viewer.step(self._channel, now)
@@ -151,7 +151,7 @@ class TransportLane(asyncio.Protocol):
 
     def abort(self, reason: str) -> None:
         self._step_out()
-        self._state = _State.OVER
+        self._state = _LaneState.OVER
         self._end_reason = reason
         self._transport.abort()
 
@@ -159,7 +159,7 @@ class TransportLane(asyncio.Protocol):
         self._note_full()
 
     def resume_writing(self) -> None:
-        if self._state is not _State.OVER:
+        if self._state is not _LaneState.OVER:
             self._full_since = None
             self._go_on()
 
@@ -172,21 +172,21 @@ class TransportLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._step_out()
-        self._state = _State.OVER
+        self._state = _LaneState.OVER
         if self._read_task is not None:
             self._read_task.cancel()
         self._hub.detach(self._channel, self, self._end_reason)
 
     def _go_on(self) -> None:
         """Take the next step when it is this viewer's turn. One that takes no bytes goes on when it takes some."""
-        if self._state is _State.WAITING and self._full_since is None:
-            self._state = _State.QUEUED
+        if self._state is _LaneState.WAITING and self._full_since is None:
+            self._state = _LaneState.QUEUED
             self._hub.turns.ask(self._take_turn)
 
     def _take_turn(self) -> None:
-        if self._state is not _State.QUEUED:
+        if self._state is not _LaneState.QUEUED:
             return  # it is over
-        self._state = _State.WAITING
+        self._state = _LaneState.WAITING
         try:
             self.advance(self._hub.now())
         except Exception:
@@ -194,22 +194,22 @@ class TransportLane(asyncio.Protocol):
 
     def _greet(self) -> None:
         """Say the first words, then go on with the stream."""
-        if self._state is not _State.OVER:
-            self._state = _State.WAITING
+        if self._state is not _LaneState.OVER:
+            self._state = _LaneState.WAITING
             self._do(self.viewer.greet(self._channel), self._hub.now())
             self._go_on()
 
     def _read(self, read_step: _ReadStep, then: Callable[[], None]) -> None:
         """Take no step until what is read has come; write it, and go on by `then`."""
-        self._state = _State.READING
+        self._state = _LaneState.READING
         self._read_task = asyncio.get_running_loop().create_task(self._finish(read_step, then))
 
     async def _finish(self, read_step: _ReadStep, then: Callable[[], None]) -> None:
         try:
             step = await read_step()
             self._read_task = None
-            if self._state is not _State.OVER:
-                self._state = _State.WAITING
+            if self._state is not _LaneState.OVER:
+                self._state = _LaneState.WAITING
                 if step is not None:
                     self._do(step, self._hub.now())
             then()
@@ -247,7 +247,7 @@ class TransportLane(asyncio.Protocol):
     def _end(self, reason: str) -> None:
         """End the lane while its transport closes; what that still holds has as long as any stuck viewer."""
         self._step_out()
-        self._state = _State.OVER
+        self._state = _LaneState.OVER
         self._end_reason = reason
         self._note_full()
 

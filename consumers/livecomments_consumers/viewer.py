@@ -53,7 +53,7 @@ class Feed(Protocol):
         """Return the block that follows `position` at once; None if the tail does not reach back to it."""
 
     def heartbeat(self, position: int) -> Block:
-        """Says that everything up to `position` was delivered."""
+        """Say that everything up to `position` was delivered."""
 
     @property
     def version(self) -> int:
@@ -64,10 +64,10 @@ class Feed(Protocol):
         """The position of the record that says so."""
 
     def video(self, position: int) -> Block:
-        """Says what is so of the video, and as `heartbeat`."""
+        """Say what is so of the video, and as `heartbeat`."""
 
     def greeting(self, position: int) -> Block:
-        """Says both, or the one that is known."""
+        """Say both, or the one that is known."""
 
     @property
     def ended_at(self) -> int | None:
@@ -77,7 +77,7 @@ class Feed(Protocol):
         """Return a jittered time to come back after, in milliseconds."""
 
     def silence_s(self) -> float:
-        """How long the log has been silent beyond what is normal; 0 while all is well."""
+        """Tell how long the log has been silent beyond what is normal; 0 while all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +134,15 @@ class Place:
         """The version of what is so of the video that has been written."""
 
     def is_for(self, block: Block) -> bool:
-        """Whether `block` is exactly what comes next."""
+        """Tell whether `block` is exactly what comes next."""
         return block.after <= self.position < block.first
 
     def is_video_due(self, feed: Feed) -> bool:
-        """Whether what is so of the video has changed, and all that came before the change is written."""
+        """Tell whether what is so of the video has changed, and all that came before the change is written."""
         return self.told != feed.version and feed.said_at <= self.position
 
     def moved(self, through: int) -> None:
-        """Nothing more of the video lies up to `through`. The position never goes back."""
+        """Note that nothing more of the video lies up to `through`. The position never goes back."""
         if through > self.position:
             self.position = through
 
@@ -182,16 +182,16 @@ class Viewer:
         return self._place.written_at
 
     def may_stand(self, feed: Feed) -> bool:
-        """Whether it needs nothing of its own now: what comes next for those at the head is for it as well."""
+        """Tell whether it needs nothing of its own now: what comes next for those at the head is for it as well."""
         is_at_head = feed.newest <= self.position <= feed.head and self.resets == feed.resets
         return is_at_head and self._place.told == feed.version and self._bye is None
 
     def stand_at(self, place: Place) -> None:
-        """From now on it is where `place` is, which others may move. Only `Cohorts` has it stand and step out."""
+        """Be where `place` is from now on, which others may move. Only `Cohorts` has it stand and step out."""
         self._place = place
 
     def step_out(self) -> None:
-        """From now on it goes its own way, from where it stands."""
+        """Go its own way from now on, from where it stands."""
         place = self._place
         self._place = Place(place.position, place.written_at, place.told)
 
@@ -222,7 +222,7 @@ class Viewer:
         return WAIT
 
     def is_for(self, block: Block) -> bool:
-        """Whether `block` is exactly what comes next."""
+        """Tell whether `block` is exactly what comes next."""
         return self._place.is_for(block) and self._bye is None
 
     def is_heartbeat_due(self, now: float) -> bool:
@@ -243,7 +243,7 @@ class Viewer:
         self._own().written_at = now
 
     def moved(self, through: int) -> None:
-        """Nothing of the video lies up to `through`; nothing was written."""
+        """Note that nothing of the video lies up to `through`; nothing was written."""
         self._own().moved(through)
 
     def fetched(self, stretch: Stretch) -> Write:

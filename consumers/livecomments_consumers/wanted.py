@@ -146,7 +146,7 @@ def _letters(name: str) -> str:
 
 
 def _is_position(text: str, partition: int) -> bool:
-    """Whether it is an id of this very partition: sixteen characters at random are not, in sixteen million tries."""
+    """Tell whether it is an id of this very partition: sixteen random characters are not, in sixteen million tries."""
     try:
         parse_cursor(text, partition)
     except CursorRejected:
@@ -155,7 +155,7 @@ def _is_position(text: str, partition: int) -> bool:
 
 
 def _is_one_off(text: str, name: str) -> bool:
-    """Whether one letter added, left out or changed, or two exchanged, make one of the other."""
+    """Tell whether one letter added, left out or changed, or two exchanged, make one of the other."""
     if abs(len(text) - len(name)) > 1:
         return False
     begin = 0

@@ -59,7 +59,7 @@ def opening(data: bytes, form: Form) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of an HTTP/1.1 chunked body."""
+    """Make one chunk of an HTTP/1.1 chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

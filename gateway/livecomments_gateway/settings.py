@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, Bounds, Rule, setting
+from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, Rule, ValueRange, setting
 from livecomments.runtime.shared_settings import RecordSettings
 
 SESSION_LIFE_MAX_S: Final = 31 * 86_400
@@ -24,7 +24,7 @@ class WriteSettings(RecordSettings):
     jwt_audience: str = setting("", "Required `aud` of a JWT.")
     session_secret: str = setting("", "Signs session tokens; empty: made once in the data directory.", secret=True)
     session_ttl_s: int = setting(
-        30 * 86_400, "Life of a session, renewals included, seconds.", Bounds(above=0, at_most=SESSION_LIFE_MAX_S)
+        30 * 86_400, "Life of a session, renewals included, seconds.", ValueRange(above=0, at_most=SESSION_LIFE_MAX_S)
     )
     session_idle_s: int = setting(30 * 86_400, "Life of a session's token until it must be renewed, seconds.", POSITIVE)
     guests: bool = setting(True, "Whether anyone may open a session by giving a name.")
@@ -41,7 +41,7 @@ class WriteSettings(RecordSettings):
     appends_in_flight_max: int = setting(2_000, "Appends under way in one gateway; beyond it 503 overloaded.", POSITIVE)
 
     def rules(self) -> list[Rule]:
-        """Keys are strong, and JWTs are of one issuer for one audience."""
+        """Require that keys are strong, and JWTs are of one issuer for one audience."""
         weak = f"must have at least {JWT_SECRET_BYTES_MIN} bytes"
         return [
             *super().rules(),

@@ -110,7 +110,7 @@ class CqlSession:
         return statement
 
     async def execute(self, statement: PreparedStatement, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-        """All rows of the answer. ScyllaDB cuts pages by size, so even a small LIMIT may come in several.
+        """Return all rows of the answer. ScyllaDB cuts pages by size, so even a small LIMIT may come in several.
 
         Raises:
             StoreUnavailable
@@ -281,7 +281,7 @@ def parse_contact_points(text: str) -> tuple[list[str], int]:
 
 
 def checked_keyspace(name: str) -> str:
-    """`name`, if it needs no quotes and can hold no CQL of its own.
+    """Return `name`, if it needs no quotes and can hold no CQL of its own.
 
     Raises:
         StartRefused: anything else.

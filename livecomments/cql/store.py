@@ -43,7 +43,7 @@ Bucket = tuple[str, int]
 """Video and bucket: the partition key of `records_by_video`."""
 
 
-class _Partition(NamedTuple):
+class _BucketWrite(NamedTuple):
     """What one call writes to one bucket. `position` is that of the first record that writes to it."""
 
     position: int
@@ -216,10 +216,10 @@ class CqlStore:
         if self._session is not None:
             await self._session.aclose()
 
-    def _by_bucket(self, rows: Sequence[Row]) -> dict[Bucket, _Partition]:
+    def _by_bucket(self, rows: Sequence[Row]) -> dict[Bucket, _BucketWrite]:
         insert, delete_target, bits = self._statements.insert, self._statements.delete_target, self._bits
         lifetime = self._lifetime
-        partitions: dict[Bucket, _Partition] = {}
+        partitions: dict[Bucket, _BucketWrite] = {}
         lifetime.hear(max((row.appended_at_ms for row in rows), default=0))
         for video_id, position, kind, author_id, value, appended_at_ms, target, _ in rows:
             left_s = lifetime.left_s(appended_at_ms)
@@ -239,12 +239,12 @@ class CqlStore:
                 left_s,
             )
             if (video_id, bucket) not in partitions:
-                partitions[video_id, bucket] = _Partition(position, [])
+                partitions[video_id, bucket] = _BucketWrite(position, [])
             partitions[video_id, bucket].statements.append(Bound(insert, columns, len(value)))
             if target:
                 bucket = target >> bits
                 if (video_id, bucket) not in partitions:
-                    partitions[video_id, bucket] = _Partition(position, [])
+                    partitions[video_id, bucket] = _BucketWrite(position, [])
                 deleting = Bound(delete_target, (position, lifetime.mark_left_s, b"", video_id, bucket, target))
                 partitions[video_id, bucket].statements.append(deleting)
         return partitions

@@ -91,7 +91,7 @@ def insert(
 
 
 def select(file: sqlite3.Connection, topic_id: int, partition: int, start: int, end: int, limit: int) -> list[Record]:
-    """Up to `limit` records with start ≤ offset < end, ascending."""
+    """Read up to `limit` records with start ≤ offset < end, ascending."""
     places = (_place(topic_id, partition, start), _place(topic_id, partition, end), limit)
     return [
         Record(partition, place & OFFSET_MAX, key, value, _unpacked(packed), appended_at_ms)

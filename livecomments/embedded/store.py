@@ -154,7 +154,7 @@ class EmbeddedStore:
         return _row(found[0]) if found else None
 
     async def aclose(self) -> None:
-        """Nothing to release: whoever opened the file closes it."""
+        """Release nothing: whoever opened the file closes it."""
 
     def _record_bucket_bits(self, connection: sqlite3.Connection) -> int:
         connection.execute(

@@ -133,7 +133,7 @@ class Follower:
         return self._silence.of_all_s
 
     def partition_silence_s(self, number: int) -> float:
-        """Seconds since the partition last answered: its broker may be away while others are not."""
+        """Return the seconds since the partition last answered: its broker may be away while others are not."""
         return self._silence.of_s(number)
 
     def find(self, number: int) -> FollowedPartition | None:
@@ -364,7 +364,7 @@ class Follower:
         self._reader.assign({number: followed.next_offset for number, followed in self.followed.items()})
 
     async def _probe(self) -> None:
-        """Silence of the reader does not tell a quiet log from a dead one: ask it. Also lets go of what became old."""
+        """Ask the log, since silence does not tell a quiet one from a dead one; and let go of what became old."""
         while True:
             await asyncio.sleep(_PROBE_INTERVAL_S)
             async with asyncio.TaskGroup() as both:  # for each may wait for a broker that hangs

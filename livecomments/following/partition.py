@@ -108,7 +108,7 @@ class FollowedPartition:
             self._reaching.remove(waiter)
 
     def let_go(self) -> None:
-        """Nothing is judged here any more: whoever waits, or comes, hears at once what they would hear too late."""
+        """Judge nothing here any more: whoever waits, or comes, hears at once what they would hear too late."""
         self._is_let_go = True
         for waiters in self._waiting.values():
             for waiter in waiters:

@@ -43,5 +43,5 @@ class Silence:
         return self._clock() - min(self._since_by_partition.values(), default=self._since)
 
     def of_s(self, number: int) -> float:
-        """Seconds since the partition answered; of one that is not followed, since any did."""
+        """Return the seconds since the partition answered; of one that is not followed, since any did."""
         return self._clock() - self._since_by_partition.get(number, self._since)

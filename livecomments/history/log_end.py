@@ -41,7 +41,7 @@ class Stored(NamedTuple):
 
 
 async def stored_end(log: CommentLog, store: CommentStore, partition: int) -> Stored:
-    """How far a partition is stored.
+    """Tell how far a partition is stored.
 
     Raises:
         LogWentBack: do not go on with this topic; open the next epoch.

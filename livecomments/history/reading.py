@@ -177,11 +177,11 @@ class History:
         """
         lowest = followed.tail.after + 1
         if before > lowest:
-            return _descending(followed.tail, video_id, before, lowest, limit, view, Source.TAIL)
+            return _descending(followed.tail.backward(video_id, before), lowest, limit, view, Source.TAIL)
         above = await self.above(followed, video_id)
         lowest = above.watermark + 1
         if above.middle is not None and before > lowest:
-            return _descending(above.middle, video_id, before, lowest, limit, view, Source.LOG)
+            return _descending(above.middle.backward(video_id, before), lowest, limit, view, Source.LOG)
         through = min(before - 1, above.watermark)
         rows, examined = await self._store.read(
             view.stored_as(video_id), BEFORE_EVERYTHING, through, limit, descending=True
@@ -300,8 +300,8 @@ def _of_middle(middle: Tail | None, followed: FollowedPartition, video_id: str, 
     return stretch([entry for entry in entries if entry.position <= through], through, Source.LOG)
 
 
-def _descending(tail: Tail, video_id: str, before: int, lowest: int, limit: int, view: View, source: Source) -> Stretch:
-    found = islice(filter(view.wanted, tail.backward(video_id, before)), limit)
+def _descending(newest_first: Iterable[Entry], lowest: int, limit: int, view: View, source: Source) -> Stretch:
+    found = islice(filter(view.wanted, newest_first), limit)
     entries = list(takewhile(lambda entry: entry.position >= lowest, found))
     return Stretch(entries, entries[-1].position if len(entries) == limit else lowest, source)
 

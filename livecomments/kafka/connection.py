@@ -25,7 +25,7 @@ class KafkaConnection:
     security: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments that all of aiokafka's clients take."""
+        """Return the keyword arguments that all of aiokafka's clients take."""
         return {
             "bootstrap_servers": self.addresses,
             "client_id": "livecomments",
@@ -36,7 +36,7 @@ class KafkaConnection:
 
 
 def security_of(protocol: str, *, mechanism: str, user: str, password: str, ca_file: str) -> dict[str, Any]:
-    """`KafkaConnection.security` for a listener of this `protocol`; what it does not use is left out.
+    """Return `KafkaConnection.security` for a listener of this `protocol`; what it does not use is left out.
 
     Raises:
         StartRefused: the file with CA certificates cannot be read.

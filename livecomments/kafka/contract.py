@@ -50,13 +50,13 @@ class Compared(Protocol):
     """A log that can be held against its contract."""
 
     async def differences(self) -> list[Difference]:
-        """How the live topic differs from the contract now. Raises LogUnavailable."""
+        """Tell how the live topic differs from the contract now. Raises LogUnavailable."""
 
 
 def differences_of(
     contract: Contract, topic: str, found: FoundTopic | None, topic_id: str, addresses: str
 ) -> list[Difference]:
-    """How a live topic differs from the contract. `topic_id` is empty where Kafka has none; `found` None: no topic."""
+    """Tell how a live topic differs from the contract. `topic_id` may be empty (an old Kafka), `found` None."""
     if found is None:
         return [
             Difference(

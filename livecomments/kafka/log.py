@@ -112,7 +112,7 @@ class KafkaLog:
         return reader
 
     async def differences(self) -> list[Difference]:
-        """How the live topic differs from the contract now. Raises LogUnavailable."""
+        """Tell how the live topic differs from the contract now. Raises LogUnavailable."""
         assert self._contract is not None
         found = (await find_topics(self._connection, [self._topic])).get(self._topic)
         return await self._differences(found, self._contract)

@@ -47,7 +47,7 @@ class KafkaProbe:
         return set[int]().union(*(one.result() for one in done if not one.cancelled()))
 
     async def aclose(self) -> None:
-        """May be called twice."""
+        """Close it. May be called twice."""
         for one in list(self._questions.values()):
             one.cancel()
             await asyncio.wait([one])

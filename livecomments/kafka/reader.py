@@ -120,7 +120,7 @@ class KafkaReader:
         return self._taken(found)
 
     async def aclose(self) -> None:
-        """May be called twice."""
+        """Close it. May be called twice."""
         self._closed = True
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
@@ -239,7 +239,7 @@ class KafkaRanges:
         return Slice([record_of(one) for one in found if one.offset < end], min(following, end))
 
     async def aclose(self) -> None:
-        """May be called twice."""
+        """Close it. May be called twice."""
         consumer, self._consumer = self._consumer, None
         await self._probe.aclose()
         if consumer is not None:

@@ -36,7 +36,7 @@ class FoundTopic:
 
 
 async def find_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[str, FoundTopic]:
-    """Those of `names` that exist.
+    """Return those of `names` that exist.
 
     Raises:
         LogUnavailable: Kafka does not answer, or does not let us ask.
@@ -69,7 +69,7 @@ async def create_missing(connection: KafkaConnection, topics: Iterable[Topic]) -
 
 
 async def compare(connection: KafkaConnection, topics: Iterable[Topic]) -> list[str]:
-    """How Kafka differs from `topics`: a sentence each, with the command that mends it. Empty: it does not.
+    """Tell how Kafka differs from `topics`: a sentence each, with the command that mends it. Empty: it does not.
 
     Raises:
         LogUnavailable: Kafka does not answer, or does not let us ask.
@@ -86,7 +86,7 @@ async def compare(connection: KafkaConnection, topics: Iterable[Topic]) -> list[
 
 
 def differences(topic: Topic, found: FoundTopic, addresses: str) -> list[str]:
-    """How `found` differs from `topic`, a sentence each."""
+    """Tell how `found` differs from `topic`, a sentence each."""
     sentences = []
     if found.partitions != topic.partitions:
         sentences.append(
@@ -115,7 +115,7 @@ def configs_command(topic: str, addresses: str, key: str, value: str) -> str:
 
 
 async def topic_id_of(connection: KafkaConnection, name: str) -> str:
-    """Kafka's id of a topic; empty with a Kafka older than 2.8.
+    """Return Kafka's id of a topic; empty with a Kafka older than 2.8.
 
     Raises:
         LogUnavailable: Kafka does not answer, or has no such topic just now.

@@ -118,10 +118,10 @@ class Permission(Protocol):
     """Whether something may be written to the log."""
 
     def check(self) -> None:
-        """Before a write. Raises ContractUnavailable: nothing may be written."""
+        """Ask before a write. Raises ContractUnavailable: nothing may be written."""
 
     def confirm(self) -> None:
-        """After a write was acknowledged. Raises AppendUnknown: it may not last."""
+        """Ask after a write was acknowledged. Raises AppendUnknown: it may not last."""
 
 
 class AlwaysAllowed:

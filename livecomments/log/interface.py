@@ -105,27 +105,27 @@ class CommentLog(Protocol):
         """
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
-        """Where these partitions start and end now.
+        """Tell where these partitions start and end now.
 
         Raises:
             LogUnavailable: no answer within two seconds, of one of them at least.
         """
 
     async def answering(self, partitions: Iterable[int]) -> set[int]:
-        """Those of these partitions that answer now: the probe that tells a quiet one from one that cannot be read.
+        """Return those partitions that answer now: the probe that tells a quiet one from one that cannot be read.
 
         Takes two seconds at most, and raises nothing when the log is away.
         """
 
     async def identity(self) -> str:
-        """Which log this is. Another answer than before: it was made anew, and offsets of the former mean nothing.
+        """Tell which log this is. Another answer than before: it was made anew, and offsets of the former mean nothing.
 
         Raises:
             LogUnavailable: no answer, or no such log just now.
         """
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
-        """Up to `limit` records with start ≤ offset < end, maybe fewer. An `end` beyond the partition's end means that.
+        """Read up to `limit` records with start ≤ offset < end, maybe fewer. An `end` beyond the partition's means it.
 
         `next` is past `start` unless start ≥ end: read on from it, since compaction and markers leave holes.
 

@@ -55,7 +55,7 @@ class Revocations:
         return self._topic.is_ready
 
     def is_revoked(self, session: bytes) -> bool:
-        """Whether the session of this name was revoked. Raises RevocationsUnavailable until all are read."""
+        """Tell whether the session of this name was revoked. Raises RevocationsUnavailable until all are read."""
         if not self.is_ready:
             raise RevocationsUnavailable("This node is still reading which sessions have ended. Try again in a second.")
         return session in self._until

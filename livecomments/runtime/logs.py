@@ -19,7 +19,7 @@ _CHATTY: Final = ("aiokafka", "cassandra", "faust", "mode", "uvicorn")
 """Libraries that tell their whole life at info."""
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """Formats a record, its `extra` fields and its traceback as one line of ASCII JSON.
 
     ASCII, so that no character of a field can end the line or drive a terminal, and a lone surrogate can be written.
@@ -43,14 +43,14 @@ class JsonLines(logging.Formatter):
 def configure(level: int = logging.INFO) -> None:
     """Send the root logger's records to stderr as JSON lines. Called once, by the command."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for library in _CHATTY:
         logging.getLogger(library).setLevel(max(level, logging.WARNING))
 
 
 def _plain(value: object, depth: int = 0) -> object:
-    """`value` as JSON can hold it: bounded in length, number of items and depth."""
+    """Return `value` as JSON can hold it: bounded in length, number of items and depth."""
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if depth < _DEPTH_MAX and isinstance(value, dict):

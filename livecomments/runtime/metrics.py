@@ -69,5 +69,5 @@ class Reading(Gauge):
 
 
 def exposition() -> bytes:
-    """All metrics of this process in the Prometheus text format."""
+    """Return all metrics of this process in the Prometheus text format."""
     return generate_latest(REGISTRY)

@@ -27,7 +27,7 @@ Rule: TypeAlias = tuple[str, bool, str]
 """A field's name, whether its rule holds, and how a sentence about it goes on: "must be …"."""
 
 
-class Bounds(NamedTuple):
+class ValueRange(NamedTuple):
     """What a number must be. Both ends are allowed values, but for `above`."""
 
     at_least: float | None = None
@@ -49,14 +49,14 @@ class Bounds(NamedTuple):
         return lower if self.at_most is None else f"{lower}, and at most {self.at_most}"
 
 
-def setting(default: Any, doc: str, bounds: Bounds | None = None, *, secret: bool = False) -> Any:
+def setting(default: Any, doc: str, bounds: ValueRange | None = None, *, secret: bool = False) -> Any:
     """Declare a setting: its default, what it means in a sentence, what a number must be, whether it is masked."""
     metadata = {"doc": doc, "bounds": bounds, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
-POSITIVE: Final = Bounds(above=0)
-NOT_NEGATIVE: Final = Bounds(at_least=0)
+POSITIVE: Final = ValueRange(above=0)
+NOT_NEGATIVE: Final = ValueRange(at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Bounds, Rule, Settings, setting
+from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Rule, Settings, ValueRange, setting
 from livecomments_schemas.errors import StartRefused
 
 _ORIGIN: Final = re.compile(
@@ -19,7 +19,7 @@ _FOLLOW: Final = re.compile(r"auto|all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]
 AUTO: Final = "auto"
 _SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_PORT: Final = Bounds(at_least=0, at_most=65_535)
+_PORT: Final = ValueRange(at_least=0, at_most=65_535)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class PublicSettings(HostSettings):
     cors_origins: str = setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
 
     def rules(self) -> list[Rule]:
-        """Origins are spelt as browsers send them."""
+        """Require that origins are spelt as browsers send them."""
         origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
         are_origins = all(_ORIGIN.fullmatch(origin) for origin in origins)
         rule = "must be origins like https://example.org or capacitor://localhost, comma-separated"
@@ -74,7 +74,7 @@ class EmbeddedSettings(Settings):
     """Of the embedded log."""
 
     partitions: int = setting(
-        8, "Partitions of a new embedded log; one that was made keeps its own.", Bounds(at_least=1, at_most=1_024)
+        8, "Partitions of a new embedded log; one that was made keeps its own.", ValueRange(at_least=1, at_most=1_024)
     )
 
 
@@ -100,7 +100,7 @@ class ServerSettings(RecordSettings):
         True, "Nodes' certificates must name their address; nodes are met by IP address."
     )
     replicas: int = setting(
-        3, "Replicas of topics and keyspace: a 201 is on a majority of them.", Bounds(at_least=1, at_most=9)
+        3, "Replicas of topics and keyspace: a 201 is on a majority of them.", ValueRange(at_least=1, at_most=9)
     )
 
     def rules(self) -> list[Rule]:

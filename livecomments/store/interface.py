@@ -93,7 +93,7 @@ class Lifetime:
         return (now_ms if self._heard_ms is None else min(now_ms, self._heard_ms)) - self.ttl_s * 1000
 
     def left_s(self, appended_at_ms: int) -> int | None:
-        """Seconds that a row written now is kept; 0 is for ever, None is not at all."""
+        """Return the seconds that a row written now is kept; 0 is for ever, None is not at all."""
         if not self.ttl_s:
             return 0
         left_s = (appended_at_ms - self.expired_before_ms) // 1000
@@ -144,7 +144,7 @@ class CommentStore(Protocol):
         """
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
-        """Up to `limit` rows of every kind with after < position ≤ through; newest first when `descending`.
+        """Read up to `limit` rows of every kind with after < position ≤ through; newest first when `descending`.
 
         Rows that a delete wrote before their own record arrived are left out. With fewer rows than `limit` the range
         was examined as far as `examined` says: all of it, `through` (ascending) or `after + 1` (descending), unless

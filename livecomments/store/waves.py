@@ -66,7 +66,7 @@ async def read_in_waves(
 
 
 async def _all(reads: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Every result, in order. When one fails the others are still waited for, so that no read outlives its caller."""
+    """Await every result, in order. If one fails the others are still awaited, so that no read outlives its caller."""
     found: list[Any] = []
     for result in await asyncio.gather(*reads, return_exceptions=True):
         if isinstance(result, BaseException):
@@ -76,7 +76,7 @@ async def _all(reads: Iterable[Awaitable[Any]]) -> list[Any]:
 
 
 def _width(before: int, buckets: int, found: int, limit: int) -> int:
-    """How many buckets hold what is missing, if they are like the `buckets` in which `found` rows were."""
+    """Tell how many buckets hold what is missing, if they are like the `buckets` in which `found` rows were."""
     if not found:
         return min(before * 2, WAVE_MAX)
     return max(1, min(math.ceil((limit - found) * buckets / found), WAVE_MAX))

@@ -87,7 +87,7 @@ class ChunkedBody:
         return b"".join(data)
 
     def _begin_chunk(self, buffer: bytearray, _: list[bytes]) -> bool:
-        """Each returns whether it came to its end."""
+        """Begin a chunk. Each of these returns whether it came to its end."""
         end = buffer.find(b"\n", 0, _LINE_BYTES_MAX)
         if end < 0:
             if len(buffer) >= _LINE_BYTES_MAX:

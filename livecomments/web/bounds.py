@@ -71,12 +71,12 @@ def bound_socket(transport: asyncio.Transport) -> None:
 
 
 def has_sent_all(transport: asyncio.Transport) -> bool:
-    """Whether the peer has closed its side already, as far as the kernel can be asked; the loop tells it later."""
+    """Tell whether the peer has closed its side already, as far as the kernel can be asked; the loop tells it later."""
     return _state(transport) in (_CLOSED, _CLOSE_WAIT)
 
 
 def is_gone(transport: asyncio.Transport) -> bool:
-    """Whether the peer has ended both sides, as far as the kernel can be asked; the loop tells only whoever reads."""
+    """Tell whether the peer has ended both sides, as far as the kernel can be asked; the loop tells only whoever reads."""
     return _state(transport) == _CLOSED
 
 

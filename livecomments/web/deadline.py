@@ -14,7 +14,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, after_s: float) -> None:
-        """In so many seconds from now."""
+        """Set it so many seconds from now."""
         due_at = self._due_at = self._loop.time() + after_s
         if self._timer is not None and self._timer.when() > due_at:
             self._timer.cancel()
@@ -23,7 +23,7 @@ class Deadline:
             self._timer = self._loop.call_at(due_at, self._look)
 
     def close(self) -> None:
-        """Never again; lets go of whom it would call, who has it and would else wait for the garbage collector."""
+        """Set none ever again. Let go of whom it would call, who has it and would wait for the garbage collector."""
         self._due_at = None
         self._passed = _nothing
         if self._timer is not None:

@@ -56,10 +56,10 @@ Claim = Callable[[RequestHead, str], asyncio.Protocol | None]
 
 
 def claim_nothing(head: RequestHead, address: str) -> None:
-    """Leaves every request to the application."""
+    """Leave every request to the application."""
 
 
-class _Wait(Enum):
+class _WaitingFor(Enum):
     """What a connection waits for."""
 
     ANSWER = "that a request is answered, for as long as its client is there"
@@ -109,7 +109,7 @@ class Door(asyncio.Protocol):
         self._is_in_line = False
         """What has come already waits for its turn."""
         self._writable: asyncio.Event | None = None
-        self._wait: _Wait | None = None
+        self._wait: _WaitingFor | None = None
         self._deadline = Deadline(self._loop, self._come_to_its_time)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -119,10 +119,10 @@ class Door(asyncio.Protocol):
         self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self._server = (str(own[0]), int(own[1])) if isinstance(own, tuple) else None
         bound_socket(self._transport)
-        self._wait_for(_Wait.HEAD)
+        self._wait_for(_WaitingFor.HEAD)
 
     def data_received(self, data: bytes) -> None:
-        if self._wait is not _Wait.LEAVE:
+        if self._wait is not _WaitingFor.LEAVE:
             self._buffer += data
             if not self._is_in_line:
                 self._advance()
@@ -134,7 +134,7 @@ class Door(asyncio.Protocol):
         of those who close would hold their places until a write fails.
         """
         self._has_ended = True
-        if self._wait is _Wait.LEAVE or (self._exchange is not None and self._exchange.has_started):
+        if self._wait is _WaitingFor.LEAVE or (self._exchange is not None and self._exchange.has_started):
             return False
         if not self._is_in_line:
             self._advance()
@@ -201,7 +201,7 @@ class Door(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Go on as far as what has come allows: through a body, then to the next request."""
-        if self._transport.is_closing() or self._wait is _Wait.LEAVE:
+        if self._transport.is_closing() or self._wait is _WaitingFor.LEAVE:
             return
         try:
             if self._body is not None:
@@ -259,7 +259,7 @@ class Door(asyncio.Protocol):
         del self._buffer[: empty.end()]
 
     def _is_claimed(self, head: RequestHead) -> bool:
-        """Whether somebody takes the connection over with this request."""
+        """Tell whether somebody takes the connection over with this request."""
         transport = self._transport
         if head.method != "GET" or head.length or transport.get_write_buffer_size():
             return False
@@ -331,7 +331,7 @@ class Door(asyncio.Protocol):
             self._is_paused = False
             transport.resume_reading()
         transport.write_eof()
-        self._wait_for(_Wait.LEAVE)
+        self._wait_for(_WaitingFor.LEAVE)
 
     def _pace(self) -> None:
         """Read on only while little of what came waits."""
@@ -350,45 +350,45 @@ class Door(asyncio.Protocol):
 
     def _look_forward(self) -> None:
         if self._body is not None:
-            self._wait_for(_Wait.BODY)
+            self._wait_for(_WaitingFor.BODY)
         elif self._exchange is not None:
-            self._wait_for(_Wait.ANSWER)
+            self._wait_for(_WaitingFor.ANSWER)
         elif self._buffer or self._empty_bytes or self._is_new:
-            self._wait_for(_Wait.HEAD)
+            self._wait_for(_WaitingFor.HEAD)
         else:
-            self._wait_for(_Wait.REQUEST)
+            self._wait_for(_WaitingFor.REQUEST)
 
-    def _wait_for(self, wait: _Wait) -> None:
+    def _wait_for(self, wait: _WaitingFor) -> None:
         if wait is self._wait:
             return
         self._wait = wait
-        if wait is _Wait.ANSWER:
+        if wait is _WaitingFor.ANSWER:
             self._deadline.set(self._limits.look_interval_s)
-        elif wait is _Wait.REQUEST:
+        elif wait is _WaitingFor.REQUEST:
             self._deadline.set(self._limits.idle_timeout_s)
-        elif wait is _Wait.HEAD:
+        elif wait is _WaitingFor.HEAD:
             self._deadline.set(self._limits.head_timeout_s)
-        elif wait is _Wait.BODY:
+        elif wait is _WaitingFor.BODY:
             self._deadline.set(self._limits.body_timeout_s)
         else:
             self._deadline.set(LINGER_S)
 
     def _come_to_its_time(self) -> None:
-        if self._wait is _Wait.BODY and self._is_paused:  # we do not read, so it cannot come
+        if self._wait is _WaitingFor.BODY and self._is_paused:  # we do not read, so it cannot come
             self._deadline.set(self._limits.body_timeout_s)
-        elif self._wait is _Wait.BODY and self._exchange is not None and not self._exchange.has_started:
+        elif self._wait is _WaitingFor.BODY and self._exchange is not None and not self._exchange.has_started:
             self._refuse("body_timeout", "Send the whole body at once.")
-        elif self._wait in (_Wait.HEAD, _Wait.BODY):
+        elif self._wait in (_WaitingFor.HEAD, _WaitingFor.BODY):
             self._transport.abort()
-        elif self._wait is _Wait.ANSWER and not self._has_left():
+        elif self._wait is _WaitingFor.ANSWER and not self._has_left():
             self._deadline.set(self._limits.look_interval_s)
-        elif self._wait is _Wait.ANSWER:
+        elif self._wait is _WaitingFor.ANSWER:
             self._transport.abort()
         else:
             self._transport.close()
 
     def _has_left(self) -> bool:
-        """Whether the client of an answer is gone, which nobody tells who does not read. As in `eof_received`."""
+        """Tell whether the client of an answer is gone, which nobody tells who does not read. As in `eof_received`."""
         if not (self._is_paused or self._has_ended):
             return False
         has_started = self._exchange is not None and self._exchange.has_started

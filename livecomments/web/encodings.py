@@ -7,7 +7,7 @@ _WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNOREC
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip, and does not prefer that nothing is done (RFC 9110, 12.5.3)."""
+    """Tell whether an Accept-Encoding header allows gzip, and does not prefer the plain bytes (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}
     for item in accept_encoding.lower().split(","):
         coding, _, parameters = item.partition(";")

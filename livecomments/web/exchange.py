@@ -36,7 +36,7 @@ class Connection(Protocol):
         """Wait until it is not full."""
 
     def may_go_on(self) -> bool:
-        """Whether another request may follow, as far as is known when the answer begins."""
+        """Tell whether another request may follow, as far as is known when the answer begins."""
 
     def answered(self, *, goes_on: bool) -> None:
         """Note that the answer has ended."""
@@ -94,7 +94,7 @@ class Exchange:
         return len(self._body)
 
     def feed(self, data: bytes, *, is_whole: bool) -> None:
-        """More of the body has come."""
+        """Take more of the body, which has come."""
         if data:
             self.holds_body_back = False
             self._body = self._body + data if self._body else data
@@ -102,7 +102,7 @@ class Exchange:
         self._wake()
 
     def disconnect(self) -> None:
-        """Nobody is there any more to be answered."""
+        """Note that nobody is there any more to be answered."""
         self._is_disconnected = True
         self._wake()
 

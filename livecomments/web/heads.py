@@ -235,7 +235,7 @@ def _origin_form(method: bytes, target: bytes, fields: list[Field]) -> bytes:
 
 
 def _length(codings: list[bytes] | None, lengths: list[bytes] | None, minor: int) -> int:
-    """Source: RFC 9112, 6.1 to 6.3. What it lets a server repair is refused."""
+    """Read how long the body is. Source: RFC 9112, 6.1 to 6.3; what it lets a server repair is refused."""
     if codings is not None:
         names = [name.strip(b" \t").lower() for value in codings for name in value.split(b",")]
         if lengths is not None or not minor or names[-1] != b"chunked" or b"chunked" in names[:-1]:

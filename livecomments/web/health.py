@@ -11,7 +11,7 @@ from livecomments.runtime.metrics import CONTENT_TYPE_LATEST, exposition
 
 
 def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
-    """`/healthz/live`, `/healthz/ready` and `/metrics`. Ready when every check holds; the answer names them all."""
+    """Make `/healthz/live`, `/healthz/ready` and `/metrics`. Ready is when every check holds; each is named."""
 
     async def live(_: Request) -> Response:
         return Response(b"ok", media_type="text/plain")

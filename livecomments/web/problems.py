@@ -111,7 +111,7 @@ async def answer_http(_: Request, error: Exception) -> Response:
 
 
 async def answer_bug(_: Request, error: Exception) -> Response:
-    """Our own fault: logged with its traceback, told without."""
+    """Answer for our own fault: logged with its traceback, told without."""
     _log.error("unhandled error", exc_info=error)
     return problem("internal", "This is our fault, and it has been logged. Try again later.")
 

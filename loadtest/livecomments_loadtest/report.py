@@ -104,20 +104,26 @@ class Report:
         return table
 
 
-def draw_up(
-    plan: LoadPlan,
-    videos: list[VideoLedger],
-    poster: LoadPoster,
-    events: Counter[str],
-    complaints: Complaints,
-    strain: Strain,
-    served_from: Mapping[str, int] | None,
-) -> Report:
+@dataclass(frozen=True)
+class Played:
+    """A run that has ended: what was planned, and what came of it."""
+
+    plan: LoadPlan
+    videos: list[VideoLedger]
+    poster: LoadPoster
+    events: Counter[str]
+    complaints: Complaints
+    strain: Strain
+    served_from: Mapping[str, int] | None
+
+
+def draw_up(played: Played) -> Report:
     """Run every check and put the numbers together."""
+    plan, videos, poster, strain = played.plan, played.videos, played.poster, played.strain
     streamed = (event for video in videos for trace in video.traces for event in video.events_of(trace))
     shown = sum(event.kind is EventKind.COMMENT for event in streamed)
     findings = {name: _finding(line for video in videos for line in check(video)) for name, check in CHECKS.items()}
-    findings["contract broken"] = _finding(complaints.lines())
+    findings["contract broken"] = _finding(played.complaints.lines())
     unanswered = sum(video.unanswered for video in videos)
     deletes_open = sum(not acked for video in videos for acked in video.deletes.values())
     open_count = unanswered + poster.never_sent + deletes_open
@@ -138,8 +144,8 @@ def draw_up(
         findings=findings,
         post_to_screen_ms=post_to_screen(videos).summary_ms(),
         post_to_ack_ms=post_to_ack(videos).summary_ms(),
-        events=dict(sorted(events.items())),
-        served_from=served_from,
+        events=dict(sorted(played.events.items())),
+        served_from=played.served_from,
         client={
             "wallS": round(strain.wall_s, 2),
             "cpuShare": round(strain.cpu_share, 3),

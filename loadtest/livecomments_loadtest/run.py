@@ -16,7 +16,7 @@ from livecomments_loadtest.ledger import Complaints, VideoLedger
 from livecomments_loadtest.pages import walk
 from livecomments_loadtest.plan import LoadPlan
 from livecomments_loadtest.poster import DeploymentUnavailable, LoadPoster, open_sessions
-from livecomments_loadtest.report import Report, draw_up
+from livecomments_loadtest.report import Played, Report, draw_up
 from livecomments_loadtest.schedule import ChatLine, duration_s, posts, read_chat, viewers
 from livecomments_loadtest.viewer import LoadViewer
 
@@ -120,7 +120,7 @@ class _Run:
         served_from = metrics.since_all(before, await metrics.scrape_all(self._asked_for_metrics))
         for caller, what in ((opening, "session"), (posting, "post"), (pages, "page"), (reading, "history")):
             self._events.update({f"{what} retried: {reason}": count for reason, count in caller.retries.items()})
-        return draw_up(plan, self._videos, poster, self._events, self._complaints, strain, served_from)
+        return draw_up(Played(plan, self._videos, poster, self._events, self._complaints, strain, served_from))
 
     async def _until_caught_up(self, watching: list[asyncio.Task[None]], give_up_at: float) -> None:
         """Wait until every viewer that still watches has all it is owed, or the time is over."""

@@ -75,7 +75,7 @@ class Epochs:
         return self.known[-1] if self.known else None
 
     def is_open(self, number: int) -> bool:
-        """Whether this epoch is written to."""
+        """Tell whether this epoch is written to."""
         return self.newest is not None and self.newest.number == number and not self.newest.is_closed
 
     def after(self, record: Record) -> "Epochs":

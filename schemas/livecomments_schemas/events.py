@@ -129,7 +129,7 @@ def comment_deleted(video_id: str, comment_id: str, by: str, *, traceparent: str
 
 
 def video_event(kind: bytes, video_id: str, by: str, *, traceparent: str | None = None) -> NewRecord:
-    """`video.started` or `video.ended`."""
+    """Make `video.started` or `video.ended`."""
     assert kind in (VIDEO_STARTED, VIDEO_ENDED)
     return NewRecord(video_id.encode("ascii"), orjson.dumps({"videoId": video_id}), _headers(kind, by, traceparent))
 
@@ -141,7 +141,7 @@ def video_changed(video_id: str, settings: Mapping[str, object], by: str) -> New
 
 
 def user_event(kind: bytes, video_id: str, user_id: str, by: str) -> NewRecord:
-    """`user.banned` or `user.unbanned`: whether `user_id` may write under this video."""
+    """Make `user.banned` or `user.unbanned`: whether `user_id` may write under this video."""
     assert kind in (USER_BANNED, USER_UNBANNED)
     value = orjson.dumps({"videoId": video_id, "userId": user_id})
     return NewRecord(video_id.encode("ascii"), value, _headers(kind, by, None))
@@ -162,7 +162,7 @@ def comment_digest(message: str, video_time_ms: int | None) -> bytes:
 
 
 def timestamp(unix_ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
+    """Write a time by RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
     return f"{_second(unix_ms // 1000)}.{unix_ms % 1000:03d}Z"
 
 

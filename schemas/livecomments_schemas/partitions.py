@@ -23,7 +23,7 @@ class VideoIdRejected(Rejected):
 
 
 def parse_video_id(text: str) -> str:
-    """`text`, if it is a video id.
+    """Return `text`, if it is a video id.
 
     Raises:
         VideoIdRejected: not 1-64 characters of `A-Z a-z 0-9 . _ ~ -`, or `.` or `..` (which URLs resolve away).
@@ -56,7 +56,7 @@ def _video_of_key(key: bytes, partition: int, partition_count: int) -> str | Non
 
 
 def murmur2(data: bytes) -> int:
-    """Kafka's 32-bit murmur2, unsigned."""
+    """Hash by Kafka's 32-bit murmur2, unsigned."""
     length = len(data)
     m, mask = 0x5BD1E995, 0xFFFFFFFF
     h = 0x9747B28C ^ length

@@ -59,7 +59,7 @@ def first_position(epoch: int) -> int:
 
 
 def comment_id(position: int, partition: int) -> str:
-    """Sixteen characters, `0-9a-v`, ordered as positions are within one partition."""
+    """Write it as sixteen characters, `0-9a-v`, ordered as positions are within one partition."""
     number, pairs = position << PARTITION_BITS | partition, _PAIRS
     return (
         f"{pairs[number >> 70]}{pairs[number >> 60 & 1023]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"
@@ -68,7 +68,7 @@ def comment_id(position: int, partition: int) -> str:
 
 
 def parse_comment_id(text: str) -> tuple[int, int]:
-    """`(position, partition)` of a comment id.
+    """Return `(position, partition)` of a comment id.
 
     Raises:
         CursorRejected: not sixteen characters of lower-case base32hex, or an epoch that can never exist.

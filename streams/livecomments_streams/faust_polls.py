@@ -82,7 +82,7 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
         return error
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Poll]]:
-        """One poll, after a pause if the last one was hardly worth a take."""
+        """Poll once, after a pause if the last one was hardly worth a take."""
         await self.sleep(self._pause_s)
         async for found in super().getmany(timeout):
             yield found
@@ -107,15 +107,15 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
         return True
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Behind the last that was acked: a persister leaves no gap before what it has stored, and asks no group."""
+        """Return what is behind the last ack: a persister leaves no gap before what is stored, and asks no group."""
         acked = self._acked.pop(tp, None)
         return acked[0] + 1 if acked else None
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Between the offsets of two polls there is no gap."""
+        """Add none: between the offsets of two polls there is no gap."""
 
     def on_buffer_full(self, tp: TP) -> None:
         """Do nothing: a poll waits until the one before it is taken, and no partition is to blame."""
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """`Progress` sees what is not delivered."""
+        """Leave it to `Progress` to see what is not delivered."""

@@ -104,7 +104,7 @@ class Job:
         self._tell_lag()
 
     def revoke(self) -> None:
-        """All partitions are about to be dealt anew."""
+        """Note that all partitions are about to be dealt anew."""
         self.progress.revoke(self._clock())
         _given.set(0)
         self._tell_lag()

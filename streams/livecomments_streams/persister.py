@@ -57,6 +57,7 @@ class Persister:
         window: Window,
         watermark: int,
         next_offset: int,
+        *,
         judge: Judge = judge,
     ) -> None:
         self.partition = window.partition
@@ -94,7 +95,7 @@ class Persister:
             _count_lost(partition, next_offset, start)
             next_offset = start
         window = await read_back(log, partition, next_offset, start=start, judge=judge, window_records=window_records)
-        return cls(log, store, dead_letters, window, watermark, next_offset, judge)
+        return cls(log, store, dead_letters, window, watermark, next_offset, judge=judge)
 
     async def persist(self, records: Sequence[Record]) -> None:
         """Store these records of the partition, ascending; returns when the store has acknowledged every one.

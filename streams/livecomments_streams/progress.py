@@ -18,7 +18,7 @@ OBSERVED_S: Final = 10.0
 """A partition's lag is not known once nobody could look for this long: a lost leader is back within that, mostly."""
 
 
-class _Partition:
+class _PartitionProgress:
     """What is known of a partition since it was given."""
 
     __slots__ = ("end_when_given", "fed_at", "lag")
@@ -39,7 +39,7 @@ class Progress:
     """The state of one process in its group."""
 
     def __init__(self, now: float) -> None:
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, _PartitionProgress] = {}
         self._joining_since: float | None = now
         self._unfed_since: float | None = None
         self._taking = 0
@@ -62,7 +62,7 @@ class Progress:
         return sum(partition.lag.records for partition in self._partitions.values())
 
     def lag_s(self, now: float) -> float:
-        """For how long the oldest record that is not stored has been seen in the log; 0 when all are."""
+        """Tell for how long the oldest record that is not stored has been seen in the log; 0 when all are."""
         oldest = [since for partition in self._partitions.values() if (since := partition.lag.since) is not None]
         return now - min(oldest) if oldest else 0.0
 
@@ -71,12 +71,12 @@ class Progress:
         return [number for number, one in self._partitions.items() if not one.lag.is_known(now, OBSERVED_S)]
 
     def joining_s(self, now: float) -> float:
-        """For how long the group has let this process wait for its partitions; 0 once it has given them."""
+        """Tell for how long the group has let this process wait for its partitions; 0 once it has given them."""
         return 0.0 if self._joining_since is None else now - self._joining_since
 
     def give(self, partitions: Iterable[int], now: float) -> None:
         """Note that the group gave these partitions, and no others."""
-        self._partitions = {number: _Partition(self._idle_s(now)) for number in partitions}
+        self._partitions = {number: _PartitionProgress(self._idle_s(now)) for number in partitions}
         self._joining_since = self._unfed_since = None
 
     def revoke(self, now: float) -> None:
@@ -98,7 +98,7 @@ class Progress:
             self._partitions[number].fed_at = self._idle_before_s
 
     def observe(self, ends: Mapping[int, int], next_offsets: Mapping[int, int], now: float) -> None:
-        """Where these partitions end, and what is not stored of them."""
+        """Note where these partitions end, and what is not stored of them."""
         for number in self._partitions.keys() & ends.keys() & next_offsets.keys():
             self._partitions[number].observe(ends[number], next_offsets[number], now)
 
@@ -112,7 +112,7 @@ class Progress:
             self._unfed_since = self._unfed_since or now
 
     def undelivered(self, now: float) -> list[int]:
-        """Partitions with records that the group has not delivered for too long."""
+        """List partitions with records that the group has not delivered for too long."""
         idle_s = self._idle_s(now)
         return [
             number
@@ -121,15 +121,15 @@ class Progress:
         ]
 
     def is_consuming(self) -> bool:
-        """Whether the group delivers, as far as there is something to deliver."""
+        """Tell whether the group delivers, as far as there is something to deliver."""
         return self.is_joined and self._unfed_since is None
 
     def is_stuck(self, now: float) -> bool:
-        """Whether only a new process will help."""
+        """Tell whether only a new process will help."""
         if self._joining_since is not None:
             return now - self._joining_since >= JOIN_S
         return self._unfed_since is not None and now - self._unfed_since >= STUCK_S
 
     def _idle_s(self, now: float) -> float:
-        """Seconds, so far, in which no records were being stored."""
+        """Return the seconds, so far, in which no records were being stored."""
         return self._idle_before_s + (0.0 if self._taking else now - self._idle_since)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from livecomments.runtime.logs import JsonLines
+from livecomments.runtime.logs import JsonFormatter
 from tests.gateway.test_answers import JWT, signed
 from tests.served import served
 
@@ -40,6 +40,6 @@ async def test_no_canary_sings(tmp_path: Path, caplog: pytest.LogCaptureFixture,
             async with running.client.get(path, headers={"Authorization": f"Bearer {session}"}) as answer:
                 assert answer.status < 500
     assert caplog.records
-    lines = [JsonLines().format(record) for record in caplog.records]
+    lines = [JsonFormatter().format(record) for record in caplog.records]
     secrets = (CANARY, *tokens)
     assert [line for line in lines if any(secret in line for secret in secrets)] == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livecomments.runtime.logs import JsonLines, configure
+from livecomments.runtime.logs import JsonFormatter, configure
 from livecomments_command.settings import RunSettings
 
 NASTY = "a\r\nb\nc\x1b[31m\x07\x00\x7f\x85\u2028\u2029\u202e\ud800\ufeff\x9b31m"
@@ -19,7 +19,7 @@ NASTY = "a\r\nb\nc\x1b[31m\x07\x00\x7f\x85\u2028\u2029\u202e\ud800\ufeff\x9b31m"
 def line_of(message: str, *args: object, exc_info: Any = None, **fields: object) -> str:
     logger = logging.Logger("livecomments.test")
     record = logger.makeRecord(logger.name, logging.WARNING, __file__, 1, message, args, exc_info, extra=fields)
-    return JsonLines().format(record)
+    return JsonFormatter().format(record)
 
 
 def parsed(line: str) -> dict[str, Any]:

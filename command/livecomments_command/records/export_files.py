@@ -77,7 +77,7 @@ class Digest:
         return f"{self._number:064x}"
 
 
-class _Form(Protocol):
+class _FileFormat(Protocol):
     def write(self, comments: Sequence[Exported]) -> None: ...
 
     def close(self) -> None: ...
@@ -93,7 +93,11 @@ class PartFile:
         self._making = path.with_name(f".{path.name}.new")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._making.open("wb")
-        forms: dict[str, Callable[[io.BufferedWriter], _Form]] = {"jsonl": _JsonLines, "csv": _Csv, "parquet": _Parquet}
+        forms: dict[str, Callable[[io.BufferedWriter], _FileFormat]] = {
+            "jsonl": _JsonLinesFormat,
+            "csv": _CsvFormat,
+            "parquet": _ParquetFormat,
+        }
         self._form = forms[form](self._file)
 
     def write(self, comments: Sequence[Exported]) -> None:
@@ -124,7 +128,7 @@ class PartFile:
         self._making.unlink(missing_ok=True)
 
 
-class _JsonLines:
+class _JsonLinesFormat:
     def __init__(self, file: io.BufferedWriter) -> None:
         self._file = file
 
@@ -135,7 +139,7 @@ class _JsonLines:
         """Do nothing: nothing is left to write."""
 
 
-class _Csv:
+class _CsvFormat:
     """By RFC 4180; a text that is empty is quoted, and what is not there is nothing at all (as PostgreSQL reads it)."""
 
     def __init__(self, file: io.BufferedWriter) -> None:
@@ -159,7 +163,7 @@ def _cell(value: str | int | None) -> str:
     return '"' + text.replace('"', '""') + '"' if not text or _TO_QUOTE.search(text) else text
 
 
-class _Parquet:
+class _ParquetFormat:
     def __init__(self, file: io.BufferedWriter) -> None:
         arrow, parquet = pyarrow()
         text = arrow.string()

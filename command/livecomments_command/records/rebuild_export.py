@@ -25,7 +25,7 @@ from livecomments_command.records.export_files import Digest, read_lines, row_of
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.rebuild import TAKE_RECORDS, UnsureLeft
 from livecomments_command.records.scan import offset_behind, patiently
-from livecomments_command.records.verify import NOT_IN_LOG, Chosen, Difference, Findings, compare, stored_rows
+from livecomments_command.records.verify import NOT_IN_LOG, Chosen, Findings, Mismatch, compare, stored_rows
 from livecomments_schemas.errors import Corrupt, Rejected, StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, Record
 from livecomments_schemas.judge import Kind, Verdict, judge
@@ -145,7 +145,7 @@ async def verify_export(
     return findings
 
 
-def _differences(expected: list[Row], found: dict[int, Row], gone: set[int]) -> Iterator[Difference]:
+def _differences(expected: list[Row], found: dict[int, Row], gone: set[int]) -> Iterator[Mismatch]:
     shown = [row for row in found.values() if row.position not in gone]
     alike = [
         row._replace(appended_at_ms=found[row.position].appended_at_ms) if row.position in found else row

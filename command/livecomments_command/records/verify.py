@@ -8,6 +8,7 @@ deleted is checked against the deletes that came since.
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -46,7 +47,7 @@ DELETED: Final = "stored as deleted, and nothing deletes it"
 OTHER: Final = "stored otherwise"
 
 
-class Difference(NamedTuple):
+class Mismatch(NamedTuple):
     """One row in which they differ."""
 
     video_id: str
@@ -68,7 +69,7 @@ class Findings:
         """Whether they agree."""
         return not self.counts
 
-    def add(self, found: Iterable[Difference], partition: int) -> None:
+    def add(self, found: Iterable[Mismatch], partition: int) -> None:
         """Count differences of a partition's videos."""
         for video_id, position, what in found:
             self.counts[what] += 1
@@ -94,20 +95,20 @@ def sampled(share: float, seed: int = 0) -> Chosen:
     return lambda video_id: zlib.crc32(video_id.encode(), seed) < share * 2**32
 
 
-def compare(expected: Iterable[Row], stored: Iterable[Row]) -> Iterator[Difference]:
+def compare(expected: Iterable[Row], stored: Iterable[Row]) -> Iterator[Mismatch]:
     """Yield how the stored rows of one stretch of a video differ from the expected ones."""
     found = {row.position: row for row in stored}
     for row in expected:
         other = found.pop(row.position, None)
         if other is None:
-            yield Difference(row.video_id, row.position, NOT_STORED)
+            yield Mismatch(row.video_id, row.position, NOT_STORED)
         elif other != row:
             what = OTHER
             if row.deleted != other.deleted:
                 what = NOT_DELETED if row.deleted else DELETED
-            yield Difference(row.video_id, row.position, what)
+            yield Mismatch(row.video_id, row.position, what)
     for row in found.values():
-        yield Difference(row.video_id, row.position, NOT_IN_LOG)
+        yield Mismatch(row.video_id, row.position, NOT_IN_LOG)
 
 
 async def verify(
@@ -142,26 +143,32 @@ async def verify(
     total = 2 * sum(end - start for start, end in ranges.values())
     with bar(console, "Comparing", total) as advance:
         for partition, held in ranges.items():
-            await _verify_partition(opened, partition, held, findings, video_id, chosen, advance)
+            await _verify_partition(_Comparison(opened, video_id, chosen, findings, advance), partition, held)
     return findings
 
 
-async def _verify_partition(
-    opened: Opened,
-    partition: int,
-    held: Bounds,
-    findings: Findings,
-    video_id: str | None,
-    chosen: Chosen,
-    advance: Callable[[int], None],
-) -> None:
+@dataclass(frozen=True)
+class _Comparison:
+    """What is compared, and who is told of it."""
+
+    opened: Opened
+    video_id: str | None
+    """If one video alone."""
+    chosen: Chosen
+    findings: Findings
+    advance: Callable[[int], None]
+    """Told how many records were read."""
+
+
+async def _verify_partition(comparison: _Comparison, partition: int, held: Bounds) -> None:
+    opened, findings = comparison.opened, comparison.findings
     log = opened.log
-    deleted = await deletes_of(log, partition, held.start, held.end, advance)
+    deleted = await deletes_of(log, partition, held.start, held.end, comparison.advance)
     after = position_at(log.epoch, held.start) - 1
     sure_from = position_at(log.epoch, held.start + (DEDUPE_WINDOW_RECORDS if held.start else 0))
     """A comment before may be a retry of what the log no longer holds."""
     forgiven = 0
-    unsure: list[Difference] = []
+    unsure: list[Mismatch] = []
     compared: dict[str, int] = {}
     """Up to where, of the videos met since `after`."""
 
@@ -183,9 +190,9 @@ async def _verify_partition(
             findings.add((one for one in found if one.what != DELETED), partition)
 
     async for chunk in scan(log, partition, held.start, held.end):
-        advance(len(chunk))
+        comparison.advance(len(chunk))
         through = position_at(log.epoch, chunk[-1].record.offset)
-        await compare_through(through, _expected(chunk, log.epoch, deleted, video_id, chosen))
+        await compare_through(through, _expected(comparison, chunk, deleted))
         if len(compared) > _VIDEOS_MAX:
             await compare_through(through, {of_video: [] for of_video in compared})
             compared.clear()
@@ -204,10 +211,9 @@ async def _verify_partition(
         findings.add((one for one in unsure if not since.covers(one.video_id, one.position)), partition)
 
 
-def _expected(
-    chunk: Iterable[Judged], epoch: int, deleted: Deletes, video_id: str | None, chosen: Chosen
-) -> Mapping[str, list[Row]]:
+def _expected(comparison: _Comparison, chunk: Iterable[Judged], deleted: Deletes) -> Mapping[str, list[Row]]:
     """Return the rows of a chunk of the log as they must be stored, by video."""
+    video_id, chosen, epoch = comparison.video_id, comparison.chosen, comparison.opened.log.epoch
     by_video: defaultdict[str, list[Row]] = defaultdict(list)
     if video_id is not None:
         by_video |= {video_id: [], facts_of(video_id): []}  # even if the log has nothing of it
