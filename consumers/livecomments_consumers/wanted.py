@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from livecomments_consumers.sessions import check_names, session_of
-from livecomments_schemas.errors import Rejected
+from livecomments_schemas.errors import ParameterRejected, Rejected
 from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX
 from livecomments_schemas.positions import CursorRejected, parse_cursor
 
@@ -47,12 +47,6 @@ class MissedRejected(Rejected):
     """`missed` is no number, or out of range."""
 
     code = "invalid_missed"
-
-
-class ParameterRejected(Rejected):
-    """A parameter that nearly says where to resume, or says two things."""
-
-    code = "invalid_parameter"
 
 
 class Wanted(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from livecomments_gateway.kinds import Parameter
-from livecomments_schemas.errors import Rejected
+from livecomments_schemas.errors import ParameterRejected
 
 _POSITIONS: Final = frozenset(
     (
@@ -29,12 +29,6 @@ _POSITIONS: Final = frozenset(
     )
 )
 """How others say where to read on, by their letters alone."""
-
-
-class ParameterRejected(Rejected):
-    """A parameter that nearly has the name of ours, or says two things."""
-
-    code = "invalid_parameter"
 
 
 def parameters_of(request: Request, *ours: Parameter[Any]) -> Mapping[str, str]:

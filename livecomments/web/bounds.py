@@ -76,7 +76,7 @@ def has_sent_all(transport: asyncio.Transport) -> bool:
 
 
 def is_gone(transport: asyncio.Transport) -> bool:
-    """Tell whether the peer has ended both sides, as far as the kernel can be asked; the loop tells only whoever reads."""
+    """Tell whether the peer has ended both sides, as far as the kernel can be asked; the loop tells whoever reads."""
     return _state(transport) == _CLOSED
 
 

@@ -19,6 +19,12 @@ class Rejected(Exception):
     """What the answer carries beside the problem."""
 
 
+class ParameterRejected(Rejected):
+    """A parameter that nearly has the name of one that says where to read on, or says two things."""
+
+    code = "invalid_parameter"
+
+
 class Unavailable(Exception):
     """Something we need is away for now; the same call may succeed later. Retry with a bound."""
 

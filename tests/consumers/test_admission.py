@@ -12,8 +12,7 @@ from livecomments_consumers.admission import Admission, ComeBack, NotYet, Over, 
 from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.sessions import SessionEndedRejected, TokenInUrlRejected
 from livecomments_consumers.settings import HubSettings
-from livecomments_consumers.wanted import ParameterRejected
-from livecomments_schemas.errors import Rejected
+from livecomments_schemas.errors import ParameterRejected, Rejected
 from livecomments_schemas.positions import CursorRejected, comment_id, position_at
 from livecomments_schemas.window import Window
 from tests.consumers.edge import virtual_edge, virtually

@@ -9,10 +9,10 @@ from livecomments_consumers.wanted import (
     PARAMETERS_MAX,
     HistoryRejected,
     MissedRejected,
-    ParameterRejected,
     Wanted,
     wanted,
 )
+from livecomments_schemas.errors import ParameterRejected
 from livecomments_schemas.limits import MISSED_ON_RESUME_MAX
 from livecomments_schemas.positions import CursorRejected, comment_id, position_at
 
