@@ -52,7 +52,7 @@ class Share:
         return Load(tail_bytes, self._rates.get(number, 0.0), used_at)
 
     def has_room(self, loads: Iterable[Load]) -> bool:
-        """Whether one more may be taken on that nobody asked for."""
+        """Tell whether one more may be taken on that nobody asked for."""
         size, rate = _sum(loads)
         return size < _ROOM * self._bytes_max and rate < _ROOM * self._records_per_s_max
 

@@ -31,7 +31,7 @@ def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
 
 
 def routing_route(epoch: int, partition_count: int) -> Route:
-    """`/internal/routing`: of which epoch a video's partition is counted, and how many there are.
+    """Make `/internal/routing`: of which epoch a video's partition is counted, and how many there are.
 
     What infra/router/partition.lua needs to know a video's home; as JSON, for any router.
     """
