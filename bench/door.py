@@ -111,7 +111,7 @@ def span(server: Server, workload: Path, kind: str | None) -> Span:
 
 
 def run(room: Path) -> tuple[Table, dict[str, Any]]:
-    """Each attack in turns with none."""
+    """Run each attack in turns with none."""
     client = room / "post_load"
     source = Path(__file__).parent / "post_load.c"
     subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)

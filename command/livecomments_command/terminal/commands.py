@@ -8,16 +8,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from livecomments_command.terminal.drawing import Lines, json_line
+from livecomments_command.terminal.drawing import EventLines, json_line
 from livecomments_command.terminal.following import PAGE_SIZE_MAX, Following
 from livecomments_command.terminal.remote import Refused, Remote
-from livecomments_command.terminal.writing import Unknown, Writing
+from livecomments_command.terminal.writing import TerminalWriter, Unknown
 from livecomments_schemas.errors import StartRefused
 
 EXIT_INTERRUPTED: Final = 130
 
 
-class Rejected(StartRefused):
+class AskedInVain(StartRefused):
     """The service has said no."""
 
     exit_code = 1
@@ -55,7 +55,7 @@ def tail(
     environment: Mapping[str, str] = context.obj
     following = Following(_remote(url, token_env, environment), video, history, after)
     is_coloured = sys.stdout.isatty() and not environment.get("NO_COLOR") if colour is None else colour
-    lines = Lines(colour=is_coloured)
+    lines = EventLines(colour=is_coloured)
     try:
         for event in following.events():
             if event.kind in ("away", "back", "ended"):
@@ -66,7 +66,7 @@ def tail(
                 for line in lines.of(event):
                     print(line, flush=True)
     except Refused as refused:
-        raise Rejected(str(refused)) from refused
+        raise AskedInVain(str(refused)) from refused
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # whoever read it has enough: `tail … | head`
@@ -93,9 +93,9 @@ def post(
     message = sys.stdin.read().rstrip("\n") if text == "-" else text
     key = key or secrets.token_hex(16)
     try:
-        print(Writing(remote, name, timeout_s, lambda why: _note(f"again: {why}")).write(video, message, key))
+        print(TerminalWriter(remote, name, timeout_s, lambda why: _note(f"again: {why}")).write(video, message, key))
     except Refused as refused:
-        raise Rejected(str(refused)) from refused
+        raise AskedInVain(str(refused)) from refused
     except Unknown as unknown:
         again = (
             f"run it again with --key {key}, and it will be there once"

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
-from livecomments_command.terminal.following import Event
+from livecomments_command.terminal.following import VideoEvent
 
 REMEMBERED_MAX: Final = 1_000
 """Comments whose lines can be shown again, struck through, when they are deleted."""
@@ -31,14 +31,14 @@ def _shown(char: str) -> str:
     return "\ufffd" if is_order else char
 
 
-class Lines:
+class EventLines:
     """Lines for events; with `colour`, names in colours of their own and deleted comments struck through."""
 
     def __init__(self, *, colour: bool) -> None:
         self._colour = colour
         self._shown: OrderedDict[str, str] = OrderedDict()
 
-    def of(self, event: Event) -> Iterator[str]:
+    def of(self, event: VideoEvent) -> Iterator[str]:
         """Yield the lines that tell it; none for what people need not see."""
         told = event.told
         if event.kind == "comment":
@@ -66,6 +66,6 @@ class Lines:
         return f"\x1b[{style}m{text}\x1b[0m" if self._colour else text
 
 
-def json_line(event: Event) -> str:
+def json_line(event: VideoEvent) -> str:
     """Return the event as a line of JSON, for programs: its members, and `event`."""
     return json.dumps({"event": event.kind, **event.told}, ensure_ascii=False)

@@ -21,14 +21,14 @@ _RETRY_S_MAX: Final = 60.0
 PAGE_SIZE_MAX: Final = 100
 
 
-class Event(NamedTuple):
+class VideoEvent(NamedTuple):
     """`kind` is comment, delete, gap, stale, video, ended, or one of ours: `away` and `back`."""
 
     kind: str
     told: dict[str, Any]
 
 
-class _Over(Exception):
+class _StreamEnded(Exception):
     """There will be nothing more."""
 
 
@@ -49,7 +49,7 @@ class Following:
         self.cursor = after
         """Everything up to here was told."""
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[VideoEvent]:
         """Yield what comes; an end of the video is the last.
 
         Raises:
@@ -64,11 +64,11 @@ class Following:
                 for event in self._attempt():
                     if is_away:
                         is_away = False
-                        yield Event("back", {})
+                        yield VideoEvent("back", {})
                     if event.kind != "heartbeat":
                         yield event
-            except _Over:
-                yield Event("ended", {})
+            except _StreamEnded:
+                yield VideoEvent("ended", {})
                 return
             except Unanswered as problem:
                 why, self._retry_s = str(problem), max(self._retry_s, problem.retry_after_s)
@@ -81,24 +81,24 @@ class Following:
             attempt = 0 if time.monotonic() - began > _HEALTHY_S else attempt
             if why and not is_away:
                 is_away = True
-                yield Event("away", {"why": why})
+                yield VideoEvent("away", {"why": why})
             self._sleep(max(backoff_s(attempt), self._retry_s))
             attempt, self._retry_s = attempt + 1, 0.0
 
-    def _attempt(self) -> Iterator[Event]:
+    def _attempt(self) -> Iterator[VideoEvent]:
         if not self._has_begun:
             yield from self._newest()
         query = {"after": self.cursor} if self.cursor else {}
         url = f"{self._stream_url}?{urlencode(query)}"
         with self._remote.open("GET", url, timeout_s=SILENCE_MAX * self._every_s) as answer:
             if answer.status == 204:
-                raise _Over
+                raise _StreamEnded
             if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
                 raise Unanswered("answered something that is no event stream; is that a livecomments?")
             for kind, event_id, data in self._read(answer):
                 yield from self._heard(kind, event_id, data)
 
-    def _newest(self) -> Iterator[Event]:
+    def _newest(self) -> Iterator[VideoEvent]:
         query = urlencode({"sort": "desc", "pageSize": max(1, self._history)})
         page, came_from = self._remote.ask("GET", f"{self._url}?{query}", "streamUrl")
         url = urlsplit(urljoin(came_from, page["streamUrl"]))
@@ -106,7 +106,7 @@ class Following:
         self._stream_url = url._replace(query="").geturl()
         self.cursor = parse_qs(url.query).get("after", [""])[0]
         self._has_begun = True
-        yield from (Event("comment", comment) for comment in comments)
+        yield from (VideoEvent("comment", comment) for comment in comments)
 
     def _read(self, answer: http.client.HTTPResponse) -> Iterator[tuple[str, str, str]]:
         """Yield whole events; the service writes a member a line, and ends each line with LF."""
@@ -126,11 +126,11 @@ class Following:
                 yield kind, event_id, data
                 kind = data = ""
 
-    def _heard(self, kind: str, event_id: str, data: str) -> Iterator[Event]:
+    def _heard(self, kind: str, event_id: str, data: str) -> Iterator[VideoEvent]:
         told = json.loads(data or "{}")
         if kind == "bye":
             if told.get("reason") == "ended":
-                raise _Over
+                raise _StreamEnded
             return
         every_ms = told.get("everyMs")
         if isinstance(every_ms, int | float) and every_ms > 0:
@@ -139,4 +139,4 @@ class Following:
             self.cursor = event_id
         elif kind in ("comment", "delete", "gap"):
             return
-        yield Event(kind, told)
+        yield VideoEvent(kind, told)

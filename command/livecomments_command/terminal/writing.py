@@ -10,7 +10,7 @@ class Unknown(Exception):
     """There was no final answer in time: it may have been written, and the same key finds that out."""
 
 
-class Writing:
+class TerminalWriter:
     """Who writes: with the token of `remote`, or as a guest of this `name`, who is made when needed."""
 
     def __init__(

@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
-from livecomments_command.terminal.drawing import REMEMBERED_MAX, Lines, json_line, plain
-from livecomments_command.terminal.following import Event
+from livecomments_command.terminal.drawing import REMEMBERED_MAX, EventLines, json_line, plain
+from livecomments_command.terminal.following import VideoEvent
 
 
-def comment(comment_id: str, message: str, name: str = "Ana") -> Event:
+def comment(comment_id: str, message: str, name: str = "Ana") -> VideoEvent:
     told: dict[str, Any] = {
         "commentId": comment_id,
         "message": message,
         "author": {"id": "u1", "displayName": name},
         "createdAt": "2026-11-22T10:20:30.123Z",
     }
-    return Event("comment", told)
+    return VideoEvent("comment", told)
 
 
-def delete(comment_id: str) -> Event:
-    return Event("delete", {"commentId": comment_id})
+def delete(comment_id: str) -> VideoEvent:
+    return VideoEvent("delete", {"commentId": comment_id})
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_nothing_in_a_text_is_obeyed(text: str, shown: str) -> None:
 
 
 def test_a_comment_is_a_line_and_its_delete_strikes_it_through() -> None:
-    lines = Lines(colour=True)
+    lines = EventLines(colour=True)
     (line,) = lines.of(comment("1", "hello\x1b[0m", name="A\nna"))
     assert line.count("\x1b[") == 4, "two styles begin and end, and none of them is the author's"
     (struck,) = lines.of(delete("1"))
@@ -48,14 +48,14 @@ def test_a_comment_is_a_line_and_its_delete_strikes_it_through() -> None:
 
 
 def test_without_colour_there_are_no_escapes() -> None:
-    lines = Lines(colour=False)
+    lines = EventLines(colour=False)
     assert list(lines.of(comment("1", "hello"))) == ["10:20:30 Ana: hello"]
     assert list(lines.of(delete("1"))) == ["deleted: 10:20:30 Ana: hello"]
-    assert "missing" in next(iter(lines.of(Event("gap", {"from": "1", "to": "2"}))))
+    assert "missing" in next(iter(lines.of(VideoEvent("gap", {"from": "1", "to": "2"}))))
 
 
 def test_a_bounded_number_of_comments_is_remembered() -> None:
-    lines = Lines(colour=False)
+    lines = EventLines(colour=False)
     for number in range(REMEMBERED_MAX + 1):
         list(lines.of(comment(str(number), "x")))
     assert list(lines.of(delete("0"))) == []
