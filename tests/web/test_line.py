@@ -35,9 +35,12 @@ class CountedLine(Line):
         super().__init__()
         self.given = 0
 
-    def _give(self) -> None:
-        self.given += 1
-        super()._give()
+    def join(self, turn: Callable[[], None]) -> None:
+        def counted() -> None:
+            self.given += 1
+            turn()
+
+        super().join(counted)
 
 
 class Crowd:
