@@ -73,7 +73,8 @@ class _Writer:
     __slots__ = ("last_at", "text", "times")
 
     def __init__(self, times_max: int) -> None:
-        self.times: deque[float] = deque(maxlen=max(1, times_max))
+        # Without such a limit nothing: most who are heard of never write through this gateway.
+        self.times: deque[float] | None = deque(maxlen=times_max) if times_max else None
         self.last_at = float("-inf")
         self.text = b""
 
@@ -90,8 +91,11 @@ class Admission:
         """Count a comment that was written. `text` may be empty while duplicates are allowed."""
         writer = self._writers.pop((video_id, author_id), None) or _Writer(self.limits.user_comments_max)
         self._writers[video_id, author_id] = writer
-        writer.times.append(at)
-        writer.last_at, writer.text = at, _digest(text)
+        if writer.times is not None:
+            writer.times.append(at)
+        writer.last_at = at
+        if self.limits.duplicate_text_s:  # a digest takes longer than all the rest
+            writer.text = _digest(text)
         if len(self._writers) > WRITERS_MAX:
             self._writers.popitem(last=False)
         times = self._videos.pop(video_id, None)
@@ -131,8 +135,9 @@ class Admission:
                 period_s=settings.slow_mode_s,
                 wait_s=wait_s,
             )
-        wait_s = writer.times[0] + limits.user_period_s - now
-        if limits.user_comments_max and len(writer.times) == limits.user_comments_max and wait_s > 0:
+        times = writer.times
+        wait_s = times[0] + limits.user_period_s - now if times else 0.0
+        if times is not None and len(times) == limits.user_comments_max and wait_s > 0:
             raise UserLimitRejected(
                 "You write too fast. Wait a moment.",
                 policy="user",

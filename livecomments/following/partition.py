@@ -49,21 +49,26 @@ class FollowedPartition:
         Records before the next offset were judged already and are passed over: a reader may repeat, never skip.
         """
         accepted = []
+        judge, window, tail, waiting = self._judge, self.window, self.tail, self._waiting
+        first, accepted_kind = position_at(self.epoch, 0), Kind.ACCEPTED
         for record in records:
-            if record.offset < self.next_offset:
+            offset = record.offset
+            if offset < self.next_offset:
                 continue
-            verdict = self._judge(record, self.window)
-            self.next_offset = record.offset + 1
-            self.appended_at_ms = max(self.appended_at_ms, record.appended_at_ms)
-            if verdict.kind is Kind.ACCEPTED:
-                entry = Entry.of(record, verdict, self.epoch, now)
-                self.tail.append(entry, now)
+            verdict = judge(record, window)
+            self.next_offset = offset + 1
+            if record.appended_at_ms > self.appended_at_ms:
+                self.appended_at_ms = record.appended_at_ms
+            if verdict.kind is accepted_kind:
+                entry = Entry.of(record, verdict, first + offset, now)
+                tail.append(entry, now)
                 accepted.append(entry)
             else:
-                self._refuse(record.offset, verdict)
-            for waiter in self._waiting.pop(record.offset, ()):
-                if not waiter.done():
-                    waiter.set_result(verdict)
+                self._refuse(offset, verdict)
+            if waiting:
+                for waiter in waiting.pop(offset, ()):
+                    if not waiter.done():
+                        waiter.set_result(verdict)
         for position, reached in self._reaching:
             if position <= self.judged_through and not reached.done():
                 reached.set_result(None)

@@ -7,7 +7,6 @@ from livecomments.following.tail import Entry
 from livecomments.runtime.metrics import Counter
 from livecomments.store.interface import Row
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.positions import comment_id
 
 _reads = Counter("livecomments_history_reads_total", "Reads of history, by where they were served from.", ["source"])
 
@@ -50,7 +49,7 @@ def entry_of_row(row: Row, partition: int) -> Entry:
     """Make an entry of a stored row."""
     return Entry(
         row.position,
-        comment_id(row.position, partition),
+        partition,
         row.kind,
         row.video_id,
         row.author_id,

@@ -19,7 +19,9 @@ from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 _SLOTS_MIN: Final = 64
 _SLOT: Final = Struct(f"=QQQQ{DIGEST_BYTES}s")
 """Hash, offset, survivor's offset << 1 | void, link, digest. A link is a slot's number + 1; 0 is none."""
-_HASH: Final = Struct("<Q24x")
+_HASH: Final = Struct("<Q24x").unpack
+_LENGTHS: Final = [b"\0%c" % length for length in range(256)]
+"""What stands before a key, by its length: joining takes less than half of what formatting takes."""
 _SPREAD: Final = secrets.randbits(64) | 1
 """Multiplies a hash before its bucket is taken, so that nobody can choose keys that all share one chain and make every
 lookup walk it. It decides where an entry stands, never what a record is."""
@@ -144,6 +146,6 @@ class Window:
 def _hash(video_id: str, author: bytes, key: bytes) -> int:
     # The same in every process, so that even a collision (one in 10^15 keyed comments) is judged alike by everybody.
     # Unambiguous: no video id holds a NUL, and a key has at most 128 bytes, so its length fits one.
-    whole = b"%b\0%c%b%b" % (video_id.encode("ascii"), len(key), key, author)
-    hashed: int = _HASH.unpack(blake2s(whole).digest())[0]
+    whole = video_id.encode() + _LENGTHS[len(key)] + key + author
+    hashed: int = _HASH(blake2s(whole).digest())[0]
     return hashed

@@ -279,7 +279,7 @@ def test_who_heard_all_that_can_be_said_of_a_video_need_not_read(lane: str, kind
 def test_the_settings_of_all_videos_together_are_bounded(facts: Facts) -> None:
     followed, large = followed_partition(), b'{"title":"%b"}' % (b"x" * 16_000)
     for n in range(SETTINGS_BYTES_MAX // len(large) + 100):
-        entry = Entry(START + n, comment_id(START + n, 0), VIDEO_CHANGED, f"v{n}", "own", large)
+        entry = Entry(START + n, 0, VIDEO_CHANGED, f"v{n}", "own", large)
         facts.hear(followed, entry)
     assert facts._settings_bytes == sum(len(known.state.settings) for known in facts._known.values())
     assert SETTINGS_BYTES_MAX - 2 * len(large) < facts._settings_bytes <= SETTINGS_BYTES_MAX
@@ -303,7 +303,7 @@ def followed_partition() -> FollowedPartition:
 
 def fact(kind: bytes, position: int, video_id: str = "v") -> Entry:
     position += START
-    return Entry(position, comment_id(position, 0), kind, video_id, "own", b"{}")
+    return Entry(position, 0, kind, video_id, "own", b"{}")
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ def tail(records: int = ENDLESS, size: int = ENDLESS, age_s: float = ENDLESS, af
 
 
 def comment(at: int, video: str = "v", text: bytes = b'{"message":"hi"}', read_at: float = 0.0) -> Entry:
-    return Entry(START + at, comment_id(START + at, 0), COMMENT_CREATED, video, "ana", text, read_at=read_at)
+    return Entry(START + at, 0, COMMENT_CREATED, video, "ana", text, read_at=read_at)
 
 
 def delete(at: int, target: int, video: str = "v") -> Entry:
     value = b'{"commentId":"%s"}' % comment_id(START + target, 0).encode()
-    return Entry(START + at, comment_id(START + at, 0), COMMENT_DELETED, video, "ana", value, target=START + target)
+    return Entry(START + at, 0, COMMENT_DELETED, video, "ana", value, target=START + target)
 
 
 def filled(made: Tail, *entries: Entry) -> Tail:
@@ -120,7 +120,7 @@ def test_a_delete_of_another_video_takes_nothing() -> None:
 
 
 def test_a_delete_of_what_is_no_comment_takes_nothing() -> None:
-    ended = Entry(START, comment_id(START, 0), VIDEO_ENDED, "v", "ana", b'{"videoId":"v"}')
+    ended = Entry(START, 0, VIDEO_ENDED, "v", "ana", b'{"videoId":"v"}')
     made = filled(tail(), ended, delete(1, 0))
     assert made.forward("v", START - 1, 10)[0].value
 

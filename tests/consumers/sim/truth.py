@@ -72,7 +72,7 @@ class Life:
         kind, position = record.headers["type"], position_at(EPOCH, record.offset)
         self.videos[verdict.video_id].append(Accepted(position, kind, record.value, verdict.target, now))
         if kind in STATE_TYPES:
-            entry = Entry(position, comment_id(position, PARTITION), kind, verdict.video_id, "ana", record.value)
+            entry = Entry(position, PARTITION, kind, verdict.video_id, "ana", record.value)
             self.states[verdict.video_id] = self.states[verdict.video_id].hear(entry)
             self.said[verdict.video_id].append(self.video(verdict.video_id))
         if kind == COMMENT_DELETED:
