@@ -215,6 +215,10 @@ class TransportLane(asyncio.Protocol):
             then()
         except Exception:
             self._hub.failed(self)
+        except BaseException:
+            if self._state is not _State.OVER:  # the read was ended, and not by who left: nobody else would go on
+                self._hub.failed(self)
+            raise
 
     def _do(self, step: Write | Say | Close, now: float) -> None:
         if isinstance(step, Write):

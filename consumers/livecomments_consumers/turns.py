@@ -31,7 +31,7 @@ class Turns:
         self._is_due = False
 
     def ask(self, turn: Turn) -> None:
-        """Have `turn` called after all that asked before. It may ask again; it must not raise."""
+        """Have `turn` called after all that asked before. It may ask again. What it raises ends no other's turn."""
         self._waiting.append(turn)
         if not self._is_due:
             self._is_due = True
@@ -45,13 +45,15 @@ class Turns:
 
     def _give(self) -> None:
         until = self._clock() + _SLICE_S
-        for _ in range(min(len(self._waiting), _SLICE_TURNS)):
-            self._waiting.popleft()()
-            if self._clock() >= until:
-                break
-        self._is_due = bool(self._waiting)
-        if self._is_due:
-            asyncio.get_running_loop().call_soon(self._give)
+        try:
+            for _ in range(min(len(self._waiting), _SLICE_TURNS)):
+                self._waiting.popleft()()
+                if self._clock() >= until:
+                    break
+        finally:  # whatever was raised is the loop's to tell; those who wait are given their turns
+            self._is_due = bool(self._waiting)
+            if self._is_due:
+                asyncio.get_running_loop().call_soon(self._give)
 
 
 def _begin(turn: asyncio.Future[None]) -> None:

@@ -30,6 +30,11 @@ class JwksTimes(NamedTuple):
     stale_s: float = 86_400.0
     """Keys are good this long without a fetch that succeeds."""
     fetch_timeout_s: float = 3.0
+    """For each piece of the answer; all of it may take four times as long."""
+
+
+_WHOLE_ANSWER: Final = 4
+"""Times `fetch_timeout_s`: reads are bounded one by one, and an issuer that drips would hold up the next fetch."""
 
 
 class JwksKeys:
@@ -66,7 +71,8 @@ class JwksKeys:
         while True:
             wait_s = self._times.refresh_s
             try:
-                parsed = parse_jwks(await asyncio.to_thread(_fetch, self._url, self._times.fetch_timeout_s))
+                async with asyncio.timeout(_WHOLE_ANSWER * self._times.fetch_timeout_s):
+                    parsed = parse_jwks(await asyncio.to_thread(_fetch, self._url, self._times.fetch_timeout_s))
             except (OSError, HTTPException, ValueError) as error:
                 _fetches.labels("failed").inc()
                 _log.warning("the issuer's keys could not be fetched", extra={"kind": type(error).__name__})

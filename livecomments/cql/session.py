@@ -153,7 +153,7 @@ class CqlSession:
                     response.start_fetching_next_page()
                 else:
                     self._push(answer, rows, None)
-            except Exception as error:
+            except BaseException as error:
                 self._push(answer, None, error)
 
         response.add_callbacks(on_page, lambda error: self._push(answer, None, error))
@@ -173,6 +173,8 @@ class CqlSession:
                 continue  # its caller was cancelled
             if error is None:
                 answer.set_result(result)
+            elif isinstance(error, StopIteration):  # no future takes it, and those after it would wait
+                answer.set_exception(RuntimeError("StopIteration in the driver"))
             else:
                 answer.set_exception(error)
 

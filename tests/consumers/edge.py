@@ -110,6 +110,18 @@ class HeldStore(SimStore):
         return found
 
 
+class EndedStore(SimStore):
+    """A store that ends a read by raising what no store should."""
+
+    def __init__(self, edge: VirtualEdge, error: BaseException) -> None:
+        super().__init__(edge.log, random.Random(1), Counter())
+        self.stored, self.watermark_offset = edge.store.stored, edge.store.watermark_offset
+        self.error = error
+
+    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
+        raise self.error
+
+
 class Reader:
     """A client that notes when it got what, unless it is stalled."""
 

@@ -1,12 +1,14 @@
 """Joining with history, in virtual time."""
 
+import asyncio
+
 import orjson
 import pytest
 
 from livecomments_consumers.settings import HubSettings
 from livecomments_schemas.events import comment_deleted
 from livecomments_schemas.positions import comment_id
-from tests.consumers.edge import HeldStore, Reader, VirtualEdge, virtual_edge, virtually
+from tests.consumers.edge import EndedStore, HeldStore, Reader, VirtualEdge, virtual_edge, virtually
 from tests.consumers.sim.loop import clock, pass_time
 
 
@@ -67,6 +69,36 @@ def test_who_shares_a_read_that_began_before_misses_nothing_that_came_since(coun
             held.set()
             await pass_time(3.0)
             assert shown(first) == shown(second) == [b"old"] * min(count, 3) + [b"new"]
+
+    virtually(run)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize("lane", ["transport", "asgi"])
+def test_a_viewer_whose_read_is_ended_by_whatever_it_is_does_not_stay_without_it(
+    lane: str, error: BaseException
+) -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(5, text="old")
+            await edge.store_all()
+            store, edge.history._store = edge.history._store, EndedStore(edge, error)
+            if lane == "transport":
+                reader = edge.connect(query="?history=3")
+                assert reader is not None
+                await pass_time(1.0)
+                assert reader.ended_at is not None
+            else:
+                reader = Reader()
+                serving = asyncio.create_task(edge.respond("v", "?history=3"))
+                await pass_time(1.0)
+                reader = serving.result()
+                assert reader.serving is not None
+                assert reader.serving.done()
+            edge.history._store = store
+            again = edge.connect(query="?history=3")
+            await pass_time(1.0)
+            assert shown(again) == [b"old"] * 3
 
     virtually(run)
 

@@ -69,3 +69,22 @@ async def test_who_leaves_while_waiting_for_a_turn_keeps_nobody_from_theirs() ->
         await leaving
     await asyncio.wait_for(staying, 1.0)
     assert leaving.cancelled()
+
+
+async def test_a_turn_that_raises_takes_no_turn_from_the_others() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def fails(error: Exception) -> None:
+        raise error
+
+    turns, given, failures = Turns(Clock()), list[int](), [ValueError("a bug"), asyncio.InvalidStateError("another")]
+    for number, failure in enumerate(failures):
+        turns.ask(partial(fails, failure))
+        turns.ask(partial(given.append, number))
+    async with asyncio.timeout(10):
+        await turns.wait()
+        turns.ask(partial(given.append, 2))  # nor does it take those of who asks later
+        await turns.wait()
+    assert given == [0, 1, 2]
+    assert told == failures

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -376,6 +376,31 @@ async def test_the_last_keys_stay_good_while_the_issuer_is_away_but_not_for_ever
             now[0] += 1
             with pytest.raises(KeysUnavailable):
                 keys.find("k")
+
+
+async def test_an_issuer_that_drips_its_answer_is_asked_again_in_time() -> None:
+    """Each piece comes within the bound of one read, and all of it never."""
+    issuer, over = Issuer(), asyncio.Event()
+    issuer.body = jwks(published(private("ES256"), kid="k"))
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        issuer.fetches += 1
+        if issuer.fetches > 1:
+            return await Issuer.answer(issuer, request)
+        response = web.StreamResponse(headers={"Content-Length": "100000"})
+        await response.prepare(request)
+        while not over.is_set():
+            await response.write(b" ")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 0.02)
+        return response
+
+    issuer.answer = drip  # type: ignore[method-assign]  # of this issuer
+    async with issuing(issuer) as url:
+        keys = JwksKeys(url, times=JwksTimes(retry_s=0.01, fetch_timeout_s=0.2))
+        async with fetching(keys):
+            assert await known(keys, "k")
+        over.set()
 
 
 async def test_a_service_takes_tokens_of_an_issuer_that_publishes_its_keys(tmp_path: Path) -> None:
