@@ -2,6 +2,7 @@
 
 - `log`: `EmbeddedLog`: group commit before any append of the group is answered; `log_rows`: its tables.
 - `store`: `EmbeddedStore`.
+- `elapsed`: how old what the file holds is, by a clock that may run ahead.
 - `epochs`: which epochs the file has; adopts one that was made before they were told.
 
 Deliberately not here: a second process. The file belongs to one alone.

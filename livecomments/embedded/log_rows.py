@@ -33,6 +33,7 @@ _SELECT: Final = (
     "SELECT place, key, value, headers, appended_at_ms FROM log_records"
     " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"
 )
+_NEWEST: Final = "SELECT appended_at_ms FROM log_records WHERE place >= ? AND place <= ? ORDER BY place DESC LIMIT 1"
 _FIRST_AND_LAST: Final = (
     "SELECT (SELECT min(place) FROM log_records WHERE place >= :first AND place <= :last),"
     " (SELECT max(place) FROM log_records WHERE place >= :first AND place <= :last)"
@@ -104,6 +105,16 @@ def stored_bounds(file: sqlite3.Connection, topic_id: int, partition: int) -> Bo
     ends = {"first": _place(topic_id, partition, 0), "last": _place(topic_id, partition, OFFSET_MAX)}
     first, last = file.execute(_FIRST_AND_LAST, ends).fetchone()
     return Bounds(0, 0) if first is None else Bounds(first & OFFSET_MAX, (last & OFFSET_MAX) + 1)
+
+
+def newest_ms(file: sqlite3.Connection) -> int | None:
+    """Return when the newest record of the file was appended, Unix milliseconds; None if there is none."""
+    found: list[int] = []
+    for topic_id, count in file.execute("SELECT id, partition_count FROM log_topics").fetchall():
+        for partition in range(count):
+            ends = _place(topic_id, partition, 0), _place(topic_id, partition, OFFSET_MAX)
+            found += [at_ms for (at_ms,) in file.execute(_NEWEST, ends)]
+    return max(found, default=None)
 
 
 def _place(topic_id: int, partition: int, offset: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from livecomments.embedded.elapsed import Elapsed
 from livecomments.sqlite import DurableFile, FileUnavailable, Work
 from livecomments.store.interface import BUCKET_BITS, KeptLog, Lifetime, Row, StoredSlice, StoreUnavailable
 from livecomments.store.waves import read_in_waves
@@ -70,11 +71,20 @@ class EmbeddedStore:
     """The store in a `DurableFile` that was opened with `TABLES`. Enter it before use; the file stays its owner's.
 
     `bucket_bits` other than the default are for comparing layouts; a file keeps those of its first opening. Rows whose
-    `lifetime` is over are not read any more, and are removed when the store is entered.
+    `lifetime` is over are not read any more, and are removed when the store is entered. `elapsed` holds a clock to the
+    time that passed.
     """
 
-    def __init__(self, file: DurableFile, *, bucket_bits: int = BUCKET_BITS, lifetime: Lifetime | None = None) -> None:
+    def __init__(
+        self,
+        file: DurableFile,
+        *,
+        bucket_bits: int = BUCKET_BITS,
+        lifetime: Lifetime | None = None,
+        elapsed: Elapsed | None = None,
+    ) -> None:
         self._lifetime = lifetime or Lifetime()
+        self._elapsed = elapsed
         self._file = file
         self._bucket_bits = bucket_bits
 
@@ -89,7 +99,7 @@ class EmbeddedStore:
         if self._lifetime.ttl_s:
             ((newest_ms,),) = await self._rows("SELECT max(appended_at_ms) FROM store_records", ())
             self._lifetime.hear(newest_ms or 0)
-            expired = (self._lifetime.expired_before_ms,)
+            expired = (self._expired_before_ms,)
             await self._write(lambda connection: connection.execute(_REMOVE_EXPIRED, expired))
         return self
 
@@ -100,7 +110,8 @@ class EmbeddedStore:
 
     async def write(self, rows: Sequence[Row]) -> None:
         self._lifetime.hear(max((row.appended_at_ms for row in rows), default=0))
-        kept = [row for row in rows if self._lifetime.left_s(row.appended_at_ms) is not None]
+        expired = self._expired_before_ms
+        kept = [row for row in rows if row.appended_at_ms > expired]
         if kept:
             await self._write(lambda connection: _upsert(connection, kept, self._bucket_bits))
 
@@ -131,7 +142,7 @@ class EmbeddedStore:
             ORDER BY position {order} LIMIT ?
         """  # noqa: S608 (order is one of two words)
 
-        expired = self._lifetime.expired_before_ms
+        expired = self._expired_before_ms
 
         async def list_buckets(first: int, last: int, limit: int) -> list[int]:
             return [bucket for (bucket,) in await self._rows(index, (video_id, first, last, limit))]
@@ -150,11 +161,19 @@ class EmbeddedStore:
             WHERE video_id = ? AND bucket = ? AND position = ? AND appended_at_ms > ?
         """  # noqa: S608 (a constant)
         place = (video_id, position >> self._bucket_bits, position)
-        found = await self._rows(text, (*place, self._lifetime.expired_before_ms))
+        found = await self._rows(text, (*place, self._expired_before_ms))
         return _row(found[0]) if found else None
 
     async def aclose(self) -> None:
         """Release nothing: whoever opened the file closes it."""
+
+    @property
+    def _expired_before_ms(self) -> int:
+        """A row appended at this time or earlier is expired, by the log's clock and by the time that passed here."""
+        expired = self._lifetime.expired_before_ms
+        if self._elapsed is None or not self._lifetime.ttl_s:
+            return expired
+        return min(expired, self._elapsed.older_than(self._lifetime.ttl_s * 1_000))
 
     def _record_bucket_bits(self, connection: sqlite3.Connection) -> int:
         connection.execute(

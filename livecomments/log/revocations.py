@@ -2,8 +2,9 @@
 
 A record says one session's name (`session_names`) and until when a token of it could be good; after that it is
 forgotten: by our clock and by the log's own, the newest time that a record was appended at. A clock that runs ahead for
-a moment would otherwise let a revoked session speak again. The topic keeps its records as long as a session may live,
-so that every process that starts knows them all. No order matters, and reading a record twice changes nothing.
+a moment would otherwise let a revoked session speak again; where the log's clock is ours too, the time that passed
+decides with them. The topic keeps its records as long as a session may live, so that every process that starts knows
+them all. No order matters, and reading a record twice changes nothing.
 """
 
 import logging
@@ -39,13 +40,23 @@ class RevocationsUnavailable(Unavailable):
 class Revocations:
     """The revoked sessions, as far as they are read. `run` reads; the rest looks, or appends."""
 
-    def __init__(self, log: CommentLog, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        log: CommentLog,
+        *,
+        timeout_s: float = 5.0,
+        clock: Callable[[], float] = time.time,
+        older_than: Callable[[int], int] | None = None,
+    ) -> None:
+        """Take the topic; `older_than` tells the newest stamp of what is so many milliseconds old."""
         self.listeners: list[Listener] = []
         self._clock = clock
+        self._older_than = older_than
         self._appended_at_ms = 0
         """When the newest record that was read was appended."""
         self._until: dict[bytes, int] = {}
-        self._soonest: list[tuple[int, bytes]] = []
+        self._soonest: list[tuple[int, bytes, int]] = []
+        """Until when, who, and when that was appended."""
         self._topic = WholeTopic(log, self._take, "revocations", timeout_s=timeout_s)
         self.ready, self.run = self._topic.ready, self._topic.run
 
@@ -80,8 +91,11 @@ class Revocations:
             self._take_one(record)
         self._forget_expired()
 
-    def _now(self) -> float:
-        return min(self._clock(), self._appended_at_ms / 1_000)
+    def _is_over(self, until: int, appended_at_ms: int) -> bool:
+        """Whether no token can be good any more that was, when its end was appended, until `until`."""
+        if until > min(self._clock(), self._appended_at_ms / 1_000):
+            return False
+        return self._older_than is None or appended_at_ms <= self._older_than(max(0, until * 1_000 - appended_at_ms))
 
     def _take_one(self, record: Record) -> None:
         self._appended_at_ms = max(self._appended_at_ms, record.appended_at_ms)
@@ -93,12 +107,13 @@ class Revocations:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             _log.error("not a revocation", extra={"offset": record.offset})
             return
-        if len(session) == SESSION_NAME_BYTES and until > self._now() and session not in self._until:
+        is_new = len(session) == SESSION_NAME_BYTES and session not in self._until
+        if is_new and not self._is_over(until, record.appended_at_ms):
             self._until[session] = until
-            heappush(self._soonest, (until, session))
+            heappush(self._soonest, (until, session, record.appended_at_ms))
             for listener in self.listeners:
                 listener(session)
 
     def _forget_expired(self) -> None:
-        while self._soonest and self._soonest[0][0] <= self._now():
+        while self._soonest and self._is_over(self._soonest[0][0], self._soonest[0][2]):
             del self._until[heappop(self._soonest)[1]]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from livecomments.cql.session import CqlSession, Session
+from livecomments.cql.session import CqlSession
 
 WAIT_S = 10.0
 Page = list[tuple[Any, ...]]
@@ -40,7 +40,7 @@ class Answering:
 async def test_whatever_the_driver_raises_ends_the_wait_and_leaves_the_others_theirs(
     error: BaseException, is_told: bool
 ) -> None:
-    session = CqlSession(cast(Session, Answering()))
+    session = CqlSession(cast(Any, Answering()))
     failing = session._answer((error,) if is_told else error)
     well = session._answer("a statement")
     async with asyncio.timeout(WAIT_S):

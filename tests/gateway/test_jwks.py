@@ -395,7 +395,7 @@ async def test_an_issuer_that_drips_its_answer_is_asked_again_in_time() -> None:
                 await asyncio.wait_for(over.wait(), 0.02)
         return response
 
-    issuer.answer = drip  # type: ignore[method-assign]  # of this issuer
+    issuer.answer = drip  # type: ignore[method-assign, assignment]  # of this issuer
     async with issuing(issuer) as url:
         keys = JwksKeys(url, times=JwksTimes(retry_s=0.01, fetch_timeout_s=0.2))
         async with fetching(keys):

@@ -1,12 +1,13 @@
 """Revocations: what was revoked stays so, whatever our clock says and whatever becomes of the topic."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from livecomments.embedded.elapsed import Elapsed
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.log.interface import CommentLog
 from livecomments.log.revocations import Revocations
@@ -24,9 +25,11 @@ def digest(number: int) -> bytes:
 
 
 @asynccontextmanager
-async def known_by(log: CommentLog, clock: "Clock") -> AsyncIterator[Revocations]:
+async def known_by(
+    log: CommentLog, clock: "Clock", older_than: Callable[[int], int] | None = None
+) -> AsyncIterator[Revocations]:
     """What one process knows, once it is ready."""
-    revocations = Revocations(log, clock=clock)
+    revocations = Revocations(log, clock=clock, older_than=older_than)
     running = asyncio.create_task(revocations.run())
     try:
         await revocations.ready(WAIT_S)
@@ -71,6 +74,24 @@ async def test_a_process_that_starts_with_its_clock_ahead_knows_all_that_was_rev
     async with known_by(log, clock) as revocations:
         clock.now = NOON_S
         assert revocations.is_revoked(digest(1))
+
+
+async def test_where_the_log_is_stamped_by_the_clock_that_runs_ahead_the_time_that_passed_decides(
+    topic: EmbeddedLog,
+) -> None:
+    clock, passed = Clock(), [0.0]
+    log = ClockedLog(topic, lambda offset: int((NOON_S + 3 * HOUR_S * bool(offset)) * 1_000))
+    elapsed = Elapsed(clock=clock, monotonic=lambda: passed[0])
+    async with known_by(log, clock, elapsed.older_than) as revocations:
+        await revocations.revoke(digest(1), NOON_S + HOUR_S, "x")
+        clock.now += 3 * HOUR_S
+        await revocations.revoke(digest(2), NOON_S + 9 * HOUR_S, "x")
+        assert revocations.is_revoked(digest(1))
+        async with known_by(log, clock, elapsed.older_than) as started:
+            assert started.is_revoked(digest(1))
+        clock.now, passed[0] = NOON_S + 4 * HOUR_S, HOUR_S
+        await revocations.revoke(digest(3), NOON_S + 9 * HOUR_S, "x")
+        assert not revocations.is_revoked(digest(1))
 
 
 async def test_what_both_clocks_call_expired_is_forgotten(topic: EmbeddedLog) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from livecomments.embedded.elapsed import Elapsed, elapsed_of, keep_leaps
 from livecomments.embedded.epochs import embedded_comments, embedded_epochs
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
@@ -75,18 +76,17 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
     """
     seams = seams or Seams()
     async with (
-        DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file,
+        _opened(settings) as (file, elapsed),
         EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1) as dead_letter_log,
         EmbeddedLog(file, REVOCATIONS_TOPIC, 0, 1) as revocations_log,
         _newest_epoch(settings, file) as log,
-        EmbeddedStore(file, lifetime=await lifetime_of(log, settings.store_ttl_s)) as store,
+        EmbeddedStore(file, lifetime=await lifetime_of(log, settings.store_ttl_s), elapsed=elapsed) as store,
     ):
-        await claim_log(log, store)
-        await _finish_earlier(settings, file, store, dead_letter_log)
+        await _begin_storing(settings, file, log, store, dead_letter_log)
         dead_letters = DeadLetters(dead_letter_log, comments_topic(log.epoch))
         follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
-        revocations = Revocations(revocations_log)
+        revocations = Revocations(revocations_log, older_than=elapsed.older_than)
         hub = Hub(follower, history, settings, revocations=revocations, make_viewer=seams.viewer)
         posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
@@ -115,6 +115,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         async with asyncio.TaskGroup() as running:
             works = [
                 file.watch(),
+                keep_leaps(file, elapsed),
                 follower.run(),
                 hub.run(),
                 job.run(),
@@ -130,6 +131,13 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
 
 
 @asynccontextmanager
+async def _opened(settings: RunSettings) -> AsyncIterator[tuple[DurableFile, Elapsed]]:
+    """Open the file, and note how the clock leapt before anything is stamped by it."""
+    async with DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file:
+        yield file, await elapsed_of(file)
+
+
+@asynccontextmanager
 async def _newest_epoch(settings: RunSettings, file: DurableFile) -> AsyncIterator[EmbeddedLog]:
     """Open the log of the newest epoch, and yield it until the context is left."""
     *_, newest = (await embedded_epochs(file, settings.partitions)).known
@@ -137,14 +145,19 @@ async def _newest_epoch(settings: RunSettings, file: DurableFile) -> AsyncIterat
         yield log
 
 
-async def _finish_earlier(
-    settings: RunSettings, file: DurableFile, store: EmbeddedStore, dead_letter_log: EmbeddedLog
+async def _begin_storing(
+    settings: RunSettings, file: DurableFile, log: EmbeddedLog, store: EmbeddedStore, dead_letter_log: EmbeddedLog
 ) -> None:
-    """Store the epochs before the open one to their ends, where they are not."""
+    """Let the store know its log, and store the epochs before the open one to their ends, where they are not.
+
+    Raises:
+        StartRefused: the store is of another log.
+    """
+    await claim_log(log, store)
     *earlier, _ = (await embedded_epochs(file, settings.partitions)).known
     for one in earlier:
-        async with embedded_comments(file, one.contract) as log:
-            await store_to_end(log, store, DeadLetters(dead_letter_log, comments_topic(one.number)))
+        async with embedded_comments(file, one.contract) as before:
+            await store_to_end(before, store, DeadLetters(dead_letter_log, comments_topic(one.number)))
 
 
 async def serve_embedded(

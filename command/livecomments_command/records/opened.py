@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from livecomments.embedded.elapsed import elapsed_of
 from livecomments.embedded.epochs import embedded_comments, embedded_epochs
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
@@ -61,11 +62,12 @@ async def opened(
             yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
             return
         file = await stack.enter_async_context(_embedded_file(settings))
+        elapsed = await elapsed_of(file)
         contract = _chosen(await embedded_epochs(file, settings.partitions), epoch)
         comments = await stack.enter_async_context(embedded_comments(file, contract))
         letter_log = await stack.enter_async_context(EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1))
         lifetime = await lifetime_of(comments, settings.store_ttl_s)
-        store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime))
+        store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime, elapsed=elapsed))
         yield Opened(comments_topic(comments.epoch), comments, letter_log, store, Lifetime(settings.store_ttl_s))
 
 
