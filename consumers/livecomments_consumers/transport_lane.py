@@ -216,7 +216,7 @@ class TransportLane(asyncio.Protocol):
         except Exception:
             self._hub.failed(self)
         except BaseException:
-            if self._state is not _State.OVER:  # the read was ended, and not by who left: nobody else would go on
+            if self._state is not _LaneState.OVER:  # the read was ended, not by who left: nobody else goes on
                 self._hub.failed(self)
             raise
 
