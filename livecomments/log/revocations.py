@@ -92,7 +92,7 @@ class Revocations:
         self._forget_expired()
 
     def _is_over(self, until: int, appended_at_ms: int) -> bool:
-        """Whether no token can be good any more that was, when its end was appended, until `until`."""
+        """Tell whether no token can be good any more that was, when its end was appended, until `until`."""
         if until > min(self._clock(), self._appended_at_ms / 1_000):
             return False
         return self._older_than is None or appended_at_ms <= self._older_than(max(0, until * 1_000 - appended_at_ms))
