@@ -189,6 +189,50 @@ def bundle() -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(400)
+async def test_what_is_loaded_later_and_cannot_be_is_said_and_asked_for_again(
+    browser: Browser, server: Server, api: APIRequestContext, tmp_path: Path
+) -> None:
+    """As after a deployment that has taken the old files away: who watches goes on, and who writes is told."""
+    await asyncio.to_thread(need_packages)
+    files = await asyncio.to_thread(split, tmp_path)
+    context = await context_of(browser, server, {"/example": "<!doctype html><title>Split</title>", **files})
+    page = await context.new_page()
+    await page.goto("/example")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    watch = """async (id) => {
+        const { createCommentsClient } = await import("/split/index.js");
+        window.client = createCommentsClient({ baseUrl: "/" });
+        window.video = client.video(id);
+        video.connect();
+    }"""
+    await page.evaluate(watch, VIDEO)
+    await page.wait_for_function("() => video.getSnapshot().state.is === 'live'")
+    await post(api, server, await open_session(api, server, "Cleo"), "one")
+    await page.wait_for_function("() => video.getSnapshot().comments.length === 1")
+    later = f"{server.url}/split/rest-*"
+    assert not [url for url in asked if "/rest-" in url], "who only watches does not load it"
+    await context.route(later, lambda route: route.abort())
+    failed = "() => client.session.open('Ana').then(() => 'opened', ({ code }) => code)"
+    assert await page.evaluate(failed) == "unreachable"
+    assert await page.evaluate("() => video.getSnapshot().state.is") == "live"
+    await context.unroute(later)
+    for path, text in files.items():
+        if "/rest-" in path:
+            await context.route(f"{server.url}{path}*", answering(text, path))
+    assert await page.evaluate(failed) == "opened"
+    await page.evaluate("() => video.post('two')")
+    await page.wait_for_function("() => video.getSnapshot().comments.length === 2")
+
+
+def split(folder: Path) -> dict[str, str]:
+    """The client as bundlers split it."""
+    command = ("node_modules/.bin/esbuild", "src/index.ts", "--bundle", "--splitting", "--format=esm")
+    subprocess.run([*command, f"--outdir={folder}"], cwd=CLIENT, capture_output=True, check=True, timeout=60)
+    return {f"/split/{path.name}": path.read_text() for path in folder.glob("*.js")}
+
+
 FLOOD: Final = """async () => {
     const { createCommentsClient } = await import("/client.js");
     const encoder = new TextEncoder();

@@ -53,7 +53,8 @@ class EventLines:
             yield self._in("2", "the service hears nothing new at this moment")
 
     def _comment(self, comment: dict[str, Any]) -> str:
-        author = comment.get("author") or {}
+        author = comment.get("author")
+        author = author if isinstance(author, dict) else {}
         name, message = plain(str(author.get("displayName", ""))), plain(str(comment.get("message", "")))
         at = plain(str(comment.get("createdAt", ""))[_SHORT_TIME])
         self._shown[str(comment.get("commentId"))] = f"{at} {name}: {message}"

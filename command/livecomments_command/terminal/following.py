@@ -46,6 +46,7 @@ class Following:
         self._every_s = EVERY_S
         self._retry_s = 0.0
         self._has_begun = bool(after) or history == 0
+        self._given = after
         self.cursor = after
         """Everything up to here was told."""
 
@@ -75,7 +76,7 @@ class Following:
             except (OSError, http.client.HTTPException) as error:
                 why = str(error) or type(error).__name__
             except Refused as refused:
-                if refused.code != "invalid_cursor" or not self._has_begun:
+                if refused.code != "invalid_cursor" or not self._has_begun or self.cursor == self._given:
                     raise
                 self._has_begun, self.cursor, why = False, "", "the place is not known any more; from the newest again"
             attempt = 0 if time.monotonic() - began > _HEALTHY_S else attempt
@@ -101,12 +102,15 @@ class Following:
     def _newest(self) -> Iterator[VideoEvent]:
         query = urlencode({"sort": "desc", "pageSize": max(1, self._history)})
         page, came_from = self._remote.ask("GET", f"{self._url}?{query}", "streamUrl")
-        url = urlsplit(urljoin(came_from, page["streamUrl"]))
-        comments = page["comments"][::-1][-self._history :] if self._history else []
+        url = urlsplit(urljoin(came_from, str(page["streamUrl"])))
+        if not url.path.endswith("/stream"):
+            raise Unanswered("answered with a page that leads to no stream; is that a livecomments?")
+        read = page.get("comments")
+        comments = read[::-1] if isinstance(read, list) and self._history else []
         self._stream_url = url._replace(query="").geturl()
         self.cursor = parse_qs(url.query).get("after", [""])[0]
         self._has_begun = True
-        yield from (VideoEvent("comment", comment) for comment in comments)
+        yield from (VideoEvent("comment", comment) for comment in comments if isinstance(comment, dict))
 
     def _read(self, answer: http.client.HTTPResponse) -> Iterator[tuple[str, str, str]]:
         """Yield whole events; the service writes a member a line, and ends each line with LF."""
@@ -127,7 +131,7 @@ class Following:
                 kind = data = ""
 
     def _heard(self, kind: str, event_id: str, data: str) -> Iterator[VideoEvent]:
-        told = json.loads(data or "{}")
+        told = _object(data)
         if kind == "bye":
             if told.get("reason") == "ended":
                 raise _StreamEnded
@@ -140,3 +144,12 @@ class Following:
         elif kind in ("comment", "delete", "gap"):
             return
         yield VideoEvent(kind, told)
+
+
+def _object(data: str) -> dict[str, Any]:
+    """Return the JSON object of an event; of an event of another kind than we know, nothing."""
+    try:
+        told = json.loads(data or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -14,8 +15,13 @@ import pytest
 from tests.command.terminal.relay import Relay
 from tests.served import Served, served
 
-BOUND_S = 30.0
+BOUND_S = 90.0
+"""Pauses between attempts grow, on a machine that may be busy."""
 VIDEO = "launch"
+pytestmark = pytest.mark.timeout(300)
+JSON_OF_ANOTHER = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 34\r\n\r\n{"streamUrl": 1, "comments": "no"}'
+)
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
 LOGIN = b"HTTP/1.1 302 Found\r\nLocation: /comments/launch?sort=desc&pageSize=20\r\nContent-Length: 0\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
@@ -103,7 +109,7 @@ async def test_it_resumes_exactly_behind_what_breaks(deployment: Served) -> None
     token = await deployment.token()
     async with Relay(deployment.url) as relay, tailing(relay.url, "--json") as tail:
         expected = []
-        for number in range(6):
+        for number in range(4):
             await deployment.post(VIDEO, f"comment {number}", token)
             expected.append(f"comment {number}")
             while not tail.seen or f"comment {number}" not in tail.seen[-1]:
@@ -144,18 +150,29 @@ async def test_exit_codes_say_what_became_of_it(deployment: Served) -> None:
     assert "another guest" in said
 
 
-async def test_a_video_that_is_refused_ends_the_tail(deployment: Served) -> None:
+@pytest.mark.parametrize("asked", [("no such id!",), (VIDEO, "--after", "nowhere")])
+async def test_what_is_refused_ends_the_tail(deployment: Served, asked: tuple[str, ...]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *program("tail", "no such id!", "--url", deployment.url), stdout=PIPE, stderr=PIPE
+        *program("tail", *asked, "--url", deployment.url), stdout=PIPE, stderr=PIPE
     )
     async with asyncio.timeout(BOUND_S):
         _, err = await process.communicate()
     assert process.returncode == 1, err
 
 
+async def test_it_ends_in_silence_when_interrupted(deployment: Served) -> None:
+    await deployment.post(VIDEO, "before", await deployment.token())
+    async with tailing(deployment.url) as tail:
+        await tail.line()
+        tail.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(BOUND_S):
+            _, err = await tail.process.communicate()
+        assert (tail.process.returncode, err) == (130, b"")
+
+
 async def test_what_is_no_livecomments_is_said(deployment: Served) -> None:
     async with Relay(deployment.url) as relay:
-        relay.answers += [HTML]
+        relay.answers += [HTML, JSON_OF_ANOTHER, HTML]
         async with tailing(relay.url) as tail:
             await tail.said("is that a livecomments?")
             await tail.said("back")
