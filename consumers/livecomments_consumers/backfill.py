@@ -12,9 +12,9 @@ from livecomments.following.follower import PartitionUnavailable
 from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
 from livecomments.history.stretch import HistoryBehind, Source, Stretch
-from livecomments.log.interface import Bounds, CommentLog, LogUnavailable
+from livecomments.log.interface import LogUnavailable
 from livecomments.runtime.retrying import RETRY_S, after, retrying
-from livecomments.runtime.single_flight import FreshFlight, SingleFlight
+from livecomments.runtime.single_flight import SingleFlight
 from livecomments_consumers.block import Block, fitting
 from livecomments_consumers.channel import SIZES, Channel, Sizes
 from livecomments_consumers.frames import bye_frame
@@ -22,7 +22,6 @@ from livecomments_consumers.metrics import EdgeMetrics
 from livecomments_consumers.viewer import Close, Say, Viewer, Write
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX
-from livecomments_schemas.positions import first_position
 
 _READS_AT_ONCE: Final = 64
 """Each holds a block of 100 KB for as long as it takes; who comes later waits."""
@@ -35,15 +34,13 @@ _PAGES_MORE: Final = 4
 class Backfill:
     """Reads of one hub, each done once for all who need it at the same time."""
 
-    def __init__(self, log: CommentLog, history: History, metrics: EdgeMetrics, sizes: Sizes = SIZES) -> None:
-        self._log = log
+    def __init__(self, history: History, metrics: EdgeMetrics, sizes: Sizes = SIZES) -> None:
         self._history = history
         self._metrics = metrics
         self._sizes = sizes
         self._stretches = SingleFlight[_Going, _Read]()
         self._joins = SingleFlight[_Joining, Stretch]()
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
-        self._ends = FreshFlight[int, dict[int, Bounds]]()
 
     async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
         """Return what to write next to a viewer who is behind: a stretch of history, or a gap where it cannot be had.
@@ -78,11 +75,6 @@ class Backfill:
         """
         joining = _Joining(channel.video_id, count, channel.resets)
         return await self._joins.join(joining, partial(self._newest, joining))
-
-    async def newest(self, partition: int) -> int:
-        """Return the position of the newest record, asked of the log itself after this call. Raises LogUnavailable."""
-        bounds = await self._ends.join(partition, lambda: self._log.bounds([partition]))
-        return first_position(self._log.epoch) + bounds[partition].end - 1
 
     def bounded(self, stretch: Stretch) -> Stretch:
         """Return as much of a stretch as fits into a block."""

@@ -61,9 +61,10 @@ class Hub:
         rng: random.Random | None = None,
     ) -> None:
         self.follower = follower
+        self.history = history
         self.settings = settings
         self.metrics = EdgeMetrics()
-        self.backfill = Backfill(follower.log, history, self.metrics, sizes)
+        self.backfill = Backfill(history, self.metrics, sizes)
         self.facts = Facts(follower, history, self._learnt)
         self.addresses = Addresses(settings.viewers_per_address_max)
         self.sessions = Sessions(revocations, self._end_session)

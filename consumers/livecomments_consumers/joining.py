@@ -63,7 +63,7 @@ async def _if_unknown(hub: Hub, channel: Channel, viewer: Viewer) -> Say | Close
     answer the stream is closed, and the viewer comes back and asks again.
     """
     try:
-        newest = await hub.backfill.newest(channel.partition)
+        newest = await hub.history.newest(channel.partition)
     except LogUnavailable:  # it cannot be told now; the viewer comes back and asks again
         return Close(bye_frame("error", hub.retry_ms()), "error")
     if viewer.position <= newest:

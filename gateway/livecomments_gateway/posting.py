@@ -17,9 +17,9 @@ from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
 from livecomments.log.epochs import AlwaysAllowed, Permission
-from livecomments.log.interface import AppendUnavailable, AppendUnknown, Bounds
+from livecomments.log.interface import AppendUnavailable, AppendUnknown
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
-from livecomments.runtime.single_flight import FreshFlight, SingleFlight
+from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import Admission, AdmissionLimits
 from livecomments_gateway.facts import MODERATE, SLOW_MODE_MAX_S, VideoNotFoundRejected
@@ -34,7 +34,6 @@ from livecomments_schemas.positions import (
     BEFORE_EVERYTHING,
     COMMENT_ID_CHARS,
     comment_id,
-    first_position,
     parse_cursor,
     position_at,
 )
@@ -140,7 +139,6 @@ class Posting:
         self._in_flight_max = in_flight_max
         self._in_flight = 0
         self._clock = clock
-        self._ends = FreshFlight[int, dict[int, Bounds]]()
         self._deletes = SingleFlight[tuple[str, int], tuple[int, Verdict]]()
 
     async def post(self, video_id: str, identity: Identity, new: NewComment) -> bytes:
@@ -201,8 +199,7 @@ class Posting:
         Raises:
             PartitionUnavailable, LogUnavailable: not now; try again.
         """
-        ends = await self._ends.join(followed.number, lambda: self._log.bounds([followed.number]))
-        await self._history.reach(followed, first_position(followed.epoch) + ends[followed.number].end - 1)
+        await self._history.reach(followed, await self._history.newest(followed.number))
 
     async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
         """Check that this person may write here now. Only the verdict on the record is certain that it was not over."""

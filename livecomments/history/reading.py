@@ -12,7 +12,8 @@ from livecomments.following.tail import Entry, Tail
 from livecomments.history.detour import Detour
 from livecomments.history.middle import Budget, Middle
 from livecomments.history.stretch import HistoryBehind, Source, Stretch, entry_of_row, stretch
-from livecomments.runtime.single_flight import SingleFlight
+from livecomments.log.interface import Bounds
+from livecomments.runtime.single_flight import FreshFlight, SingleFlight
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, FACT_TYPES, facts_of
@@ -92,6 +93,7 @@ class History:
         self._detour = Detour(self._new_middle)
         self._watermarks: dict[int, tuple[float, int]] = {}
         self._watermark_reads = SingleFlight[int, int]()
+        self._ends = FreshFlight[int, dict[int, Bounds]]()
 
     def home(self, video_id: str) -> FollowedPartition:
         """Return the partition of a video, to be asked for once by whoever reads, and passed on.
@@ -106,6 +108,15 @@ class History:
         number = partition_of(video_id, self.follower.log.partition_count)
         if number not in self.follower.followed:
             await self.follower.ready_partition(number, timeout_s)
+
+    async def newest(self, partition: int) -> int:
+        """Return the position of the newest record, asked of the log itself after this call. Raises LogUnavailable.
+
+        Single flight, but never older than the question: an older answer may lie before what the caller has seen.
+        """
+        log = self.follower.log
+        bounds = await self._ends.join(partition, lambda: log.bounds([partition]))
+        return first_position(log.epoch) + bounds[partition].end - 1
 
     async def reach(self, followed: FollowedPartition, position: int) -> None:
         """Wait for `position` if it is ahead of us but in the log: another node may have told a client of it.

@@ -1,8 +1,10 @@
 """What passes by itself is tried again, with growing pauses; anything else, and giving up, is raised."""
 
+import logging
+
 import pytest
 
-from livecomments.runtime.retrying import after, never, retrying
+from livecomments.runtime.retrying import after, never, retrying, told, within
 from livecomments_schemas.errors import Unavailable
 
 
@@ -54,6 +56,25 @@ async def test_who_gives_up_is_told_the_last_failure() -> None:
     with pytest.raises(AwayUnavailable):
         await retrying(away, after(3), sleep=away.sleep)
     assert (away.left, len(away.pauses)) == (7, 2)
+
+
+async def test_who_gives_up_after_a_time_is_told_the_first_failure_behind_it() -> None:
+    now = iter((100.0, 101.0, 101.9, 102.0, 103.0))
+    away = Away(10, AwayUnavailable("away"))
+    with pytest.raises(AwayUnavailable):
+        await retrying(away, within(2.0, lambda: next(now)), sleep=away.sleep)
+    assert (away.left, len(away.pauses)) == (7, 2)
+
+
+async def test_each_failure_is_warned_of_with_its_code_and_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    away = Away(2, AwayUnavailable("nobody listens"))
+    tells = told(logging.getLogger("test"), "not there, trying again", partition=7)
+    assert await retrying(away, tells, sleep=away.sleep) == "here"
+    said = [(each.getMessage(), vars(each)) for each in caplog.records]
+    assert [message for message, _ in said] == ["not there, trying again"] * 2
+    assert {(each["partition"], each["code"], each["reason"]) for _, each in said} == {
+        (7, "overloaded", "nobody listens")
+    }
 
 
 async def test_what_does_not_pass_by_itself_is_raised_at_once() -> None:
