@@ -33,32 +33,32 @@ class RunSettings(
     RecordSettings,
     PublicSettings,
 ):
-    """Of `livecomments run`: the whole service in one process."""
+    """Settings of `livecomments run`: the whole service in one process."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServingSettings(FollowSettings, ServerSettings, InternalSettings, PublicSettings):
-    """Of a process of the distributed form that serves: a gateway or an edge."""
+    """Settings of a process of the distributed form that serves: a gateway or an edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewaySettings(WriteSettings, ServingSettings):
-    """Of `livecomments gateway`."""
+    """Settings of `livecomments gateway`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings(DrainSettings, HubSettings, ServingSettings):
-    """Of `livecomments edge`."""
+    """Settings of `livecomments edge`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSettings(PersistSettings, GroupSettings, ServerSettings, InternalSettings):
-    """Of `livecomments stream`."""
+    """Settings of `livecomments stream`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolSettings(EmbeddedSettings, ServerSettings):
-    """Of the commands for topics, schema and records, which find a log and a store of either form."""
+    """Settings of the commands for topics, schema and records, which find a log and a store of either form."""
 
 
 PROCESSES: Final[Mapping[str, type[Settings]]] = {

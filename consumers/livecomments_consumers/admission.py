@@ -58,7 +58,7 @@ class Desk(Protocol):
         """Tell whether the session of this digest is known to have ended."""
 
     def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
-        """Tell whether who has everything up to `after` has all there will ever be of the video."""
+        """Tell whether the video is over, and everything of it lies up to `after`."""
 
 
 def admit(request: StreamRequest, desk: Desk) -> Admission:

@@ -53,7 +53,7 @@ class Facts:
         return known.state.position if known is not None and known.state.is_ended else None
 
     def is_over(self, followed: FollowedPartition, video_id: str, after: int | None) -> bool:
-        """Tell whether who has everything up to `after` has all there will ever be of the video."""
+        """Tell whether the video is over, and everything of it lies up to `after`."""
         ended_at = self.ended_at(followed, video_id)
         return after is not None and ended_at is not None and ended_at <= after <= followed.judged_through
 
@@ -73,7 +73,7 @@ class Facts:
             channel.set_state(known.state)
 
     def look(self, followed: FollowedPartition, video_id: str) -> int | None:
-        """Do as `ended_at`; what is not known is read soon."""
+        """Return what `ended_at` does, and have what is not known read soon."""
         known = self._of(followed, video_id)
         is_read = known is not None and known.is_read
         if not is_read and video_id not in self._asked and len(self._asked) < VIDEOS_MAX:

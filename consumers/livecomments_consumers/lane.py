@@ -45,7 +45,7 @@ class Member(Lane, Protocol):
 
     @property
     def form(self) -> Form:
-        """In which it is written to."""
+        """The form of the bytes that its viewer takes."""
 
     @property
     def fd(self) -> int:

@@ -56,7 +56,7 @@ class Sessions:
             revocations.listeners.append(self._end_streams)
 
     def is_revoked(self, session: bytes) -> bool:
-        """Tell whether it is known that the session has ended. What is still being read ends its streams when it is."""
+        """Tell whether the session is known to have ended. A revocation that is read later ends its streams then."""
         try:
             return bool(session) and self._revocations is not None and self._revocations.is_revoked(session)
         except RevocationsUnavailable:

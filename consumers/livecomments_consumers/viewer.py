@@ -64,10 +64,10 @@ class Feed(Protocol):
         """The position of the record that says so."""
 
     def video(self, position: int) -> Block:
-        """Say what is so of the video, and as `heartbeat`."""
+        """Say what is so of the video, and what `heartbeat` says."""
 
     def greeting(self, position: int) -> Block:
-        """Say both, or the one that is known."""
+        """Say what `heartbeat` says, and what `video` says if it is known."""
 
     @property
     def ended_at(self) -> int | None:

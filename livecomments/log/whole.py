@@ -25,7 +25,7 @@ Take = Callable[[Sequence[Record]], None]
 
 
 class WholeTopic:
-    """What one process has read of it. `run` reads; the rest looks, or appends.
+    """A topic as far as one process has read it. `run` reads; the rest looks, or appends.
 
     Args:
         log: the topic.

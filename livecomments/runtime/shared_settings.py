@@ -24,14 +24,14 @@ _PORT: Final = ValueRange(at_least=0, at_most=65_535)
 
 @dataclass(frozen=True, kw_only=True)
 class HostSettings(Settings):
-    """Of what listens."""
+    """Settings of what listens."""
 
     host: str = setting("127.0.0.1", "Address to listen on.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicSettings(HostSettings):
-    """Of what is called by people's programs."""
+    """Settings of what is called by people's programs."""
 
     port: int = setting(8080, "Port to listen on; 0 takes a free one.", _PORT)
     cors_origins: str = setting("", "Origins whose pages may call us (https://example.org, comma-separated), exactly.")
@@ -46,14 +46,14 @@ class PublicSettings(HostSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class InternalSettings(HostSettings):
-    """Of a process whose health and metrics are apart from what it serves."""
+    """Settings of a process whose health and metrics are apart from what it serves."""
 
     internal_port: int = setting(9090, "Health and metrics of the distributed form, apart from the public port.", _PORT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordSettings(Settings):
-    """Of whatever reads or writes records."""
+    """Settings of whatever reads or writes records."""
 
     # A Path is immutable, so sharing the default is safe.
     data_dir: Path = setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
@@ -71,7 +71,7 @@ class RecordSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedSettings(Settings):
-    """Of the embedded log."""
+    """Settings of the embedded log."""
 
     partitions: int = setting(
         8, "Partitions of a new embedded log; one that was made keeps its own.", ValueRange(at_least=1, at_most=1_024)
@@ -80,7 +80,7 @@ class EmbeddedSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings(RecordSettings):
-    """Of the distributed form: which Kafka and which store, and how to get in."""
+    """Settings of the distributed form: which Kafka and which store, and how to get in."""
 
     kafka: str = setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
     topic_prefix: str = setting("", "Before the name of each topic, where several deployments share a Kafka.")
@@ -134,14 +134,14 @@ class ServerSettings(RecordSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class StaleSettings(Settings):
-    """Of whoever tells that the log does not answer."""
+    """Settings of whoever tells that the log does not answer."""
 
     stale_after_s: float = setting(5.0, "A partition that has not answered this long is said to be stale.", POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FollowSettings(StaleSettings):
-    """Of a process that follows the log, and answers from what it has read."""
+    """Settings of a process that follows the log, and answers from what it has read."""
 
     follow: str = setting(
         "auto",
@@ -172,7 +172,7 @@ class FollowSettings(StaleSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DrainSettings(Settings):
-    """Of a process that holds streams open."""
+    """Settings of a process that holds streams open."""
 
     drain_s: float = setting(3.0, "After SIGTERM, open streams are ended within this window.", NOT_NEGATIVE)
 

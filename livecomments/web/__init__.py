@@ -8,7 +8,7 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 - `door`: the protocol of every connection; who serves a request, and when the next one is read.
 - `line`: who has more to do than one turn takes, one a round of the loop.
 - `heads`: what a request's head says, and where its message ends; what is not plainly HTTP/1.1 is refused.
-- `bodies`: where a body ends, by length or chunks, and what it holds.
+- `bodies`: takes bodies out of their framing, by length or chunks.
 - `exchange`: one request and its answer, as ASGI.
 - `bounds`: bytes and seconds that a connection may cost, and what the kernel bounds for us.
 - `deadline`: a moment that is moved often and reached rarely.

@@ -1,4 +1,4 @@
-"""Where the body of a message ends, and what it holds. Pure: takes what it needs from a buffer, and leaves the rest.
+"""The body of a message, out of its framing, and where it ends. Pure: takes from a buffer, and leaves the rest.
 
 A body is framed by its own length or chunks and by nothing else, whether anybody reads it or not; so what follows it in
 the buffer is the next message. Chunk extensions and trailers are dropped unread, within bounds of their own.

@@ -48,7 +48,7 @@ class Progress:
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those this process was given."""
+        """The partitions that the group has given to this process."""
         return frozenset(self._partitions)
 
     @property
