@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.async_api import APIRequestContext, Browser, Page, expect
+from playwright.async_api import APIRequestContext, Browser, Page, Route, expect
 
 from tests.browser.conftest import Server
 
@@ -154,6 +154,25 @@ async def test_eight_tabs_of_one_browser_all_live_and_one_can_write_in_each(
         await expect(page.locator("#rows .row:not(.leaving) .text")).to_have_count(8 // videos)
         await expect(page.locator("#pending .row")).to_have_count(0)
         await expect_state(page, "live")
+
+
+async def test_behind_what_holds_streams_back_comments_come_all_the_same(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    context = await browser.new_context(base_url=server.url)
+    held: list[Route] = []
+    await context.route("**/stream?*", lambda route: held.append(route))
+    page = await context.new_page()
+    await page.goto(f"/?video={VIDEO}")
+    await expect_state(page, "live")
+    token = await open_session(api, server, "Ben")
+    await post(api, server, token, "by a page")
+    await expect_comments(page, ["by a page"])
+    await write(page, "mine", name="Ana")
+    await expect_comments(page, ["by a page", "mine"])
+    assert held, "a stream was asked for, and nothing of it came"
+    await context.unroute("**/stream?*")
+    await context.close()
 
 
 async def test_a_deleted_comment_vanishes_from_the_other_window(browser: Browser, server: Server) -> None:
