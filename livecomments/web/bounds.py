@@ -36,6 +36,8 @@ UNREAD_BYTES_MAX: Final = 8 * BODY_BYTES_MAX
 LINGER_S: Final = 2.0
 """After a last answer, for the client to read it: what it still sends would make the kernel throw the answer away
 (RFC 9112, 9.6)."""
+LINGER_BYTES_MAX: Final = 1_048_576
+"""Read and dropped meanwhile: of a body that is refused, by a client that looks at no answer before it has sent it."""
 
 _SEND_BUFFER_BYTES: Final = 65_536
 """The kernel's, doubled by it: a stalled reader would pin megabytes."""

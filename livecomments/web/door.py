@@ -11,7 +11,6 @@ with, `shutdown`, and the connections, tasks and requests that `ServerState` cou
 import asyncio
 import re
 from collections.abc import Callable
-from enum import Enum
 from typing import Any, Final, cast
 
 from starlette.types import ASGIApp
@@ -23,7 +22,7 @@ from livecomments.web.bounds import (
     BACKLOG_BYTES_MAX,
     EMPTY_BYTES_MAX,
     HTTP_LIMITS,
-    LINGER_S,
+    LINGER_BYTES_MAX,
     UNREAD_BYTES_MAX,
     HttpLimits,
     bound_socket,
@@ -44,6 +43,7 @@ from livecomments.web.heads import (
 from livecomments.web.line import Line
 from livecomments.web.problems import problem
 from livecomments.web.raw import last_answer, origin_of
+from livecomments.web.waiting import WaitingFor, seconds_for
 from livecomments_schemas.errors import Rejected
 
 _END: Final = b"\r\n\r\n"
@@ -57,16 +57,6 @@ Claim = Callable[[RequestHead, str], asyncio.Protocol | None]
 
 def claim_nothing(head: RequestHead, address: str) -> None:
     """Leave every request to the application."""
-
-
-class _WaitingFor(Enum):
-    """What a connection waits for."""
-
-    ANSWER = "that a request is answered, for as long as its client is there"
-    HEAD = "the rest of a head"
-    BODY = "the rest of a body"
-    REQUEST = "another request"
-    LEAVE = "that the client has read the last answer"
 
 
 class Door(asyncio.Protocol):
@@ -109,7 +99,7 @@ class Door(asyncio.Protocol):
         self._is_in_line = False
         """What has come already waits for its turn."""
         self._writable: asyncio.Event | None = None
-        self._wait: _WaitingFor | None = None
+        self._wait: WaitingFor | None = None
         self._deadline = Deadline(self._loop, self._come_to_its_time)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -119,13 +109,15 @@ class Door(asyncio.Protocol):
         self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self._server = (str(own[0]), int(own[1])) if isinstance(own, tuple) else None
         bound_socket(self._transport)
-        self._wait_for(_WaitingFor.HEAD)
+        self._wait_for(WaitingFor.HEAD)
 
     def data_received(self, data: bytes) -> None:
-        if self._wait is not _WaitingFor.LEAVE:
-            self._buffer += data
-            if not self._is_in_line:
-                self._advance()
+        if self._wait is WaitingFor.LEAVE:
+            self._drop(len(data))
+            return
+        self._buffer += data
+        if not self._is_in_line:
+            self._advance()
 
     def eof_received(self) -> bool:
         """Answer what was sent whole by a client that sends nothing more (RFC 9112, 9.6).
@@ -134,7 +126,7 @@ class Door(asyncio.Protocol):
         of those who close would hold their places until a write fails.
         """
         self._has_ended = True
-        if self._wait is _WaitingFor.LEAVE or (self._exchange is not None and self._exchange.has_started):
+        if self._wait is WaitingFor.LEAVE or (self._exchange is not None and self._exchange.has_started):
             return False
         if not self._is_in_line:
             self._advance()
@@ -201,7 +193,9 @@ class Door(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Go on as far as what has come allows: through a body, then to the next request."""
-        if self._transport.is_closing() or self._wait is _WaitingFor.LEAVE:
+        if self._wait is WaitingFor.LEAVE:
+            self._resume()
+        if self._transport.is_closing() or self._wait is WaitingFor.LEAVE:
             return
         try:
             if self._body is not None:
@@ -228,6 +222,21 @@ class Door(asyncio.Protocol):
     def _take_turn(self) -> None:
         self._is_in_line = False
         self._advance()
+
+    def _drop(self, size: int) -> None:
+        """Drop what a client sends behind its last answer; more of it is read when it is its turn."""
+        self._unread_bytes += size
+        if self._unread_bytes > LINGER_BYTES_MAX:
+            self._transport.close()
+        elif not (self._is_in_line or self._transport.is_closing()):
+            self._is_paused = True
+            self._transport.pause_reading()
+            self._get_in_line()
+
+    def _resume(self) -> None:
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def _next_head(self) -> RequestHead | None:
         """Take the next head if it has come whole."""
@@ -327,11 +336,10 @@ class Door(asyncio.Protocol):
         if is_all_read or self._has_ended or transport.is_closing():
             transport.close()
             return
-        if self._is_paused:
-            self._is_paused = False
-            transport.resume_reading()
+        self._unread_bytes = 0
+        self._resume()
         transport.write_eof()
-        self._wait_for(_WaitingFor.LEAVE)
+        self._wait_for(WaitingFor.LEAVE)
 
     def _pace(self) -> None:
         """Read on only while little of what came waits."""
@@ -350,47 +358,33 @@ class Door(asyncio.Protocol):
 
     def _look_forward(self) -> None:
         if self._body is not None:
-            self._wait_for(_WaitingFor.BODY)
+            self._wait_for(WaitingFor.BODY)
         elif self._exchange is not None:
-            self._wait_for(_WaitingFor.ANSWER)
+            self._wait_for(WaitingFor.ANSWER)
         elif self._buffer or self._empty_bytes or self._is_new:
-            self._wait_for(_WaitingFor.HEAD)
+            self._wait_for(WaitingFor.HEAD)
         else:
-            self._wait_for(_WaitingFor.REQUEST)
+            self._wait_for(WaitingFor.REQUEST)
 
-    def _wait_for(self, wait: _WaitingFor) -> None:
-        if wait is self._wait:
-            return
-        self._wait = wait
-        if wait is _WaitingFor.ANSWER:
-            self._deadline.set(self._limits.look_interval_s)
-        elif wait is _WaitingFor.REQUEST:
-            self._deadline.set(self._limits.idle_timeout_s)
-        elif wait is _WaitingFor.HEAD:
-            self._deadline.set(self._limits.head_timeout_s)
-        elif wait is _WaitingFor.BODY:
-            self._deadline.set(self._limits.body_timeout_s)
-        else:
-            self._deadline.set(LINGER_S)
+    def _wait_for(self, wait: WaitingFor) -> None:
+        if wait is not self._wait:
+            self._wait = wait
+            self._deadline.set(seconds_for(wait, self._limits))
 
     def _come_to_its_time(self) -> None:
-        if self._wait is _WaitingFor.BODY and self._is_paused:  # we do not read, so it cannot come
+        if self._wait is WaitingFor.BODY and self._is_paused:  # we do not read, so it cannot come
             self._deadline.set(self._limits.body_timeout_s)
-        elif self._wait is _WaitingFor.BODY and self._exchange is not None and not self._exchange.has_started:
+        elif self._wait is WaitingFor.BODY and self._exchange is not None and not self._exchange.has_started:
             self._refuse("body_timeout", "Send the whole body at once.")
-        elif self._wait in (_WaitingFor.HEAD, _WaitingFor.BODY):
-            self._transport.abort()
-        elif self._wait is _WaitingFor.ANSWER and not self._has_left():
+        elif self._wait is WaitingFor.ANSWER and not self._has_left():
             self._deadline.set(self._limits.look_interval_s)
-        elif self._wait is _WaitingFor.ANSWER:
+        elif self._wait in (WaitingFor.HEAD, WaitingFor.BODY, WaitingFor.ANSWER):
             self._transport.abort()
         else:
             self._transport.close()
 
     def _has_left(self) -> bool:
         """Tell whether the client of an answer is gone, which nobody tells who does not read. As in `eof_received`."""
-        if not (self._is_paused or self._has_ended):
-            return False
         has_started = self._exchange is not None and self._exchange.has_started
         return has_sent_all(self._transport) if has_started else is_gone(self._transport)
 

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from livecomments.web.bounds import HttpLimits
+from livecomments.web.bounds import LINGER_BYTES_MAX, HttpLimits
 from livecomments.web.server import DrainingServer, listening_socket
 
 TIMEOUT_S: Final = 10.0
@@ -188,7 +188,7 @@ async def test_a_client_that_is_gone_is_noticed_though_nothing_is_read_from_it(p
     """Whoever does not read is told of no end; and a stream to nobody would hold its place until it writes."""
     endless = Endless()
     async with serving(LIMITS._replace(look_interval_s=0.1), endless) as connect:
-        _, writer = await connect()
+        reader, writer = await connect()
         writer.write(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % path)
         await endless.reached.wait()
         sock = writer.get_extra_info("socket")
@@ -199,6 +199,7 @@ async def test_a_client_that_is_gone_is_noticed_though_nothing_is_read_from_it(p
             writer.write(GOOD * 1_000)
             await writer.drain()
         if how == "closed behind a backlog" and path == b"/begun":
+            await reader.readuntil(b"ok")  # what was not read would be answered by a reset
             writer.close()
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
@@ -214,3 +215,23 @@ async def test_a_client_that_waits_for_a_slow_answer_is_left_alone() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):  # many looks
                 await reader.read()
+
+
+async def test_what_is_sent_behind_a_last_answer_is_read_in_line_and_within_a_bound() -> None:
+    """A client that looks at no answer before it has sent all gets its answer; one that sends for ever is cut off."""
+    async with serving(LIMITS) as connect:
+        reader, writer = await connect()
+        writer.write(b"nonsense\r\n\r\n" + b"x" * (LINGER_BYTES_MAX // 2))
+        await writer.drain()
+        writer.write_eof()
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        reader, writer = await connect()
+        writer.write(b"nonsense\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            await send_for_ever(writer)
+
+
+async def send_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * LINGER_BYTES_MAX)
+        await writer.drain()
