@@ -20,6 +20,7 @@ kcat kcat tests/live
 node nodejs tests/browser, tests/clients, tests/conformance
 npm npm tests/browser, tests/clients, tests/conformance
 go golang-go tests/conformance
+cargo cargo tests/conformance
 chromium chromium tests/browser, tests/conformance
 firefox-esr firefox-esr tests/conformance
 Xvfb xvfb tests/conformance

@@ -41,6 +41,7 @@ def why_missing(program: str) -> str | None:
         "node": [("node", "nodejs")],
         "go": [("go", "golang-go")],
         "jdk": [("javac", "openjdk-17-jdk-headless")],
+        "rust": [("cargo", "cargo")],
         "okhttp": [("javac", "openjdk-17-jdk-headless"), ("mvn", "maven")],
     }
     missing = [package for found, package in needed[program] if not shutil.which(found)]
@@ -59,6 +60,10 @@ def build(program: str, folder: Path) -> tuple[str, ...]:
     if program == "jdk":
         run("javac", "-d", str(folder), str(READERS / "JdkReader.java"))
         return ("java", "-cp", str(folder), "JdkReader")
+    if program == "rust":
+        sources = ("--manifest-path", str(READERS / "rust" / "Cargo.toml"))
+        run("cargo", "build", "--quiet", "--locked", *sources, "--target-dir", str(folder))
+        return (str(folder / "debug" / "read"),)
     copy = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'jars'}")
     run("mvn", "-q", "-B", "-f", str(READERS / "pom.xml"), *copy)
     run("javac", "-cp", f"{folder / 'jars'}/*", "-d", str(folder), str(READERS / "OkHttpReader.java"))

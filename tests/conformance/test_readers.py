@@ -27,12 +27,13 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 VIDEO: Final = "readers"
 WAYS: Final = ("undici", "eventsource", "event-source-polyfill", "fetch-event-source")
-BUILT: Final = ("go", "jdk", "okhttp")
+BUILT: Final = ("go", "jdk", "okhttp", "rust")
 READERS: Final = (*BUILT, *WAYS, "httpx", "curl-http2")
 ENDS: Final = {
     "go": "unexpected EOF",
     "jdk": "java.io.EOFException: Unexpected end of ZLIB input stream",
     "okhttp": "java.io.EOFException: source exhausted prematurely",
+    "rust": "corrupt deflate stream",
 }
 """What these make of the end of a compressed stream, which is no end of a gzip file: docs/GOTCHAS.md. All others
 take it for what it is."""
