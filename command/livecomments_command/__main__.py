@@ -27,7 +27,7 @@ from livecomments_command.settings import (
 )
 from livecomments_command.settings import load as load_settings
 from livecomments_command.terminal import commands as terminal
-from livecomments_schemas.errors import StartAgain, StartRefused, Unavailable, leaves_of
+from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartAgain, StartRefused, Unavailable, leaves_of
 
 if TYPE_CHECKING:
     from livecomments_command.assembly.embedded import Embedded
@@ -200,9 +200,6 @@ def load(
         json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
     sys.exit(0 if report.ok else 1)
 
-
-EXIT_TRY_AGAIN: Final = 75
-"""EX_TEMPFAIL: nothing is wrong, and whoever supervises the process starts it again."""
 
 Serving = TypeVar("Serving", bound=ServingSettings)
 OnServers = TypeVar("OnServers", bound=ServerSettings)

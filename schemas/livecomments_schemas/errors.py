@@ -5,7 +5,7 @@ Anything that is raised and is none of these is our bug and ends the process.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class Rejected(Exception):
@@ -34,6 +34,10 @@ class Unavailable(Exception):
 
 class Corrupt(Exception):
     """A record or row that can never be understood. Set it aside with its reason and go on."""
+
+
+EXIT_TRY_AGAIN: Final = 75
+"""EX_TEMPFAIL: nothing is wrong with what a process was given, and whoever supervises it starts it again."""
 
 
 class StartAgain(Exception):

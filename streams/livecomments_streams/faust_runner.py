@@ -24,7 +24,7 @@ from faust.types import TP
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.refusals import is_group_refusal
 from livecomments.runtime.metrics import Reading
-from livecomments_schemas.errors import StartAgain, StartRefused, leaves_of
+from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartAgain, StartRefused, leaves_of
 from livecomments_streams.faust_polls import PollConsumer, WholePolls
 from livecomments_streams.job import Job
 
@@ -45,8 +45,6 @@ _WATCH_INTERVAL_S: Final = 1.0
 EXIT_REFUSED: Final = 2
 EXIT_BUG: Final = 70
 """What BSD's sysexits calls EX_SOFTWARE."""
-EXIT_TRY_AGAIN: Final = 75
-"""EX_TEMPFAIL: nothing is wrong with the job or its input; what was under way is delivered again."""
 
 T = TypeVar("T")
 

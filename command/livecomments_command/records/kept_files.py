@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
-from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartRefused
 
 _CANNOT_BE: Final = frozenset(
     (
@@ -47,8 +47,7 @@ class FilesFailed(StartRefused):
 class FilesInUse(StartRefused):
     """Another command is at work on them. Wait for it."""
 
-    exit_code: ClassVar[int] = 75
-    """EX_TEMPFAIL."""
+    exit_code: ClassVar[int] = EXIT_TRY_AGAIN
 
 
 @contextmanager

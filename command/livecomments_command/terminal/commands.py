@@ -12,7 +12,7 @@ from livecomments_command.terminal.drawing import EventLines, json_line
 from livecomments_command.terminal.following import PAGE_SIZE_MAX, Following
 from livecomments_command.terminal.remote import Refused, Remote
 from livecomments_command.terminal.writing import TerminalWriter, Unknown
-from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartRefused
 
 EXIT_INTERRUPTED: Final = 130
 
@@ -24,9 +24,9 @@ class AskedInVain(StartRefused):
 
 
 class LeftUnknown(StartRefused):
-    """Nobody has said what became of it. EX_TEMPFAIL."""
+    """Nobody has said what became of it."""
 
-    exit_code = 75
+    exit_code = EXIT_TRY_AGAIN
 
 
 UrlOption = Annotated[str, typer.Option(help="The deployment.")]
