@@ -71,7 +71,6 @@ class Elapsed:
         if len(self.leaps) > _LEAPS_MAX:
             (before_ms, _), (_, after_ms) = self.leaps[:2]
             self.leaps[:2] = [Leap(before_ms, after_ms)]
-        _log.info("the clock went ahead of the time that passed here", extra={"seconds": (now_ms - before_ms) // 1_000})
         return True
 
     def older_than(self, age_ms: int) -> int:
@@ -119,6 +118,7 @@ async def keep_leaps(file: DurableFile, elapsed: Elapsed) -> NoReturn:
         elapsed.look()
         if elapsed.leaps != kept:
             kept = list(elapsed.leaps)
+            _log.warning("the clock was set, rows and revoked sessions are kept by the time that passed")
             await retrying(keep, told(_log, "the clock's leap is not kept yet, trying again"), on=FileUnavailable)
 
 

@@ -5,6 +5,7 @@ the file system refuses, as a sentence with an exit code of its own instead of a
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -130,9 +131,24 @@ def write_atomically(file: Path, content: bytes) -> None:
             raise
 
 
+def refuse_no_file(file: Path, option: str) -> None:
+    """Check that what stands there, if anything does, is an ordinary file.
+
+    A pipe would be waited for, and a device read or written, without an end.
+
+    Raises:
+        FilesRefused: it is something else. OSError: it cannot be looked at.
+    """
+    with suppress(FileNotFoundError):
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise FilesRefused(f"{option} {file}: a device, pipe or socket is no file. Name another.")
+
+
 def read_checkpoint(file: Path) -> bytes | None:
     """Read a checkpoint; None if there is none. Raises FilesRefused: it cannot be read, or its folder not written."""
     try:
+        refuse_no_file(file, "--checkpoint")
         said: bytes | None = file.read_bytes()
     except FileNotFoundError:
         said = None

@@ -20,6 +20,7 @@ from livecomments_command.records.kept_files import (
     FilesRefused,
     on_files,
     read_checkpoint,
+    refuse_no_file,
     write_atomically,
 )
 from livecomments_command.records.opened import Opened
@@ -148,6 +149,7 @@ def lines_file(file: Path | None, size: int | None = None) -> Iterator[BinaryIO]
                 raise  # else it was `| head`: enough was read
         return
     try:
+        refuse_no_file(file, "--out")
         opened = file.open("xb" if size is None else "r+b")
     except OSError as error:
         raise FilesRefused(f"--out {file}: {error.strerror}. Name a new file.") from error

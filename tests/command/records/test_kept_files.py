@@ -106,6 +106,29 @@ def test_a_place_that_can_be_no_export_is_refused_with_its_name(settings: ToolSe
     assert file.read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rebuild", "--from-start", "--checkpoint"],
+        ["replay", "--checkpoint"],
+        ["replay", "--out"],
+        ["export"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("kind", ["pipe", "/dev/zero"])
+def test_what_is_no_file_is_refused_and_not_waited_for(
+    settings: ToolSettings, tmp_path: Path, arguments: list[str], kind: str
+) -> None:
+    """A pipe to which nobody writes never ends, and neither does a device that gives zeros."""
+    place = Path(kind)
+    if kind == "pipe":
+        place = tmp_path / "pipe"
+        os.mkfifo(place)
+    code, said = told(settings, *arguments, str(place))
+    assert (code, str(place) in said) == (REFUSED, True), said
+
+
 def test_a_checkpoint_that_is_a_link_is_the_file_that_it_names(settings: ToolSettings, tmp_path: Path) -> None:
     real, link, dangling = tmp_path / "real", tmp_path / "link", tmp_path / "dangling"
     link.symlink_to(real)
