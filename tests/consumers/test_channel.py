@@ -238,6 +238,14 @@ def test_who_joins_a_cohort_raises_it_over_what_is_not_of_the_video(video: Video
     assert first.viewer.position == cohort.position == video.channel.head
 
 
+def test_nobody_hears_a_heartbeat_later_for_having_joined_a_cohort(video: Video) -> None:
+    ((_, cohort),) = video.stand(1)
+    cohort.written_at = 10.0
+    ((late, _),) = video.stand(1, first_fd=1)
+    assert cohort.members[1] is late
+    assert cohort.written_at == 0.0, "when the latest to join was written to"
+
+
 def test_who_steps_out_goes_on_from_there_and_an_empty_cohort_is_forgotten(video: Video) -> None:
     (first, cohort), (second, _) = video.stand(2)
     cohorts = video.channel.cohorts
