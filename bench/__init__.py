@@ -11,8 +11,9 @@
 - `resume`: a crowd comes back at once; what those who stayed notice.
 - `slow`: viewers that never read; what the others notice, and what they cost.
 - `videos`: many videos with a few viewers each, beside one.
+- `scale`: what a node costs, one to four edges behind the router, beside nodes that follow everything.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
-- `stand`: what these five stand on: Kafka, an edge, a feed of comments.
+- `stand`: what these six stand on: Kafka, an edge, a feed of comments.
 - `crowd`: their viewers, and the bare loop, in C (`crowd.c`).
 - `command`: their command line; tables, JSON and chart.
 - `chart`: bars as SVG.

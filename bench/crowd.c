@@ -163,7 +163,7 @@ static void take(struct viewer *v, const char *data, size_t count, int64_t at_us
     if (r->part == SIZE) {
       char c = *data++;
       if (c == '\n') r->part = DATA, r->chunk_at_us = at_us;
-      else if (c != '\r') r->left = r->left * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+      else if (c != '\r') r->left = r->left * 16 + (c <= '9' ? c - '0' : (c | 32) - 'a' + 10); /* HAProxy writes capitals */
     } else if (r->part == DATA) {
       size_t some = (size_t)(end - data) < r->left ? (size_t)(end - data) : r->left;
       take_body(v, data, some, at_us);

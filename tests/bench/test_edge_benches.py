@@ -1,9 +1,13 @@
 """Each benchmark of the edge, once and tiny, on a real Kafka and a real edge: what it counts comes out even."""
 
+from collections import Counter
 from pathlib import Path
+from shutil import which
 from xml.etree import ElementTree
 
-from bench import fanout, latency, resume, slow, videos
+import pytest
+
+from bench import fanout, latency, resume, scale, slow, videos
 from bench.command import Outcome
 
 
@@ -59,3 +63,21 @@ async def test_videos_gives_each_viewer_the_comments_of_its_video(kafka_address:
         (2, 0, 0),
     ]
     assert "undelivered" in table_of(outcome)
+
+
+def test_videos_are_drawn_by_zipf_and_one_is_hot() -> None:
+    drawn = Counter(scale.popular([f"v-{n}" for n in range(100)], 0.1))
+    assert drawn["v-1"] == pytest.approx(2 * drawn["v-3"], rel=0.01)
+    assert drawn["v-0"] == pytest.approx(2 * drawn["v-1"] + sum(drawn.values()) * 0.1, rel=0.01)
+
+
+@pytest.mark.skipif(which("haproxy") is None, reason="No haproxy found.")
+async def test_scale_has_each_edge_follow_its_share_and_deliver_everything(kafka_address: str, tmp_path: Path) -> None:
+    plan = scale.Plan(nodes="1,2", videos=60, rate=100, warm_up_s=6.0, seconds=2.0)
+    outcome = await scale.measure(plan, kafka_address, tmp_path, False)
+    rows = {(row["what"], row["nodes"]): row for row in outcome.numbers["rows"]}
+    assert all((row["undelivered"], row["elsewhere"]) == (0, 0) for row in rows.values())
+    assert rows["all", 2]["partitions"] == 64
+    assert rows["auto", 2]["partitions"] < 40, "what its viewers watch of its half, and no more"
+    assert 0 < rows["auto", 2]["records_per_s"] < rows["all", 2]["records_per_s"]
+    assert "takes/min" in table_of(outcome)
