@@ -141,7 +141,7 @@ async def test_what_endangers_comments_stops_writes_until_it_is_mended(caplog: p
     lines = [(record.levelname, record.message, getattr(record, "reason", None)) for record in caplog.records]
     assert lines == [
         ("CRITICAL", "the topic is not what its contract says", "It is compacted."),
-        ("WARNING", "the topic cannot be held against its contract", None),
+        ("WARNING", "the topic cannot be held against its contract", "away"),
         ("INFO", "the topic is again what its contract says", "It is compacted."),
     ]
 
