@@ -48,7 +48,7 @@ from livecomments_schemas.errors import Rejected
 
 _END: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = re.compile(rb"(?:\r?\n)*")
-_TOO_LARGE: Final = HeadTooLargeRejected("Send fewer or shorter headers.")
+_TOO_LARGE: Final = "Send fewer or shorter headers."
 
 Claim = Callable[[RequestHead, str], asyncio.Protocol | None]
 """Given a head and the address it comes from: the protocol that serves it and has the connection from its
@@ -249,12 +249,16 @@ class Door(asyncio.Protocol):
                 check_beginning(bytes(buffer[: limits.head_bytes_max]))
             if len(buffer) > limits.head_bytes_max:
                 is_one_line = buffer.find(b"\n", 0, limits.head_bytes_max) < 0
-                raise TargetTooLongRejected("Send a shorter address.") if is_one_line else _TOO_LARGE
+                raise (
+                    TargetTooLongRejected("Send a shorter address.")
+                    if is_one_line
+                    else HeadTooLargeRejected(_TOO_LARGE)
+                )
             if buffer and self._has_ended:
                 raise RequestRejected("Send the whole head.")
             return None
         if buffer.count(b"\n", 0, end) > limits.headers_max:
-            raise _TOO_LARGE
+            raise HeadTooLargeRejected(_TOO_LARGE)
         head = parse_head(bytes(buffer[: end + len(_END)]))
         del buffer[: end + len(_END)]
         return head

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import h11
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from livecomments.web.bounds import HttpLimits
@@ -149,6 +149,7 @@ def the_cut_of_the_bytes_decides_nothing(raw: bytes, sizes: list[int]) -> None:
 
 def what_is_served_h11_reads_too(raw: bytes) -> None:
     """What is served is what another reader sees, except where that is stricter about what follows."""
+    assume(b"OPTIONS *" not in raw)  # which the door answers by itself
     reached, statuses = play([raw])
     assert all(status in (b"200", b"204", b"refused") for status in statuses)
     served = [(one.method, one.content) for one in reached]

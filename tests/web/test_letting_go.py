@@ -125,6 +125,24 @@ async def refused(client: Client) -> None:
     client.writer.close()
 
 
+async def refused_for_its_size(client: Client) -> None:
+    client.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: y\r\n" * 5_000)
+    assert b" 431 " in await client.reader.readuntil(b"\r\n")
+    client.leave()
+
+
+async def refused_for_its_fields(client: Client) -> None:
+    client.writer.write(get(b"", *[b"X: y"] * 200))
+    assert b" 431 " in await client.read_all()
+    client.writer.close()
+
+
+async def refused_for_its_address(client: Client) -> None:
+    client.writer.write(get(b"a" * 20_000))
+    assert b" 414 " in await client.read_all()
+    client.writer.close()
+
+
 async def refused_in_a_body(client: Client) -> None:
     client.writer.write(post(b"body", b"Transfer-Encoding: chunked", b"zz\r\n"))
     assert b" 400 " in await client.read_all()
@@ -199,7 +217,8 @@ async def too_long_silent(client: Client) -> None:
 
 
 ENDS: Final = [
-    *(silent, served_and_gone, served_last, in_a_head, refused, refused_in_a_body, gone_in_a_body, gone_in_a_chunk),
+    *(silent, served_and_gone, served_last, in_a_head, refused, refused_for_its_size, refused_for_its_fields),
+    *(refused_for_its_address, refused_in_a_body, gone_in_a_body, gone_in_a_chunk),
     *(gone_in_a_body_nobody_reads, half_closed, half_closed_in_a_head, in_an_answer_without_end),
     *(in_an_answer_that_it_does_not_take, behind_many_requests, failed, handed_over, too_long_silent),
 ]
