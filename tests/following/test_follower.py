@@ -333,6 +333,7 @@ class BrokenLog(WatchedLog):
     def __init__(self, inner: CommentLog) -> None:
         super().__init__(inner)
         self.error: Exception | None = None
+        self.failures = 0
 
     def follow(self) -> "BrokenReader":
         return BrokenReader(self, self.inner.follow())
@@ -350,6 +351,7 @@ class BrokenReader:
     async def poll(self) -> list[Record]:
         if self._log.error is not None:
             error = self._log.error
+            self._log.failures += 1
             if isinstance(error, OffsetUnavailable):
                 self._log.error = None
             await asyncio.sleep(0)

@@ -129,6 +129,26 @@ async def test_the_watermark_is_asked_for_once_in_a_while(world: World) -> None:
     assert world.calls.count("store watermark") == 2
 
 
+async def test_the_newest_position_is_never_one_of_before_the_question(world: World) -> None:
+    await fill(world, 1, 1, 1)
+    held, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def around(name: str) -> None:
+        if name == "bounds:done":
+            held.set()
+            await goes_on.wait()
+
+    world.gate.around = around
+    first = asyncio.create_task(world.history.newest(0))
+    await until(held.is_set)
+    before = world.model.end - 1
+    await world.append(Event("comment"))
+    second = asyncio.create_task(world.history.newest(0))
+    await asyncio.sleep(0)
+    goes_on.set()
+    assert (await first, await second) == (world.position(before), world.position(before + 1))
+
+
 @pytest.mark.parametrize("is_away", [False, True])
 async def test_readers_at_once_ask_for_the_watermark_once_and_one_that_leaves_takes_it_from_nobody(
     world: World, is_away: bool

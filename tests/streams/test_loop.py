@@ -127,8 +127,10 @@ async def test_log_and_store_may_be_away(maker: EmbeddedMaker, store: WatchedSto
         await append(log, *[comment(video)] * 3)
         await all_stored(log, store)
         log.error = LogUnavailable("away")
-        await append(log, *[comment(video)] * 3)
-        await asyncio.sleep(0)
+        await append(log, *[comment(video)] * 3)  # ends the poll under way
+        async with asyncio.timeout(WAIT_S):
+            while not log.failures:  # noqa: ASYNC110 - it has no event of its own
+                await asyncio.sleep(0.001)
         log.error = None
         await all_stored(log, store)
     assert not failures
