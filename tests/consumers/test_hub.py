@@ -313,3 +313,19 @@ def test_a_stream_of_the_asgi_lane_in_which_we_fail_is_counted_as_our_error() ->
             assert counted("disconnects_total", reason="client") == before[1]
 
     virtually(run)
+
+
+def test_who_is_about_to_watch_finds_the_partition_there_when_it_does() -> None:
+    """Between the look at it and the first word to a viewer others have their turn, and idle partitions go."""
+
+    async def run() -> None:
+        async with virtual_edge(HubSettings(), ()) as edge:
+            await edge.follower.ready_partition(0, 10.0)
+            for _ in range(4):
+                await pass_time(IDLE_S * 0.9)
+                _, followed = edge.hub.home("v")
+                assert followed is not None
+            await pass_time(IDLE_S * 2)
+            assert not edge.follower.followed
+
+    virtually(run)
