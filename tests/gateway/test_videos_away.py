@@ -111,7 +111,7 @@ async def test_reads_under_way_are_bounded_however_many_videos_are_asked_for(tmp
         await asyncio.sleep(0)
         store.goes_on.set()
         assert not (await waiting).is_banned("rude") or (await waiting).is_whole
-        patient = Videos(follower, History(follower, store), videos_max=videos_max)
+        patient = Videos(follower, History(follower, store), wait_s=60.0, videos_max=videos_max)
         found = await asyncio.gather(*(patient.facts(f"v{n}") for n in range(500)), patient.facts("v"))
         assert all(one.is_whole for one in found)  # those beyond the bound had their turn
         assert found[-1].is_banned("rude")
