@@ -161,6 +161,23 @@ def test_a_silent_partition_is_said_to_its_viewers_alone_after_the_bound() -> No
     virtually(run)
 
 
+def test_who_is_cut_off_stands_in_no_cohort_from_then_on() -> None:
+    """Its descriptor may be somebody else's before its transport says that it is gone."""
+
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            for _ in range(2):
+                edge.connect()
+            await pass_time(1.0)
+            channel = edge.hub._channels["v"]
+            (cohort,) = channel.cohorts
+            gone, stays = channel.lanes
+            gone.abort("error")
+            assert list(cohort.members.values()) == [stays]
+
+    virtually(run)
+
+
 def test_heartbeats_of_a_crowd_that_are_due_together_give_the_loop_away_between_them() -> None:
     async def run() -> None:
         async with virtual_edge(HubSettings()) as edge:
