@@ -234,7 +234,7 @@ class History:
         """Make entries of stored rows, with the deletes from above the store applied."""
         entries = [entry_of_row(row, followed.number) for row in rows]
         for entry in entries:
-            if entry.position in above.deleted:
+            if entry.kind == COMMENT_CREATED and entry.position in above.deleted:  # a delete reaches nothing else
                 entry.value = b""
         return entries
 

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from livecomments.history.reading import Found
+from livecomments.history.reading import Above, Found
 from livecomments.history.stretch import Source
 from livecomments.sqlite import DurableFile
-from livecomments.store.interface import StoreUnavailable
+from livecomments.store.interface import Row, StoreUnavailable
+from livecomments_schemas.events import COMMENT_CREATED, VIDEO_CHANGED
 from tests.history.test_pages import QUIET, fill
 from tests.history.world import Event, Sizes, World, open_world, until
 
@@ -127,6 +128,16 @@ async def test_the_watermark_is_asked_for_once_in_a_while(world: World) -> None:
     world.now += 0.3
     assert (await world.forward(QUIET, world.position(-1), 9)).through == world.position(8)
     assert world.calls.count("store watermark") == 2
+
+
+async def test_a_delete_whose_target_is_no_comment_takes_nothing(world: World) -> None:
+    """Whoever writes to the log by himself can say so; the settings of a video stay what they are."""
+    await fill(world, 1, 1, 1)
+    changed = Row(QUIET, world.position(0), VIDEO_CHANGED, "own", b'{"title":"T"}', 0, 0, False)
+    comment = changed._replace(kind=COMMENT_CREATED)
+    above = Above(world.position(1), None, {changed.position})
+    found = world.history.entries([changed, comment], world.followed, above)
+    assert [entry.value for entry in found] == [b'{"title":"T"}', b""]
 
 
 async def test_the_newest_position_is_never_one_of_before_the_question(world: World) -> None:
