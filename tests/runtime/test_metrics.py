@@ -28,8 +28,8 @@ def test_a_reading_is_absent_until_it_is_read_off_and_when_that_is_long_ago() ->
 @pytest.mark.parametrize(
     ("process", "rooms"),
     [
-        ("gateway", {"gateway", "history", "log"}),
-        ("edge", {"edge", "history", "log"}),
+        ("gateway", {"gateway", "history", "log", "routed"}),
+        ("edge", {"edge", "history", "log", "routed"}),
         ("stream", {"stream", "log"}),
     ],
 )
