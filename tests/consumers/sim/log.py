@@ -156,8 +156,12 @@ class LogView:
 
     @property
     def read_to(self) -> int:
-        """The offset that whoever follows reads next: records before it may be on their way still."""
-        return max((reader.next or 0 for reader in self._readers), default=0)
+        """How far whoever follows has been given records: those before it may be on their way still.
+
+        Holes after the last record do not count. The follower asks whether the log still reaches the record that it
+        had last, and where it does, nobody can tell that it lost a hole.
+        """
+        return max((reader.read_to for reader in self._readers), default=0)
 
     def follow(self) -> "SimReader":
         reader = SimReader(self)
@@ -187,10 +191,13 @@ class SimReader:
         self._view = view
         self.next: int | None = None
         """The offset to read next; None: it follows nothing."""
+        self.read_to = 0
+        """The offset after the last record it gave out, or the one it began at."""
         self._woken: asyncio.Future[None] | None = None
 
     def assign(self, offsets: Mapping[int, int]) -> None:
         self.next = offsets.get(PARTITION)
+        self.read_to = self.next or 0
         self.wake()
 
     async def poll(self) -> list[Record]:
@@ -203,6 +210,7 @@ class SimReader:
                 records, following = self._view.slice(start, max(start, end), _POLL_RECORDS)
                 self.next = following
                 if records:
+                    self.read_to = records[-1].offset + 1
                     await pass_time(0)
                     return records if self.next == following else []
             if loop.time() >= deadline:
