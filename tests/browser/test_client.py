@@ -1,7 +1,6 @@
 """`clients/js` in a real Chromium, against the real command: its examples, through what happens to browsers."""
 
 import asyncio
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +10,10 @@ from playwright.async_api import APIRequestContext, Browser, BrowserContext, Pag
 
 from tests.browser.conftest import Server
 from tests.browser.test_page import SOON_MS, VIDEO, open_session, post, read_messages
-from tests.clients.npm import need_packages
+from tests.clients.npm import CLIENT, esbuild, need_packages
 
 pytestmark = pytest.mark.browser
 
-CLIENT: Final = Path(__file__).parents[2] / "clients" / "js"
 EXAMPLE: Final = (CLIENT / "examples" / "no-build" / "index.html").read_text()
 SERVED: Final = CLIENT.parents[1] / "gateway" / "livecomments_gateway" / "page" / "client.js"
 TABS: Final = 8
@@ -175,18 +173,8 @@ async def test_react_in_strict_mode_opens_one_stream(browser: Browser, server: S
 
 
 def bundle() -> str:
-    done = subprocess.run(
-        [
-            *("node_modules/.bin/esbuild", "examples/react/main.tsx", "--bundle", "--format=esm", "--jsx=automatic"),
-            *("--alias:@livecomments/client=./src/index.ts", "--alias:@livecomments/client/react=./src/react.ts"),
-        ],
-        cwd=CLIENT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
+    aliases = ("--alias:@livecomments/client=./src/index.ts", "--alias:@livecomments/client/react=./src/react.ts")
+    return esbuild("examples/react/main.tsx", "--jsx=automatic", *aliases)
 
 
 @pytest.mark.timeout(400)
@@ -228,8 +216,7 @@ async def test_what_is_loaded_later_and_cannot_be_is_said_and_asked_for_again(
 
 def split(folder: Path) -> dict[str, str]:
     """The client as bundlers split it."""
-    command = ("node_modules/.bin/esbuild", "src/index.ts", "--bundle", "--splitting", "--format=esm")
-    subprocess.run([*command, f"--outdir={folder}"], cwd=CLIENT, capture_output=True, check=True, timeout=60)
+    esbuild("src/index.ts", "--splitting", f"--outdir={folder}")
     return {f"/split/{path.name}": path.read_text() for path in folder.glob("*.js")}
 
 

@@ -1,15 +1,14 @@
 """docs/CLIENTS.md: what is said to run in a browser, runs in Chromium."""
 
 import asyncio
-import subprocess
 
 import pytest
 from playwright.async_api import APIRequestContext, Browser, expect
 
 from tests.browser.conftest import Server
-from tests.browser.test_client import CLIENT, context_of
+from tests.browser.test_client import context_of
 from tests.browser.test_page import open_session, post
-from tests.clients.npm import need_packages
+from tests.clients.npm import esbuild, need_packages
 from tests.clients.test_docs import IN_BROWSERS, SNIPPETS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -32,16 +31,7 @@ def bundled(text: str) -> str:
     """A snippet with what it imports."""
     entries = {"": "index", "/react": "react"}
     aliases = [f"--alias:@livecomments/client{name}=./src/{file}.ts" for name, file in entries.items()]
-    done = subprocess.run(
-        ["node_modules/.bin/esbuild", "--bundle", "--format=esm", "--loader=jsx", "--jsx=automatic", *aliases],
-        input=text,
-        cwd=CLIENT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
+    return esbuild("--loader=jsx", "--jsx=automatic", *aliases, text=text)
 
 
 @pytest.mark.parametrize("name", IN_BROWSERS)

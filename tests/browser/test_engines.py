@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,12 +17,11 @@ from infra.local.ports import free_port
 from tests.browser.conftest import Server
 from tests.browser.test_client import bundle
 from tests.browser.test_page import VIDEO, open_session, post
-from tests.clients.npm import need_packages
+from tests.clients.npm import CLIENT, esbuild, need_packages
 from tests.conformance.programs import open_page, why_missing
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
-CLIENT: Final = Path(__file__).parents[2] / "clients" / "js"
 STORY: Final = Path(__file__).with_name("story.js").read_text()
 PAGE: Final = '<!doctype html><meta charset="utf-8"><title>Story</title><body><script type="module" src="{}"></script>'
 AWAY: Final = """<!doctype html><title>Away</title><script>
@@ -45,16 +43,7 @@ PASSED_ON: Final = frozenset(("authorization", "content-type", "idempotency-key"
 
 def sdk() -> str:
     """All entries in one module."""
-    done = subprocess.run(
-        ["node_modules/.bin/esbuild", "--bundle", "--format=esm"],
-        input="".join(f'export * from "./src/{entry}.ts";' for entry in ENTRIES),
-        cwd=CLIENT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
+    return esbuild(text="".join(f'export * from "./src/{entry}.ts";' for entry in ENTRIES))
 
 
 class Stage:

@@ -19,6 +19,20 @@ def npm(*arguments: str, timeout_s: float = STEP_TIMEOUT_S) -> subprocess.Comple
     )
 
 
+def esbuild(*arguments: str, text: str = "") -> str:
+    """Bundle what `text`, or a file among the arguments, imports into one module, with the client's own esbuild."""
+    done = subprocess.run(
+        ["node_modules/.bin/esbuild", "--bundle", "--format=esm", *arguments],
+        input=text,
+        cwd=CLIENT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
 def need_packages() -> None:
     """Bring what the lock file names; skip the test where that cannot be."""
     if reason := bring_packages(CLIENT):
