@@ -86,23 +86,30 @@ function M.done()
     end
 end
 
--- In the phase `balancer`: the home, and after it the next ones in turn.
+-- In the phase `balancer`: the home, and after it the next ones in turn, each once. Those that refused somebody lately come
+-- last, not never: they may be back, and a server tried twice would be one not tried.
 function M.balance(tier)
     local number, rank = ngx.var.route:match("^(%d+)/%d+/(%d+)$")
     local order = homes(tier, tonumber(number) or math.random(0, count - 1))
-    if ngx.ctx.at then
-        ngx.shared.under_way:set("down" .. tier .. order[ngx.ctx.at], true, DOWN_S)
+    local under_way, tried = ngx.shared.under_way, ngx.ctx.tried
+    if tried then
+        under_way:set("down" .. tier .. order[ngx.ctx.at], true, DOWN_S)
     else
         balancer.set_more_tries(#order - 1)
-        ngx.ctx.at = (tonumber(rank) or 1) - 1
+        tried = {}
+        ngx.ctx.tried, ngx.ctx.at = tried, tonumber(rank) or 1
     end
-    for _ = 1, #order do
-        ngx.ctx.at = ngx.ctx.at % #order + 1
-        if not ngx.shared.under_way:get("down" .. tier .. order[ngx.ctx.at]) then
-            break
+    local up, any
+    for step = 0, #order - 1 do
+        local at = (ngx.ctx.at - 1 + step) % #order + 1
+        if not tried[at] then
+            any = any or at
+            up = up or (not under_way:get("down" .. tier .. order[at]) and at)
         end
     end
-    balancer.set_current_peer(tiers[tier][order[ngx.ctx.at]]:match("^(.*):(%d+)$"))
+    local at = up or any or ngx.ctx.at % #order + 1 -- nginx tries once more than was asked for
+    tried[at], ngx.ctx.at = true, at
+    balancer.set_current_peer(tiers[tier][order[at]]:match("^(.*):(%d+)$"))
 end
 
 return M

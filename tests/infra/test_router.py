@@ -10,7 +10,7 @@ import pytest
 from infra.local import balancer as balancers
 from infra.local.balancer import Balancer, HaProxy, Nginx
 from livecomments_schemas.partitions import partition_of
-from tests.infra.test_balancer import VIDEOS, ask, start, stubs
+from tests.infra.test_balancer import VIDEOS, Stub, ask, start, stubs
 from tests.infra.test_partition_lua import ranked
 from tests.infra.waiting import wait_until
 
@@ -113,6 +113,25 @@ def test_only_the_partition_that_has_its_bound_gets_another_home(
                 return _open(balancer, "/comments/held/stream", once).read().decode().startswith(first)
 
         wait_until(lambda: all(is_back() for _ in range(2 * BOUND)))  # those that ended count no more
+
+
+def test_who_is_back_serves_at_once_though_it_refused_a_moment_ago(start: Callable[..., Balancer]) -> None:
+    """While it is remembered for that, too, if nobody else is there."""
+    if not which("nginx") or not balancers.LUA_MODULE.exists():
+        pytest.skip("No nginx with its Lua module: apt-get install nginx libnginx-mod-http-lua.")
+    with stubs("gateway-1", "edge-1", "edge-2") as made:
+        balancer = start(Nginx, [made[0].ports], [each.ports for each in made[1:]])
+        wait_until(lambda: ask(balancer, "/comments/demo")[1]["saw-route"] != "")
+        for stub in made[1:]:
+            stub.close()
+        for video in ("video.1", "video.2", "video.3"):
+            name = f"edge-{home(video, 2)}"
+            assert "retry:" in ask(balancer, f"/comments/{video}/stream")[2], "both have refused"
+            back = Stub(name, made[int(name[-1])].ports["client"])
+            try:
+                assert ask(balancer, f"/comments/{video}/stream")[2].startswith(name)
+            finally:
+                back.close()
 
 
 def _open(balancer: Balancer, path: str, stack: ExitStack) -> HTTPResponse:
