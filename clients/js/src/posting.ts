@@ -28,11 +28,13 @@ interface Entry {
   since: number | null;
   /** How far the stream had told before that; undefined: it was never tried. */
   after: string | null | undefined;
+  /** Who spoke when it was tried first; under its key nobody else sends it. */
+  by: string | undefined;
   resolve: (comment: Comment) => void;
   reject: (problem: Problem) => void;
 }
 
-/** `at`: when it may have been written first, by the device's clock; `by`: who wrote it, and nobody else sends it. */
+/** As in `Entry`, but `at`: when it may have been written first, by the device's clock. */
 type Draft = {
   key: string; message: string; videoTimeMs: number | undefined; at: number | null; after?: string | null;
   by?: string | undefined };
@@ -71,8 +73,7 @@ export async function createPosting(video: Shown): Promise<Posting> {
   const cursor = () => (video.isOver() ? "~" : link.cursor);
 
   function save(): void {
-    const by = tokens.userId();
-    const drafts = entries.flatMap(({ shown, videoTimeMs, since, after }): Draft[] =>
+    const drafts = entries.flatMap(({ shown, videoTimeMs, since, after, by = tokens.userId() }): Draft[] =>
       shown.is == "sent" ? [] : [{
         key: shown.key, message: shown.message, videoTimeMs,
         by, after, at: since == null ? null : clock.wallNow() - (clock.now() - since),
@@ -109,13 +110,13 @@ export async function createPosting(video: Shown): Promise<Posting> {
 
   function enqueue(
     message: string, key: string, videoTimeMs?: number, since: number | null = null, after?: string | null,
-    problem?: Problem,
+    by?: string, problem?: Problem,
   ): Promise<Comment> {
     const told = new Promise<Comment>((resolve, reject) => {
       if (isClosed()) return reject(new Problem("closed"));
       if (entries.length >= PENDING_MAX) return reject(new Problem("too_many_pending"));
       const shown: Pending = problem ? { key, message, is: "rejected", problem } : { key, message, is: "sending" };
-      entries = [...entries, { shown, videoTimeMs, since, after, resolve, reject }];
+      entries = [...entries, { shown, videoTimeMs, since, after, by, resolve, reject }];
       if (problem) reject(problem);
       changed();
       run();
@@ -166,6 +167,9 @@ export async function createPosting(video: Shown): Promise<Posting> {
       const { after } = entry;
       const seen = cursor();
       if (after === undefined) entry.after = seen && seen != "~" ? seen : null;
+      const speaks = tokens.userId();
+      entry.by ??= speaks;
+      if (speaks && entry.by != speaks) return refuse(entry, new Problem("interrupted"));
       save();
       try {
         const headers: Record<string, string> = { "Content-Type": "application/json", "Idempotency-Key": key };
@@ -206,7 +210,7 @@ export async function createPosting(video: Shown): Promise<Posting> {
       for (const { key, message, videoTimeMs, at, after, by } of drafts) {
         if (by && userId && by != userId) continue;
         const ageMs = at == null ? 0 : Math.abs(clock.wallNow() - at);
-        enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after,
+        enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after, by,
           ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
       }
     } catch {

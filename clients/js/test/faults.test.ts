@@ -191,6 +191,25 @@ test("what one person left unsent is not sent by the next", async () => {
   }
 });
 
+test("what was tried as one person is not tried as another, who came in another tab", async () => {
+  const drafts = memoryStore();
+  const storage = memoryStore();
+  const { clock, service, client, video, answers } = setting({ getToken: undefined, guest: { storage }, drafts } as never);
+  video.subscribe(() => {});
+  void client.session.open("Ana");
+  await clock.pass(1_000);
+  answers.push((url) => (url.endsWith("/comments/v") ? problemAnswer(503, "append_unknown") : null));
+  const told = video.post("of Ana").catch((problem: Problem) => problem.code);
+  while (answers.length) await Promise.resolve();
+  const [[key, text]] = [...storage.kept];
+  storage.setItem(key!, text!.replace('"me"', '"somebody else"'));
+  void video.post("of who came").catch(() => {});
+  await clock.pass(10_000);
+  expect(await told).toBe("interrupted");
+  expect(service.comments().map(({ message }) => message)).toEqual(["of who came"]);
+  expect(video.getSnapshot().pending).toMatchObject([{ message: "of Ana", is: "rejected" }]);
+});
+
 test("memory is bounded, however long faults last", async () => {
   const { clock, service, network, video } = setting({}, { maxComments: 50 });
   video.subscribe(() => {});

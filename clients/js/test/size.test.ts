@@ -10,7 +10,7 @@ import { expect, test } from "vitest";
 const CREATE = 'export { createCommentsClient, Problem } from "./src/index.ts"';
 const LIMITS_BYTES: [name: string, code: string, max: number][] = [
   ["the core", CREATE, 5_300],
-  ["the rest, loaded by who writes or reads back", CREATE, 3_400],
+  ["the rest, loaded by who writes or reads back", CREATE, 3_450],
   ["/react", 'export * from "./src/react.ts"', 800],
   ["/share", 'export * from "./src/share.ts"', 800],
   ["/poll", 'export * from "./src/poll.ts"', 1_300],
