@@ -201,8 +201,8 @@ test("what was tried as one person is not tried as another, who came in another 
   answers.push((url) => (url.endsWith("/comments/v") ? problemAnswer(503, "append_unknown") : null));
   const told = video.post("of Ana").catch((problem: Problem) => problem.code);
   while (answers.length) await Promise.resolve();
-  const [[key, text]] = [...storage.kept];
-  storage.setItem(key!, text!.replace('"me"', '"somebody else"'));
+  const [key, text] = [...storage.kept][0]!;
+  storage.setItem(key, text.replace('"me"', '"somebody else"'));
   void video.post("of who came").catch(() => {});
   await clock.pass(10_000);
   expect(await told).toBe("interrupted");
