@@ -120,6 +120,7 @@ const STORIES = {
 
   /** As many tabs as nobody has, each with a stream and a word to say; frames have the same six connections. */
   async tabs() {
+    await sdk.createCommentsClient({ baseUrl: "/" }).session.open("Ana"); // one person, in all of them
     const told = [];
     addEventListener("message", ({ data }) => told.push(data));
     for (let tab = 0; tab < TABS; tab++) {
@@ -131,9 +132,8 @@ const STORIES = {
     return { told, streams: Number(await act("streams")) };
   },
   async tab() {
-    const { client, video } = open();
+    const { video } = open();
     await is("live");
-    if (!client.session.get()) await client.session.open("Ana");
     await video.post(`tab ${asked.get("tab")}`);
     await until("all have written", () => messages().length === TABS);
     await settled();

@@ -44,9 +44,14 @@ class Opened:
     _received: bytes = b""
 
     @property
-    def is_own_page(self) -> bool:
-        """Whether the load balancer itself has answered: what an edge sends has no length."""
+    def is_no_stream(self) -> bool:
+        """Whether the answer only says when to come back, by the load balancer or by an edge that is leaving."""
         return "content-length" in self.head
+
+    @property
+    def is_own_page(self) -> bool:
+        """Whether the load balancer itself has answered: what an edge sends depends on what its client takes."""
+        return self.is_no_stream and "\r\nvary:" not in self.head
 
     @property
     def is_gzip(self) -> bool:
@@ -91,7 +96,7 @@ class Relay:
 
     def cut(self, how: str) -> list[Opened]:
         """Cut every open stream at its next event; returns those."""
-        streams = [stream for stream in self._open.values() if not stream.is_own_page]
+        streams = [stream for stream in self._open.values() if not stream.is_no_stream]
         for stream in streams:
             stream.cut_by = how
         return streams
