@@ -28,7 +28,7 @@ interface Entry {
   since: number | null;
   /** How far the stream had told before that; undefined: it was never tried. */
   after: string | null | undefined;
-  /** Who spoke when it was tried first; under its key nobody else sends it. */
+  /** Who spoke when it was tried first; by itself it is sent as nobody else. `retry` is the user's own word. */
   by: string | undefined;
   resolve: (comment: Comment) => void;
   reject: (problem: Problem) => void;

@@ -7,8 +7,7 @@ export class Problem extends Error {
    * tabs without HTTP/2), `held_back` (a stream opened and brought nothing: something on the way keeps it), `silent`
    * (nothing for 2.5 heartbeats), `cut`, `offline`, `no_token` (what `getToken` threw), `interrupted` (it may have been
    * written before the page was loaded anew, or by who spoke before), `too_many_pending`, `not_a_session` (the app brings
-   * its own tokens),
-   * `reader_slow`, `closed`, `discarded`. The message is the service's sentence, or the code.
+   * its own tokens), `reader_slow`, `closed`, `discarded`. The message is the service's sentence, or the code.
    */
   constructor(
     readonly code: string,
