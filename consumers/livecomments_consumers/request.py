@@ -38,7 +38,7 @@ def stream_request(head: RequestHead, address: str) -> StreamRequest | None:
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.fields}
     if len(headers) < len(head.fields):
         return None
-    query = parse_qsl(head.query.decode("ascii"), keep_blank_values=True)
+    query = parse_qsl(head.query.decode("ascii"), keep_blank_values=True) if head.query else []
     return StreamRequest(match[1].decode("ascii"), query, headers, address)
 
 

@@ -38,6 +38,8 @@ def check_names(names: Iterable[str]) -> None:
 
 def session_of(authorization: str, cookie: str) -> bytes:
     """Return the name of the session whose token comes with a stream's request; empty without a token."""
+    if not authorization and not cookie:
+        return b""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         cookies = (text.strip().partition("=") for text in cookie.split(";"))

@@ -1,8 +1,8 @@
 """What a connection may cost: bounds in bytes and seconds, and those that the kernel keeps for us."""
 
 import asyncio
+import select
 import socket
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 from livecomments_schemas.limits import BODY_BYTES_MAX, BODY_TIMEOUT_S
@@ -47,9 +47,10 @@ _USER_TIMEOUT_MS: Final = 30_000
 """What is not acknowledged, or not even taken, for so long means a dead peer; else the kernel tries for an hour."""
 _KEEPALIVE_S: Final = 30
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
-_CLOSED, _CLOSE_WAIT = 7, 8
-"""The first byte of the kernel's `tcp_info` on Linux: nobody is there any more; or the peer has closed its side, and we
-have not."""
+_CLOSED: Final = 7
+"""The first byte of the kernel's `tcp_info` on Linux: nobody is there any more."""
+_HANG_UP: Final[int | None] = getattr(select, "POLLRDHUP", None)
+"""That the peer has closed its side. Linux's."""
 _OPTIONS: Final = [
     (level, getattr(socket, name), value)
     for level, name, value in (
@@ -63,30 +64,31 @@ _OPTIONS: Final = [
 ]
 
 
-def bound_socket(transport: asyncio.Transport) -> None:
-    """Bound what a connection costs whose peer takes nothing, or is gone without a word."""
-    peer = transport.get_extra_info("socket")
-    if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):  # it is gone already
-            for option in _OPTIONS:
-                peer.setsockopt(*option)
+def bound_connections(listening: socket.socket) -> None:
+    """Bound what each connection costs whose peer takes nothing, or is gone without a word.
+
+    Connections inherit it from the socket that listens: set on each, it would cost more than reading a request's head.
+    """
+    for option in _OPTIONS:
+        listening.setsockopt(*option)
 
 
 def has_sent_all(transport: asyncio.Transport) -> bool:
     """Tell whether the peer has closed its side already, as far as the kernel can be asked; the loop tells it later."""
-    return _state(transport) in (_CLOSED, _CLOSE_WAIT)
+    peer = transport.get_extra_info("socket")
+    if peer is None or _HANG_UP is None:
+        return False
+    kernel = select.poll()
+    kernel.register(peer, _HANG_UP)
+    return bool(kernel.poll(0))
 
 
 def is_gone(transport: asyncio.Transport) -> bool:
     """Tell whether the peer has ended both sides, as far as the kernel can be asked; the loop tells whoever reads."""
-    return _state(transport) == _CLOSED
-
-
-def _state(transport: asyncio.Transport) -> int | None:
     peer = transport.get_extra_info("socket")
     if peer is None or _TCP_INFO is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
-        return None
+        return False
     try:
-        return int(peer.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0])
+        return int(peer.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]) == _CLOSED
     except OSError:  # it is gone already
-        return _CLOSED
+        return True

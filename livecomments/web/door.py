@@ -25,7 +25,6 @@ from livecomments.web.bounds import (
     LINGER_BYTES_MAX,
     UNREAD_BYTES_MAX,
     HttpLimits,
-    bound_socket,
     has_sent_all,
     is_gone,
 )
@@ -108,7 +107,6 @@ class Door(asyncio.Protocol):
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self._server = (str(own[0]), int(own[1])) if isinstance(own, tuple) else None
-        bound_socket(self._transport)
         self._wait_for(WaitingFor.HEAD)
 
     def data_received(self, data: bytes) -> None:

@@ -1,11 +1,13 @@
 """Which content coding a client takes."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
+@lru_cache(maxsize=64)  # there are few browsers
 def accepts_gzip(accept_encoding: str) -> bool:
     """Tell whether an Accept-Encoding header allows gzip, and does not prefer the plain bytes (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}

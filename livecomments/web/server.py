@@ -14,7 +14,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from livecomments.web.bounds import HTTP_LIMITS, HttpLimits
+from livecomments.web.bounds import HTTP_LIMITS, HttpLimits, bound_connections
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim, Door, claim_nothing
 from livecomments.web.line import Line
@@ -109,6 +109,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
     # Connections inherit it. asyncio sets it only on sockets that name their protocol, which these do not: Nagle's
     # algorithm and delayed acknowledgements would cost 40 ms an answer.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    bound_connections(listening)
     return listening
 
 
