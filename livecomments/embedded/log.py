@@ -204,7 +204,8 @@ class EmbeddedLog:
     def _check_held(self, partition: int, start: int) -> None:
         held = self._bounds[partition]
         if not held.start <= start <= held.end:
-            raise OffsetUnavailable(f"Partition {partition} holds offsets {held.start} to {held.end}, not {start}.")
+            sentence = f"Partition {partition} holds offsets {held.start} to {held.end}, not {start}."
+            raise OffsetUnavailable(sentence, partition=partition, offset=start)
 
 
 class EmbeddedReader:

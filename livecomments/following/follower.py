@@ -118,6 +118,8 @@ class Follower:
         self._holders: defaultdict[int, int] = defaultdict(int)
         self._readings = asyncio.Semaphore(_READ_BACKS_AT_ONCE)
         self._silence = Silence(clock)
+        self._refused: dict[int, int] = {}
+        """By partition: the offset that the log did not hold, until it is known where the partition starts."""
         self._is_reading = True
         """The last poll did not fail."""
         self._tasks: asyncio.TaskGroup | None = None
@@ -196,7 +198,7 @@ class Follower:
                     if self._share is not None:
                         tasks.create_task(self._take_on_unasked(self._share))
                     tasks.create_task(self._probe())
-                    await retrying(self._read, on=OffsetUnavailable, first_s=_RETRY_S)
+                    await retrying(self._read, self._note_refused, on=OffsetUnavailable, first_s=_RETRY_S)
                 finally:
                     self._tasks = None  # a group that ends takes no more tasks
         finally:
@@ -214,6 +216,12 @@ class Follower:
                 self._apply(records)
             if self._share is None:
                 self._let_go_idle()
+
+    def _note_refused(self, error: Exception) -> bool:
+        assert isinstance(error, OffsetUnavailable)
+        if error.partition is not None and error.offset is not None:
+            self._refused[error.partition] = error.offset
+        return False
 
     def _note_away(self, _error: Exception) -> bool:
         self._is_reading = False
@@ -294,15 +302,18 @@ class Follower:
         return verdict
 
     async def _take_lost_again(self) -> None:
-        """Take on anew what does not hold our next offset. Its viewers learn of the gap by the tail's start."""
+        """Take on anew what does not hold our next offset. Its viewers learn of the gap by the tail's start.
+
+        Nor did it when it was refused, though it starts before that and may have grown beyond it since.
+        """
         before = dict(self.followed)
         for number, (start, end) in (await self._bounds_of(list(before))).items():
             if self.followed.get(number) is not before[number]:
                 continue  # taken on anew meanwhile
-            following = before[number].next_offset
-            if following > end:
-                self.continuity.note("its end was lost", partition=number, ends_at=end, read_to=following)
-            if not start <= following <= end:
+            following, refused = before[number].next_offset, self._refused.pop(number, -1)
+            if following > end or refused >= start:
+                self.continuity.note("its end was lost", partition=number, ends_at=end, read_to=max(following, refused))
+            if refused >= start or not start <= following <= end:
                 _log.error("the log lost what was to be read next", extra={"partition": number})
                 self._forget(number)
                 self._take_on(number)
@@ -356,6 +367,7 @@ class Follower:
 
     def _forget(self, number: int) -> None:
         self.followed.pop(number).let_go()
+        self._refused.pop(number, None)
         self._ready.pop(number, None)
         self._silence.forget(number)
         _followed.set(len(self.followed))
@@ -372,6 +384,8 @@ class Follower:
                 is_broken = both.create_task(self.continuity.is_broken())
             if is_broken.result():
                 self._take_all_again()
+            if self._refused:  # nobody answered where it starts, and nothing need be refused again
+                await self._take_lost_again()
             _silence.set(self._silence.longest_s)
             for followed in self.followed.values():
                 followed.tail.trim(self._clock())

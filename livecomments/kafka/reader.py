@@ -150,9 +150,10 @@ class KafkaReader:
         return records
 
     def _out_of_range(self, error: Any) -> list[Record]:
-        for topic_partition, offset in error.args[0].items():
-            if self._next.get(topic_partition.partition) == offset:
-                raise OffsetUnavailable(f"Partition {topic_partition.partition} does not hold {offset}.") from error
+        for (_, number), offset in error.args[0].items():
+            if self._next.get(number) == offset:
+                sentence = f"Partition {number} does not hold {offset}."
+                raise OffsetUnavailable(sentence, partition=number, offset=offset) from error
         return []  # of an assignment that has gone
 
     async def _wait_for_assignment(self) -> list[Record]:
@@ -233,7 +234,8 @@ class KafkaRanges:
                 async with self._turn:
                     found, following = await self._read(consumer, wanted, start, limit)
         except OffsetOutOfRangeError as error:
-            raise OffsetUnavailable(f"Partition {partition} does not hold offset {start}.") from error
+            sentence = f"Partition {partition} does not hold offset {start}."
+            raise OffsetUnavailable(sentence, partition=partition, offset=start) from error
         except (KafkaError, ConsumerStoppedError, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
         return Slice([record_of(one) for one in found if one.offset < end], min(following, end))

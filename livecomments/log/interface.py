@@ -40,9 +40,18 @@ class LogUnavailable(Unavailable):
 
 
 class OffsetUnavailable(Unavailable):
-    """The log no longer holds this offset (retention passed it), or does not hold it yet. Final for this offset."""
+    """The log no longer holds this offset (retention passed it), or does not hold it yet. Final for this offset.
+
+    A reader names what was refused, by `partition` and `offset`: by the time anybody asks where the log ends, one that
+    lost its end may have grown beyond it again.
+    """
 
     code = "offset_unavailable"
+
+    def __init__(self, sentence: str, *, partition: int | None = None, offset: int | None = None) -> None:
+        super().__init__(sentence)
+        self.partition = partition
+        self.offset = offset
 
 
 class LogWentBackUnavailable(Unavailable):
@@ -76,8 +85,8 @@ class LogReader(Protocol):
         """Return new records, ascending in each partition; none after at most half a second of silence.
 
         Raises:
-            OffsetUnavailable: an assigned offset is not in the log; raised until it is assigned anew, in turn with the
-                others' records.
+            OffsetUnavailable: an assigned offset is not in the log, and the error says which of what partition; raised
+                until it is assigned anew, in turn with the others' records.
             LogUnavailable: try again.
         """
 

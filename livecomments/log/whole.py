@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from livecomments.log.interface import AppendUnknown, CommentLog, LogReader
+from livecomments.log.interface import AppendUnknown, CommentLog, LogReader, OffsetUnavailable
 from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.events import NewRecord, Record
 
@@ -47,10 +47,13 @@ class WholeTopic:
         self._log = log
         self._take = take
         self._what = what
+        self._tells = told(_log, f"{what} not readable, trying again")
         self._timeout_s = timeout_s
         self._clock = clock
         self._next = 0
         self._ready_at: int | None = None
+        self._refused: int | None = None
+        """An offset that the topic did not hold, until it is known where it starts."""
         self._identity: str | None = None
         self._heard_at = -math.inf
         self._read = asyncio.Condition()
@@ -89,9 +92,14 @@ class WholeTopic:
         """Read until cancelled."""
         reader = self._log.follow()
         try:
-            await retrying(lambda: self._follow(reader), told(_log, f"{self._what} not readable, trying again"))
+            await retrying(lambda: self._follow(reader), self._note_failure)
         finally:
             await reader.aclose()
+
+    def _note_failure(self, error: Exception) -> bool:
+        if isinstance(error, OffsetUnavailable):
+            self._refused = error.offset
+        return self._tells(error)
 
     async def _follow(self, reader: LogReader) -> None:
         """Read until the topic cannot be, or is another one."""
@@ -123,8 +131,11 @@ class WholeTopic:
         identity = await self._log.identity()
         start, end = (await self._log.bounds([0]))[0]
         is_another = self._identity not in (None, identity)
-        if is_another or not start <= self._next <= end:
-            if is_another or self._next > end:
+        # One that lost its end may have grown beyond what was read by now; what was refused then tells.
+        has_lost_end = self._next > end or (self._refused is not None and self._refused >= start)
+        self._refused = None
+        if is_another or has_lost_end or self._next < start:
+            if is_another or has_lost_end:
                 _log.critical(f"the topic of {self._what} was made anew or lost its end, it is read whole")
             # What was known before stays so. What is new to us in another topic is read before anything is said of it.
             self._next, self._ready_at = start, None if self._ready_at is None else end

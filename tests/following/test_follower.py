@@ -14,14 +14,14 @@ from livecomments.following.follower import Follower, PartitionUnavailable
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.share import UNUSED_S, Share
 from livecomments.following.tail import Entry, TailBounds
-from livecomments.log.interface import CommentLog, LogReader, LogUnavailable, LogWentBackUnavailable, OffsetUnavailable
+from livecomments.log.interface import CommentLog, LogUnavailable, LogWentBackUnavailable, OffsetUnavailable
 from livecomments.runtime.metrics import REGISTRY
-from livecomments_schemas.events import NewRecord, Record
+from livecomments_schemas.events import NewRecord
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import first_position
 from tests.log.contract import WAIT_S, EmbeddedMaker, embedded_maker
-from tests.log.faults import GatedLog, WatchedLog
+from tests.log.faults import BrokenLog, GatedLog, WatchedLog
 from tests.schemas.records import comment, ended
 
 START: Final = first_position(3)
@@ -327,38 +327,6 @@ async def test_a_log_that_is_away_while_a_partition_is_taken_on_is_asked_again(m
     assert not wanted
 
 
-class BrokenLog(WatchedLog):
-    """A log whose readers fail as they are told."""
-
-    def __init__(self, inner: CommentLog) -> None:
-        super().__init__(inner)
-        self.error: Exception | None = None
-        self.failures = 0
-
-    def follow(self) -> "BrokenReader":
-        return BrokenReader(self, self.inner.follow())
-
-
-class BrokenReader:
-    """Fails its polls with the error of its log; an OffsetUnavailable until it is assigned anew."""
-
-    def __init__(self, log: BrokenLog, inner: LogReader) -> None:
-        self._log = log
-        self._inner = inner
-        self.assign = inner.assign
-        self.aclose = inner.aclose
-
-    async def poll(self) -> list[Record]:
-        if self._log.error is not None:
-            error = self._log.error
-            self._log.failures += 1
-            if isinstance(error, OffsetUnavailable):
-                self._log.error = None
-            await asyncio.sleep(0)
-            raise error
-        return await self._inner.poll()
-
-
 async def test_following_goes_on_after_the_log_was_away(maker: EmbeddedMaker) -> None:
     log = BrokenLog(await maker.open(1))
     async with following(log) as follower:
@@ -405,15 +373,49 @@ async def test_a_lost_record_in_one_partition_and_no_leader_of_another_stop_neit
         assert follower.followed[1] is away
 
 
-async def test_a_follower_that_hears_of_a_gone_offset_which_is_there_just_goes_on(maker: EmbeddedMaker) -> None:
+async def test_a_lost_end_that_has_grown_again_before_anybody_looked_is_seen(maker: EmbeddedMaker) -> None:
+    log = BrokenLog(await maker.open(2))
+    async with following(log, (0, 1)) as follower:
+        followed, other = await ready(follower, 0), await ready(follower, 1)
+        made = await append(log, comment(), comment())
+        await followed.verdict(made[-1], WAIT_S)
+        log.error = OffsetUnavailable("not here", partition=0, offset=2)
+        await append(log, comment(), comment())
+        await until(lambda: bool(follower.continuity.resets))
+        again = await ready(follower)
+        assert again is not followed
+        assert again.resets == 1
+        assert offsets(again) == [0, 1, 2, 3]
+        assert follower.followed[1] is other
+        with pytest.raises(LogWentBackUnavailable):
+            follower.continuity.check()
+
+
+async def test_a_lost_end_is_seen_when_its_partition_answers_again(maker: EmbeddedMaker) -> None:
     log = BrokenLog(await maker.open(1))
     async with following(log) as follower:
         followed = await ready(follower)
-        log.error = OffsetUnavailable("for a moment")
+        log.leaderless = {0}
+        log.error = OffsetUnavailable("not here", partition=0, offset=0)
         made = await append(log, comment(), comment())
         await followed.verdict(made[-1], WAIT_S)
-        assert follower.followed[0] is followed
-        assert offsets(followed) == made
+        assert not follower.continuity.resets, "nobody could say where the partition starts"
+        log.leaderless = set()
+        await until(lambda: bool(follower.continuity.resets))
+        assert offsets(await ready(follower)) == made
+
+
+async def test_what_retention_has_taken_is_no_lost_end(maker: EmbeddedMaker) -> None:
+    inner = await maker.open(1)
+    await append(inner, *[comment()] * 5)
+    log = BrokenLog(await maker.forget_before(inner, 0, 4))
+    async with following(log) as follower:
+        followed = await ready(follower)
+        followed.next_offset = 3
+        log.error = OffsetUnavailable("not here", partition=0, offset=3)
+        await until(lambda: follower.followed.get(0, followed) is not followed)
+        assert (await ready(follower)).next_offset == 5
+        follower.continuity.check()
 
 
 async def test_silence_ends_when_the_log_answers_a_probe(maker: EmbeddedMaker) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from livecomments.log.interface import Bounds, CommentLog, LogReader, LogUnavailable, Slice
+from livecomments.log.interface import Bounds, CommentLog, LogReader, LogUnavailable, OffsetUnavailable, Slice
 from livecomments_schemas.events import NewRecord, Record
 
 Around = Callable[[str], Awaitable[None]]
@@ -74,6 +74,38 @@ class WatchedLog:
     def _check_led(self, partitions: Iterable[int]) -> None:
         if not self.leaderless.isdisjoint(partitions):
             raise LogUnavailable("no leader")
+
+
+class BrokenLog(WatchedLog):
+    """A log whose readers fail as they are told."""
+
+    def __init__(self, inner: CommentLog) -> None:
+        super().__init__(inner)
+        self.error: Exception | None = None
+        self.failures = 0
+
+    def follow(self) -> "BrokenReader":
+        return BrokenReader(self, self.inner.follow())
+
+
+class BrokenReader:
+    """Fails its polls with the error of its log; an OffsetUnavailable until it is assigned anew."""
+
+    def __init__(self, log: BrokenLog, inner: LogReader) -> None:
+        self._log = log
+        self._inner = inner
+        self.assign = inner.assign
+        self.aclose = inner.aclose
+
+    async def poll(self) -> list[Record]:
+        if self._log.error is not None:
+            error = self._log.error
+            self._log.failures += 1
+            if isinstance(error, OffsetUnavailable):
+                self._log.error = None
+            await asyncio.sleep(0)
+            raise error
+        return await self._inner.poll()
 
 
 class ClockedLog(WatchedLog):

@@ -154,12 +154,14 @@ async def test_reads_under_way_at_once_do_not_mix(maker: LogMaker) -> None:
 async def test_an_offset_beyond_the_end_is_unavailable(maker: LogMaker) -> None:
     log = await maker.open(1)
     await append_all(log, 0, ["a"])
-    with pytest.raises(OffsetUnavailable):
+    with pytest.raises(OffsetUnavailable) as refused:
         await log.read(0, 2, 10, 5)
+    assert (refused.value.partition, refused.value.offset) == (0, 2)
     reader = log.follow()
     reader.assign({0: 2})
-    with pytest.raises(OffsetUnavailable):
+    with pytest.raises(OffsetUnavailable) as refused:
         await poll_until(reader, 1)
+    assert (refused.value.partition, refused.value.offset) == (0, 2)
     await reader.aclose()
 
 
@@ -174,13 +176,14 @@ async def test_offsets_that_retention_passed_are_unavailable_and_the_rest_is_not
     assert texts_of(await read_all(log, 0, 2, 3)) == ["c"]
     reader = log.follow()
     reader.assign({0: 1, 1: 0})
-    found, refused = list[Record](), 0
+    found, refused = list[Record](), list[tuple[int | None, int | None]]()
     async with asyncio.timeout(WAIT_S):
-        while not found or refused < 2:  # said again and again, and the other partition goes on
+        while not found or len(refused) < 2:  # said again and again, and the other partition goes on
             try:
                 found += await reader.poll()
-            except OffsetUnavailable:
-                refused += 1
+            except OffsetUnavailable as error:
+                refused.append((error.partition, error.offset))
+    assert set(refused) == {(0, 1)}
     assert texts_of(found) == ["x"]
     reader.assign({0: 2})
     assert texts_of(await poll_until(reader, 1)) == ["c"]

@@ -9,12 +9,12 @@ import pytest
 
 from livecomments.embedded.elapsed import Elapsed
 from livecomments.embedded.log import TABLES, EmbeddedLog
-from livecomments.log.interface import CommentLog
+from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.log.revocations import Revocations
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.events import NewRecord
 from tests.log.contract import WAIT_S, new_record
-from tests.log.faults import ClockedLog, GatedLog
+from tests.log.faults import BrokenLog, ClockedLog, GatedLog
 
 HOUR_S = 3_600
 NOON_S = 1_795_348_800
@@ -140,3 +140,25 @@ async def test_another_topic_in_the_place_of_this_one_is_read_whole_before_anyth
                     await asyncio.sleep(0.01)
             assert [is_ready for _, is_ready in ready_when_heard[:3]] == [False] * 3
             assert all(revocations.is_revoked(digest(number)) for number in (0, 1, 2, *range(20, 26)))
+
+
+async def test_a_topic_that_lost_its_end_and_grew_beyond_it_before_anybody_looked_is_read_whole(tmp_path: Path) -> None:
+    async with (
+        DurableFile(tmp_path, TABLES) as file,
+        EmbeddedLog(file, "before", 1, 1) as before,
+        EmbeddedLog(file, "after", 1, 1) as after,
+    ):
+        for log, numbers in ((before, (0, 1, 2)), (after, (0, 7, 8, 9))):
+            async with known_by(log, Clock()) as elsewhere:
+                for number in numbers:
+                    await elsewhere.revoke(digest(number), 2**40, "x")
+        gate = GatedLog(before)
+        broken = BrokenLog(gate)
+        gate.release(3)
+        async with known_by(broken, Clock()) as revocations:
+            gate.inner = after
+            broken.error = OffsetUnavailable("not here", partition=0, offset=3)
+            async with asyncio.timeout(WAIT_S):
+                while not all(revocations.is_revoked(digest(number)) for number in (0, 1, 2, 7, 8, 9)):
+                    gate.release(3 if broken.error is not None else 4)
+                    await asyncio.sleep(0.01)

@@ -15,10 +15,10 @@ from livecomments.store.interface import StoreUnavailable
 from livecomments_schemas.positions import first_position
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.loop import PersistLoop
-from tests.following.test_follower import BrokenLog, append, homes
+from tests.following.test_follower import append, homes
 from tests.history.faults import WatchedStore
 from tests.log.contract import WAIT_S, EmbeddedMaker, embedded_maker
-from tests.log.faults import WatchedLog
+from tests.log.faults import BrokenLog, WatchedLog
 from tests.schemas.records import comment
 from tests.streams.faults import stored_rows
 

@@ -198,11 +198,13 @@ class SimEdge:
     def room(self, end: int) -> int | None:
         """How many records a log that ends at `end` may grow by until this edge can have seen that it lost its end.
 
-        None: it has seen it, or had read nothing of what was lost. Were the log to grow past what was read of it,
-        nobody could ever tell.
+        None: it has seen it, or had read nothing of what was lost. Were the log to grow past what was read of it
+        before it refuses to give what follows, nobody could ever tell.
         """
         if self._overtaken is not None and not self._overtaken.done():
             return 0
+        if self.view.is_refused:
+            return None
         followed = self.follower.followed.get(PARTITION)
         read_to = max(followed.next_offset if followed is not None else 0, self.view.read_to)
         return read_to - end - 1 if read_to > end else None
@@ -275,7 +277,7 @@ class SimEdge:
         """Note how far the log was judged, and when. Who has not seen that it lost its end knows nothing of it."""
         while True:
             followed = self.follower.followed.get(PARTITION)
-            is_known = followed is not None and self.room(self._log.end) is None
+            is_known = followed is not None and not self.view.is_refused and self.room(self._log.end) is None
             self._samples.append((clock(), followed.judged_through if followed is not None and is_known else 0))
             await pass_time(0.5)
 

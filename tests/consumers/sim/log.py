@@ -135,7 +135,8 @@ class LogView:
         """Records from `start` on, holes left out. Raises OffsetUnavailable."""
         if not self._log.start <= start <= self._log.end:
             self._log.seen["offset unavailable"] += 1
-            raise OffsetUnavailable(f"{start} is not in {self._log.start} to {self._log.end}")
+            sentence = f"{start} is not in {self._log.start} to {self._log.end}"
+            raise OffsetUnavailable(sentence, partition=PARTITION, offset=start)
         found, following = [], start
         for record in self._log.life.records[start:end]:
             following += 1
@@ -155,6 +156,11 @@ class LogView:
         return end
 
     @property
+    def log_end(self) -> int:
+        """Where the log ends."""
+        return self._log.end
+
+    @property
     def read_to(self) -> int:
         """How far whoever follows has been given records: those before it may be on their way still.
 
@@ -162,6 +168,11 @@ class LogView:
         had last, and where it does, nobody can tell that it lost a hole.
         """
         return max((reader.read_to for reader in self._readers), default=0)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whoever follows was told that the log does not reach what is next, and has not begun anew."""
+        return any(reader.is_refused for reader in self._readers)
 
     def follow(self) -> "SimReader":
         reader = SimReader(self)
@@ -193,9 +204,12 @@ class SimReader:
         """The offset to read next; None: it follows nothing."""
         self.read_to = 0
         """The offset after the last record it gave out, or the one it began at."""
+        self.is_refused = False
+        """The log ended before the offset to read next."""
         self._woken: asyncio.Future[None] | None = None
 
     def assign(self, offsets: Mapping[int, int]) -> None:
+        self.is_refused = self.is_refused and self.next == offsets.get(PARTITION)
         self.next = offsets.get(PARTITION)
         self.read_to = self.next or 0
         self.wake()
@@ -207,6 +221,7 @@ class SimReader:
             self._view.check()
             if self.next is not None and not self._view.is_silent:
                 start, end = self.next, self._view.visible_end
+                self.is_refused = self.is_refused or start > self._view.log_end
                 records, following = self._view.slice(start, max(start, end), _POLL_RECORDS)
                 self.next = following
                 if records:

@@ -17,6 +17,7 @@ SOMETIMES: Final = (
     *("cut mid-chunk", "cut mid-event", "lane: asgi", "lane: transport"),
     *("store read", "deleted row read", "store away", "log away", "overtaken", "offset unavailable"),
     *("partition read anew", "lost end", "log went back", "log made anew", "appended before the loss was seen"),
+    "grown again past what was read",
     *("event comment", "event delete", "event heartbeat", "event stale", "event bye", "event video"),
     *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "told to come back", "aborted"),
     *("stays away", "refused", "facts read"),

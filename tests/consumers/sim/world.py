@@ -118,6 +118,8 @@ class World:
             if new.headers.get("type") == COMMENT_CREATED:
                 self.comments.append((new.key.decode(), offset))
             self.seen["appended before the loss was seen"] += bool(self._rooms())
+            refused = [edge.view for edge in self.edges if edge.view.is_refused]
+            self.seen["grown again past what was read"] += any(self.log.end >= view.read_to for view in refused)
         for client in self.clients:
             if not client.is_live:
                 self._forgive_loss(client.shown)
@@ -199,7 +201,7 @@ class World:
             client.is_stalled = client.is_slow = False
             client.wake()
         until = self.now + _NOTICED_S
-        while self._rooms():
+        while self._rooms() or any(edge.view.is_refused for edge in self.edges):
             if self.now > until:
                 raise Wrong("an edge has not seen that the log lost its end")
             await pass_time(0.2)
