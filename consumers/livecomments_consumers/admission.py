@@ -12,6 +12,7 @@ from livecomments.web.encodings import accepts_gzip
 from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.wanted import Wanted, wanted
+from livecomments_schemas.positions import Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ Admission = Serve | ComeBack | Over | NotYet
 class Desk(Protocol):
     """What is known of an edge where a request is admitted."""
 
-    def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
-        """Return the video's partition, and what is followed of it: None while the partition is not followed."""
+    def home(self, video_id: str) -> tuple[Home, FollowedPartition | None]:
+        """Return the video's home, and what is followed of it: None while its partition is not followed."""
 
     def refusal(self, address: str) -> str | None:
         """Return why no viewer from this address is taken now, a fixed word; None if one is."""
@@ -70,15 +71,15 @@ def admit(request: StreamRequest, desk: Desk) -> Admission:
         CursorRejected, HistoryRejected, MissedRejected, ParameterRejected, TokenInUrlRejected, SessionEndedRejected:
             final; another try with the same request is refused again.
     """
-    partition, followed = desk.home(request.video_id)
-    want = wanted(request.headers, request.query, partition)
+    home, followed = desk.home(request.video_id)
+    want = wanted(request.headers, request.query, home)
     if desk.is_revoked(want.session):
         raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
     refusal = desk.refusal(request.address)
     if refusal is not None:
         return ComeBack(refusal)
     if followed is None:
-        return NotYet(partition)
+        return NotYet(home.partition)
     if desk.is_over(followed, request.video_id, want.after):
         return Over()
     return Serve(followed, want, accepts_gzip(request.headers.get("accept-encoding", "")))

@@ -26,7 +26,6 @@ from livecomments_consumers.cohorts import Cohorts
 from livecomments_consumers.frames import heartbeat_frame, video_frame
 from livecomments_consumers.lane import Lane
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
-from livecomments_schemas.positions import comment_id
 from livecomments_schemas.render import render_video
 
 _SWEEP_INTERVAL_S: Final = 5.0
@@ -202,17 +201,20 @@ class Channel:
             self._video_json, self._video, self._greeting = video, None, None
             self.version += 1
 
+    def id_at(self, position: int) -> str:
+        return self._followed.id_at(self.video_id, position)
+
     def heartbeat(self, position: int) -> Block:
         beat = self._heartbeat
         if beat is None or beat.through != position:
-            frame = heartbeat_frame(comment_id(position, self.partition), self._heartbeat_interval_s)
+            frame = heartbeat_frame(self.id_at(position), self._heartbeat_interval_s)
             beat = self._heartbeat = _saying(position, frame)
         return beat
 
     def video(self, position: int) -> Block:
         video = self._video
         if video is None or video.through != position:
-            frame = video_frame(comment_id(position, self.partition), self._video_json)
+            frame = video_frame(self.id_at(position), self._video_json)
             video = self._video = _saying(position, frame)
         return video
 

@@ -29,6 +29,7 @@ from livecomments_consumers.settings import HubSettings
 from livecomments_consumers.turns import Turns
 from livecomments_consumers.viewer import State, Viewer
 from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import Home
 
 _TICK_S: Final = 0.5
 """How exactly heartbeats, staleness, rotation and stuck viewers are told."""
@@ -93,10 +94,11 @@ class Hub:
         self._empty.set()
         follower.listeners.append(self._on_entries)
 
-    def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
+    def home(self, video_id: str) -> tuple[Home, FollowedPartition | None]:
         """See `Desk`."""
-        partition = partition_of(video_id, self.follower.log.partition_count)
-        return partition, self.follower.find(partition)
+        log = self.follower.log
+        partition = partition_of(video_id, log.partition_count)
+        return Home(log.epoch, partition, log.partition_count), self.follower.find(partition)
 
     def refusal(self, address: str) -> str | None:
         """See `Desk`."""

@@ -9,7 +9,7 @@ from livecomments_consumers.hub import Hub
 from livecomments_consumers.viewer import UNKNOWN_POSITION, Close, Say, Viewer, Write
 from livecomments_consumers.wanted import Wanted
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id
+from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 HISTORY_UNAVAILABLE: Final = "history_unavailable"
 AS_ASKED: Final = "as_asked"
@@ -18,7 +18,7 @@ AS_ASKED: Final = "as_asked"
 
 def beginning(hub: Hub, channel: Channel, want: Wanted) -> bytes:
     """Return the first frame of a stream."""
-    after_id = "" if want.after is None else comment_id(want.after, channel.partition)
+    after_id = "" if want.after is None else channel.id_at(want.after)
     return begin_frame(after_id, hub.retry_ms())
 
 

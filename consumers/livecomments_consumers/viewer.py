@@ -13,7 +13,6 @@ from typing import Final, Protocol
 from livecomments.history.stretch import Stretch
 from livecomments_consumers.block import Block
 from livecomments_consumers.frames import bye_frame, gap_frame, stale_frame
-from livecomments_schemas.positions import comment_id
 
 STALE_INTERVAL_S: Final = 5.0
 """Between two `stale` events of one silence."""
@@ -31,8 +30,9 @@ class State(Enum):
 class Feed(Protocol):
     """What a viewer sees of its video."""
 
-    @property
-    def partition(self) -> int: ...
+    def id_at(self, position: int) -> str:
+        """Return the id of a position of the video, in any epoch."""
+
     @property
     def head(self) -> int:
         """The position up to which everything has been flushed to viewers."""
@@ -252,8 +252,7 @@ class Viewer:
 
     def missed(self, through: int, reason: str, feed: Feed) -> Say:
         """Return the gap to write when what lies between the viewer's position and `through` cannot be had."""
-        after_id, through_id = comment_id(self.position, feed.partition), comment_id(through, feed.partition)
-        return Say(gap_frame(after_id, through_id, reason), through)
+        return Say(gap_frame(feed.id_at(self.position), feed.id_at(through), reason), through)
 
     def begin_bye(self, reason: str, retry_ms: int) -> None:
         """End the stream at the next step."""

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from livecomments_consumers.sessions import check_names, session_of
 from livecomments_schemas.errors import ParameterRejected, Rejected
 from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX
-from livecomments_schemas.positions import CursorRejected, parse_cursor
+from livecomments_schemas.positions import CursorRejected, Home, parse_comment_id, parse_cursor
 
 AFTER: Final = "after"
 HISTORY: Final = "history"
@@ -62,26 +62,26 @@ class Wanted(NamedTuple):
     """The name of the session whose token that came along; empty without one."""
 
 
-def wanted(headers: Mapping[str, str], query: Iterable[tuple[str, str]], partition: int) -> Wanted:
-    """Return what the request of a stream in `partition` asks for.
+def wanted(headers: Mapping[str, str], query: Iterable[tuple[str, str]], home: Home) -> Wanted:
+    """Return what the request of a stream of a video at `home` asks for.
 
     Args:
         headers: by name in lower case.
         query: names and values, decoded, in their order.
-        partition: the video's.
+        home: the video's.
 
     Raises:
         CursorRejected, HistoryRejected, MissedRejected, ParameterRejected, TokenInUrlRejected: final; another try with
             the same request is refused again.
     """
-    said = _Said(query, partition)
+    said = _Said(query, home.partition)
     if any("event" in name and name != "last-event-id" and LAST_EVENT_ID in _letters(name) for name in headers):
         raise ParameterRejected("Send the position as Last-Event-ID, exactly so.")
     session = session_of(headers.get("authorization", ""), headers.get("cookie", ""))
     missed = said.number(MISSED, MISSED_ON_RESUME_MAX, MissedRejected)  # refused at once, not when it comes back
     cursor = headers.get("last-event-id") or said.one(LAST_EVENT_ID) or said.one(AFTER)
     if cursor:
-        return Wanted(parse_cursor(cursor, partition), 0, missed, session)
+        return Wanted(parse_cursor(cursor, home), 0, missed, session)
     return Wanted(None, said.number(HISTORY, HISTORY_ON_JOIN_MAX, HistoryRejected) or 0, None, session)
 
 
@@ -142,10 +142,9 @@ def _letters(name: str) -> str:
 def _is_position(text: str, partition: int) -> bool:
     """Tell whether it is an id of this very partition: sixteen random characters are not, in sixteen million tries."""
     try:
-        parse_cursor(text, partition)
+        return parse_comment_id(text)[1] == partition
     except CursorRejected:
         return False
-    return True
 
 
 def _is_one_off(text: str, name: str) -> bool:

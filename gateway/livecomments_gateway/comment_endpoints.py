@@ -31,7 +31,7 @@ from livecomments_gateway.requests import (
     traceparent,
 )
 from livecomments_schemas.limits import PAGE_SIZE_DEFAULT
-from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id, parse_cursor
+from livecomments_schemas.positions import BEFORE_EVERYTHING, parse_cursor
 from livecomments_schemas.text import clean_message
 
 _NEW_S: Final = 1
@@ -105,7 +105,7 @@ def _asked(request: Request, video_id: str, followed: FollowedPartition) -> _Pag
     query = parameters_of(request, CURSOR, PAGE_SIZE, SORT, INCLUDE)
     limit, sort = PAGE_SIZE.of(query, PAGE_SIZE_DEFAULT), SORT.of(query, "desc")
     text, include = CURSOR.of(query), INCLUDE.of(query)
-    cursor = parse_cursor(text, followed.number) if text else None
+    cursor = parse_cursor(text, followed.home) if text else None
     return _PageAsked(video_id, cursor, limit, sort == "desc", include is not None)
 
 
@@ -119,19 +119,18 @@ async def _read_page(history: History, followed: FollowedPartition, asked: _Page
         page = await oldest_first(history, followed, video_id, BEFORE_EVERYTHING if cursor is None else cursor, limit)
         settled_at = page.next_cursor
     is_settled = settled_at is not None and settled_at <= history.stored_through(followed)
-    return _rendered(page, asked, followed.number), is_settled
+    return _rendered(page, asked, followed), is_settled
 
 
-def _rendered(page: Page, asked: _PageAsked, partition: int) -> bytes:
+def _rendered(page: Page, asked: _PageAsked, followed: FollowedPartition) -> bytes:
     """Render a page as its public JSON."""
-    next_cursor = b"null" if page.next_cursor is None else b'"%s"' % _id(page.next_cursor, partition)
+
+    def said(position: int) -> bytes:
+        return b'"%s"' % followed.id_at(asked.video_id, position).encode("ascii")
+
+    next_cursor = b"null" if page.next_cursor is None else said(page.next_cursor)
     comments = b",".join(entry.rendered() for entry in page.comments)
-    deletes = b""
-    if asked.with_deletes:
-        deletes = b'"deletes":[%s],' % b",".join(b'"%s"' % _id(target, partition) for target in page.deletes)
-    stream_url = b"%s/stream?after=%s" % (asked.video_id.encode("ascii"), _id(page.covered_through, partition))
+    deletes = b'"deletes":[%s],' % b",".join(map(said, page.deletes)) if asked.with_deletes else b""
+    after = followed.id_at(asked.video_id, page.covered_through)
+    stream_url = f"{asked.video_id}/stream?after={after}".encode("ascii")
     return b'{"comments":[%s],%s"nextCursor":%s,"streamUrl":"%s"}' % (comments, deletes, next_cursor, stream_url)
-
-
-def _id(position: int, partition: int) -> bytes:
-    return comment_id(position, partition).encode("ascii")

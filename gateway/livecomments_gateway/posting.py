@@ -158,7 +158,7 @@ class Posting:
         """
         self._continuity.check()
         followed = self._history.home(video_id)
-        after = None if new.after is None else parse_cursor(new.after, followed.number)
+        after = None if new.after is None else parse_cursor(new.after, followed.home)
         record = comment_created(
             video_id,
             new.message,
@@ -256,7 +256,7 @@ class Posting:
             Unavailable leaves: try again.
         """
         followed = self._history.home(video_id)
-        return await self._find(followed, video_id, parse_cursor(id_text, followed.number))
+        return await self._find(followed, video_id, parse_cursor(id_text, followed.home))
 
     async def _find(self, followed: FollowedPartition, video_id: str, position: int) -> tuple[bytes, str]:
         found = await self._history.find(followed, video_id, position)
@@ -273,7 +273,7 @@ class Posting:
             NotTheAuthorRejected, and what `find` and `post` raise.
         """
         followed = self._history.home(video_id)
-        target = parse_cursor(id_text, followed.number)
+        target = parse_cursor(id_text, followed.home)
         try:
             _, author_id = await self._find(followed, video_id, target)
         except CommentDeletedRejected:
@@ -347,7 +347,7 @@ class Posting:
         if not value:
             raise CommentDeletedRejected("The comment that was posted with this key has been deleted since.")
         _comments.labels("repeated").inc()
-        return render_comment(comment_id(position, followed.number), value)
+        return render_comment(followed.id_at(video_id, position), value)
 
     async def _is_preceded(self, followed: FollowedPartition, record: NewRecord, survivor: int) -> bool:
         """Tell whether the W records before a survivor hold its key too, so that it is no survivor at all."""

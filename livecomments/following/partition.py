@@ -1,27 +1,42 @@
 """One followed partition: its window, its tail, how far it is judged, and who waits for a record of it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from livecomments.following.read_back import Judge
 from livecomments.following.tail import Entry, Tail
 from livecomments_schemas.events import Record
 from livecomments_schemas.judge import Kind, Verdict, judge
-from livecomments_schemas.positions import position_at
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import Home, comment_id, epoch_of, position_at
 from livecomments_schemas.window import Window
 
 ACCEPTED: Final = Verdict(Kind.ACCEPTED)
 """What `verdict_at` answers for an accepted record; the record itself is in the tail."""
 
 
+NO_COUNTS: Final = MappingProxyType[int, int]({})
+
+
 class FollowedPartition:
     """State of one partition. Changed only by the follower; read by everybody in the same loop."""
 
     def __init__(
-        self, epoch: int, window: Window, tail: Tail, next_offset: int, judge: Judge = judge, *, resets: int = 0
+        self,
+        epoch: int,
+        window: Window,
+        tail: Tail,
+        next_offset: int,
+        judge: Judge = judge,
+        *,
+        resets: int = 0,
+        counts: Mapping[int, int] = NO_COUNTS,
     ) -> None:
         self.epoch = epoch
+        self.counts = counts
+        """The partitions of each earlier epoch that is known."""
         self.resets = resets
         """How often the follower had seen the log go back when it took this on."""
         self.number = window.partition
@@ -42,6 +57,20 @@ class FollowedPartition:
     def judged_through(self) -> int:
         """The position of the newest record judged; everything accepted up to it is in tail, log or store."""
         return position_at(self.epoch, 0) + self.next_offset - 1
+
+    @property
+    def home(self) -> Home:
+        """Where records of its videos are appended."""
+        return Home(self.epoch, self.number, self.window.partition_count)
+
+    def partition_at(self, video_id: str, position: int) -> int:
+        """Return the partition in which records of a video of this partition stood in the epoch of `position`."""
+        count = self.counts.get(epoch_of(position))
+        return self.number if count is None else partition_of(video_id, count)
+
+    def id_at(self, video_id: str, position: int) -> str:
+        """Return the id of a position of a video of this partition, in any epoch."""
+        return comment_id(position, self.partition_at(video_id, position))
 
     def apply(self, records: Sequence[Record], now: float) -> list[Entry]:
         """Judge the next records, at the monotonic time `now`; returns the accepted ones, already in the tail.

@@ -232,7 +232,7 @@ class History:
 
     def entries(self, rows: Iterable[Row], followed: FollowedPartition, above: Above) -> list[Entry]:
         """Make entries of stored rows, with the deletes from above the store applied."""
-        entries = [entry_of_row(row, followed.number) for row in rows]
+        entries = [entry_of_row(row, followed.partition_at(row.video_id, row.position)) for row in rows]
         for entry in entries:
             if entry.kind == COMMENT_CREATED and entry.position in above.deleted:  # a delete reaches nothing else
                 entry.value = b""

@@ -5,20 +5,20 @@ A record of that topic has the epoch's number in decimal as its key, and these h
 | `type` | value |
 |---|---|
 | `epoch.opened` | `{"epoch", "partitions", "topicId", "replicas", "settings"}`: from now on it is written to |
-| `epoch.closed` | `{"epoch", "reason"}`: nothing is written there any more |
+| `epoch.closed` | `{"epoch", "reason", "fences"?}`: nothing is written there any more; where each partition ends |
 
 The first valid record of a kind wins, for each epoch. So anyone may repeat any step, and of two who race both read who
 won. Whatever else stands in the topic is passed over: later versions know more kinds, and others may write there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
 from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
-from livecomments_schemas.positions import EPOCH_MAX, PARTITION_MAX
+from livecomments_schemas.positions import EPOCH_MAX, OFFSET_MAX, PARTITION_MAX
 
 EPOCH_OPENED: Final = b"epoch.opened"
 EPOCH_CLOSED: Final = b"epoch.closed"
@@ -52,6 +52,8 @@ class Epoch:
     closed_at_ms: int | None = None
     reason: str = ""
     """Why it was closed."""
+    fences: tuple[int, ...] = ()
+    """The offset of each partition's fence, where the epoch ended by fences. What lies behind one is void."""
 
     @property
     def number(self) -> int:
@@ -74,6 +76,11 @@ class Epochs:
         """The one that is written to, unless it is closed; None before the first."""
         return self.known[-1] if self.known else None
 
+    @property
+    def counts(self) -> Mapping[int, int]:
+        """The number of partitions of each epoch, by the epoch's number."""
+        return {one.number: one.contract.partitions for one in self.known}
+
     def is_open(self, number: int) -> bool:
         """Tell whether this epoch is written to."""
         return self.newest is not None and self.newest.number == number and not self.newest.is_closed
@@ -86,14 +93,16 @@ class Epochs:
         newest, number = self.newest, said["epoch"]
         if kind == EPOCH_OPENED:
             contract = _contract(said)
-            follows = newest is None or (newest.is_closed and number == newest.number + 1)
-            if contract is None or not follows:
+            if contract is None or not _follows(contract, newest):
                 return self
             return Epochs((*self.known, Epoch(contract, record.appended_at_ms)))
-        reason = said.get("reason")
+        reason, fences = said.get("reason"), said.get("fences", [])
         if kind != EPOCH_CLOSED or newest is None or not self.is_open(number) or not isinstance(reason, str):
             return self
-        closed = replace(newest, closed_at_ms=record.appended_at_ms, reason=reason[:_TEXT_CHARS_MAX])
+        if fences != [] and not _are_fences(fences, newest.contract.partitions):
+            return self
+        told = reason[:_TEXT_CHARS_MAX]
+        closed = replace(newest, closed_at_ms=record.appended_at_ms, reason=told, fences=tuple(fences))
         return Epochs((*self.known[:-1], closed))
 
 
@@ -112,9 +121,10 @@ def epoch_opened(contract: Contract) -> NewRecord:
     return _record(EPOCH_OPENED, contract.epoch, said)
 
 
-def epoch_closed(number: int, reason: str) -> NewRecord:
-    """Say that nothing is written to an epoch any more, and why."""
-    return _record(EPOCH_CLOSED, number, {"epoch": number, "reason": reason})
+def epoch_closed(number: int, reason: str, fences: Sequence[int] = ()) -> NewRecord:
+    """Say that nothing is written to an epoch any more, and why; with `fences`, where each of its partitions ends."""
+    said = {"epoch": number, "reason": reason}
+    return _record(EPOCH_CLOSED, number, {**said, "fences": list(fences)} if fences else said)
 
 
 def _record(kind: bytes, number: int, said: Mapping[str, Any]) -> NewRecord:
@@ -142,6 +152,20 @@ def _contract(said: Mapping[str, Any]) -> Contract | None:
     if not all(_is_text(one) for one in (topic_id, *settings, *settings.values())):
         return None
     return Contract(said["epoch"], partitions, topic_id, replicas, settings)  # type: ignore[arg-type]  # seen above
+
+
+def _follows(contract: Contract, newest: Epoch | None) -> bool:
+    """Tell whether an epoch may be opened now. One that grew out of another has a multiple of its partitions."""
+    if newest is None:
+        return True
+    is_next = newest.is_closed and contract.epoch == newest.number + 1
+    return is_next and not (newest.fences and contract.partitions % newest.contract.partitions)
+
+
+def _are_fences(fences: object, partitions: int) -> bool:
+    return (
+        isinstance(fences, list) and len(fences) == partitions and all(_is_number(one, 0, OFFSET_MAX) for one in fences)
+    )
 
 
 def _is_number(value: object, least: int, most: int) -> bool:

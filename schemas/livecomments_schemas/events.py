@@ -14,6 +14,9 @@ A record's key is the video id in ASCII. Its value is JSON on one line, UTF-8. I
 A `comment.created` value is the public JSON of the comment without its id (the id is the record's own position).
 A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`. A
 `video.changed` value has all that can be set of a video; `user.banned`/`user.unbanned` values add a `userId`.
+
+Records of no video have the epoch's number in decimal as their key, the headers `type` and `schema`, and the value
+`{"epoch": …}`: `epoch.fence` ends the epoch in its partition, `epoch.began` is the first of each partition of the next.
 """
 
 import hashlib
@@ -34,6 +37,10 @@ USER_UNBANNED: Final = b"user.unbanned"
 FACT_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED, USER_BANNED, USER_UNBANNED))
 """What is so of a video until a later record says otherwise."""
 EVENT_TYPES: Final = FACT_TYPES | {COMMENT_CREATED, COMMENT_DELETED}
+EPOCH_FENCE: Final = b"epoch.fence"
+"""The end of an epoch in one partition: what lies behind it is void."""
+EPOCH_BEGAN: Final = b"epoch.began"
+"""The first record of a partition of an epoch that grew out of another one; it says nothing to anybody."""
 
 SCHEMA_VERSION: Final = b"1"
 DIGEST_BYTES: Final = 16
@@ -145,6 +152,19 @@ def user_event(kind: bytes, video_id: str, user_id: str, by: str) -> NewRecord:
     assert kind in (USER_BANNED, USER_UNBANNED)
     value = orjson.dumps({"videoId": video_id, "userId": user_id})
     return NewRecord(video_id.encode("ascii"), value, _headers(kind, by, None))
+
+
+def epoch_event(kind: bytes, epoch: int) -> NewRecord:
+    """Make `epoch.fence` or `epoch.began`. A fence that is copied to another epoch ends nothing there."""
+    assert kind in (EPOCH_FENCE, EPOCH_BEGAN)
+    return NewRecord(b"%d" % epoch, orjson.dumps({"epoch": epoch}), {"type": kind, "schema": SCHEMA_VERSION})
+
+
+def is_fence(record: Record, epoch: int) -> bool:
+    """Tell whether a record ends this epoch in its partition."""
+    headers, told = record.headers, b"%d" % epoch
+    is_told = record.key == told and record.value == b'{"epoch":%b}' % told
+    return headers.get("type") == EPOCH_FENCE and headers.get("schema") == SCHEMA_VERSION and is_told
 
 
 def facts_of(video_id: str) -> str:

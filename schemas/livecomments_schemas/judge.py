@@ -17,6 +17,7 @@ from livecomments_schemas.events import (
     COMMENT_CREATED,
     COMMENT_DELETED,
     DIGEST_BYTES,
+    EPOCH_FENCE,
     EVENT_TYPES,
     SCHEMA_VERSION,
     USER_BANNED,
@@ -25,10 +26,11 @@ from livecomments_schemas.events import (
     VIDEO_ENDED,
     VIDEO_STARTED,
     Record,
+    is_fence,
 )
 from livecomments_schemas.limits import AUTHOR_ID_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX, RECORD_VALUE_BYTES_MAX
-from livecomments_schemas.partitions import video_of_key
-from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, parse_comment_id, position_at
+from livecomments_schemas.partitions import may_descend, video_of_key
+from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, epoch_of, parse_comment_id, position_at
 from livecomments_schemas.window import Occurrence, Window
 
 
@@ -43,7 +45,7 @@ class Kind(Enum):
 
 
 class Verdict(NamedTuple):
-    """What a record is. `video_id` is set unless the record is invalid or of an unknown type."""
+    """What a record is. `video_id` is set unless the record is invalid, of an unknown type or behind a fence."""
 
     kind: Kind
     video_id: str = ""
@@ -65,6 +67,8 @@ class RecordCorrupt(Corrupt):
 
 _ACCEPTED, _VOID = Kind.ACCEPTED, Kind.VOID  # looked up in the Enum they take a tenth of a judgement
 _UNKNOWN_TYPE: Final = Verdict(Kind.UNKNOWN_TYPE)
+FENCED: Final = Verdict(Kind.VOID, reason="fenced")
+"""Of whatever lies behind the end of its epoch: it counts as never written, and is appended to the next one again."""
 _VERDICTS_REMEMBERED: Final = 65_536
 """One of a video; making one takes longer than judging its key."""
 _LF: Final = 0x0A
@@ -80,7 +84,11 @@ def judge(record: Record, window: Window) -> Verdict:
     """Judge `record`, and let the window remember it. Records come in the order of their offsets."""
     kind = record.headers.get("type")
     if kind not in EVENT_TYPES:
+        if kind == EPOCH_FENCE and window.fence is None and is_fence(record, window.epoch):
+            window.fence = record.offset
         return _UNKNOWN_TYPE
+    if window.fence is not None:
+        return FENCED
     try:
         video_id = _video_of(record, window)
         if kind == COMMENT_CREATED:
@@ -176,7 +184,8 @@ def _target_of(record: Record, window: Window) -> int:
         raise RecordCorrupt("no_target") from error
     if target <= BEFORE_EVERYTHING:
         raise RecordCorrupt("no_target")  # a cursor, but no comment ever stands there
-    if partition != window.partition or target >= position_at(window.epoch, record.offset):
+    is_of_before = epoch_of(target) < window.epoch and may_descend(window.partition, window.partition_count, partition)
+    if not (partition == window.partition or is_of_before) or target >= position_at(window.epoch, record.offset):
         raise RecordCorrupt("target_not_earlier")
     return target
 

@@ -6,6 +6,7 @@ video id and leave the choice to Kafka's default land in the same partition.
 
 import re
 from functools import lru_cache
+from math import gcd
 from typing import Final
 
 from livecomments_schemas.errors import Rejected
@@ -37,6 +38,15 @@ def parse_video_id(text: str) -> str:
 def partition_of(video_id: str, partition_count: int) -> int:
     """Return the partition of a video in an epoch with `partition_count` partitions."""
     return (murmur2(video_id.encode("ascii")) & 0x7FFFFFFF) % partition_count
+
+
+def may_descend(partition: int, partition_count: int, ancestor: int) -> bool:
+    """Tell whether videos of `partition` may have been in the partition `ancestor` of an earlier epoch.
+
+    A count is a multiple of the one before, so every partition has one parent, whose number is the rest when its own is
+    divided by that count. Which counts there were is not asked: all readers give the same answer, whatever they know.
+    """
+    return ancestor == partition or gcd(partition - ancestor, partition_count) > ancestor < partition
 
 
 def video_of_key(key: bytes, partition: int, partition_count: int) -> str | None:

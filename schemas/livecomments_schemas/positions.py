@@ -10,9 +10,10 @@ cursor and an SSE `id:`; the same number is the store's clustering key and the t
 import base64
 import itertools
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from livecomments_schemas.errors import Rejected
+from livecomments_schemas.partitions import may_descend
 
 OFFSET_BITS: Final = 40
 PARTITION_BITS: Final = 24
@@ -30,6 +31,14 @@ _COMMENT_ID: Final = re.compile(r"[0-9a-v]{16}")
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS: Final = ["".join(pair) for pair in itertools.product(_DIGITS, repeat=2)]
 """Two characters for each ten bits: `base64` takes five times as long, twice a comment."""
+
+
+class Home(NamedTuple):
+    """Where records of a video are appended now."""
+
+    epoch: int
+    partition: int
+    partition_count: int
 
 
 class CursorRejected(Rejected):
@@ -82,13 +91,20 @@ def parse_comment_id(text: str) -> tuple[int, int]:
     return position, partition
 
 
-def parse_cursor(text: str, partition: int) -> int:
-    """Parse the position a client means by `text` for a video of `partition`: any position of that partition.
+def parse_cursor(text: str, home: Home) -> int:
+    """Parse the position a client means by `text` for a video at `home`: any position of its partition, in any epoch.
+
+    One of a later epoch may have been given by a process that has heard of it before us.
 
     Raises:
         CursorRejected: malformed, or of another partition.
     """
-    position, of_partition = parse_comment_id(text)
-    if of_partition != partition:
+    position, partition = parse_comment_id(text)
+    epoch, (now, own, count) = epoch_of(position), home
+    if epoch < now:
+        is_ours = may_descend(own, count, partition)
+    else:
+        is_ours = (partition if epoch == now else partition % count) == own
+    if not is_ours:
         raise CursorRejected("This cursor belongs to another video. Use one that this video's pages or stream gave.")
     return position

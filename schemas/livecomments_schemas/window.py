@@ -58,6 +58,8 @@ class Window:
         self.partition = partition
         self.partition_count = partition_count
         self.size = size
+        self.fence: int | None = None
+        """The offset at which the epoch ends here; None as long as it goes on."""
         self._since = since
         self._whole = whole
         self._ended: dict[str, int] = {}

@@ -55,7 +55,6 @@ class StillFeed:
 
     head: int = START + 10
     newest: int = START + 10
-    partition: int = 3
     resets: int = 0
     reset_at: int = 0
     ended_at: int | None = None
@@ -66,6 +65,9 @@ class StillFeed:
 
     def block_after(self, position: int) -> Block | None:
         return self.blocks.get(position)
+
+    def id_at(self, position: int) -> str:
+        return comment_id(position, 3)
 
     def heartbeat(self, position: int) -> Block:
         return Block(position, position + 1, position, heartbeat_frame(comment_id(position, 3), 15_000), 0)

@@ -13,7 +13,7 @@ from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.sessions import SessionEndedRejected, TokenInUrlRejected
 from livecomments_consumers.settings import HubSettings
 from livecomments_schemas.errors import ParameterRejected, Rejected
-from livecomments_schemas.positions import CursorRejected, comment_id, position_at
+from livecomments_schemas.positions import CursorRejected, Home, comment_id, position_at
 from livecomments_schemas.window import Window
 from tests.consumers.edge import virtual_edge, virtually
 
@@ -29,8 +29,8 @@ class Known:
     revoked: bool = False
     over: bool = False
 
-    def home(self, video_id: str) -> tuple[int, FollowedPartition | None]:
-        return 0, self.followed
+    def home(self, video_id: str) -> tuple[Home, FollowedPartition | None]:
+        return Home(1, 0, 1), self.followed
 
     def refusal(self, address: str) -> str | None:
         return self.full

@@ -14,15 +14,16 @@ from livecomments_consumers.wanted import (
 )
 from livecomments_schemas.errors import ParameterRejected
 from livecomments_schemas.limits import MISSED_ON_RESUME_MAX
-from livecomments_schemas.positions import CursorRejected, comment_id, position_at
+from livecomments_schemas.positions import CursorRejected, Home, comment_id, position_at
 
+HOME = Home(1, 3, 64)
 ONE, OTHER, THIRD = (comment_id(position_at(1, offset), 3) for offset in (7, 8, 9))
 
 
 def asked(query: str = "", last_event_id: str | None = None) -> Wanted:
     """What is wanted by a query, as pairs of the texts between `&` and `=`, and perhaps a header."""
     pairs = [(name, value) for name, _, value in (text.partition("=") for text in query.split("&") if text)]
-    return wanted({} if last_event_id is None else {"last-event-id": last_event_id}, pairs, 3)
+    return wanted({} if last_event_id is None else {"last-event-id": last_event_id}, pairs, HOME)
 
 
 def resumed_after(offset: int) -> Wanted:
@@ -51,14 +52,14 @@ def test_a_position_is_understood_as_clients_spell_it(name: str) -> None:
 )
 def test_a_header_that_nearly_says_a_position_is_refused(name: str) -> None:
     with pytest.raises(ParameterRejected):
-        wanted({name: ONE}, [], 3)
+        wanted({name: ONE}, [], HOME)
     with pytest.raises(ParameterRejected):
-        wanted({name: ONE, "last-event-id": ONE}, [], 3)
+        wanted({name: ONE, "last-event-id": ONE}, [], HOME)
 
 
 @pytest.mark.parametrize("name", ["x-event", "sentry-event-id", "last-modified", "x-request-id", "accept"])
 def test_a_header_of_somebody_else_is_left_alone(name: str) -> None:
-    assert wanted({name: ONE}, [], 3) == Wanted(None, 0)
+    assert wanted({name: ONE}, [], HOME) == Wanted(None, 0)
 
 
 def test_the_header_goes_before_lasteventid_and_that_before_after() -> None:
@@ -154,6 +155,6 @@ def test_the_number_of_parameters_is_bounded() -> None:
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=20)), max_size=5))
 def test_whatever_is_sent_is_understood_or_refused(query: list[tuple[str, str]]) -> None:
     try:
-        assert wanted({}, query, 3).after is None
+        assert wanted({}, query, HOME).after is None
     except (CursorRejected, HistoryRejected, MissedRejected, ParameterRejected, TokenInUrlRejected):
         pass

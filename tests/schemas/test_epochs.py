@@ -73,6 +73,22 @@ def test_it_is_the_next_that_opens_and_the_open_one_that_closes() -> None:
     assert (again.known[0].reason, again.known[0].closed_at_ms) == ("one", 1_001)
 
 
+def test_an_epoch_that_ends_by_fences_says_where_and_the_next_has_a_multiple_of_its_partitions() -> None:
+    opened, close = epoch_opened(contract(1, partitions=2)), epoch_closed(1, "it grew", [7, 0])
+    uneven, grown = epoch_opened(contract(2, partitions=3)), epoch_opened(contract(2, partitions=4))
+    epochs = fold(placed([opened, close, epoch_closed(1, "it grew", [9, 9]), uneven, grown]))
+    assert epochs.known[0].fences == (7, 0)
+    assert epochs.counts == {1: 2, 2: 4}
+    assert numbers(fold(placed([opened, epoch_closed(1, "its topic was lost"), uneven]))) == [(1, True), (2, False)]
+
+
+@pytest.mark.parametrize("fences", [[1], [1, 2, 3], [1, -1], [1, True], [1, 1 << 40], "ab", {"0": 1}, None, [1, 1.0]])
+def test_fences_that_we_would_not_write_close_nothing(fences: object) -> None:
+    value = orjson.dumps({"epoch": 1, "reason": "it grew", "fences": fences})
+    record = Record(0, 1, b"1", value, {"type": b"epoch.closed", "schema": b"1"}, 0)
+    assert numbers(fold([*placed([epoch_opened(contract(1, partitions=2))]), record])) == [(1, False)]
+
+
 SAID = {"epoch": 1, "partitions": 64, "topicId": "id", "replicas": 3, "settings": SETTINGS}
 HEADERS = {"type": b"epoch.opened", "schema": b"1"}
 

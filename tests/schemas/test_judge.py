@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments_schemas.errors import Corrupt
-from livecomments_schemas.events import EVENT_TYPES, NewRecord, Record
-from livecomments_schemas.judge import Kind, RecordCorrupt, Verdict, judge
+from livecomments_schemas.events import EPOCH_BEGAN, EPOCH_FENCE, EVENT_TYPES, NewRecord, Record, epoch_event
+from livecomments_schemas.judge import FENCED, Kind, RecordCorrupt, Verdict, judge
 from livecomments_schemas.limits import (
     AUTHOR_ID_BYTES_MAX,
     DEDUPE_WINDOW_RECORDS,
@@ -50,6 +50,58 @@ def verdicts(window: Window, *records: Record) -> list[Verdict]:
 
 def kinds(*records: Record, size: int = W) -> list[Kind]:
     return [verdict.kind for verdict in verdicts(fresh_window(size=size), *records)]
+
+
+# The end of an epoch
+
+
+def test_what_lies_behind_the_first_fence_of_its_epoch_is_void_whatever_it_is() -> None:
+    window, fence = fresh_window(), epoch_event(EPOCH_FENCE, EPOCH)
+    judged = verdicts(
+        window,
+        at(0, comment(key="k")),
+        at(1, fence),
+        at(2, comment(key="k")),
+        at(3, delete_of(0)),
+        at(4, ended()),
+        at(5, with_value(comment(), b"no json")),
+        at(6, fence),
+    )
+    assert [one.kind for one in judged[:2]] == [Kind.ACCEPTED, Kind.UNKNOWN_TYPE]
+    assert judged[2:6] == [FENCED] * 4
+    assert judged[6].kind is Kind.UNKNOWN_TYPE
+    assert window.fence == 1
+
+
+def test_a_reader_that_begins_behind_a_fence_that_is_in_its_window_agrees() -> None:
+    window = fresh_window(since=1, whole=False)
+    assert verdicts(window, at(1, epoch_event(EPOCH_FENCE, EPOCH)), at(2, comment()))[1] == FENCED
+
+
+@pytest.mark.parametrize(
+    "fence",
+    [
+        at(0, epoch_event(EPOCH_FENCE, EPOCH + 1)),
+        at(0, epoch_event(EPOCH_FENCE, EPOCH), schema=b"2"),
+        at(0, epoch_event(EPOCH_FENCE, EPOCH)._replace(key=b"2")),
+        at(0, epoch_event(EPOCH_FENCE, EPOCH)._replace(value=b"{}")),
+        at(0, epoch_event(EPOCH_BEGAN, EPOCH)),
+    ],
+    ids=["another epoch", "another schema", "another key", "another value", "a beginning"],
+)
+def test_a_fence_of_another_epoch_or_one_that_we_would_not_write_ends_nothing(fence: Record) -> None:
+    assert kinds(fence, at(1, comment())) == [Kind.UNKNOWN_TYPE, Kind.ACCEPTED]
+
+
+def test_a_delete_may_name_a_comment_of_an_earlier_epoch_in_a_partition_of_its_video() -> None:
+    window = Window(2, 70, 128, since=0, whole=True)
+    video_id = next(f"v{n}" for n in range(10_000) if partition_of(f"v{n}", 128) == 70)
+    for target, is_sound in (((1, 6), True), ((1, 70), True), ((1, 7), False), ((2, 6), False), ((3, 70), False)):
+        delete = at(5, delete_of(3, video_id, epoch=target[0], partition=target[1]))
+        verdict = judge(delete._replace(partition=70), window)
+        assert (verdict.kind is Kind.ACCEPTED) == is_sound, target
+        if is_sound:
+            assert verdict.target == position_at(target[0], 3)
 
 
 # Sound records

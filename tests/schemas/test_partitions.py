@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments_schemas.limits import VIDEO_ID_CHARS_MAX
-from livecomments_schemas.partitions import VideoIdRejected, murmur2, parse_video_id, partition_of, video_of_key
+from livecomments_schemas.partitions import (
+    VideoIdRejected,
+    may_descend,
+    murmur2,
+    parse_video_id,
+    partition_of,
+    video_of_key,
+)
 
 VIDEO_IDS = st.from_regex(r"[A-Za-z0-9._~-]{1,64}", fullmatch=True).filter(lambda text: text not in (".", ".."))
 
@@ -80,3 +87,19 @@ def test_what_is_no_video_id_is_rejected_without_repeating_it(text: str) -> None
 def test_the_limit_in_the_pattern_is_the_named_one() -> None:
     assert parse_video_id("x" * VIDEO_ID_CHARS_MAX)
     assert parse_video_id("...") == "..."
+
+
+@given(VIDEO_IDS, st.integers(1, 100), st.integers(1, 100), st.integers(1, 100))
+def test_a_partition_descends_from_those_its_videos_were_in_when_there_were_fewer(
+    video_id: str, first: int, by: int, by_then: int
+) -> None:
+    for count in (first, first * by):
+        grown = count * by_then
+        assert may_descend(partition_of(video_id, grown), grown, partition_of(video_id, count))
+
+
+@given(st.integers(1, 200), st.data())
+def test_a_partition_descends_from_no_other(count: int, data: st.DataObject) -> None:
+    partition, other = data.draw(st.integers(0, count - 1)), data.draw(st.integers(0, 2 * count))
+    by_hand = any(count % before == 0 and partition % before == other for before in range(1, count + 1))
+    assert may_descend(partition, count, other) == by_hand

@@ -11,6 +11,7 @@ from livecomments_schemas.positions import (
     OFFSET_MAX,
     PARTITION_MAX,
     CursorRejected,
+    Home,
     comment_id,
     epoch_of,
     first_position,
@@ -46,7 +47,7 @@ def test_an_id_is_sixteen_characters_and_gives_back_its_position_and_partition(p
     assert len(text) == COMMENT_ID_CHARS
     assert set(text) <= set("0123456789abcdefghijklmnopqrstuv")
     assert parse_comment_id(text) == (position, partition)
-    assert parse_cursor(text, partition) == position
+    assert parse_cursor(text, Home(EPOCH_MAX, partition, partition + 1)) == position
 
 
 @given(st.text(alphabet="0123456789abcdefghijklmnopqrstuv", min_size=16, max_size=16))
@@ -90,7 +91,7 @@ GOOD = comment_id(position_at(1, 7), 3)
 )
 def test_a_malformed_cursor_is_rejected_without_repeating_it(text: str) -> None:
     with pytest.raises(CursorRejected) as rejected:
-        parse_cursor(text, 3)
+        parse_cursor(text, Home(1, 3, 64))
     assert rejected.value.code == "invalid_cursor"
     assert str(rejected.value).startswith(("A cursor is a comment id", "This cursor belongs"))
     assert not text.strip() or len(text) < 2 or text not in str(rejected.value)
@@ -107,7 +108,28 @@ def test_a_cursor_of_another_partition_is_rejected() -> None:
         CursorRejected,
         match=r"^This cursor belongs to another video\. Use one that this video's pages or stream gave\.$",
     ):
-        parse_cursor(GOOD, 4)
+        parse_cursor(GOOD, Home(1, 4, 64))
+
+
+def test_a_cursor_of_another_epoch_is_one_of_a_partition_that_the_video_was_or_will_be_in() -> None:
+    home = Home(3, 70, 128)
+    for epoch, partition, is_ours in (
+        (3, 70, True),
+        (3, 6, False),
+        (2, 6, True),  # of 64 partitions
+        (1, 0, True),  # of 2
+        (2, 7, False),
+        (2, 71, False),
+        (4, 70 + 128, True),
+        (4, 70, True),
+        (4, 6, False),
+    ):
+        text = comment_id(position_at(epoch, 1), partition)
+        if is_ours:
+            assert parse_cursor(text, home) == position_at(epoch, 1)
+        else:
+            with pytest.raises(CursorRejected):
+                parse_cursor(text, home)
 
 
 @pytest.mark.parametrize(("epoch", "offset"), [(-1, 0), (EPOCH_MAX + 1, 0), (1, -1), (1, OFFSET_MAX + 1)])
@@ -118,7 +140,7 @@ def test_a_position_out_of_bounds_is_our_bug(epoch: int, offset: int) -> None:
 
 def test_before_everything_is_one_less_than_the_first_position_and_a_valid_cursor() -> None:
     assert BEFORE_EVERYTHING == (1 << 40) - 1 == first_position(1) - 1
-    assert parse_cursor(comment_id(BEFORE_EVERYTHING, 5), 5) == BEFORE_EVERYTHING
+    assert parse_cursor(comment_id(BEFORE_EVERYTHING, 5), Home(1, 5, 64)) == BEFORE_EVERYTHING
     assert comment_id(BEFORE_EVERYTHING, 5) < comment_id(position_at(1, 0), 5)
 
 

@@ -16,7 +16,14 @@ import orjson
 from livecomments_consumers.wire import FLUSHED
 from livecomments_loadtest.sse import SseEvent
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
-from livecomments_schemas.positions import BEFORE_EVERYTHING, COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
+from livecomments_schemas.positions import (
+    BEFORE_EVERYTHING,
+    COMMENT_ID_CHARS,
+    Home,
+    comment_id,
+    parse_cursor,
+    position_at,
+)
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.truth import EPOCH, PARTITION, Accepted, Life
 
@@ -146,7 +153,7 @@ class Shown:
         said = orjson.loads(event.data or b"")
         if set(said) != {"from", "to", "reason"} or said["reason"] not in GAP_REASONS:
             raise Wrong(f"a gap says {said}")
-        since, through = (parse_cursor(said[name], PARTITION) for name in ("from", "to"))
+        since, through = (parse_cursor(said[name], Home(EPOCH, PARTITION, 1)) for name in ("from", "to"))
         if through != position:
             raise Wrong("a gap's id is not its end")
         reason = said["reason"]
@@ -187,7 +194,7 @@ class Shown:
     def _id(self, event: SseEvent) -> int:
         if event.id is None or len(event.id) != COMMENT_ID_CHARS:
             raise Wrong(f"{event.kind.decode()} has id {event.id!r}")
-        position = parse_cursor(event.id.decode(), PARTITION)
+        position = parse_cursor(event.id.decode(), Home(EPOCH, PARTITION, 1))
         if position >= position_at(EPOCH, max(life.end for life in self._log.lives)):
             raise Wrong(f"{_name(position)} does not exist")
         return position
