@@ -184,6 +184,8 @@ class KafkaWriter:
         self._append_timeout_s = append_timeout_s
         self._producer: _Producer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._bug: BaseException | None = None
+        """What one of the tasks raised: without a producer there will be none any more."""
         self._closed = False
 
     async def start(self) -> None:
@@ -196,6 +198,8 @@ class KafkaWriter:
         """See `CommentLog.append`."""
         producer = self._producer
         if producer is None:
+            if self._bug is not None:
+                raise RuntimeError("A new producer could not be made.") from self._bug
             raise AppendUnavailable("Kafka takes no appends just now.")
         queue = producer.queues.get(partition) or producer.queues.setdefault(partition, _Queue())
         if queue.late_since is not None:
@@ -281,7 +285,14 @@ class KafkaWriter:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Forget a task that has ended. What it raised is our bug, of which whoever appends must hear."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            _log.error("unhandled error", exc_info=bug)
+            self._bug = bug
 
 
 def _fill(batch: Any, waiting: deque[_Append], appends: list[_Append], together_max: int) -> None:

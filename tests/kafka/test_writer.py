@@ -195,3 +195,17 @@ def test_of_many_records_only_those_to_blame_are_refused_and_the_rest_keeps_its_
         assert len(client.batches[-1]) > 1  # and they are joined again
 
     virtually(run)
+
+
+async def test_a_bug_in_what_nobody_awaits_is_heard_by_who_appends_next() -> None:
+    """Not `AppendUnavailable` for ever, by which a process looks as healthy as one whose Kafka is away."""
+    writer = KafkaWriter(KafkaConnection("127.0.0.1:1"), "comments", 1.0)
+
+    async def bug() -> None:
+        raise ValueError("ours")
+
+    writer._spawn(bug())
+    await asyncio.wait(writer._tasks)
+    with pytest.raises(RuntimeError) as raised:
+        await writer.append(0, record("late"))
+    assert isinstance(raised.value.__cause__, ValueError)
