@@ -29,6 +29,7 @@ from tests.tidy import (
     mood,
     names,
     packages,
+    reads_tests,
     reasons,
     rooms,
     sleeping,
@@ -258,6 +259,9 @@ VIOLATIONS: list[Planted] = [
         for text, said in (
             ("def f():\n    asyncio.create_task(g())", "app.py:3: nobody supervises this task"),
             ("def f():\n    asyncio.get_running_loop().create_task(g())", "nobody supervises"),
+            ("def f(self):\n    self._loop.create_task(g())", "nobody supervises"),
+            ("def f(loop):\n    asyncio.run_coroutine_threadsafe(g(), loop)", "nobody supervises"),
+            ("def f():\n    t = asyncio.create_task(g())\n    t.add_done_callback(tasks.discard)", "nobody supervises"),
             ("class C:\n    def f(self):\n        self.task = asyncio.ensure_future(g())", "nobody supervises"),
             ("def f():\n    tasks.add(asyncio.create_task(g()))\n    task.cancel()", "nobody supervises"),
             (
@@ -290,8 +294,14 @@ VIOLATIONS: list[Planted] = [
     (topic_names, {"livecomments_gateway/app.py": 'TOPIC = "comments-1"'}, "app.py:1: 'comments-1': a topic's name"),
     (topic_names, {"chaos/fill.py": 'TOPIC = f"comments-{epoch}"'}, "a topic's name"),
     (topic_names, {"livecomments_gateway/app.py": 'log("session-revocations")'}, "a topic's name"),
+    (topic_names, {"livecomments_gateway/app.py": 'log("comments-%d" % epoch)'}, "a topic's name"),
+    (topic_names, {"livecomments_gateway/app.py": 'log("comments-{}".format(epoch))'}, "a topic's name"),
     (topic_names, {"livecomments/log/topics.py": 'TOPIC = "session-revocations"'}, ""),
     (topic_names, {"livecomments_gateway/app.py": 'HELP = "comments-dead-letter is a topic"'}, ""),
+    (reads_tests, {"livecomments_loadtest/chat.py": 'CHAT = Path("tests/data/chat.jsonl")'}, "is not shipped"),
+    (reads_tests, {"livecomments_command/a.py": 'CHAT = ROOT / "tests" / "data"'}, "'tests': is not shipped"),
+    (reads_tests, {"livecomments_command/a.py": 'HELP = "held by tests/test_docs.py"'}, ""),
+    (reads_tests, {"chaos/a.py": 'CASES = Path("tests/corpus")'}, ""),
     (packages, {"tests/log/test_tail.py": "", "tests/__init__.py": ""}, "tests/log: has no __init__.py"),
 ]
 
