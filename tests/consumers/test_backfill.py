@@ -1,5 +1,6 @@
 """Reads that viewers behind share, in virtual time."""
 
+import math
 from typing import Final
 
 from livecomments_consumers.settings import HubSettings
@@ -9,6 +10,9 @@ from tests.consumers.sim.loop import pass_time
 from tests.consumers.streams import counted
 
 CROWD: Final = 200
+PATIENCE_S: Final = 10.0
+"""Many times what seven tries take: by then who is behind a store that is away knows what it misses."""
+TRIES_MAX: Final = 20
 
 
 def back(edge: VirtualEdge, offset: int) -> Reader:
@@ -74,5 +78,26 @@ def test_who_comes_after_the_log_went_back_is_not_given_what_was_read_of_it_befo
             assert before.said.count(b"event: gap") == 1
             assert b"lost" not in after.said
             assert after.said.count(b"event: comment") == 4
+
+    virtually(run)
+
+
+def test_who_is_behind_a_store_that_stays_away_is_told_a_gap_in_time_and_goes_on_live() -> None:
+    """The log reaches back only to where the store ends, so nobody but the store has what is missed."""
+
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(20)
+            await edge.store_all()
+            edge.log.forget(20)
+            edge.store.away_until = math.inf
+            reader = back(edge, 3)
+            await pass_time(PATIENCE_S)
+            assert reader.said.count(b"event: gap") == 1
+            assert b"store_unavailable" in reader.said, reader.said
+            assert edge.store.seen["store away"] < TRIES_MAX
+            edge.append(1, text="live")
+            await pass_time(1.0)
+            assert reader.said.count(b"event: comment") == 1
 
     virtually(run)

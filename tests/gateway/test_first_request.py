@@ -14,6 +14,7 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.following.follower import Follower
+from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
 from livecomments.log.interface import LogUnavailable
@@ -34,6 +35,16 @@ WAIT_S: Final = 20.0
 PARTITIONS: Final = 4
 
 
+class CountedHistory(History):
+    """Counts how often it was asked where a video is at home."""
+
+    asked = 0
+
+    def home(self, video_id: str) -> FollowedPartition:
+        self.asked += 1
+        return super().home(video_id)
+
+
 class Made:
     """A gateway that follows nothing yet, and may be refused by its log."""
 
@@ -42,7 +53,7 @@ class Made:
         self.is_away = False
         self.log = WatchedLog(log, self._around)
         self.follower = Follower(self.log, (), TailBounds(10_000, 2**24, 1e9), window_records=WINDOW)
-        self.history = History(self.follower, store, window_records=WINDOW)
+        self.history = CountedHistory(self.follower, store, window_records=WINDOW)
         self.posting = Posting(self.follower, self.history, timeout_s=WAIT_S, in_flight_max=10)
         revocations = Revocations(revocations_log)
         tokens = Tokens(SessionRules(b"s" * 32, 1_000, 1_000, True), revocations, jwt_rules=None)
@@ -103,6 +114,16 @@ async def test_a_partition_that_cannot_be_read_is_refused_when_its_second_is_ove
     for number in range(PARTITIONS):
         await made.follower.ready_partition(number, WAIT_S)
     assert {(await made.client.get(f"/comments/v{n}")).status_code for n in range(8)} == {200}
+
+
+async def test_a_read_asks_once_where_its_video_is_at_home(made: Made) -> None:
+    opened = await made.client.post("/sessions", json={"displayName": "Ana"})
+    headers = {"Authorization": f"Bearer {opened.json()['sessionToken']}"}
+    written = await made.client.post("/comments/v", json={"message": "first"}, headers=headers)
+    for path in ("v", "v?sort=asc", "v?include=deletes", f"v/{written.json()['commentId']}"):
+        made.history.asked = 0
+        assert (await made.client.get(f"/comments/{path}")).status_code == 200
+        assert made.history.asked == 1, path
 
 
 async def test_what_is_no_video_takes_nothing_on(made: Made) -> None:
