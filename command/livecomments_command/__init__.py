@@ -2,7 +2,7 @@
 
 - `__main__`: the command line; `data_commands`: its commands for people who look after records.
 - `greeting`: what who starts it by hand reads first.
-- `settings`: which settings each process takes.
+- `settings`: which settings each process takes; `capacity`: bounds that fit the machine.
 - `assembly/`: the processes, each put together from its settings (dependency injection by hand).
 - `epochs`: makes the topics, opens the first epoch, lists them; `next_epoch`: opens the next after a loss.
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.

@@ -14,8 +14,11 @@ import uvloop
 
 from livecomments.runtime import logs
 from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
+from livecomments.runtime.machine import memory_bytes, raise_open_files
+from livecomments.runtime.settings import Settings
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command import data_commands
+from livecomments_command.capacity import fitted
 from livecomments_command.settings import (
     EdgeSettings,
     GatewaySettings,
@@ -71,7 +74,7 @@ def run(
     from livecomments_command.assembly.embedded import Embedded, serve_embedded
     from livecomments_command.greeting import greet
 
-    settings = load_settings(RunSettings, os.environ, host=host, port=port, data_dir=data_dir)
+    settings = _fitted(load_settings(RunSettings, os.environ, host=host, port=port, data_dir=data_dir))
 
     async def serve() -> None:
         listening = listening_socket(settings.host, settings.port)
@@ -201,6 +204,7 @@ def load(
     sys.exit(0 if report.ok else 1)
 
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
 Serving = TypeVar("Serving", bound=ServingSettings)
 OnServers = TypeVar("OnServers", bound=ServerSettings)
 Serve = Callable[[Serving, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
@@ -213,6 +217,7 @@ the whole tail again and again: a tenth of a POST's CPU, and pauses."""
 def _serve(name: str, serve: Serve[Serving], settings: Serving) -> None:
     from livecomments.web.server import listening_socket, url_of
 
+    settings = _fitted(settings)
     listening = listening_socket(settings.host, settings.port)
     gc.set_threshold(*_COLLECT)
     tell(name, settings)
@@ -223,6 +228,10 @@ def _serve(name: str, serve: Serve[Serving], settings: Serving) -> None:
             lambda: _say(f"{name} serves {url_of(listening)}/, its health {settings.internal_port}"),
         )
     )
+
+
+def _fitted(settings: AnySettings) -> AnySettings:
+    return fitted(settings, raise_open_files(), memory_bytes(), os.environ)
 
 
 def _on_servers(kind: type[OnServers], **overrides: Any) -> OnServers:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from livecomments.runtime.machine import raise_open_files
 from livecomments.runtime.settings import PREFIX, Settings
 from livecomments.runtime.shared_settings import (
     DrainSettings,
@@ -15,6 +16,7 @@ from livecomments.runtime.shared_settings import (
     RecordSettings,
     ServerSettings,
 )
+from livecomments.runtime.vitals import own_version
 from livecomments_consumers.settings import HubSettings
 from livecomments_gateway.settings import WriteSettings
 from livecomments_streams.settings import GroupSettings, PersistSettings
@@ -89,5 +91,6 @@ def load(kind: type[AnySettings], environ: Mapping[str, str], **overrides: Any) 
 
 
 def tell(process: str, settings: Settings) -> None:
-    """Log with what values a process starts, secrets masked."""
-    _log.info("starting", extra={"command": process, "settings": settings.shown()})
+    """Log which version starts, with what values, secrets masked, and how many files it may have open."""
+    told = {"command": process, "version": own_version(), "settings": settings.shown()}
+    _log.info("starting", extra={**told, "open_files_max": raise_open_files().limit})

@@ -64,7 +64,7 @@ class Hub:
         self.follower = follower
         self.history = history
         self.settings = settings
-        self.metrics = EdgeMetrics()
+        self.metrics = EdgeMetrics(settings.viewers_max)
         self.backfill = Backfill(history, self.metrics, sizes)
         self.facts = Facts(follower, history, self._learnt)
         self.addresses = Addresses(settings.viewers_per_address_max)

@@ -9,6 +9,7 @@ from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histog
 from livecomments_consumers.viewer import State
 
 _viewers = Gauge("livecomments_edge_viewers", "Open streams: in the pass or behind, by lane.", ["state", "lane"])
+_viewers_max = Gauge("livecomments_edge_viewers_max", "Open streams beyond which a new one is told to come back.")
 _channels = Gauge("livecomments_edge_videos", "Videos with viewers.")
 _linger = Gauge("livecomments_edge_linger_seconds", "The longest time that comments of a video are joined for now.")
 _connections = Counter("livecomments_edge_connections_total", "Stream requests, by what became of them.", ["result"])
@@ -33,7 +34,8 @@ _connections_of, _lanes_of, _disconnects_of = (
 class EdgeMetrics:
     """The counters of one hub."""
 
-    def __init__(self) -> None:
+    def __init__(self, viewers_max: int) -> None:
+        _viewers_max.set(viewers_max)
         self.delivered = 0
         self.bytes = 0
 

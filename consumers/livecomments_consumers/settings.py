@@ -17,7 +17,11 @@ class HubSettings(StaleSettings):
     viewers_per_address_max: int = setting(
         0, "Streams of one address; 0: no bound, as behind a proxy it must be.", NOT_NEGATIVE
     )
-    viewers_max: int = setting(20_000, "Streams in one process; beyond it a new one is told to come back.", POSITIVE)
+    viewers_max: int = setting(
+        20_000,
+        "Streams in one process, or as many as open files allow; beyond it a new one is told to come back.",
+        POSITIVE,
+    )
     heartbeat_interval_s: float = setting(15.0, "Between heartbeats on a silent stream.", POSITIVE)
     viewer_life_s: float = setting(
         1_200.0, "A stream is ended after about this long, and comes back elsewhere.", POSITIVE

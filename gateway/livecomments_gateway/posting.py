@@ -52,6 +52,7 @@ ALWAYS_ALLOWED: Final = AlwaysAllowed()
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _created = _comments.labels("created")
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
+_in_flight_most = Gauge("livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.")
 _append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
 _judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
 
@@ -137,6 +138,7 @@ class Posting:
         self._permission = permission
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
+        _in_flight_most.set(in_flight_max)
         self._in_flight = 0
         self._clock = clock
         self._deletes = SingleFlight[tuple[str, int], tuple[int, Verdict]]()

@@ -44,6 +44,7 @@ _records = Counter("livecomments_log_records_total", "Records followed, accepted
 _accepted, _other = _records.labels("accepted"), _records.labels("other")
 _silence = Reading("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
 _tail_bytes = Reading("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
+_tail_bytes_max = Gauge("livecomments_log_tail_bytes_max", "What they may be; with auto, partitions are let go before.")
 _followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
 _taken = Counter(
@@ -104,6 +105,7 @@ class Follower:
         self._bounds = bounds
         self._idle_s = idle_s
         self._tails_bytes_max = tails_bytes_max
+        _tail_bytes_max.set(tails_bytes_max)
         self._share = share
         self._is_gone_through = share is None
         """Every partition was taken on in the background, or there was no room for more."""

@@ -6,6 +6,8 @@
 - `logs`: one JSON object a line on stderr.
 - `console`: what commands print: texts as they are.
 - `metrics`: the metric registry and its exposition.
+- `vitals`: which build runs, and how late its event loop is.
+- `machine`: the open files and the memory that the process may use.
 - `tls`: how servers' certificates are checked.
 - `exclusive_file`: one process alone writes to a file.
 - `single_flight`: one call for a thundering herd; `retrying`: backoff with jitter until it answers.

@@ -152,7 +152,9 @@ class FollowSettings(StaleSettings):
         5_000.0, "With auto: beyond so many records a second, partitions used longest ago are let go.", POSITIVE
     )
     tails_bytes_max: int = setting(
-        512 * 2**20, "Bytes of all partitions together kept in memory; with auto, likewise.", POSITIVE
+        512 * 2**20,
+        "Bytes of all partitions together in memory; with auto, likewise. Unset: a quarter of memory at most.",
+        POSITIVE,
     )
     tail_records_max: int = setting(50_000, "Records of a partition kept in memory.", POSITIVE)
     tail_bytes_max: int = setting(32 * 2**20, "Bytes of a partition kept in memory.", POSITIVE)

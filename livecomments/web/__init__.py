@@ -6,6 +6,7 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 
 - `server`: a uvicorn server that drains before it closes connections.
 - `door`: the protocol of every connection; who serves a request, and when the next one is read.
+- `reserving`: a door that keeps open files free for the process: load shedding at its very edge.
 - `waiting`: what a connection waits for, and for how long.
 - `line`: who has more to do than one turn takes, one a round of the loop.
 - `heads`: what a request's head says, and where its message ends; what is not plainly HTTP/1.1 is refused.

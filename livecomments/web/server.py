@@ -14,10 +14,12 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from livecomments.runtime.machine import OpenFiles
 from livecomments.web.bounds import HTTP_LIMITS, HttpLimits, bound_connections
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim, Door, claim_nothing
 from livecomments.web.line import Line
+from livecomments.web.reserving import ReservingDoor
 from livecomments_schemas.errors import StartRefused
 
 _BACKLOG = 4_096
@@ -37,7 +39,7 @@ class DrainingServer(uvicorn.Server):
     """Serves `app`; on SIGTERM and SIGINT awaits `drain` before it closes connections, and returns.
 
     uvicorn raises the signal again after that, which would skip whatever its caller still has to close. A server that
-    does not take signals is ended by `should_exit`.
+    does not take signals is ended by `should_exit`. Connections beyond what `files` leaves room for are refused.
     """
 
     def __init__(
@@ -48,13 +50,15 @@ class DrainingServer(uvicorn.Server):
         *,
         claim: Claim = claim_nothing,
         takes_signals: bool = True,
+        files: OpenFiles | None = None,
         limits: HttpLimits = HTTP_LIMITS,
         cors: CorsRules = NO_CORS,
     ) -> None:
+        door = Door if files is None else partial(ReservingDoor, files=files)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Door, claim, line=Line(), limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
+                http=partial(door, claim, line=Line(), limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -159,7 +159,7 @@ async def test_a_file_that_another_process_writes_to_ends_it_with_a_sentence(tmp
 
 async def test_it_logs_at_its_start_every_value_and_no_secret_and_what_it_does_not_take(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    environ = {"LIVECOMMENTS_SESSION_SECRET": "s" * 40, "LIVECOMMENTS_GROUP": "g", "LIVECOMMENTS_DRAIN_S": "7"}
+    environ = {"LIVECOMMENTS_SESSION_SECRET": "s" * 40, "LIVECOMMENTS_GROUP": "g", "LIVECOMMENTS_VIEWERS_MAX": "7"}
     process = await asyncio.create_subprocess_exec(
         *command("--port", "0", "--data-dir", str(tmp_path / "file")), stderr=PIPE, env={**os.environ, **environ}
     )
@@ -167,8 +167,10 @@ async def test_it_logs_at_its_start_every_value_and_no_secret_and_what_it_does_n
     lines = [json.loads(line) for line in stderr.splitlines() if line.startswith(b"{")]
     assert [line["event"] for line in lines] == ["not taken: settings of other processes", "starting"]
     assert lines[0]["names"] == ["LIVECOMMENTS_GROUP"]
-    expected = RunSettings(port=0, data_dir=tmp_path / "file", session_secret="s" * 40, drain_s=7.0)
+    expected = RunSettings(port=0, data_dir=tmp_path / "file", session_secret="s" * 40, viewers_max=7)
     assert lines[1]["settings"] == expected.shown()
+    assert lines[1]["version"]
+    assert lines[1]["open_files_max"] > 0
     assert b"s" * 40 not in stderr
 
 

@@ -23,6 +23,8 @@ from livecomments.history.log_time import lifetime_of
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
+from livecomments.runtime.machine import raise_open_files
+from livecomments.runtime.vitals import watch_loop
 from livecomments.sqlite import DurableFile
 from livecomments.web.cors import CorsRules
 from livecomments.web.door import Claim
@@ -185,9 +187,16 @@ async def serve_embedded(
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
-        server = DrainingServer(service.app, lambda: started(service), drain, claim=service.claim, cors=service.cors)
+        server = DrainingServer(
+            service.app,
+            lambda: started(service),
+            drain,
+            claim=service.claim,
+            files=raise_open_files(),
+            cors=service.cors,
+        )
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(beside(service))] if beside else []
+            tasks = [running.create_task(watch_loop()), *([running.create_task(beside(service))] if beside else [])]
             await server.serve([listening])
             for task in tasks:
                 task.cancel()

@@ -13,7 +13,9 @@ from starlette.types import ASGIApp
 from livecomments.following.follower import Follower
 from livecomments.history.log_end import check_log
 from livecomments.log.interface import CommentLog
+from livecomments.runtime.machine import raise_open_files
 from livecomments.runtime.shared_settings import PublicSettings
+from livecomments.runtime.vitals import watch_loop
 from livecomments.store.away import AwayStore
 from livecomments.web.cors import NO_CORS, CorsAnswers, CorsRules, origins_of
 from livecomments.web.door import Claim, claim_nothing
@@ -57,7 +59,8 @@ class Serving:
         Raises:
             StartAgain: the epoch is over.
         """
-        server = DrainingServer(self.app, started, self.drain, claim=self.claim, cors=self.cors)
+        files = raise_open_files()
+        server = DrainingServer(self.app, started, self.drain, claim=self.claim, files=files, cors=self.cors)
         internal = internal_server(
             lambda: {
                 "log": self.follower.is_ready and self.follower.silence_s < settings.stale_after_s,
@@ -67,7 +70,7 @@ class Serving:
             [routing_route(self.follower.log.epoch, self.follower.log.partition_count)],
         )
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(one) for one in self.work]
+            tasks = [running.create_task(one) for one in (*self.work, watch_loop())]
             tasks.append(known := running.create_task(_check_store(self.follower.log, self.store)))
             beside = running.create_task(internal.serve([listening_socket(settings.host, settings.internal_port)]))
             await asyncio.wait([known], timeout=_STORE_WAIT_S)

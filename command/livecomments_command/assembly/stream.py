@@ -10,6 +10,8 @@ from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
 from livecomments.kafka.contract import ContractWatch
 from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
+from livecomments.runtime.machine import raise_open_files
+from livecomments.runtime.vitals import watch_loop
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments.web.server import listening_socket
@@ -40,6 +42,7 @@ async def run_stream(
     Raises:
         StartRefused: no open epoch, a topic that is not what the epoch promises, no schema, or a log that went back.
     """
+    raise_open_files()
     async with (
         known_epochs(settings) as known,
         comments_log(settings, known.open_contract()) as log,
@@ -59,7 +62,7 @@ async def run_stream(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
-        watching = (ContractWatch(log).run(), start_again(known.over(log.epoch)))
+        watching = (ContractWatch(log).run(), start_again(known.over(log.epoch)), watch_loop())
         await runner.run(told_to_stop, started, beside=[serving, *watching])
 
 
