@@ -14,12 +14,11 @@ from typing import Final, NamedTuple
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
 from bench.crowd import Saw
-from bench.stand import Stand, real_chat, standing
+from bench.stand import SETTLED_S, Stand, real_chat, standing
 
 VIDEO: Final = "v-0"
 READERS: Final = 100
 MEMORY_BOUND: Final = 300 * 1024
-_SETTLED_S: Final = 1.0
 
 
 class Plan(NamedTuple):
@@ -115,7 +114,7 @@ async def _pair(stand: Stand, group: int, stuck: int, seconds: float) -> Pair:
     cut_off = (await stand.crowd.saw(away)).closed
     edge, kernel = stand.rss_bytes() - before, kernel_bytes()
     await stand.crowd.away(away)
-    await asyncio.sleep(_SETTLED_S)
+    await asyncio.sleep(SETTLED_S)
     kernel -= kernel_bytes()
     faults = without.faults + beside.faults
     return Pair(
@@ -124,7 +123,7 @@ async def _pair(stand: Stand, group: int, stuck: int, seconds: float) -> Pair:
 
 
 async def _span(stand: Stand, group: int, seconds: float) -> Saw:
-    await asyncio.sleep(_SETTLED_S)
+    await asyncio.sleep(SETTLED_S)
     turned = await stand.crowd.saw(group)
     await asyncio.sleep(seconds)
     saw = await stand.crowd.saw(group)

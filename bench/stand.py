@@ -27,6 +27,8 @@ from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.partitions import partition_of
 
 PARTITIONS: Final = 64
+SETTLED_S: Final = 2.0
+"""Behind the last comment, or a crowd that came or left: what was on its way has arrived by then."""
 NO_CQL: Final = "127.0.0.1:9"
 _FEED_STEP_S: Final = 0.002
 _SETTLE_TIMEOUT_S: Final = 60.0

@@ -8,13 +8,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
-from bench.stand import Stand, real_chat, standing
-
-_SETTLED_S: Final = 2.0
+from bench.stand import SETTLED_S, Stand, real_chat, standing
 
 
 class Plan(NamedTuple):
@@ -87,7 +85,7 @@ async def _row(stand: Stand, what: str, viewers: int, videos: Sequence[str], pla
     wall, cpu = time.perf_counter() - since, stand.cpu_s() - cpu
     saw = await stand.crowd.saw(group)
     await feeding
-    await asyncio.sleep(_SETTLED_S)
+    await asyncio.sleep(SETTLED_S)
     rest = await stand.crowd.saw(group)
     each = viewers // len(videos)
     return Row(

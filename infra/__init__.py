@@ -1,6 +1,6 @@
 """What runs the stack on one's own machine. Not part of the distribution.
 
-- `kafka/`: where one looks for the topics first; a page that says where they are.
+- `kafka/`: the topics as data, in a package of its own, which the wheel installs.
 - `router/`: a video's partition and its home, in Lua, for both.
 - `haproxy/`, `nginx/`: the load balancer's configuration as it is recommended; `make up` and compose.yaml run it.
 - `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).
