@@ -2,6 +2,7 @@
 
 from starlette.routing import Route
 
+from livecomments.following.follower import Follower
 from livecomments.history.reading import History
 from livecomments_gateway.comment_endpoints import comment_endpoints
 from livecomments_gateway.identity import Tokens
@@ -12,11 +13,11 @@ from livecomments_gateway.session_endpoints import session_endpoints
 from livecomments_gateway.video_endpoints import video_endpoints
 
 
-def gateway_routes(history: History, posting: Posting, tokens: Tokens) -> list[Route]:
+def gateway_routes(follower: Follower, history: History, posting: Posting, tokens: Tokens) -> list[Route]:
     """Make all routes of a gateway from these parts; the site's (`site`) are apart."""
     return call_routes(
         comment_endpoints(history, posting, tokens)
         | session_endpoints(tokens)
         | video_endpoints(Owning(history, posting), tokens),
-        history,
+        follower,
     )

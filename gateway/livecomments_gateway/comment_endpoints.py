@@ -34,10 +34,10 @@ from livecomments_schemas.limits import PAGE_SIZE_DEFAULT
 from livecomments_schemas.positions import BEFORE_EVERYTHING, parse_cursor
 from livecomments_schemas.text import clean_message
 
-_NEW_S: Final = 1
-_SETTLED_S: Final = 10
-"""For so long a cache before us may answer a crowd, with a page that grows or with one to which nothing is added any
-more; and for so long it may show what was deleted. A browser asks again each time: people see what they wrote."""
+_GROWING_PAGE_S: Final = 1
+_FULL_PAGE_S: Final = 10
+"""How long a shared cache may keep a page: one that may grow, and one to which nothing is added any more. For as long a
+deleted comment may still be shown. Browsers keep nothing (`max-age=0`), so that people see what they wrote."""
 
 
 class _PageAsked(NamedTuple):
@@ -75,7 +75,7 @@ def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dic
         )
         etag = validator(body)
         headers = {
-            "Cache-Control": f"public, max-age=0, s-maxage={_SETTLED_S if is_settled else _NEW_S}",
+            "Cache-Control": f"public, max-age=0, s-maxage={_FULL_PAGE_S if is_settled else _GROWING_PAGE_S}",
             "X-Content-Type-Options": "nosniff",
             "ETag": etag,
         }

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from livecomments.history.reading import History
+from livecomments.following.follower import Follower
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
 from livecomments.web.routed import ROUTE_HEADER, count_routed
 from livecomments_gateway.answers import Endpoint
 from livecomments_gateway.calls import CALLS, Call
 from livecomments_schemas.errors import Rejected, Unavailable
-from livecomments_schemas.partitions import parse_video_id
+from livecomments_schemas.partitions import parse_video_id, partition_of
 
 _requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
 _seconds = Histogram(
@@ -60,12 +60,15 @@ _PARAMETERS: Final = {
 """As the document names them, and as Starlette does."""
 
 
-def call_routes(endpoints: Mapping[Call, Endpoint], history: History) -> list[Route]:
-    """Make a route for each path of the table, with its endpoint; a video's partition is followed when it is called."""
+def call_routes(endpoints: Mapping[Call, Endpoint], follower: Follower) -> list[Route]:
+    """Make a route for each path of the table, with its endpoints.
+
+    A request that names a video waits until the video's partition is followed, for `_TAKE_ON_S` at most.
+    """
     assert endpoints.keys() == set(CALLS)
     by_path: dict[str, dict[str, _Measured]] = {}
     for call, endpoint in endpoints.items():
-        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint, history)
+        by_path.setdefault(call.path, {})[call.method] = _Measured(call, endpoint, follower)
     return [Route(_routed(path), _ByMethod(calls), methods=list(calls)) for path, calls in by_path.items()]
 
 
@@ -89,9 +92,9 @@ class _ByMethod:
 class _Measured:
     """An endpoint as an application of its own, its requests counted and timed."""
 
-    def __init__(self, call: Call, endpoint: Endpoint, history: History) -> None:
+    def __init__(self, call: Call, endpoint: Endpoint, follower: Follower) -> None:
         self._endpoint = endpoint
-        self._history = history
+        self._follower = follower
         self._call = call.name
         self._done = _requests.labels(call.name, "done")
         self._seconds = _seconds.labels(call.name)
@@ -102,9 +105,7 @@ class _Measured:
         request = Request(scope, receive, send)
         try:
             if (video_id := request.path_params.get("video_id")) is not None:
-                parse_video_id(video_id)
-                count_routed(request.headers.get(ROUTE_HEADER), video_id, self._history.follower.log.partition_count)
-                await self._history.taken_on(video_id, _TAKE_ON_S)
+                await self._home(parse_video_id(video_id), request.headers.get(ROUTE_HEADER))
             response = await self._endpoint(request)
             result = "done"
         except (Rejected, Unavailable) as error:
@@ -114,3 +115,11 @@ class _Measured:
             (self._done if result == "done" else _requests.labels(self._call, result)).inc()
             self._seconds.observe(time.perf_counter() - began_at)
         await response(scope, receive, send)
+
+    async def _home(self, video_id: str, route: str | None) -> None:
+        """Wait until the video's partition is followed. Raises PartitionUnavailable after `_TAKE_ON_S`."""
+        count = self._follower.log.partition_count
+        count_routed(route, video_id, count)
+        number = partition_of(video_id, count)
+        if number not in self._follower.followed:
+            await self._follower.ready_partition(number, _TAKE_ON_S)

@@ -103,12 +103,6 @@ class History:
         """
         return self.follower.partition(partition_of(video_id, self.follower.log.partition_count))
 
-    async def taken_on(self, video_id: str, timeout_s: float) -> None:
-        """Wait until the partition of a video is followed. Raises PartitionUnavailable after `timeout_s`."""
-        number = partition_of(video_id, self.follower.log.partition_count)
-        if number not in self.follower.followed:
-            await self.follower.ready_partition(number, timeout_s)
-
     async def newest(self, partition: int) -> int:
         """Return the position of the newest record, asked of the log itself after this call. Raises LogUnavailable.
 

@@ -106,7 +106,10 @@ async def serving(
         follower = make_follower(log, settings)
         history, revocations = History(follower, store), Revocations(revoked)
         hub, posting = Hub(follower, history, settings), make_posting(follower, history, settings)
-        routes = [stream_route(hub), *gateway_routes(history, posting, make_tokens(settings, revocations, None))]
+        routes = [
+            stream_route(hub),
+            *gateway_routes(follower, history, posting, make_tokens(settings, revocations, None)),
+        ]
         listening, started = listening_socket("127.0.0.1", 0), asyncio.Event()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = DrainingServer(make_app(routes), started.set, _nothing, takes_signals=False)

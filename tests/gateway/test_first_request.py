@@ -57,7 +57,7 @@ class Made:
         self.posting = Posting(self.follower, self.history, timeout_s=WAIT_S, in_flight_max=10)
         revocations = Revocations(revocations_log)
         tokens = Tokens(SessionRules(b"s" * 32, 1_000, 1_000, True), revocations, jwt_rules=None)
-        app = make_app(gateway_routes(self.history, self.posting, tokens))
+        app = make_app(gateway_routes(self.follower, self.history, self.posting, tokens))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
         self.works = [self.follower.run(), revocations.run()]
         self.revocations = revocations

@@ -304,7 +304,7 @@ def test_streams_lead_to_the_edges_and_all_else_to_the_gateways(helm: Helm) -> N
     unused: Any = None
     (stream,) = [stream_route(unused)]
     assert backend_of(stream.path.replace("{video_id}", "a.b~c-D_1"), rendered) == [f"{FULLNAME}-edge"] * 2
-    others = [getattr(route, "path", "") for route in gateway_routes(unused, unused, unused)]
+    others = [getattr(route, "path", "") for route in gateway_routes(unused, unused, unused, unused)]
     assert "/comments/{video_id}" in others
     for path in (*others, "/", "/page.js"):
         assert backend_of(re.sub(r"{\w+}", "a-stream", path), rendered) == [f"{FULLNAME}-gateway"] * 2

@@ -101,7 +101,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
             [
                 *page_routes(),
                 stream_route(hub),
-                *gateway_routes(history, posting, tokens),
+                *gateway_routes(follower, history, posting, tokens),
                 *health_routes(
                     lambda: {
                         "keys": jwks is None or jwks.is_ready,

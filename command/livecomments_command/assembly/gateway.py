@@ -42,7 +42,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         posting = make_posting(follower, history, settings, writing)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
-        routes = [*gateway_routes(history, posting, tokens), *page_routes()]  # the busiest first
+        routes = [*gateway_routes(follower, history, posting, tokens), *page_routes()]  # the busiest first
         cors = cors_rules(settings)
         serving = Serving(
             app=make_app(routes, cors),
