@@ -1,7 +1,7 @@
 """The `livecomments` command: the roof. It wires the rooms together and runs them.
 
 - `__main__`: the command line; `data_commands`: its commands for people who look after records.
-- `greeting`: what who starts it by hand reads first.
+- `greeting`: what is printed to whoever starts it by hand.
 - `settings`: which settings each process takes; `capacity`: bounds that fit the machine.
 - `assembly/`: the processes, each put together from its settings (dependency injection by hand).
 - `epochs`: makes the topics, opens the first epoch, lists them; `next_epoch`: opens the next after a loss.

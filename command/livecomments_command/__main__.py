@@ -93,7 +93,7 @@ def run(
 
 
 async def _play(service: "Embedded") -> None:
-    """Play the demo. Whatever it cannot go on from ends the process, and is said."""
+    """Play the demo. An error in it ends the process, with its traceback."""
     from livecomments_command.demo import play
 
     await play(service.posting)
@@ -210,8 +210,9 @@ OnServers = TypeVar("OnServers", bound=ServerSettings)
 Serve = Callable[[Serving, socket.socket, Callable[[], None]], Coroutine[Any, Any, None]]
 
 _COLLECT: Final = (20_000, 20, 50)
-"""Garbage is almost all freed by counting references. The default looks for cycles after 700 new objects, and through
-the whole tail again and again: a tenth of a POST's CPU, and pauses."""
+"""Thresholds of the garbage collector. Almost all garbage is freed by counting references; by default the collector
+looks for cycles after 700 new objects, and again and again through the whole tail: a tenth of a POST's CPU, and
+pauses."""
 
 
 def _serve(name: str, serve: Serve[Serving], settings: Serving) -> None:

@@ -30,7 +30,7 @@ _KEPT_AS_FOUND: Final = ("retention.ms", "retention.bytes")
 
 
 class Checked(NamedTuple):
-    """What became of the topics, in sentences: what was made, how they differ, and what is only to be known."""
+    """The outcome of a check, in sentences: topics made, differences, and notes that call for no action."""
 
     created: list[str]
     differences: list[str]
@@ -87,7 +87,7 @@ async def check_topics(
 async def open_first(
     settings: ServerSettings, known: KnownEpochs, epoch: int | None, partitions: int | None = None
 ) -> tuple[list[str], str]:
-    """Open the first epoch, on a new topic or on the one that is there; the topics made, and a sentence.
+    """Open the first epoch, on a new topic or on the one that exists; returns the topics made, and a sentence.
 
     Raises:
         StartRefused: several topics are there, or the one that is does not keep acknowledged comments.

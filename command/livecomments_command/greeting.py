@@ -1,4 +1,4 @@
-"""What who starts livecomments on this machine reads: where it is, and a comment to write."""
+"""The greeting of a service started by hand: its address, and commands to write and follow a comment."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ _JSON: Final = "-H 'Content-Type: application/json'"
 
 
 def greet(console: Console, url: str, *, streams_url: str | None = None, note: str = "") -> None:
-    """Print where the service is and how to write and follow a comment.
+    """Print the service's address, and how to write and follow a comment.
 
     Args:
         console: where it is printed.

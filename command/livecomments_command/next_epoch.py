@@ -110,7 +110,7 @@ async def _store_rest(settings: ServerSettings, contract: Contract, say: Callabl
 
 
 async def _new_topic(settings: ServerSettings, number: int, partitions: int) -> list[str]:
-    """Make the topic of the next epoch, if it is not there and empty; its name.
+    """Make the topic of the next epoch, unless it exists and is empty; returns its name.
 
     Raises:
         StartRefused: there is no room for another epoch, or the topic is there and holds records.

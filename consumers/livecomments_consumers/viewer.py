@@ -1,8 +1,8 @@
 """One viewer: a position, and the rules by which it moves. Pure: time and the video's feed are arguments.
 
-LIVE: the position is at the feed's head; the next block is for it. BEHIND: joining, resuming or slow; it is given what
-follows its position, from the tail if that reaches back so far, else it asks for history. The invariant: an id is
-written only when everything of the video up to it has been written before, or told as a gap.
+LIVE: the position is at the feed's head; the next block is for it. BEHIND: joining, resuming, or a slow consumer; it is
+given what follows its position, from the tail if that reaches back so far, else it asks for history. The invariant: an
+id is written only when everything of the video up to it has been written before, or told as a gap.
 """
 
 import math

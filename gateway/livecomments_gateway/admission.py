@@ -1,7 +1,7 @@
-"""How fast a person may write, and how fast all of them may: counted over the log. Pure: the time is an argument.
+"""Rate limits: how fast a person may write, and how fast all together may. Pure: the time is an argument.
 
-Every gateway counts the comments it hears as judged, whoever took them; so for posts a read-back apart ten gateways
-allow what one does.
+They are counted over the log: every gateway counts all accepted comments, whichever gateway took them. So ten gateways
+together allow as much as one, but for posts that come at the same moment.
 """
 
 from collections import OrderedDict, deque
@@ -14,11 +14,11 @@ from livecomments_schemas.errors import Rejected
 from livecomments_schemas.text import skeleton
 
 WRITERS_MAX: Final = 100_000
-"""Remembered at once, about 50 MB; who wrote longest ago is forgotten first."""
+"""Writers remembered at once, about 50 MB; who wrote longest ago is forgotten first."""
 VIDEOS_MAX: Final = 20_000
 _SECOND: Final = 1.0
 _SEEN_BYTES: Final = 8
-"""Of each writer's last text: enough that nobody is refused for another text."""
+"""Digest of each writer's last text: long enough that two texts do not meet by chance."""
 
 
 class LimitRejected(Rejected):
@@ -80,7 +80,7 @@ class _Writer:
 
 
 class Admission:
-    """The newest comments, as far as limits need them. Times are monotonic seconds."""
+    """When each writer and each video had its newest comments, for the limits. Times are monotonic seconds."""
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self.limits = limits
@@ -157,5 +157,5 @@ class Admission:
 
 
 def _digest(text: str) -> bytes:
-    """Digest what was seen of a text."""
+    """Digest a text by what a reader sees of it, so that invisible changes make no other text."""
     return blake2b(skeleton(text).encode(), digest_size=_SEEN_BYTES).digest()

@@ -48,7 +48,7 @@ _NO_COMMENT: Final = (
     "video_not_found",
 )
 _NOT_NOW: Final = ("user_limit", "slow_mode", "duplicate_text", "video_limit")
-"""Rate limits."""
+"""Problems of rate limits: the comment may be written in a moment."""
 _NOT_AGAIN: Final = ("idempotency_conflict", "retry_too_old", "video_ended", "comment_deleted")
 
 

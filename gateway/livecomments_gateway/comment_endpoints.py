@@ -41,7 +41,7 @@ deleted comment may still be shown. Browsers keep nothing (`max-age=0`), so that
 
 
 class _PageAsked(NamedTuple):
-    """What a request asks for, as far as the answer depends on it."""
+    """The parameters of a page: requests with equal ones, of one moment, share one read."""
 
     video_id: str
     cursor: int | None
@@ -110,7 +110,10 @@ def _asked(request: Request, video_id: str, followed: FollowedPartition) -> _Pag
 
 
 async def _read_page(history: History, followed: FollowedPartition, asked: _PageAsked) -> tuple[bytes, bool]:
-    """Read a page, and whether nothing is added to it any more: all of it, and that more follows, is in the store."""
+    """Read a page; returns its JSON, and whether it is full for good: newer comments can no longer be added to it.
+
+    That is so once the store holds all that it covers, up to where another page follows.
+    """
     video_id, cursor, limit, descending, with_deletes = asked
     if descending:
         page = await newest_first(history, followed, video_id, cursor, limit, with_deletes=with_deletes)

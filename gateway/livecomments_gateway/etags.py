@@ -4,12 +4,12 @@ from hashlib import blake2b
 
 
 def validator(body: bytes) -> str:
-    """Make the `ETag` of an answer: it changes with any byte, so with a comment that was deleted from it too."""
+    """Make the `ETag` of an answer from its bytes; it changes when a comment in it is deleted."""
     return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def is_unchanged(if_none_match: str | None, etag: str) -> bool:
-    """Tell whether the client has this very answer (RFC 9110, 13.1.2)."""
+    """Tell whether an `If-None-Match` names this `ETag`, weakly compared (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
     named = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]

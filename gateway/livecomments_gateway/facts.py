@@ -1,4 +1,4 @@
-"""What is so of a video: what its owner set, whether it is over, and who is banned. Pure: a fold over its facts.
+"""The state of a video: what its owner set, whether it has ended, and who is banned. Pure: a fold over its facts.
 
 Each fact holds until a later record says otherwise; later is by position, so the order in which they are heard does not
 matter, and hearing one twice changes nothing.
@@ -51,7 +51,7 @@ class VideoSettings(NamedTuple):
 
     @classmethod
     def of(cls, said: dict[str, Any]) -> "VideoSettings":
-        """Read the value of a sound `video.changed` record."""
+        """Parse the JSON value of a `video.changed` record that `judge` has accepted."""
         return cls(said["title"], said["whoMayComment"], said["slowModeS"], said["maxCommentsPerS"])
 
     def said(self) -> dict[str, object]:
@@ -71,7 +71,8 @@ class VideoFacts:
         self.settings = VideoSettings()
         self.is_ended = False
         self.is_whole = False
-        """Everything that was said before somebody first asked is in it; else what is missing may say otherwise."""
+        """Whether the facts from before the first request were read. While they were not, a ban or a setting may be
+        missing."""
         self._settings_at = -1
         self._state_at = -1
         self._banned: dict[str, tuple[int, bool]] = {}
@@ -85,7 +86,7 @@ class VideoFacts:
         return self._settings_at >= 0 or self._state_at >= 0
 
     def hear(self, kind: bytes, position: int, value: bytes) -> None:
-        """Take in a fact of this video, in any order. Other kinds say nothing."""
+        """Take in a fact of this video; facts may come in any order. Records of other kinds are passed over."""
         if kind == VIDEO_CHANGED and position > self._settings_at:
             self._settings_at, self.settings = position, VideoSettings.of(orjson.loads(value))
         elif kind in (VIDEO_STARTED, VIDEO_ENDED) and position > self._state_at:
@@ -96,7 +97,7 @@ class VideoFacts:
                 self._banned[user_id] = position, kind == USER_BANNED
 
     def is_banned(self, user_id: str) -> bool:
-        """Tell whether the last word on this person is a ban."""
+        """Tell whether the newest fact about this person is a ban."""
         return self._banned.get(user_id, (-1, False))[1]
 
     def check_writer(self, identity: Identity) -> None:

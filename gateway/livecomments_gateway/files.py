@@ -1,4 +1,4 @@
-"""Answers that are the same for everybody until the next release: read, compressed and named once, at the start."""
+"""Answers that are the same for everybody until the next release: read and compressed once, at the start."""
 
 import gzip
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _GZIP_LEVEL: Final = 9
 
 
 class StaticAnswer:
-    """One body, plain and in gzip, each with a name of its own (RFC 9110, 8.8.3.3)."""
+    """One body, plain and in gzip, each with an `ETag` of its own (RFC 9110, 8.8.3.3)."""
 
     def __init__(self, body: bytes, media_type: str, headers: Mapping[str, str]) -> None:
         self._media_type = media_type
@@ -26,7 +26,7 @@ class StaticAnswer:
         self._gzip = (compressed, {**always, "ETag": validator(compressed), "Content-Encoding": "gzip"})
 
     def to(self, request: Request) -> Response:
-        """Make the answer to a request: as it takes it, and 304 if it has it."""
+        """Answer a request: in gzip if it accepts that, and 304 without a body if it names this `ETag`."""
         body, headers = self._gzip if accepts_gzip(listed(request, "accept-encoding") or "") else self._plain
         if is_unchanged(listed(request, "if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)

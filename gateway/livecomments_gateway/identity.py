@@ -1,7 +1,7 @@
 """Who speaks: a JWT of the operator's issuer, or a session token of ours.
 
-A session token is `lcs_` + base64url(JSON claims) + `.` + base64url(HMAC-SHA256): signed and self-contained; only that
-its session was revoked is state. All tokens of a session name it (`session_names`).
+A session token is `lcs_` + base64url(JSON claims) + `.` + base64url(HMAC-SHA256): signed and self-contained.
+The only state behind it is whether its session was revoked; all tokens of a session name it (`session_names`).
 """
 
 import base64
@@ -49,15 +49,15 @@ class GuestRejected(Rejected):
 
 
 class SessionRejected(Rejected):
-    """A JWT is renewed where it was issued, and so is one ended that is good for longer than a revocation is kept."""
+    """The token is a JWT, which only its issuer can renew; or end, if it expires later than a revocation is kept."""
 
     code = "not_a_session"
 
 
 class Identity(NamedTuple):
-    """Who speaks, and what else they may do: `moderate` (delete any comment, ban), `own` (say what a video is).
+    """Who speaks, and the roles of their token: `moderate` (delete any comment, ban), `own` (set and end videos).
 
-    `session` names the session that the token belongs to; `expires_at`, of the token, in Unix seconds.
+    `session` is the name of the session that the token belongs to; `expires_at` is the token's, in Unix seconds.
     """
 
     author: Author
@@ -65,11 +65,11 @@ class Identity(NamedTuple):
     session: bytes = b""
     expires_at: int = 0
     session_ends_at: int | None = None
-    """Of a session of ours: no renewal goes beyond it."""
+    """When a guest's session ends, in Unix seconds, however often it is renewed; None of a JWT."""
 
 
 class OpenedSession(NamedTuple):
-    """A session's new token. `expires_at`, of the token, in Unix seconds."""
+    """A new token of a guest's session. `expires_at` is the token's, in Unix seconds."""
 
     token: str
     author: Author
@@ -77,7 +77,7 @@ class OpenedSession(NamedTuple):
 
 
 class RevokedSessions(Protocol):
-    """What `Revocations` is for tokens."""
+    """The part of `livecomments.log.revocations.Revocations` that tokens need."""
 
     def is_revoked(self, session: bytes) -> bool:
         """Tell whether the session of this name was revoked. Raises RevocationsUnavailable while that is not known."""
@@ -87,7 +87,10 @@ class RevokedSessions(Protocol):
 
 
 class SessionRules(NamedTuple):
-    """How long a session lives: `idle_s` from its opening or last renewal, `life_s` whatever happens."""
+    """How long guests' tokens live: a token for `idle_s`, its session for `life_s` at most. `secret` signs them.
+
+    `guests`: whether anybody may open a session.
+    """
 
     secret: bytes
     life_s: int
@@ -96,7 +99,7 @@ class SessionRules(NamedTuple):
 
 
 class _Verified(NamedTuple):
-    """A verdict, and the key of a JWT that it depends on. Sessions of ours depend on our secret alone."""
+    """The identity that a token was verified as, and for a JWT the key that verified it; None for a token of ours."""
 
     identity: Identity
     by: KeyUse | None
@@ -105,7 +108,7 @@ class _Verified(NamedTuple):
 class Tokens:
     """Checks and makes tokens.
 
-    A verified token is remembered until it expires. What its verdict depends on is asked anew at each use: the key that
+    A verified token is remembered until it expires. What may change before that is looked up at each use: the key that
     the issuer publishes under the token's `kid`, and whether the session was revoked.
     """
 
@@ -124,10 +127,10 @@ class Tokens:
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def identify(self, authorization: str | None) -> Identity:
-        """Tell who bears the token of an `Authorization` header.
+        """Return the identity of the bearer token in an `Authorization` header.
 
         Raises:
-            TokenMissingRejected, TokenRejected: why is not said in detail, so that nobody learns from it.
+            TokenMissingRejected, TokenRejected: without the exact reason, from which an attacker could learn.
             KeysUnavailable: the issuer's keys, or the one of this token, are not known yet.
             RevocationsUnavailable: it cannot be told yet whether the session was revoked.
         """
@@ -168,7 +171,7 @@ class Tokens:
         The old token stays good, and shows the old name, until it expires or the session is ended.
 
         Raises:
-            SessionRejected: a JWT.
+            SessionRejected: the token is a JWT.
             TextRejected: no name to show.
         """
         if identity.session_ends_at is None:
@@ -191,7 +194,11 @@ class Tokens:
         await self._revoked.revoke(identity.session, until, identity.author.id)
 
     def _still_holds(self, verified: _Verified) -> bool:
-        """Tell whether a verdict holds now. Raises KeysUnavailable."""
+        """Tell whether a remembered token is still good: it has not expired, and its key is unchanged.
+
+        Raises:
+            KeysUnavailable
+        """
         if verified.identity.expires_at <= self._clock():
             return False
         if verified.by is None:

@@ -20,7 +20,7 @@ _fetches = Counter("livecomments_gateway_jwks_fetches_total", "Fetches of the is
 
 
 class JwksTimes(NamedTuple):
-    """How often and how long; other than these only in tests."""
+    """When keys are fetched, and how long they are good. Only tests use other values."""
 
     refresh_s: float = 300.0
     cooldown_s: float = 30.0
@@ -30,11 +30,12 @@ class JwksTimes(NamedTuple):
     stale_s: float = 86_400.0
     """Keys are good this long without a fetch that succeeds."""
     fetch_timeout_s: float = 3.0
-    """For each piece of the answer; all of it may take four times as long."""
+    """For each read of the answer; `_WHOLE_ANSWER` times as long for all of it."""
 
 
 _WHOLE_ANSWER: Final = 4
-"""Times `fetch_timeout_s`: reads are bounded one by one, and an issuer that drips would hold up the next fetch."""
+"""Factor of `fetch_timeout_s` for a whole answer: an issuer that sends a byte at a time must not hold up the next
+fetch."""
 
 
 class JwksKeys:
@@ -89,7 +90,7 @@ class JwksKeys:
                 pass
 
     def _take(self, parsed: ParsedKeys) -> None:
-        """Use these keys from now on; one that is missing verifies nothing any more."""
+        """Replace the keys by these. A token whose key is not among them is no longer accepted."""
         if parsed.left_out != self._parsed.left_out:  # said once, not at each fetch
             for reason in parsed.left_out:
                 _log.warning("a key of the issuer is left out", extra={"reason": reason})

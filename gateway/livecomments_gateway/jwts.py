@@ -1,7 +1,7 @@
 """What a JWT says, once its signature and its claims are verified. Pure: the time and the keys are arguments.
 
-Only the signature is left to PyJWT. Its claims are read here, since PyJWT takes numbers that are texts or truths, and
-JSON in UTF-16. Source: RFC 7519, 4.1; RFC 8725.
+Only the signature is left to PyJWT. Its claims are read here, since PyJWT accepts strings and booleans for
+numbers, and JSON in UTF-16. Source: RFC 7519, 4.1; RFC 8725.
 """
 
 import base64
@@ -21,9 +21,9 @@ from livecomments_schemas.limits import AUTHOR_ID_BYTES_MAX
 from livecomments_schemas.text import TextRejected, fitting_display_name
 
 _THREE_PARTS: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-"""A signed token; one with five parts is encrypted, and padding is no base64url."""
+"""The shape of a signed token. One with five parts is encrypted; base64url has no padding."""
 _TYPES: Final = ("jwt", "application/jwt", "at+jwt", "application/at+jwt")
-"""Media types, which may be said without their beginning (RFC 7515, 4.1.9)."""
+"""Values of `typ`: media types, with or without `application/` (RFC 7515, 4.1.9)."""
 _LEEWAY_S: Final = 30
 """Clocks of issuer and gateway may differ by this much."""
 _NAMELESS: Final = "user"
@@ -34,7 +34,7 @@ _SIGNATURES.register_algorithm("Ed25519", OKPAlgorithm())  # RFC 9864: EdDSA by 
 
 
 class JwtRefused(ValueError):
-    """The token is not accepted. `reason` is a word for metrics; callers are not told it."""
+    """The token is not accepted. `reason` is a fixed word for metrics, and is never sent to the caller."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class JwtRules:
 
 
 class KeyUse(NamedTuple):
-    """The key that verified a token, and the `kid` it was found by. The verdict holds while they belong together."""
+    """The key that verified a token, and its `kid`. The token is good while the issuer pairs the two."""
 
     kid: object
     key: VerifyingKey
@@ -103,7 +103,11 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _checked_times(claims: Mapping[str, Any], now: float) -> int:
-    """Return when it expires, once its three times are numbers and allow it to be used now."""
+    """Check `exp`, `nbf` and `iat` against `now`; returns when the token expires, Unix seconds, leeway included.
+
+    Raises:
+        JwtRefused
+    """
     times = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
     if "exp" not in times or not all(_is_time(value) for value in times.values()):
         raise JwtRefused("signature_or_claims")

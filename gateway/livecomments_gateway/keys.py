@@ -22,9 +22,9 @@ KEYS_MAX: Final = 100
 KID_CHARS_MAX: Final = 256
 _RSA_BITS_MIN: Final = 2_048
 _RSA_BITS_MAX: Final = 8_192
-"""A larger one makes each check a way to keep us busy."""
+"""Checking a signature by a larger key costs so much CPU that tokens could be used to overload us."""
 _OTHER_KEY: Final = re.compile(r'-----BEGIN |^\s*(?:ssh-|ecdsa-sha2-)|"kty"\s*:|"keys"\s*:')
-"""What begins or marks keys that are no shared secret: PEM, OpenSSH, a JWK or a set of them."""
+"""Beginnings of keys that are no shared secret: PEM, OpenSSH, a JWK or a set of them."""
 _ALGORITHMS: Final = {"RSA": ("RS256",), "EC": ("ES256",), "OKP": ("EdDSA", "Ed25519")}
 """By the kind of key. Ed25519 is what RFC 9864 calls EdDSA on that curve; issuers use either name."""
 
@@ -48,14 +48,18 @@ class ParsedKeys(NamedTuple):
 
     keys: dict[str, VerifyingKey]
     left_out: tuple[str, ...]
-    """A sentence's end for each, in the order of the set, with its `kid` where it has one."""
+    """Why each unusable key was left out, in the order of the set, with its `kid` if it has one."""
 
 
 class KeySource(Protocol):
     """Where an issuer's keys come from."""
 
     def find(self, kid: object) -> VerifyingKey | None:
-        """Find the key for a token whose header names `kid`. Raises KeysUnavailable: it may come in a moment."""
+        """Return the key for a token whose header names `kid`; None if there is none.
+
+        Raises:
+            KeysUnavailable: it may be known in a moment.
+        """
 
 
 class SharedSecret:

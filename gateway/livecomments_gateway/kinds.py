@@ -25,10 +25,14 @@ class ValueKind(Protocol[T_co]):
     """A set of values."""
 
     def of_json(self, value: object) -> T_co:
-        """Take a value parsed from JSON. Raises ValueError with the rest of the sentence "<name> …"."""
+        """Check a value parsed from JSON, and return it.
+
+        Raises:
+            ValueError: with a text that continues the sentence "<name> …".
+        """
 
     def of_text(self, text: str) -> T_co:
-        """Take a value from a query or header. Raises ValueError likewise."""
+        """Parse the text of a query parameter or header. Raises ValueError as `of_json` does."""
 
     def schema(self) -> Schema:
         """Describe the kind in JSON Schema."""
@@ -36,7 +40,7 @@ class ValueKind(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class Text:
-    """A string; what it may hold is for its reader to say. `chars_max` is what no valid one exceeds."""
+    """A string, of which only the length is checked here: `chars_max` is more than any valid one has."""
 
     chars_max: int
     pattern: str | None = None
@@ -96,7 +100,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A string that a regular expression matches whole; `says` ends the sentence for one that does not."""
+    """A string that a regular expression matches whole. `says` continues the sentence "<name> …" for any other."""
 
     expression: str
     says: str

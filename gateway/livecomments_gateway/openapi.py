@@ -21,7 +21,7 @@ from livecomments_schemas.positions import COMMENT_ID_CHARS
 _VERSION: Final = "1"
 _SCHEMA_FILE: Final = ".schema.json"
 _TOPIC_SCHEMAS: Final = frozenset(kind.decode("ascii").replace(".", "-") for kind in EVENT_TYPES)
-"""Of records of the topic, which no answer holds."""
+"""Schemas of records in the topic, which no answer holds."""
 _PATH_SCHEMAS: Final = {
     "videoId": {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{VIDEO_ID_CHARS_MAX}}}$"},
     "commentId": {"type": "string", "pattern": rf"^[0-9a-v]{{{COMMENT_ID_CHARS}}}$"},
@@ -168,7 +168,7 @@ def _answer(call: Call, name: str | None) -> dict[str, Any]:
 
 
 def _components() -> dict[str, Any]:
-    """Load the published schemas of what is answered, their references turned to where they stand in the document."""
+    """Load the published schemas of answers, and point their references to `#/components/schemas`."""
     room = resources.files("livecomments_schemas").joinpath("json")
     schemas = {
         file.name.removesuffix(_SCHEMA_FILE): json.loads(file.read_text("utf-8"))
@@ -181,7 +181,10 @@ def _components() -> dict[str, Any]:
 
 
 def _referring(value: Any, schemas: Mapping[str, Any]) -> Any:
-    """Turn references to whole schemas, and put a copy where a part of one is meant: few generators follow those."""
+    """Point references to whole schemas into the document; replace one to a part of a schema by a copy of that part.
+
+    Few generators follow references to parts.
+    """
     if isinstance(value, list):
         return [_referring(each, schemas) for each in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""What owners and moderators say of a video, as records in the log's order: what it is, that it is over, who is banned.
+"""What owners and moderators do: set and end a video, ban people. Each act is a record in the log.
 
-A replay of the log gives the same picture, on every gateway. Whatever is said is appended, also when it seems to be so
-already: what this gateway knows may be old, or empty while the store is away, and saying it twice changes nothing.
+So every gateway, and a replay, comes to the same state. An act is appended even if it seems to change nothing: what
+this gateway knows may be old, or empty while the store is away, and a second record of the same act does no harm.
 """
 
 from typing import Final
@@ -32,13 +32,13 @@ _PAGES_MAX: Final = 100
 
 
 class RoleRejected(Rejected):
-    """The token lacks the role that this takes."""
+    """The token lacks the role that the call requires."""
 
     code = "role_missing"
 
 
 class UserIdRejected(Rejected):
-    """Nobody can have this id."""
+    """No user has such an id: it is empty, too long, or no text."""
 
     code = "invalid_user_id"
 
@@ -60,10 +60,11 @@ class Owning:
         return facts
 
     async def put(self, video_id: str, settings: VideoSettings, state: str | None, identity: Identity) -> VideoFacts:
-        """Set all of a video, and whether it is over (None: as before).
+        """Replace the settings of a video; `state` "live" or "ended" opens or ends it, None leaves that as it is.
 
         Raises:
-            RoleRejected: nothing was written. Unavailable leaves: all, some or nothing was; saying it again is safe.
+            RoleRejected: nothing was written.
+            Unavailable leaves: all, some or nothing was written; the call may be repeated.
         """
         _check_role(identity, OWN)
         await self._posting.videos.facts(video_id)  # so that it is kept, and hears what is said now
@@ -80,7 +81,8 @@ class Owning:
         """Ban a person from a video; their comments of the last `delete_last_s` seconds go too.
 
         Raises:
-            RoleRejected, UserIdRejected. Unavailable leaves: maybe not all was done; banning again is safe.
+            RoleRejected, UserIdRejected: nothing was written.
+            Unavailable leaves: maybe not all was done; the call may be repeated.
         """
         followed = self._history.home(video_id)
         await self._set_ban(video_id, user_id, identity, banned=True)

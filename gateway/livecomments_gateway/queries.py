@@ -1,8 +1,8 @@
-"""The parameters of an address, each said once and by its own name.
+"""The query of an address: each parameter at most once, and by its exact name.
 
-A cursor that is not understood is taken for none, and a program that pages reads the newest page for ever. So what
-stands twice with two values, or nearly has the name of a parameter or of a position, is refused; what is plainly
-somebody else's is left alone. Streams do the same (`consumers/livecomments_consumers/wanted.py`).
+If a misspelt `cursor` were ignored, a program that pages would read the newest page for ever. So a parameter that
+stands twice with two values is refused, and so is one whose name is nearly that of ours or means a position elsewhere.
+Any other (`utm_source`) is ignored. Streams do the same (`consumers/livecomments_consumers/wanted.py`).
 """
 
 from collections.abc import Mapping

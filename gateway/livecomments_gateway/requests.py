@@ -1,4 +1,4 @@
-"""What a request may hold: bounded in bytes before anything is parsed."""
+"""The headers, parameters and JSON members of requests. Bodies are bounded in bytes before they are parsed."""
 
 import re
 from codecs import BOM_UTF8
@@ -147,23 +147,25 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """Return the headers by lower-case name, the first of each: Starlette's own decode all of them at each look.
+    """Return the headers by lower-case name, decoded once: Starlette's `headers` decode all of them at each look.
 
-    Those that matter here stand once (`livecomments.web.heads`); `listed` has the others.
+    Of a repeated one the first. Those read from here stand once (held by `livecomments.web.heads`); for lists see
+    `listed`.
     """
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
 
 
 def listed(request: Request, name: str) -> str | None:
-    """Return a field that is a list, whether it stands on one line or on several (RFC 9110, 5.3)."""
+    """Return a list field as one text, joined from all lines it stands on (RFC 9110, 5.3); None without it."""
     return ", ".join(request.headers.getlist(name)) or None
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    """Return the key of a POST. One that is sent by nearly that name would keep nothing from being written twice.
+    """Return the `Idempotency-Key` of a POST, None without one.
 
     Raises:
-        IdempotencyKeyRejected
+        IdempotencyKeyRejected: malformed, or sent by a similar name, which would not keep a comment from being
+            written twice.
     """
     for name in headers:
         if "idempot" in name and name not in _IDEMPOTENCY:
@@ -172,13 +174,13 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
 
 
 def traceparent(headers: Mapping[str, str]) -> str | None:
-    """Return the caller's trace, if it names one; anything else is as if it named none."""
+    """Return the `traceparent` header if it is well-formed; None otherwise, as the specification asks."""
     text = headers.get("traceparent")
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 async def optional_json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Read the body as a JSON object, empty where there is none, be it in no chunks. Raises as `json_body` does."""
+    """Read the body as a JSON object; an absent or empty body is an empty object. Raises as `json_body` does."""
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return {}
     raw = await _body(request, headers)
@@ -186,10 +188,11 @@ async def optional_json_body(request: Request, headers: Mapping[str, str]) -> di
 
 
 async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Read the body as a JSON object, at most BODY_BYTES_MAX long. How late it may be is for the server.
+    """Read the body as a JSON object of at most BODY_BYTES_MAX bytes. The server bounds how long it may take.
 
     Raises:
-        MediaTypeRejected, BodyTooLargeRejected, BodyRejected
+        MediaTypeRejected: it is not declared as plain JSON.
+        BodyTooLargeRejected, BodyRejected
     """
     _check_type(headers)  # before it is waited for
     return _object(await _body(request, headers), headers)

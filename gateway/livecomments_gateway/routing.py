@@ -24,7 +24,7 @@ _seconds = Histogram(
 
 
 class _Anything(Convertor[str]):
-    """The rest of a path: Starlette's own `path` stops at a line break, which an issuer's user ids may hold."""
+    """The rest of a path, of any characters. Starlette's `path` stops at a line break, which a user id may contain."""
 
     regex = r"[\s\S]*"
 
@@ -36,7 +36,7 @@ class _Anything(Convertor[str]):
 
 
 class _CommentId(Convertor[str]):
-    """A segment that may be a comment id, right or wrong: beside it stands the stream, whose methods are its own."""
+    """Any one segment but `stream`: `/comments/{videoId}/stream` is a route of its own."""
 
     regex = r"(?!stream$)[^/]+"
 
@@ -51,13 +51,13 @@ register_url_convertor("anything", _Anything())
 register_url_convertor("comment", _CommentId())
 
 _TAKE_ON_S: Final = 1.0
-"""The first request for a partition waits for it; from then on the gateway follows it. What takes longer is a fault."""
+"""How long the first request for a partition waits until it is followed; longer than that is a fault."""
 _PARAMETERS: Final = {
     "{videoId}": "{video_id}",
     "{commentId}": "{comment_id:comment}",
     "{userId}": "{user_id:anything}",
 }
-"""As the document names them, and as Starlette does."""
+"""Path parameters: as the OpenAPI document names them → as Starlette does."""
 
 
 def call_routes(endpoints: Mapping[Call, Endpoint], follower: Follower) -> list[Route]:
@@ -79,7 +79,7 @@ def _routed(path: str) -> str:
 
 
 class _ByMethod:
-    """The calls of one path, which is one route: its GET is not held against the routes of other methods first."""
+    """The calls of one path as one route, chosen by method: Starlette would try a route for each method in turn."""
 
     def __init__(self, calls: Mapping[str, "_Measured"]) -> None:
         self._calls = calls

@@ -38,9 +38,10 @@ _unread = Counter("livecomments_gateway_videos_unread_total", "Videos taken as o
 
 
 class _KnownVideo:
-    """One video. `followed` is the partition whose entries we have heard since: another one has gaps before it.
+    """One video. `followed` is the partition in which its facts were read and heard since.
 
-    It is not kept in memory by this: one that was let go has a tail of many megabytes.
+    If the partition was let go and taken on again, facts in between may be missing, and all are read again. The
+    reference is weak, so that a partition that was let go is not kept in memory with its tail of many megabytes.
     """
 
     __slots__ = ("again_at", "facts", "followed", "loading")
@@ -50,7 +51,7 @@ class _KnownVideo:
         self.followed = ref(followed)
         self.loading: asyncio.Task[None] | None = None
         self.again_at: float | None = 0.0
-        """When to read again; None once it was read."""
+        """When to read the facts, by the clock; None once they were read."""
 
 
 class Videos:
@@ -99,7 +100,11 @@ class Videos:
                 known.again_at = self._clock() + _UNREAD_S
 
     async def _loaded(self, video_id: str, known: _KnownVideo, followed: FollowedPartition) -> None:
-        """Wait for the one read under way, or for room to begin it. One who leaves does not end it for the others."""
+        """Wait for the one read of this video, or for room to begin it (`READS_MAX`).
+
+        No `SingleFlight`, which ends a call that nobody waits for any more: this read goes on when its POSTs have given
+        up waiting, so that the next POST finds it done.
+        """
         if known.loading is None:
             await self._reads.acquire()
             if known.loading is None and self._is_due(known):
@@ -133,7 +138,7 @@ class Videos:
             known.loading = None
 
     async def _read(self, video_id: str, facts: VideoFacts, followed: FollowedPartition) -> None:
-        """Read everything of before; what is judged meanwhile is heard beside it."""
+        """Read all facts up to now, newest first, at most FACTS_MAX. Later ones come by `_hear` meanwhile."""
         before, read = followed.judged_through + 1, 0
         while before > BEGINNING and read < FACTS_MAX:
             entries, before, source = await self._history.backward(followed, video_id, before, _READ_ROWS, FACTS)

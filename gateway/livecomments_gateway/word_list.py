@@ -11,20 +11,20 @@ from livecomments_schemas.errors import Rejected, StartRefused
 from livecomments_schemas.text import skeleton
 
 WORDS_MAX: Final = 10_000
-"""In one list: a larger one belongs to a service of its own, before this one."""
+"""Words of one list. A larger one belongs into a service of its own, in front of this one."""
 WORD_CHARS_MAX: Final = 100
 
 _checks = Counter("livecomments_gateway_word_checks_total", "Messages held against the word list.", ["result"])
 
 
 class MessageRefusedRejected(Rejected):
-    """The message holds what this place does not want."""
+    """The message holds a word of the list."""
 
     code = "message_refused"
 
 
 class WordList:
-    """Refuses messages that hold one of its words as a whole word, however it is written and whatever hides in it."""
+    """Refuses messages with one of its words as a whole word, whatever its case, accents or invisible characters."""
 
     def __init__(self, words: Iterable[str]) -> None:
         seen = sorted({skeleton(word) for word in words} - {""}, key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""Single flight: a call under way serves everybody who asks the same, so that a thundering herd asks once.
+"""Single-flight: a call under way serves everybody who asks the same, so that a thundering herd asks once.
 
 A call that nobody waits for any more is cancelled: otherwise clients who come and go would leave calls behind without
 a bound.

@@ -1,4 +1,4 @@
-"""A uvicorn server that drains before it closes connections, and says when it serves.
+"""A uvicorn server with a graceful shutdown: it drains before it closes connections. It says when it serves.
 
 uvicorn ends the lifespan only after connections have closed, so a stream would keep the process alive: the drain runs
 at the head of `shutdown` instead.

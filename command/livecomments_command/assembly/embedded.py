@@ -134,7 +134,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
 
 @asynccontextmanager
 async def _opened(settings: RunSettings) -> AsyncIterator[tuple[DurableFile, Elapsed]]:
-    """Open the file, and note how the clock leapt before anything is stamped by it."""
+    """Open the file; compare the clock with what it holds before a new record is stamped by that clock."""
     async with DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES) as file:
         yield file, await elapsed_of(file)
 
@@ -150,7 +150,7 @@ async def _newest_epoch(settings: RunSettings, file: DurableFile) -> AsyncIterat
 async def _begin_storing(
     settings: RunSettings, file: DurableFile, log: EmbeddedLog, store: EmbeddedStore, dead_letter_log: EmbeddedLog
 ) -> None:
-    """Let the store know its log, and store the epochs before the open one to their ends, where they are not.
+    """Note in the store which log fills it, and store what is missing of the epochs before the open one.
 
     Raises:
         StartRefused: the store is of another log.

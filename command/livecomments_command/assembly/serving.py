@@ -26,10 +26,11 @@ from livecomments_command.settings import ServingSettings
 from livecomments_schemas.errors import StartAgain
 
 Checks = Mapping[str, Callable[[], bool]]
-"""What must be so for a process to be ready, each by the name that `/healthz/ready` answers with."""
+"""Conditions of a process being ready, by the names that `/healthz/ready` answers with."""
 
 _STORE_WAIT_S: Final = 3.0
-"""Before requests are taken, so that a log which is not the store's is refused first. A store that is away is not."""
+"""How long a start waits for the store, to refuse a log that it was not filled from. A store that is away is not waited
+for."""
 
 
 async def drain_nothing() -> None:
@@ -38,7 +39,7 @@ async def drain_nothing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """What a process of the distributed form serves, and what goes on meanwhile."""
+    """What a process of the distributed form serves, and the tasks that run beside it."""
 
     app: ASGIApp
     follower: Follower

@@ -10,7 +10,7 @@ from rich.text import Text
 from livecomments.runtime.console import text_column
 
 Advance = Callable[[int], None]
-"""Called with how many more are done."""
+"""Called with how many records were done since the last call."""
 
 
 class _RateColumn(ProgressColumn):

@@ -61,8 +61,11 @@ class Uncollected(DeadLetters):
 
 
 class UnsureLeft:
-    """Judges, and leaves as it is stored what cannot be judged again: a comment that may be a retry of one the log let
-    go of, or that its video's end made void. No window decides on anything else."""
+    """A judge for a log that has lost its beginning: it leaves as stored what can no longer be judged for certain.
+
+    That is a comment that may be a retry of a lost one, or that the lost end of its video made void. What all other
+    records are follows from themselves.
+    """
 
     def __init__(self) -> None:
         self.ends: Mapping[int, int] = {}

@@ -34,11 +34,11 @@ _UNSURE_MAX: Final = 100_000
 """Comments deleted since, checked at the end; more than that count as differences."""
 
 _VIDEOS_MAX: Final = 200_000
-"""Of a partition: of so many is remembered up to where they are compared, some 30 MB. When there are more, all are
-compared up to the same place, and forgotten: a row that the log knows nothing of is then found only if the log has
-something of its video between the same two such places."""
+"""Videos of a partition whose progress is remembered at once, some 30 MB. When there are more, all of them are compared
+up to the same position and forgotten. The cost: a stored row that the log does not know is then found only if the log
+has another record of its video between two such positions."""
 _EXPIRING: Final = (None, *range(1, 60))
-"""Seconds left of rows that are gone, or may be while they are compared."""
+"""Seconds of life left: a row with no more may expire while it is compared, and is left out."""
 
 NOT_STORED: Final = "not stored"
 NOT_IN_LOG: Final = "stored, and nothing in the log says so"
