@@ -12,7 +12,7 @@ const SERVED = new URL("../../gateway/livecomments_gateway/page/client.js", impo
 rmSync("dist", { recursive: true, force: true });
 execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.json"], { stdio: "inherit" });
 await build({
-  stdin: { contents: 'export * from "./dist/index.js"; export * from "./dist/share.js"; export * from "./dist/poll.js"; export * from "./dist/view.js";', resolveDir: "." },
+  stdin: { contents: 'export * from "./dist/index.js"; export * from "./dist/share.js"; export * from "./dist/poll.js"; export * from "./dist/view.js"; export * from "./dist/transports.js";', resolveDir: "." },
   bundle: true,
   minify: true,
   format: "esm",

@@ -32,9 +32,15 @@ def answering(text: str, path: str) -> Callable[[Route], Awaitable[None]]:
 async def context_of(browser: Browser, server: Server, files: dict[str, str]) -> BrowserContext:
     """Somebody's browser, for which the service has these files, too."""
     context = await browser.new_context(base_url=server.url)
-    for path, text in files.items():
-        await context.route(f"{server.url}{path}*", answering(text, path))
+    await serve(context, server, files)
     return context
+
+
+async def serve(context: BrowserContext, server: Server, files: dict[str, str], part: str = "") -> None:
+    """Answer with those of the files whose path has `part` in it."""
+    for path, text in files.items():
+        if part in path:
+            await context.route(f"{server.url}{path}*", answering(text, path))
 
 
 async def open_example(context: BrowserContext, path: str = "/example") -> Page:
@@ -177,6 +183,44 @@ def bundle() -> str:
     return esbuild("examples/react/main.tsx", "--jsx=automatic", *aliases)
 
 
+FRAMES: Final = "<!doctype html><title>Frames</title><iframe src=/frame></iframe><iframe src=/frame></iframe>"
+FRAME: Final = """<!doctype html><title>Frame</title><script type="module">
+import { createCommentsClient } from "/client.js";
+const client = createCommentsClient({ baseUrl: "/" });
+window.video = client.video("VIDEO");
+video.connect();
+client.session.get() ?? await client.session.open("Ana");
+window.isReady = true;
+</script>""".replace("VIDEO", VIDEO)
+
+
+async def test_what_two_frames_left_unsent_is_sent_once_after_a_reload(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    context = await context_of(browser, server, {"/both": FRAMES, "/frame": FRAME})
+    page = await context.new_page()
+    posts = f"{server.url}/comments/{VIDEO}"
+
+    async def refuse(route: Route) -> None:
+        await (route.abort() if route.request.method == "POST" else route.fallback())
+
+    await context.route(posts, refuse)
+    await page.goto("/both")
+    await of_both(page, "({ isReady }) => isReady")
+    await page.evaluate("() => [0, 1].forEach((at) => frames[at].video.post(`of frame ${at}`).catch(() => {}))")
+    await of_both(page, "({ video }) => video.getSnapshot().pending[0]?.is === 'unknown'")
+    await context.unroute(posts, refuse)
+    await page.reload()
+    await of_both(page, "({ video }) => video?.getSnapshot().comments.length === 2")
+    await of_both(page, "({ video }) => !video.getSnapshot().pending.length")
+    assert sorted(await read_messages(api, server)) == ["of frame 0", "of frame 1"]
+    assert await page.evaluate("() => sessionStorage.length") == 0
+
+
+async def of_both(page: Page, fact: str) -> None:
+    await page.wait_for_function(f"() => frames.length === 2 && [frames[0], frames[1]].every({fact})")
+
+
 @pytest.mark.timeout(400)
 async def test_what_is_loaded_later_and_cannot_be_is_said_and_asked_for_again(
     browser: Browser, server: Server, api: APIRequestContext, tmp_path: Path
@@ -195,10 +239,19 @@ async def test_what_is_loaded_later_and_cannot_be_is_said_and_asked_for_again(
         window.video = client.video(id);
         video.connect();
     }"""
+    author = await open_session(api, server, "Cleo")
+    await post(api, server, author, "zero")
+    following = f"{server.url}/split/follow-*"
+    await context.route(following, lambda route: route.abort())
     await page.evaluate(watch, VIDEO)
-    await page.wait_for_function("() => video.getSnapshot().state.is === 'live'")
-    await post(api, server, await open_session(api, server, "Cleo"), "one")
     await page.wait_for_function("() => video.getSnapshot().comments.length === 1")
+    await page.wait_for_function("() => video.getSnapshot().state.is === 'reconnecting'")
+    assert await page.evaluate("() => video.getSnapshot().state.cause.code") == "unreachable"
+    await context.unroute(following)
+    await serve(context, server, files, "/follow-")
+    await page.wait_for_function("() => video.getSnapshot().state.is === 'live'")
+    await post(api, server, author, "one")
+    await page.wait_for_function("() => video.getSnapshot().comments.length === 2")
     later = f"{server.url}/split/rest-*"
     assert not [url for url in asked if "/rest-" in url], "who only watches does not load it"
     await context.route(later, lambda route: route.abort())
@@ -206,12 +259,10 @@ async def test_what_is_loaded_later_and_cannot_be_is_said_and_asked_for_again(
     assert await page.evaluate(failed) == "unreachable"
     assert await page.evaluate("() => video.getSnapshot().state.is") == "live"
     await context.unroute(later)
-    for path, text in files.items():
-        if "/rest-" in path:
-            await context.route(f"{server.url}{path}*", answering(text, path))
+    await serve(context, server, files, "/rest-")
     assert await page.evaluate(failed) == "opened"
     await page.evaluate("() => video.post('two')")
-    await page.wait_for_function("() => video.getSnapshot().comments.length === 2")
+    await page.wait_for_function("() => video.getSnapshot().comments.length === 3")
 
 
 def split(folder: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ RUNS: Final = (
     *itertools.product(ENGINES, ("fetch", "eventSource", "xhr")),
     *itertools.product(ENGINES[:1], ("poll", "auto")),  # made of nothing that browsers do each in its own way
 )
-ENTRIES: Final = ("index", "share", "poll", "rn")
+ENTRIES: Final = ("index", "transports", "share", "poll", "rn")
 PASSED_ON: Final = frozenset(("authorization", "content-type", "idempotency-key", "idempotency-after", "accept"))
 
 

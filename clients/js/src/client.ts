@@ -1,8 +1,7 @@
 /** A service, and who speaks to it. */
 
-import type { Env, Tokens } from "./api.js";
-import { fetchStream } from "./fetch-stream.js";
 import { keptIn } from "./kept.js";
+import type { Env, Rest } from "./parts.js";
 import { page, platformStore, systemClock } from "./platform.js";
 import { asProblem } from "./problem.js";
 import type { ClientOptions, CommentsClient, Store, Video } from "./types.js";
@@ -11,32 +10,33 @@ import { createVideo } from "./video.js";
 const storeOf = (name: "localStorage" | "sessionStorage", given?: Store | null) =>
   given === undefined ? platformStore(name) : given;
 
+/** What only those need who write or read back: a part of its own, loaded behind the first comments. */
+const rest = (): Promise<Rest> => import("./rest.js").catch((thrown) => Promise.reject(asProblem(thrown)));
+
 export function createCommentsClient(o: ClientOptions): CommentsClient {
-  const url = new URL(o.baseUrl, globalThis.document?.baseURI);
   const control = new AbortController();
   const videos = new Map<string, Video>();
-  let tokens: Tokens | undefined;
+  const late = ((act, of: any) => async (...given: any[]) => ((await rest())[act] as any)(of, ...given)) as Env["late"];
   const env: Env = {
-    base: url.origin + url.pathname.replace(/\/+$/, ""),
+    base: new URL(o.baseUrl, globalThis.document?.baseURI).href.replace(/\/*([?#].*)?$/, ""),
     fetch: o.fetch ?? ((...asked) => fetch(...asked)),
     clock: o.clock ?? systemClock,
     random: o.random ?? Math.random,
     around: o.surroundings ?? page,
-    transport: o.transport ?? fetchStream,
+    transport: o.transport,
     drafts: storeOf("sessionStorage", o.drafts),
     kept: o.getToken ? null : keptIn(storeOf("localStorage", o.guest?.storage)),
     getToken: o.getToken,
-    reads: {},
+    shared: {},
     signal: control.signal,
-    rest: () => import("./rest.js").catch((thrown) => Promise.reject(asProblem(thrown))),
-    tokens: () => env.rest().then(({ createTokens }) => (tokens ??= createTokens(env))),
+    late,
   };
   return {
     session: {
       get: () => env.kept && env.kept.read(),
-      open: (name) => env.tokens().then(({ sessions }) => sessions.open(name)),
-      rename: (name) => env.tokens().then(({ sessions }) => sessions.rename(name)),
-      end: () => env.tokens().then(({ sessions }) => sessions.end()),
+      open: late("openSession", env),
+      rename: late("renameSession", env),
+      end: late("endSession", env),
     },
     video(id, options = {}) {
       const known = videos.get(id);
@@ -45,8 +45,8 @@ export function createCommentsClient(o: ClientOptions): CommentsClient {
         if (isUsed) videos.set(id, video);
         else if (videos.get(id) == video) videos.delete(id);
       });
+      videos.set(id, video);
       if (control.signal.aborted) video.close();
-      else videos.set(id, video);
       return video;
     },
     close() {

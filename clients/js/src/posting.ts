@@ -3,10 +3,12 @@
  * it. The same key on every attempt is what makes that one comment.
  */
 
-import { backoffMs, commentsPath, request, within } from "./api.js";
+import { ask, backoffMs, commentsPath, within } from "./api.js";
+import { createDrafts, type Draft } from "./drafts.js";
+import type { Posting, Shown } from "./parts.js";
 import { Problem, asProblem } from "./problem.js";
+import { asSpeaker, tokensOf } from "./tokens.js";
 import type { Comment, Pending, Video } from "./types.js";
-import { draftsKey, type Shown } from "./video.js";
 
 /** A key is recognised for some 16,000 comments; after so long the user decides, who sees what is there. */
 const RETRY_MS_MAX = 90_000;
@@ -34,35 +36,27 @@ interface Entry {
   reject: (problem: Problem) => void;
 }
 
-/** As in `Entry`, but `at`: when it may have been written first, by the device's clock. */
-type Draft = {
-  key: string; message: string; videoTimeMs: number | undefined; at: number | null; after?: string | null;
-  by?: string | undefined };
-
-export interface Posting extends Pick<Video, "post" | "retry" | "discard"> {
-  /** The same reference until it has changed. */
-  pending(): readonly Pending[];
-  /** Try now: the service was reached. */
-  wake(): void;
-  /** Everything of the stream up to `cursor` was told: what was sent up to there is in the list, or gone. */
-  told(cursor: string): void;
-  /** Keeps a comment of the stream that may be one whose answer has not come; false: it is none. */
-  hold(comment: Comment): boolean;
-  /** Shows what was kept and need not be any more. */
-  settle(): void;
-  /** These were deleted. */
-  forget(ids: readonly string[]): void;
-  /** What is kept is read anew. */
-  letGo(): void;
-  close(): void;
+/** The one of a video; made with what a reload has interrupted. */
+function postingOf(shown: Shown): Promise<Posting> {
+  const made = (shown.making ??= createPosting(shown).then((posting) => (shown.posting = posting)));
+  made.catch(() => delete shown.making);
+  return made;
 }
 
+export async function begin(shown: Shown): Promise<void> {
+  const posting = await postingOf(shown);
+  if (shown.link.state.is == "live") posting.wake();
+}
+
+export const post = async (shown: Shown, ...given: Parameters<Video["post"]>) => (await postingOf(shown)).post(...given);
+export const retry = async (shown: Shown, key: string) => (await postingOf(shown)).retry(key);
+
 /** Takes up what a reload has interrupted. */
-export async function createPosting(video: Shown): Promise<Posting> {
+async function createPosting(video: Shown): Promise<Posting> {
   const { env, id, link } = video;
-  const tokens = await env.tokens();
+  const tokens = tokensOf(env);
   const { clock } = env;
-  const storageKey = draftsKey(id);
+  const drafts = createDrafts(env, id);
   const held = new Map<string, [Comment, cancel: () => void]>();
   let entries: Entry[] = [];
   let pending: Pending[] = [];
@@ -70,20 +64,15 @@ export async function createPosting(video: Shown): Promise<Posting> {
   let wakeUp = () => {};
 
   const isClosed = () => link.state.is == "closed";
-  const cursor = () => (video.isOver() ? "~" : link.cursor);
+  /** How far the list is whole; no stream tells anything any more where there is none. */
+  const cursor = () => (/idle|ended|failed|closed/.test(link.state.is) ? "~" : link.cursor);
 
   function save(): void {
-    const drafts = entries.flatMap(({ shown, videoTimeMs, since, after, by = tokens.userId() }): Draft[] =>
+    drafts.save(entries.flatMap(({ shown, videoTimeMs, since, after, by = tokens.userId() }): Draft[] =>
       shown.is == "sent" ? [] : [{
         key: shown.key, message: shown.message, videoTimeMs,
         by, after, at: since == null ? null : clock.wallNow() - (clock.now() - since),
-      }]);
-    try {
-      if (drafts.length) env.drafts?.setItem(storageKey, JSON.stringify(drafts));
-      else env.drafts?.removeItem(storageKey);
-    } catch {
-      // full or forbidden: then a reload forgets them
-    }
+      }]));
   }
 
   function changed(): void {
@@ -174,9 +163,8 @@ export async function createPosting(video: Shown): Promise<Posting> {
       try {
         const headers: Record<string, string> = { "Content-Type": "application/json", "Idempotency-Key": key };
         if (after) headers["Idempotency-After"] = after;
-        const [comment] = await request<Comment>(env, commentsPath(id), "commentId", {
-          method: "POST", headers, body: JSON.stringify({ message, videoTimeMs: entry.videoTimeMs }),
-        });
+        const init = { method: "POST", headers, body: JSON.stringify({ message, videoTimeMs: entry.videoTimeMs }) };
+        const [comment] = await asSpeaker(env, (token) => ask<Comment>(env, commentsPath(id), "commentId", token, init));
         if (isIn()) settle(entry, comment);
         entry.resolve(comment);
         return;
@@ -202,19 +190,14 @@ export async function createPosting(video: Shown): Promise<Posting> {
     isRunning = false;
   }
 
-  async function restore(): Promise<void> {
-    try {
-      const drafts: Draft[] = JSON.parse(env.drafts?.getItem(storageKey) ?? "[]");
-      if (drafts.length) await tokens.get().catch(() => {}); // to know who speaks
-      const userId = tokens.userId();
-      for (const { key, message, videoTimeMs, at, after, by } of drafts) {
-        if (by && userId && by != userId) continue;
-        const ageMs = at == null ? 0 : Math.abs(clock.wallNow() - at);
-        enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after, by,
-          ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
-      }
-    } catch {
-      // forbidden, or not ours
+  /** Of somebody else it is forgotten; what was tried long ago waits for a word of the user's. */
+  function takeUp(kept: Draft[]): void {
+    const userId = tokens.userId();
+    for (const { key, message, videoTimeMs, at, after, by } of kept) {
+      if (find(key) || (by && userId && by != userId)) continue;
+      const ageMs = at == null ? 0 : Math.abs(clock.wallNow() - at);
+      enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after, by,
+        ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
     }
   }
 
@@ -251,38 +234,29 @@ export async function createPosting(video: Shown): Promise<Posting> {
     wake() {
       if (next()?.shown.is != "waiting") wakeUp();
     },
-    told(cursor) {
-      for (const entry of entries) {
-        if (entry.shown.is == "sent" && entry.shown.commentId <= cursor) leave(entry);
-      }
-    },
     hold(comment) {
       if (!awaits(comment)) return false;
       const { commentId } = comment;
       held.set(commentId, [comment, clock.after(OWN_MS_MAX, () => release(commentId))]);
       return true;
     },
-    settle() {
-      for (const [commentId, [comment]] of held) if (!awaits(comment)) release(commentId);
+    settle(isAll) {
+      for (const [commentId, [comment]] of held) if (isAll || !awaits(comment)) release(commentId);
+      for (const entry of entries) if (entry.shown.is == "sent" && entry.shown.commentId <= cursor()) leave(entry);
     },
-    forget(ids) {
-      for (const commentId of ids) {
-        held.get(commentId)?.[1]();
-        held.delete(commentId);
-      }
-    },
-    letGo: () => posting.forget([...held.keys()]),
     close() {
-      posting.letGo();
+      for (const [, cancel] of held.values()) cancel();
       for (const entry of entries) {
         if (entry.shown.is != "sent") entry.reject(new Problem("closed"));
       }
       entries = [];
       pending = [];
+      drafts.close();
       wakeUp();
     },
   };
-  await restore();
+  if (drafts.any()) await tokens.get().catch(() => {}); // to know who speaks
+  await drafts.adopt(takeUp);
   return posting;
 }
 
@@ -290,14 +264,15 @@ export async function createPosting(video: Shown): Promise<Posting> {
 export async function takeDown({ env, id, ...video }: Shown, commentId: string): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      await request(env, `${commentsPath(id)}/${encodeURIComponent(commentId)}`, "", { method: "DELETE" });
+      const path = `${commentsPath(id)}/${encodeURIComponent(commentId)}`;
+      await asSpeaker(env, (token) => ask(env, path, "", token, { method: "DELETE" }));
       break;
     } catch (thrown) {
       const problem = asProblem(thrown);
       if (problem.code == "comment_not_found" || problem.code == "comment_deleted") break;
       if (problem.isFinal || tries >= DELETE_TRIES_MAX) throw problem;
       const ms = Math.max(problem.retryAfterMs, backoffMs(env, tries));
-      await within(env, ms, new Promise(() => {}), "").catch(() => {});
+      await within(env, ms, "", () => new Promise(() => {})).catch(() => {});
     }
   }
   video.remove([commentId], true);

@@ -1,8 +1,9 @@
 /** Who speaks: the app's own tokens, or a guest's session. What is measured of a token is its age, never a date. */
 
-import { REQUEST_MS_MAX, request, within, type Env, type Tokens } from "./api.js";
+import { REQUEST_MS_MAX, ask, within } from "./api.js";
 import { SESSION_KEY, type Kept, type KeptSession } from "./kept.js";
-import { Problem, parsed } from "./problem.js";
+import type { Env, Tokens } from "./parts.js";
+import { Problem, asProblem, parsed } from "./problem.js";
 import type { ClientOptions, Session } from "./types.js";
 
 /** Half a life is at least this, whatever two clocks that disagree make of it, and at most that. */
@@ -14,8 +15,34 @@ const clamp = (ms: number) => Math.min(HALF_MS_MAX, Math.max(HALF_MS_MIN, ms || 
 const none = () => Promise.reject(new Problem("not_a_session", "The app brings its own tokens", 403));
 
 /** Who speaks, by what the app has given. */
-export const createTokens = (env: Env): Tokens =>
-  env.getToken ? appTokens(env, env.getToken) : guestTokens(env, env.kept!);
+export const tokensOf = (env: Env): Tokens =>
+  (env.shared.tokens ??= env.getToken ? appTokens(env, env.getToken) : guestTokens(env, env.kept!));
+
+/** The token of now, or another than the one that was refused. */
+export const tokenOf = async (env: Env, refused?: string | null) =>
+  refused === undefined ? tokensOf(env).get() : tokensOf(env).refused(refused);
+
+export const openSession = async (env: Env, name: string) => tokensOf(env).sessions.open(name);
+export const renameSession = async (env: Env, name: string) => tokensOf(env).sessions.rename(name);
+export const endSession = async (env: Env) => tokensOf(env).sessions.end();
+
+/**
+ * Does `act` as who speaks, and once more with another token where that one is refused. `isRead`: without one, as long as
+ * the service takes that. Rejects with a Problem.
+ */
+export async function asSpeaker<T>(env: Env, act: (token: string | null) => Promise<T>, isRead = false): Promise<T> {
+  const { shared } = env;
+  const token = isRead && !shared.needToken ? null : await tokenOf(env);
+  try {
+    return await act(token);
+  } catch (thrown) {
+    if (asProblem(thrown).status != 401) throw thrown;
+    if (isRead) shared.needToken = true;
+    const other = await tokenOf(env, token);
+    if (!other) throw thrown;
+    return act(other);
+  }
+}
 
 /** The claims of a JWT, as far as it is one. */
 function claimsOf(token: string | null): { sub?: string; iat?: number; exp?: number } {
@@ -34,7 +61,7 @@ function appTokens(env: Env, getToken: NonNullable<ClientOptions["getToken"]>): 
   let asking: Promise<string | null> | null = null;
 
   const ask = (why: "first" | "refused" | "renew") =>
-    (asking ??= within(env, REQUEST_MS_MAX, (async () => getToken(isFirst ? "first" : why))(), "no_token")
+    (asking ??= within(env, REQUEST_MS_MAX, "no_token", async () => getToken(isFirst ? "first" : why))
       .then(
         (given) => {
           takenAt = env.clock.now();
@@ -75,10 +102,10 @@ function guestTokens(env: Env, kept: Kept): Tokens {
   }
 
   async function take(path: string, displayName: string, bearer: string, body?: object): Promise<Session> {
-    const [told, response] = await request<Session & { expiresAt: string }>(env, path, "sessionToken", {
+    const [told, response] = await ask<Session & { expiresAt: string }>(env, path, "sessionToken", bearer, {
       method: "POST",
       ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
-    }, bearer);
+    });
     const wallNow = env.clock.wallNow();
     const lifeMs = Date.parse(told.expiresAt) - (Date.parse(response.headers.get("Date")!) || wallNow);
     const session: KeptSession = { ...told, displayName, takenAt: wallNow, halfMs: clamp(lifeMs / 2) };
@@ -114,7 +141,7 @@ function guestTokens(env: Env, kept: Kept): Tokens {
       async end() {
         const session = kept.read();
         keep(null);
-        if (session) await request(env, "/sessions/current", "", { method: "DELETE" }, session.sessionToken);
+        if (session) await ask(env, "/sessions/current", "", session.sessionToken, { method: "DELETE" });
       },
     },
   };

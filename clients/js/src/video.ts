@@ -6,11 +6,10 @@
  *     rest      loaded when it is needed: posting, deleting, reading back
  */
 
-import type { Env, Page } from "./api.js";
-import { createLink, type Link } from "./link.js";
-import { createList, type List } from "./list.js";
-import type { Posting } from "./posting.js";
-import type { Comment, Events, Snapshot, Video, VideoOptions } from "./types.js";
+import { createLink } from "./link.js";
+import { createList } from "./list.js";
+import type { Env, Link, Shown } from "./parts.js";
+import type { Comment, Events, Gap, Snapshot, Video, VideoOptions } from "./types.js";
 
 const COMMENTS_MAX = 1_000;
 /** Events that wait for a frame; more, and they are told at once. */
@@ -18,30 +17,13 @@ const WAITING_MAX = 2_000;
 /** From the last subscriber to the end of the stream: React's StrictMode and a change of route take less. */
 const LINGER_MS = 1_000;
 
-/** What the rest works on. */
-export interface Shown {
-  readonly env: Env;
-  readonly id: string;
-  readonly list: List;
-  readonly link: Link;
-  /** Nothing comes by a stream any more: over, or not begun. */
-  isOver(): boolean;
-  /** Returns how many were not there yet. */
-  news(comments: readonly Comment[], origin: "live" | "history"): number;
-  remove(ids: readonly string[], isLive?: boolean): void;
-  touch(): void;
-}
-
-/** Under which comments on their way survive a reload. */
-export const draftsKey = (id: string) => `livecomments.pending.${id}`;
-
 /** `used` is called with whether somebody uses the video. */
 export function createVideo(client: Env, id: string, o: VideoOptions, used: (isUsed: boolean) => void): Video {
   const control = new AbortController();
   const env = { ...client, signal: control.signal };
-  const { clock } = env;
+  const { clock, late } = env;
   const max = Math.max(1, o.maxComments ?? COMMENTS_MAX);
-  const list = createList(max);
+  const list = createList();
   const acts = new Set<[kind: string, act: (event: any) => void]>();
   let waiting: [kind: string, event: any][] = [];
   let waits = 0;
@@ -49,36 +31,28 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
   let cancelFrame: (() => void) | null = null;
   let cancelLinger = () => {};
   let isConnected = false;
-  let loading: Promise<Posting> | undefined;
-  let posting: Posting | undefined;
   let snapshot: Snapshot = {
     state: { is: "idle" }, comments: [], pending: [], gaps: [], hasOlder: false, settings: null, viewers: null,
   };
   let { settings, viewers } = snapshot;
-
-  const isOver = () => /idle|ended|failed|closed/.test(link.state.is);
   list.older = o.from ?? null;
 
-  const link = createLink(env, id, o, max, {
-    state(state) {
-      tell("state", state);
-      if (state.is == "live") {
-        posting?.wake();
-        if (env.getToken || env.kept?.read()) write().catch(() => {}); // to be there when somebody writes
-      }
-      if (isOver()) posting?.told("~"); // no stream will tell any more
+  const link: Link = createLink(env, id, o, max, {
+    tell(kind, event) {
+      tell(kind, event);
+      // To be there when somebody writes, and for what a reload has interrupted; but behind the first comments.
+      if (event.is && event.is != "connecting" && (shown.posting || env.getToken || env.kept?.read())) quietly(begin());
     },
-    problem: (problem) => tell("problem", problem),
-    page(page: Page, cursor: string) {
-      posting?.letGo();
+    page(page) {
+      shown.posting?.settle(true);
       list.clear();
       list.older = page.nextCursor;
       remove(page.deletes ?? []);
       news(page.comments.reverse(), "history");
-      posting?.told(cursor);
       touch();
     },
     event(kind, told) {
+      const { posting } = shown;
       if (kind == "comment" && told.commentId) posting?.hold(told) || news([told], "live");
       else if (kind == "delete") remove([told.commentId], true);
       else if (kind == "gap") {
@@ -87,8 +61,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
       } else if (kind == "video") settings = told;
       else if (kind != "heartbeat") return;
       else viewers = told.viewers ?? viewers;
-      posting?.told(link.cursor);
-      if (kind != "heartbeat" || viewers != snapshot.viewers) touch();
+      if (kind != "heartbeat" || viewers != snapshot.viewers || posting?.pending()[0]) touch();
     },
   });
 
@@ -105,11 +78,22 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
     touch();
   }
 
+  /** Drops the oldest, unless somebody reads them; returns what gap that made. */
+  function trim(): Gap | undefined {
+    const over = list.rows.length - max;
+    if (over <= 0) return;
+    if (list.trim) return list.trim(link.cursor, max);
+    list.rows.splice(0, over);
+    const first = (list.older = list.rows[0]!.commentId);
+    list.gaps = list.gaps.filter(({ to }) => to > first);
+  }
+
   function flush(): void {
+    const { posting } = shown;
     posting?.settle();
     cancelFrame?.();
     cancelFrame = null;
-    const torn = list.trim(link.cursor);
+    const torn = trim();
     if (torn) waiting.push(["gap", torn]);
     snapshot = {
       state: link.state, comments: isChanged ? [...list.rows] : snapshot.comments, pending: posting?.pending() ?? snapshot.pending,
@@ -141,39 +125,24 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
 
   /** Out of a page only what was shown is told; the stream's own are told all, since the app may show more than is kept. */
   function remove(ids: readonly string[], isLive = false): void {
-    posting?.forget(ids);
-    const shown = ids.filter(list.remove);
-    if (shown.length) isChanged = true;
-    if (isLive || shown.length) tell("delete", isLive ? ids : shown);
+    const gone = ids.filter(list.remove);
+    if (gone.length) isChanged = true;
+    if (isLive || gone.length) tell("delete", isLive ? ids : gone);
   }
 
-  const shown: Shown = { env, id, list, link, isOver, news, remove, touch };
+  const shown: Shown = { env, id, list, link, max, news, remove, touch };
+  const begin = late("begin", shown);
 
-  /** Own comments; what a reload has interrupted is taken up first. */
-  const write = () => (loading ??= env.rest().then(({ createPosting }) => createPosting(shown)).then(
-    (made) => (posting = made),
-    (problem) => {
-      loading = undefined;
-      throw problem;
-    },
-  ));
-
-  function own(act: (posting: Posting) => Promise<Comment>): Promise<Comment> {
-    const told = write().then(act);
-    told.catch(() => {}); // `pending` tells, too: nobody has to listen here
+  /** `pending` tells of it, too: nobody has to listen to what it rejects with. */
+  function quietly<T>(told: Promise<T>): Promise<T> {
+    told.catch(() => {});
     return told;
   }
 
   function open(): void {
     cancelLinger();
     used(true);
-    if (link.state.is != "idle") return;
-    try {
-      if (env.drafts?.getItem(draftsKey(id))) write().catch(() => {});
-    } catch {
-      // forbidden: nothing was kept
-    }
-    link.open();
+    if (link.state.is == "idle") link.open();
   }
 
   function unused(): void {
@@ -186,7 +155,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
     if (link.state.is == "closed") return;
     cancelLinger();
     control.abort();
-    posting?.close();
+    shown.posting?.close();
     link.close({ is: "closed" });
     flush();
     acts.clear();
@@ -209,14 +178,14 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
       open();
       return end;
     },
-    post: (message, o) => own((posting) => posting.post(message, o)),
-    retry: (key) => own((posting) => posting.retry(key)),
-    discard: (key) => posting?.discard(key),
-    delete: async (commentId) => (await env.rest()).takeDown(shown, commentId),
-    loadOlder: async (count) => (await env.rest()).readOlder(shown, count),
-    follow: () => void (list.keepsOldest = false),
-    fill: async (gap) => (await env.rest()).fill(shown, gap),
-    reload: link.reload,
+    post: (...given) => quietly(late("post", shown)(...given)),
+    retry: (key) => quietly(late("retry", shown)(key)),
+    discard: (key) => shown.posting?.discard(key),
+    delete: late("takeDown", shown),
+    loadOlder: late("readOlder", shown),
+    follow: () => void (list.trim = null),
+    fill: late("fill", shown),
+    reload: late("reload", shown),
     connect() {
       if (link.state.is == "closed") return;
       isConnected = true;
@@ -224,11 +193,10 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
     },
     close,
     async *[Symbol.asyncIterator]() {
-      yield* (await env.rest()).iterate(video, max);
+      yield* await late("iterate", shown)(video);
     },
   };
   if (o.signal?.aborted) close();
   o.signal?.addEventListener("abort", close);
   return video;
 }
-

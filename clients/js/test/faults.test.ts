@@ -183,7 +183,7 @@ test("what one person left unsent is not sent by the next", async () => {
     const next = setting({
       getToken: undefined,
       guest: { storage: { ...storage, getItem: () => JSON.stringify({ ...first.client.session.get(), userId }) } },
-      drafts: { ...drafts, setItem: () => {} },
+      drafts: { ...drafts, setItem: () => {}, removeItem: () => {} },
     } as never);
     next.video.subscribe(() => {});
     await next.clock.pass(5_000);

@@ -1,7 +1,8 @@
 /** A client beside a service in memory, with nothing going wrong but what a test makes go wrong. */
 
 import { createCommentsClient, type ClientOptions, type StreamRequest, type VideoOptions } from "../src/index.js";
-import "../src/rest.js"; // what the client loads by itself is there at once: tests wait by their own clock
+import "../src/follow.js"; // what the client loads by itself is there at once: tests wait by their own clock
+import "../src/rest.js";
 import { TestClock } from "./clock.js";
 import { Network, seeded } from "./model/network.js";
 import { Service } from "./model/service.js";

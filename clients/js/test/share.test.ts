@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { createCommentsClient, fetchStream, type Transport } from "../src/index.js";
+import { createCommentsClient, type Transport } from "../src/index.js";
 import { systemClock } from "../src/platform.js";
 import { sharedStream } from "../src/share.js";
 import { TestClock, settled } from "./clock.js";
@@ -144,5 +144,4 @@ test("without locks each tab has its own", async () => {
   vi.stubGlobal("navigator", {});
   const opened = sharedStream({ open: () => () => {} }).open({ url: "http://test/v", headers: {}, fetch, clock: systemClock }, null!);
   expect(opened).toBeTypeOf("function");
-  void fetchStream;
 });
