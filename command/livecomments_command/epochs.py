@@ -12,13 +12,14 @@ from rich.table import Table
 from livecomments.kafka.contract import CONTRACT_SETTINGS, Endangers, differences_of
 from livecomments.kafka.topics import FoundTopic, compare, create_missing, find_topics, topic_id_of
 from livecomments.log.epochs import KnownEpochs, read_epochs
-from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
+from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.assembly.kafka import (
     kafka_connection,
     kafka_log,
     known_epochs,
     topic_name,
+    wanted_topics,
 )
 from livecomments_schemas.epochs import Contract, Epochs, epoch_opened
 from livecomments_schemas.errors import StartRefused
@@ -135,14 +136,6 @@ async def contract_of(settings: ServerSettings, number: int, partitions: int | N
 def _promised(wanted: Topic, found: FoundTopic) -> dict[str, str]:
     promised = {key: wanted.settings[key] for key in CONTRACT_SETTINGS}
     return promised | {key: found.settings[key] for key in _KEPT_AS_FOUND if key in found.settings}
-
-
-def wanted_topics(settings: ServerSettings, number: int) -> list[Topic]:
-    """Return the topics as they must be, the comments topic of this epoch first."""
-    return [
-        dataclasses.replace(topic.with_replicas(settings.replicas), name=topic_name(settings, topic.name))
-        for topic in load_topics(number)
-    ]
 
 
 def _of_contract(topic: Topic, contract: Contract) -> Topic:

@@ -19,8 +19,9 @@ from livecomments_command.assembly.kafka import (
     kafka_log,
     known_epochs,
     topic_name,
+    wanted_topics,
 )
-from livecomments_command.epochs import contract_of, wanted_topics
+from livecomments_command.epochs import contract_of
 from livecomments_schemas.epochs import Contract, epoch_closed, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import EPOCH_MAX

@@ -1,7 +1,8 @@
-"""What the live topic of an epoch has become, held against the epoch's contract.
+"""What the live topic of an epoch has become, held against the epoch's contract, and what has become of others.
 
 What endangers comments that were acknowledged, or ids, stops writes until it is mended; what endangers only how long
-records are kept, or nothing at all, is told.
+records are kept, or nothing at all, is told. The topics of epochs and of revocations have no contract: they must be
+what the topics as data say.
 """
 
 import asyncio
@@ -11,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
-from livecomments.kafka.topics import FoundTopic, configs_command
+from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.topics import FoundTopic, configs_command, find_topics
+from livecomments.log.topics import EPOCHS_TOPIC, REVOCATIONS_TOPIC, Topic
 from livecomments.runtime.metrics import Gauge
 from livecomments.runtime.retrying import warn
 from livecomments_schemas.epochs import Contract
@@ -23,7 +26,7 @@ CONTRACT_INTERVAL_S: Final = 60.0
 _log = logging.getLogger("livecomments.log")
 _differences = Gauge(
     "livecomments_log_contract_differences",
-    "1 where the live topic is not what its epoch's contract says, by what differs and what that endangers.",
+    "1 where a live topic is not what it was promised to be, by what differs and what that endangers.",
     ["difference", "endangers"],
 )
 
@@ -117,7 +120,7 @@ def _of_replicas(contract: Contract, topic: str, found: FoundTopic, addresses: s
 def _of_settings(contract: Contract, topic: str, found: Mapping[str, str], addresses: str) -> Iterable[Difference]:
     for key, (endangers, why) in _WATCHED.items():
         wanted, is_now = contract.settings.get(key), found.get(key)
-        if wanted is None or is_now is None or _is_as_good(key, wanted, is_now):
+        if wanted is None or _is_kept(key, wanted, is_now):
             continue
         mend = configs_command(topic, addresses, key, wanted)
         yield Difference(key, endangers, f"Topic {topic} has {key}={is_now}, not {wanted}: {why}. {mend}")
@@ -133,14 +136,72 @@ _WATCHED: Final[Mapping[str, tuple[Endangers, str]]] = {
 }
 _NEXT: Final = "open the next epoch: livecomments epochs next --topic-lost"
 _WHOLE: Final = re.compile("-?[0-9]{1,19}")
-_AT_LEAST: Final = ("max.message.bytes", "retention.ms", "retention.bytes")
+_AT_LEAST: Final = ("max.message.bytes", "min.insync.replicas", "retention.ms", "retention.bytes")
 """A larger number than the contract's is as good; -1 is without a bound."""
 
 CONTRACT_SETTINGS: Final = (*_WATCHED, "min.insync.replicas")
 """Of a topic's settings, those that a contract names."""
 
 
-def _is_as_good(key: str, wanted: str, is_now: str) -> bool:
+def differences_beside(name: str, topic: Topic, found: FoundTopic | None, addresses: str) -> list[Difference]:
+    """Tell how a live topic that is of no epoch differs from what it must be.
+
+    Args:
+        name: the topic's, without the deployment's prefix.
+        topic: what it must be, as it is called.
+        found: the live topic; None: there is none.
+        addresses: of the Kafka, for what is said to people.
+    """
+    if found is None:
+        sentence = f"Kafka has no topic {topic.name}. Create it: livecomments topics --create"
+        return [Difference(f"{name}.missing", Endangers.RETENTION, sentence)]
+    differences = []
+    in_sync = min(_number(found.settings.get("min.insync.replicas"), 1), found.replication_factor)
+    is_now = {**found.settings, "min.insync.replicas": str(in_sync)}
+    for key, (endangers, why) in _BESIDE.items():
+        wanted = topic.settings.get(key)
+        if not _is_kept(key, wanted, is_now.get(key)):
+            least = Endangers.RETENTION if name == REVOCATIONS_TOPIC else endangers
+            mend = configs_command(topic.name, addresses, key, str(wanted))
+            sentence = f"Topic {topic.name} has {key}={is_now.get(key)}, not {wanted}: {why}. {mend}"
+            differences.append(Difference(f"{name}.{key}", least, sentence))
+    return differences
+
+
+_BESIDE: Final[Mapping[str, tuple[Endangers, str]]] = {
+    "cleanup.policy": (Endangers.COMMENTS, "Kafka would keep the last record of a key, where the first one counts"),
+    "unclean.leader.election.enable": (Endangers.COMMENTS, "what was acknowledged could be lost with one broker"),
+    "min.insync.replicas": (Endangers.COMMENTS, "what was acknowledged could be lost with one broker"),
+    "retention.ms": (Endangers.RETENTION, "what is said there is forgotten while it still counts"),
+    "retention.bytes": (Endangers.RETENTION, "what is said there is forgotten while it still counts"),
+}
+"""Of the topic of epochs, in which one that was closed could be open again. Of revocations nothing stops writes."""
+
+
+class TopicsBeside:
+    """The topics of epochs and of revocations in one Kafka, as they must be."""
+
+    def __init__(self, connection: KafkaConnection, topics: Iterable[Topic], prefix: str) -> None:
+        named = {topic.name.removeprefix(prefix): topic for topic in topics}
+        self._connection = connection
+        self._topics = {name: named[name] for name in (EPOCHS_TOPIC, REVOCATIONS_TOPIC)}
+
+    async def differences(self) -> list[Difference]:
+        """See `Compared`."""
+        found = await find_topics(self._connection, [topic.name for topic in self._topics.values()])
+        addresses = self._connection.addresses
+        return [
+            one
+            for name, topic in self._topics.items()
+            for one in differences_beside(name, topic, found.get(topic.name), addresses)
+        ]
+
+
+def _is_kept(key: str, wanted: str | None, is_now: str | None) -> bool:
+    if wanted is None or is_now is None:
+        return True  # not promised, or not told
+    if key == "cleanup.policy":
+        return "compact" not in is_now or "compact" in wanted  # an empty one keeps everything
     if key not in _AT_LEAST:
         return wanted == is_now
     least, held = _number(wanted, 0), _number(is_now, 0)
@@ -152,11 +213,11 @@ def _number(text: str | None, default: int) -> int:
 
 
 class ContractWatch:
-    """Looks at the live topic again and again. `run` looks; `breach` is what stops writes, "" if nothing does."""
+    """Looks at live topics again and again. `run` looks; `breach` is what stops writes, "" if nothing does."""
 
-    def __init__(self, log: Compared, interval_s: float = CONTRACT_INTERVAL_S) -> None:
+    def __init__(self, *logs: Compared, interval_s: float = CONTRACT_INTERVAL_S) -> None:
         self.breach = ""
-        self._log = log
+        self._logs = logs
         self._interval_s = interval_s
         self._told: dict[str, Difference] = {}
 
@@ -169,7 +230,7 @@ class ContractWatch:
     async def look(self) -> None:
         """Look once, and tell what has changed since. What cannot be seen stays as it was."""
         try:
-            found = {one.name: one for one in await self._log.differences()}
+            found = {one.name: one for log in self._logs for one in await log.differences()}
         except Unavailable as error:
             warn(_log, "the topic cannot be held against its contract", error)
             return

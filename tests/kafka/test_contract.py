@@ -5,10 +5,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from livecomments.kafka.contract import CONTRACT_SETTINGS, ContractWatch, Difference, Endangers, differences_of
+from livecomments.kafka.contract import (
+    CONTRACT_SETTINGS,
+    ContractWatch,
+    Difference,
+    Endangers,
+    differences_beside,
+    differences_of,
+)
 from livecomments.kafka.topics import FoundTopic
 from livecomments.log.interface import LogUnavailable
-from livecomments.log.topics import load_topics
+from livecomments.log.topics import EPOCHS_TOPIC, REVOCATIONS_TOPIC, load_topics
 from livecomments.runtime.metrics import REGISTRY
 from livecomments_schemas.epochs import Contract
 
@@ -57,6 +64,7 @@ def test_a_setting_that_was_altered_endangers_what_it_kept(settings: Mapping[str
         {"retention.ms": "-1"},
         {"min.insync.replicas": "3"},
         {"segment.ms": "1"},
+        {"cleanup.policy": ""},
         {"compression.type": "zstd"},
     ],
     ids=str,
@@ -101,6 +109,42 @@ def test_each_sentence_has_the_way_out() -> None:
     (anew,) = differences_of(CONTRACT, TOPIC.name, FOUND, "other", "k:1")
     assert gone.sentence.endswith("livecomments epochs next --topic-lost")
     assert anew.sentence.endswith("livecomments epochs next --topic-lost")
+
+
+BESIDE = {topic.name: topic for topic in load_topics(1) if topic.name in (EPOCHS_TOPIC, REVOCATIONS_TOPIC)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_epochs"),
+    [
+        ({"cleanup.policy": "compact"}, "comments"),
+        ({"unclean.leader.election.enable": "true"}, "comments"),
+        ({"min.insync.replicas": "1"}, "comments"),
+        ({"retention.ms": "60000"}, "retention"),
+        ({"retention.bytes": "1000"}, "retention"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_the_topics_beside_keep_is_told_and_stops_writes_only_where_an_epoch_could_open_again(
+    name: str, settings: Mapping[str, str], of_epochs: str
+) -> None:
+    topic = dataclasses.replace(BESIDE[name], name="ours." + name)
+    found = FoundTopic(topic.name, 1, 3, 0, {**topic.settings, **settings})
+    (one,) = differences_beside(name, topic, found, "k:1")
+    (key,) = settings
+    endangers = of_epochs if name == EPOCHS_TOPIC else "retention"
+    assert (one.name, one.endangers.value) == (f"{name}.{key}", endangers)
+    assert f"--entity-name ours.{name} --alter --add-config {key}={topic.settings[key]}" in one.sentence
+    assert differences_beside(name, topic, dataclasses.replace(found, settings=topic.settings), "k:1") == []
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_topic_beside_on_one_broker_or_gone_is_told(name: str) -> None:
+    topic = BESIDE[name]
+    moved = FoundTopic(name, 1, 1, 0, topic.settings)
+    assert [one.name for one in differences_beside(name, topic, moved, "k:1")] == [f"{name}.min.insync.replicas"]
+    assert [one.name for one in differences_beside(name, topic, None, "k:1")] == [f"{name}.missing"]
 
 
 class Live:
@@ -160,3 +204,14 @@ async def test_what_endangers_no_comment_is_told_and_stops_nothing(
     live.now = [Difference("retention.ms", endangers, "Shorter still.")]
     await watch.look()
     assert [getattr(record, "reason", "") for record in caplog.records] == ["Shorter.", "Shorter still."]
+
+
+async def test_what_stops_writes_may_be_of_any_topic_that_is_watched() -> None:
+    live, beside = Live(), Live()
+    watch = ContractWatch(live, beside)
+    beside.now = [Difference("livecomments-epochs.cleanup.policy", Endangers.COMMENTS, "It is compacted.")]
+    await watch.look()
+    assert watch.breach
+    beside.now = []
+    await watch.look()
+    assert watch.breach == ""

@@ -17,13 +17,21 @@ from infra.local.ports import HOST, free_port
 from livecomments.embedded.store import TABLES, EmbeddedStore
 from livecomments.history.log_end import LogWentBack, check_log, claim_log
 from livecomments.kafka.connection import KafkaConnection
-from livecomments.kafka.contract import ContractWatch
+from livecomments.kafka.contract import ContractWatch, Endangers
 from livecomments.kafka.topics import create_missing
-from livecomments.log.topics import EPOCHS_TOPIC
+from livecomments.log.topics import EPOCHS_TOPIC, REVOCATIONS_TOPIC
+from livecomments.runtime.metrics import REGISTRY
 from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments.sqlite import DurableFile
-from livecomments_command.assembly.kafka import comments_log, known_epochs, newest_comments, told_epochs
+from livecomments_command.assembly.kafka import (
+    comments_log,
+    contract_watch,
+    known_epochs,
+    newest_comments,
+    told_epochs,
+    wanted_topics,
+)
 from livecomments_command.epochs import check_topics
 from livecomments_command.next_epoch import open_next
 from livecomments_schemas.errors import StartRefused
@@ -36,6 +44,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 PARTITIONS = 2
 SECRET = "s" * 32
+_METRIC = "livecomments_log_contract_differences"
 
 
 @pytest.fixture
@@ -68,6 +77,35 @@ async def alter(own: OwnEpoch, **changed: str) -> None:
 async def add_partition(own: OwnEpoch) -> None:
     async with operator(own) as admin:
         await admin.create_partitions({own.topic: NewPartitions(total_count=PARTITIONS + 1)})
+
+
+async def alter_beside(own: OwnEpoch, name: str, **changed: str) -> None:
+    """Set a topic that is of no epoch: what it must be but for these, `_` for `.`."""
+    (topic,) = (one for one in wanted_topics(settings_of(own), own.number) if one.name == own.prefix + name)
+    settings = dict(topic.settings) | {key.replace("_", "."): value for key, value in changed.items()}
+    async with operator(own) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=settings)])
+
+
+@pytest.mark.parametrize(("name", "stops"), [(EPOCHS_TOPIC, True), (REVOCATIONS_TOPIC, False)])
+async def test_what_becomes_of_the_topics_beside_is_seen(own: OwnEpoch, name: str, stops: bool) -> None:
+    async with newest_comments(settings_of(own)) as log:
+        watch = contract_watch(settings_of(own), log)
+        await watch.look()
+        assert watch.breach == ""
+        await alter_beside(own, name, cleanup_policy="compact")
+        await watch.look()
+        assert bool(watch.breach) is stops
+        assert is_told(f"{name}.cleanup.policy")
+        await alter_beside(own, name)
+        await watch.look()
+        assert watch.breach == ""
+        assert not is_told(f"{name}.cleanup.policy")
+
+
+def is_told(name: str) -> bool:
+    values = [REGISTRY.get_sample_value(_METRIC, {"difference": name, "endangers": one.value}) for one in Endangers]
+    return any(values)
 
 
 @pytest.mark.parametrize(

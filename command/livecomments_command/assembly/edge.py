@@ -5,13 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 from livecomments.history.reading import History
-from livecomments.kafka.contract import ContractWatch
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.kafka import comments_log, kafka_log, known_epochs
+from livecomments_command.assembly.kafka import comments_log, contract_watch, kafka_log, known_epochs
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
@@ -50,7 +49,7 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
             follower=follower,
             store=store,
             over=known.over(log.epoch),
-            work=[follower.run(), ContractWatch(log).run(), hub.run(), revocations.run()],
+            work=[follower.run(), contract_watch(settings, log).run(), hub.run(), revocations.run()],
             checks={"sessions": lambda: revocations.is_ready},
             drain=drain,
             claim=stream_claim(hub, cors),

@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 from livecomments.history.reading import History
 from livecomments.history.store_lag import StoreLag
-from livecomments.kafka.contract import ContractWatch
 from livecomments.log.epochs import Writing
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.kafka import comments_log, kafka_log, known_epochs
+from livecomments_command.assembly.kafka import comments_log, contract_watch, kafka_log, known_epochs
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
 from livecomments_command.settings import GatewaySettings
@@ -37,7 +36,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         revocations = Revocations(revocations_log)
         follower = make_follower(log, settings)
         history = History(follower, store, middle_records_max=settings.middle_records_max)
-        watch = ContractWatch(log)
+        watch = contract_watch(settings, log)
         writing = Writing(known, log.epoch, lambda: watch.breach)
         posting = make_posting(follower, history, settings, writing)
         jwks = make_jwks(settings)

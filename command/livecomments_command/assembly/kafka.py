@@ -1,14 +1,16 @@
 """The configured Kafka: its connection, logs on its topics, and the epochs that its log tells of."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from livecomments.kafka.connection import KafkaConnection, security_of
+from livecomments.kafka.contract import ContractWatch, TopicsBeside
 from livecomments.kafka.log import REST_S, KafkaLog
 from livecomments.log.epochs import KnownEpochs, read_epochs
-from livecomments.log.topics import EPOCHS_TOPIC, comments_topic
+from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_schemas.epochs import Contract, Epochs
 from livecomments_schemas.errors import StartRefused
@@ -32,6 +34,20 @@ def kafka_connection(settings: ServerSettings) -> KafkaConnection:
 def topic_name(settings: ServerSettings, topic: str) -> str:
     """Return what a topic of ours is called in the configured Kafka."""
     return settings.topic_prefix + topic
+
+
+def wanted_topics(settings: ServerSettings, number: int) -> list[Topic]:
+    """Return the topics as they must be, the comments topic of this epoch first."""
+    return [
+        dataclasses.replace(topic.with_replicas(settings.replicas), name=topic_name(settings, topic.name))
+        for topic in load_topics(number)
+    ]
+
+
+def contract_watch(settings: ServerSettings, log: KafkaLog) -> ContractWatch:
+    """Return what holds the comments topic of an epoch against its contract, and what must be known with it."""
+    topics = wanted_topics(settings, log.epoch)
+    return ContractWatch(log, TopicsBeside(kafka_connection(settings), topics, settings.topic_prefix))
 
 
 def kafka_log(settings: ServerSettings, topic: str) -> KafkaLog:

@@ -8,7 +8,6 @@ from typing import NoReturn
 
 from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
-from livecomments.kafka.contract import ContractWatch
 from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.runtime.machine import raise_open_files
 from livecomments.runtime.vitals import watch_loop
@@ -18,6 +17,7 @@ from livecomments.web.server import listening_socket
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import (
     comments_log,
+    contract_watch,
     kafka_connection,
     kafka_log,
     known_epochs,
@@ -62,7 +62,7 @@ async def run_stream(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
-        watching = (ContractWatch(log).run(), start_again(known.over(log.epoch)), watch_loop())
+        watching = (contract_watch(settings, log).run(), start_again(known.over(log.epoch)), watch_loop())
         await runner.run(told_to_stop, started, beside=[serving, *watching])
 
 
