@@ -15,7 +15,7 @@ import uvloop
 from livecomments.runtime import logs
 from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
 from livecomments.runtime.machine import memory_bytes, raise_open_files
-from livecomments.runtime.settings import Settings
+from livecomments.runtime.settings import Settings, key_of
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command import data_commands
 from livecomments_command.capacity import fitted
@@ -74,12 +74,15 @@ def run(
     from livecomments_command.assembly.embedded import Embedded, serve_embedded
     from livecomments_command.greeting import greet
 
-    settings = _fitted(load_settings(RunSettings, os.environ, host=host, port=port, data_dir=data_dir))
+    # Who starts it by hand reads the greeting.
+    is_by_hand = sys.stderr.isatty() and key_of("log_level") not in os.environ
+    level = "warning" if is_by_hand else None
+    options = {"host": host, "port": port, "data_dir": data_dir, "log_level": level}
+    settings = _fitted(load_settings(RunSettings, os.environ, **options))
 
     async def serve() -> None:
         listening = listening_socket(settings.host, settings.port)
-        if not sys.stderr.isatty():  # who starts it by hand reads the greeting
-            tell("run", settings)
+        tell("run", settings)
 
         def started(_: Embedded) -> None:
             console = plain_console()

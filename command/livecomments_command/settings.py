@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from livecomments.runtime import logs
 from livecomments.runtime.machine import raise_open_files
 from livecomments.runtime.settings import PREFIX, Settings
 from livecomments.runtime.shared_settings import (
@@ -12,6 +13,7 @@ from livecomments.runtime.shared_settings import (
     EmbeddedSettings,
     FollowSettings,
     InternalSettings,
+    LogSettings,
     PublicSettings,
     RecordSettings,
     ServerSettings,
@@ -84,6 +86,8 @@ def load(kind: type[AnySettings], environ: Mapping[str, str], **overrides: Any) 
         StartRefused: with every problem found, a line each; a name that no process takes is one.
     """
     settings = kind.load(environ, elsewhere=KEYS, **overrides)
+    if isinstance(settings, LogSettings):
+        logs.use_level(settings.log_level)
     passed_over = sorted(key for key in environ if key.startswith(PREFIX) and key not in kind.environment_keys())
     if passed_over:
         _log.info("not taken: settings of other processes", extra={"names": passed_over})

@@ -234,6 +234,7 @@ class Hub:
         """Say bye to all at a constant rate over `within_s`; returns soon after, when none is left."""
         self.begin_drain()
         lanes = [lane for channel in self._channels.values() for lane in channel.lanes]
+        _log.info("draining", extra={"viewers": len(lanes), "within_s": within_s})
         self._rng.shuffle(lanes)
         for step in range(_DRAIN_STEPS):
             for lane in lanes[step::_DRAIN_STEPS]:

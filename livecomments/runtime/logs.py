@@ -3,9 +3,11 @@
 import json
 import logging
 import math
+import signal
 import sys
 from typing import Any, Final
 
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _VALUE_CHARS_MAX: Final = 256
 """A field is cut here: what others send must not fill our disks."""
 _TRACEBACK_CHARS_MAX: Final = 8_192
@@ -44,7 +46,26 @@ def configure(level: int = logging.INFO) -> None:
     """Send the root logger's records to stderr as JSON lines. Called once, by the command."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    _use(level)
+
+
+def use_level(name: str) -> None:
+    """Log what is of this level (one of `LEVELS`) or above; from now on SIGUSR1 shows everything, the next one not."""
+    level = LEVELS[name]
+    _use(level)
+
+    def switch(_number: int, _frame: object) -> None:
+        _use(level if logging.getLogger().level == logging.DEBUG else logging.DEBUG)
+        logging.getLogger(__name__).warning(
+            "log level", extra={"shown": logging.getLevelName(logging.getLogger().level).lower()}
+        )
+
+    signal.signal(signal.SIGUSR1, switch)
+
+
+def _use(level: int) -> None:
+    logging.getLogger().setLevel(level)
     for library in _CHATTY:
         logging.getLogger(library).setLevel(max(level, logging.WARNING))
 

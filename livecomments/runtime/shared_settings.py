@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from livecomments.runtime.logs import LEVELS
 from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Rule, Settings, ValueRange, setting
 from livecomments_schemas.errors import StartRefused
 
@@ -52,7 +53,20 @@ class InternalSettings(HostSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordSettings(Settings):
+class LogSettings(Settings):
+    """Settings of whatever logs."""
+
+    log_level: str = setting(
+        "info", "What is logged: debug, info, warning or error, and above. SIGUSR1 switches to debug, and back."
+    )
+
+    def rules(self) -> list[Rule]:
+        """Return all rules: the level is one that there is."""
+        return [*super().rules(), ("log_level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSettings(LogSettings):
     """Settings of whatever reads or writes records."""
 
     # A Path is immutable, so sharing the default is safe.

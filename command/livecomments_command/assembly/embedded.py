@@ -32,6 +32,7 @@ from livecomments.web.health import health_routes
 from livecomments.web.server import DrainingServer
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.serving import cors_rules, make_app
+from livecomments_command.assembly.telling import Life, tell_gone
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
 from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_claim, stream_route
@@ -63,6 +64,7 @@ class Embedded:
     hub: Hub
     follower: Follower
     posting: Posting
+    life: Life
     claim: Claim
     """For the door: the streams that need no application."""
     cors: CorsRules
@@ -97,36 +99,31 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
             log, store, dead_letters, range(log.partition_count), delay_s=settings.persist_delay_s, judge=seams.judge
         )
         cors = cors_rules(settings)
+        life = Life(
+            lambda: {
+                "keys": jwks is None or jwks.is_ready,
+                "sessions": revocations.is_ready,
+                "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
+                "storage": not file.is_full,
+                "taking": not hub.is_draining,
+            },
+            lambda: follower.followed,
+        )
         app = make_app(
             [
                 *page_routes(),
                 stream_route(hub),
                 *gateway_routes(follower, history, posting, tokens),
-                *health_routes(
-                    lambda: {
-                        "keys": jwks is None or jwks.is_ready,
-                        "sessions": revocations.is_ready,
-                        "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
-                        "storage": not file.is_full,
-                        "taking": not hub.is_draining,
-                    }
-                ),
+                *health_routes(life.checks),
             ],
             cors,
         )
         async with asyncio.TaskGroup() as running:
-            works = [
-                file.watch(),
-                keep_leaps(file, elapsed),
-                follower.run(),
-                hub.run(),
-                job.run(),
-                revocations.run(),
-                *([jwks.run()] if jwks else []),
-            ]
+            services = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+            works = [file.watch(), keep_leaps(file, elapsed), *services]
             tasks = [running.create_task(work) for work in works]
             try:
-                yield Embedded(app, hub, follower, posting, stream_claim(hub, cors), cors)
+                yield Embedded(app, hub, follower, posting, life, stream_claim(hub, cors), cors)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -196,7 +193,9 @@ async def serve_embedded(
             cors=service.cors,
         )
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(watch_loop()), *([running.create_task(beside(service))] if beside else [])]
+            works = [watch_loop(), service.life.watch(), *([beside(service)] if beside else [])]
+            tasks = [running.create_task(work) for work in works]
             await server.serve([listening])
             for task in tasks:
                 task.cancel()
+        tell_gone()

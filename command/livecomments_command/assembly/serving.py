@@ -22,6 +22,7 @@ from livecomments.web.door import Claim, claim_nothing
 from livecomments.web.health import health_routes, routing_route
 from livecomments.web.problems import HANDLERS
 from livecomments.web.server import DrainingServer, listening_socket
+from livecomments_command.assembly.telling import Life, tell_gone
 from livecomments_command.settings import ServingSettings
 from livecomments_schemas.errors import StartAgain
 
@@ -62,16 +63,20 @@ class Serving:
         """
         files = raise_open_files()
         server = DrainingServer(self.app, started, self.drain, claim=self.claim, files=files, cors=self.cors)
-        internal = internal_server(
+        life = Life(
             lambda: {
                 "log": self.follower.is_ready and self.follower.silence_s < settings.stale_after_s,
                 "taking": server.started and not server.should_exit,
                 **{name: check() for name, check in self.checks.items()},
             },
+            lambda: self.follower.followed,
+        )
+        internal = internal_server(
+            life.checks,
             [routing_route(self.follower.log.epoch, self.follower.log.partition_count)],
         )
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(one) for one in (*self.work, watch_loop())]
+            tasks = [running.create_task(one) for one in (*self.work, watch_loop(), life.watch())]
             tasks.append(known := running.create_task(_check_store(self.follower.log, self.store)))
             beside = running.create_task(internal.serve([listening_socket(settings.host, settings.internal_port)]))
             await asyncio.wait([known], timeout=_STORE_WAIT_S)
@@ -81,6 +86,7 @@ class Serving:
             await beside
             for task in (*tasks, over):
                 task.cancel()
+        tell_gone()
         if not over.cancelled():
             raise StartAgain(_OVER)
 

@@ -24,6 +24,7 @@ from livecomments_command.assembly.kafka import (
     topic_name,
 )
 from livecomments_command.assembly.serving import internal_server, start_again
+from livecomments_command.assembly.telling import Life
 from livecomments_command.settings import StreamSettings
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import FaustRunner
@@ -52,9 +53,11 @@ async def run_stream(
         listening = listening_socket(settings.host, settings.internal_port)
         topic = topic_name(settings, comments_topic(log.epoch))
         job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
-        internal = internal_server(
-            lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()}
+        life = Life(
+            lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()},
+            lambda: job.progress.partitions,
         )
+        internal = internal_server(life.checks)
         serving = asyncio.create_task(internal.serve([listening]))  # a store may be away for hours
         await store.run()
         await claim_log(log, store)
@@ -62,7 +65,7 @@ async def run_stream(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
-        watching = (contract_watch(settings, log).run(), start_again(known.over(log.epoch)), watch_loop())
+        watching = (contract_watch(settings, log).run(), start_again(known.over(log.epoch)), watch_loop(), life.watch())
         await runner.run(told_to_stop, started, beside=[serving, *watching])
 
 
