@@ -98,6 +98,22 @@ async def test_an_answer_that_is_there_serves_nobody_who_asks_later() -> None:
     assert await waiting == "old"
 
 
+async def test_who_is_answered_late_takes_the_next_call_from_nobody() -> None:
+    flights, first, second = SingleFlight[str, str](), Question(), Question()
+    waiting = asyncio.create_task(flights.join("a", first))
+    await settle()
+    first.answers.set_result("old")
+    await asyncio.sleep(0)  # the call has ended; whoever waits for it has not been told yet
+    herd = [asyncio.create_task(flights.join("a", second))]
+    await settle()
+    assert await waiting == "old"
+    herd.append(asyncio.create_task(flights.join("a", second)))
+    await settle()
+    second.answers.set_result("new")
+    assert await asyncio.gather(*herd) == ["new", "new"]
+    assert second.begun == 1
+
+
 @pytest.mark.parametrize("count", [1, 2])
 async def test_what_a_cancelled_call_raises_is_nobodys_error(count: int) -> None:
     flights = SingleFlight[str, str]()
