@@ -19,7 +19,7 @@ behind from the tail or from history at its own pace. A viewer is never waited f
 - `passes`: the linger, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go;
   `cohorts`: who stands in which.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
-- `facts`: what is so of videos: whether they are over, and what is set of them.
+- `facts`: the state of videos: whether they have ended, and their settings.
 - `addresses`: how many streams one address has open. Pure.
 - `backfill`: reads for viewers whose position the tail has left, one for all who need the same.
 - `viewer`: one viewer's state machine. Pure.

@@ -47,7 +47,7 @@ Admission = Serve | ComeBack | Over | NotYet
 
 
 class Desk(Protocol):
-    """What is known of an edge where a request is admitted."""
+    """What admission asks of the edge."""
 
     def home(self, video_id: str) -> tuple[Home, FollowedPartition | None]:
         """Return the video's home, and what is followed of it: None while its partition is not followed."""

@@ -1,7 +1,7 @@
 """Reads for viewers whose position the tail has left, for those whose position is ahead of it, and for those who join.
 
-A crowd that was cut off together comes back together, and one that joins does so when a page is opened by all: whoever
-needs what another is being read already waits for that.
+A crowd that was cut off comes back all at once, and so does one that opens a page together: a thundering herd. A read
+that several viewers need at the same time is done once (single-flight).
 """
 
 import asyncio
@@ -45,7 +45,8 @@ class Backfill:
     async def fetch(self, channel: Channel, viewer: Viewer) -> Write | Say | Close:
         """Return what to write next to a viewer who is behind: a stretch of history, or a gap where it cannot be had.
 
-        Without the log the stream is closed, and the viewer comes back. A write without entries means: look again.
+        Without the log the stream is closed, and the viewer comes back. An empty write has the viewer take its next
+        step.
         """
         going = _Going(channel.video_id, viewer.position, channel.resets)
         is_tired = after(_TRIES)
@@ -117,16 +118,16 @@ class Backfill:
 
 
 class _Going(NamedTuple):
-    """What a viewer who goes on needs."""
+    """The key of a read for viewers who resume: those with equal ones share it."""
 
     video_id: str
     after: int
     resets: int
-    """Of the channel: what was read before the log went back is not for who asks since."""
+    """The channel's: a read from before the log went back is not shared by those who ask later."""
 
 
 class _Joining(NamedTuple):
-    """What a viewer who joins needs."""
+    """The key of a read for viewers who join: those with equal ones share it."""
 
     video_id: str
     limit: int

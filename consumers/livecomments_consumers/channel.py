@@ -108,7 +108,7 @@ class Channel:
         """Not used since the last sweep."""
         self._state: VideoState | None = None
         self._video_json = b""
-        """What is so of the video; empty as long as it is not known."""
+        """The public JSON of the video's state; empty as long as that is not known."""
         self._heartbeat: Block | None = None
         self._video: Block | None = None
         self._greeting: Block | None = None
@@ -190,7 +190,7 @@ class Channel:
         return self._shared(position)
 
     def set_state(self, state: VideoState) -> None:
-        """Take what is so of the video, to be told if it is anything new."""
+        """Take the state of the video; viewers are told if it has changed."""
         if state is self._state:
             return
         self._state = state

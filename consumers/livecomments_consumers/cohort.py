@@ -45,7 +45,7 @@ class Cohort(Place):
         """Before this no member's life ends, so that they need not be looked at one by one."""
 
     def add(self, member: Member) -> None:
-        """Have a member that is at this place."""
+        """Take in a member, whose place this is."""
         self.members[member.fd] = member
         self.expires_at = min(self.expires_at, member.viewer.expires_at)
 
@@ -64,7 +64,7 @@ class Cohort(Place):
     def step(self, feed: Feed, quiet_before: float) -> Block | None:
         """Return what to write to all of it beside what is flushed, if anything: see `Viewer.step`.
 
-        What is so of the video, when that is new; a heartbeat, when nothing was written since the time `quiet_before`.
+        The state of the video, if that is new; a heartbeat, if nothing was written since the time `quiet_before`.
         """
         if not self.is_current(feed):
             return None

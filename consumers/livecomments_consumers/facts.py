@@ -1,8 +1,8 @@
-"""What is so of videos, as far as this edge has heard or read: whether they are over, and what is set of them.
+"""The state of videos, as far as this edge knows it: whether they have ended, and their settings.
 
-What is said while a partition is followed is heard. What was said before is read once for each video that gets viewers,
-beside them: they are served at once, and told when it is known. While it cannot be read a video counts as going on, and
-nothing is said of its settings.
+Facts that come while a partition is followed are heard. Earlier ones are read once for each video that gets viewers, in
+the background: viewers are served at once, and told the state when it is known. While it cannot be read, a video counts
+as live, and nothing is told of its settings.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ _RETRY_S: Final = 1.0
 
 class _Known(NamedTuple):
     followed: weakref.ref[FollowedPartition]
-    """Since when we have heard all; another one has gaps before it, and its log may not be the same."""
+    """The partition in which facts were heard since. If it was let go and taken on again, facts may be missing."""
     state: VideoState
     is_read: bool
-    """Nothing that was said before that would change it."""
+    """Whether earlier facts were read too, so that the state is whole."""
 
 
 class Facts:
-    """The facts of one edge's videos. `run` reads; the rest only looks. `learnt` is told of a video that was read."""
+    """The states of one edge's videos. `run` reads; the rest only looks. `learnt` is told which video was read."""
 
     def __init__(self, follower: Follower, history: History, learnt: Callable[[str], None] = lambda _: None) -> None:
         self._follower = follower
@@ -60,8 +60,8 @@ class Facts:
     def tell(self, channel: Channel) -> None:
         """Tell a channel what is known of its video; what is not known is read soon.
 
-        An end in a log that is gone is none. Settings stay what they were until somebody says otherwise; what is heard
-        waits for what was said before, for alone it would say of a video that is over that it goes on.
+        If the log went back, an end that was in it does not count. The state is told only once earlier facts are read:
+        from those heard alone, a change of settings say, a video that has ended would look live.
         """
         followed = self._follower.followed.get(channel.partition)
         if followed is None or channel.is_restarted:

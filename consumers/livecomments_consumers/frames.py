@@ -35,7 +35,7 @@ def heartbeat_frame(comment_id: str, every_s: float) -> bytes:
 
 
 def video_frame(comment_id: str, video: bytes) -> bytes:
-    """Say what is so of the video now, its public JSON. The id is a heartbeat's: no more was delivered by it."""
+    """Return the event with the video's state, its public JSON. Its id is a heartbeat's, as it delivers no more."""
     return b"event: video\nid: %b\ndata: %b\n\n" % (comment_id.encode(), video)
 
 

@@ -23,7 +23,7 @@ def beginning(hub: Hub, channel: Channel, want: Wanted) -> bytes:
 
 
 def place_at_once(channel: Channel, viewer: Viewer, want: Wanted) -> bool:
-    """Set the viewer's first position if that needs nothing to be read; whether it was set."""
+    """Set the viewer's first position if nothing has to be read for it; returns whether it was set."""
     if want.after is None:
         return not want.history
     if want.after > channel.judged_through:

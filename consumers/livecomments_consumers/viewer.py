@@ -53,21 +53,21 @@ class Feed(Protocol):
         """Return the block that follows `position` at once; None if the tail does not reach back to it."""
 
     def heartbeat(self, position: int) -> Block:
-        """Say that everything up to `position` was delivered."""
+        """Return a block with a heartbeat: everything up to `position` was delivered."""
 
     @property
     def version(self) -> int:
-        """How often what is so of the video was told anew; 0 as long as it is not known."""
+        """The version of the video's state, one more with each change; 0 as long as it is not known."""
 
     @property
     def said_at(self) -> int:
-        """The position of the record that says so."""
+        """The position of the record that the state is from."""
 
     def video(self, position: int) -> Block:
-        """Say what is so of the video, and what `heartbeat` says."""
+        """Return a block that tells the video's state, with a heartbeat."""
 
     def greeting(self, position: int) -> Block:
-        """Say what `heartbeat` says, and what `video` says if it is known."""
+        """Return a block with a heartbeat, and with the video's state if that is known."""
 
     @property
     def ended_at(self) -> int | None:
@@ -131,14 +131,14 @@ class Place:
         self.written_at = written_at
         """When something was last written, by the hub's clock."""
         self.told = told
-        """The version of what is so of the video that has been written."""
+        """The version of the video's state that was written last."""
 
     def is_for(self, block: Block) -> bool:
         """Tell whether `block` is exactly what comes next."""
         return block.after <= self.position < block.first
 
     def is_video_due(self, feed: Feed) -> bool:
-        """Tell whether what is so of the video has changed, and all that came before the change is written."""
+        """Tell whether the video's state has changed, and all that came before the change is written."""
         return self.told != feed.version and feed.said_at <= self.position
 
     def moved(self, through: int) -> None:

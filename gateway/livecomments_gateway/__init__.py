@@ -14,7 +14,7 @@ once is refused (backpressure), and nothing is queued.
 - `calls`: the table of calls that routes and descriptions are built from: the contract.
 - `openapi`: the table for programs and for people.
 - `posting`: appending comments and deletes, and what their answer means.
-- `facts`: what is so of a video; `videos`: the videos as this gateway knows them.
+- `facts`: the state of a video; `videos`: the videos as this gateway knows them.
 - `admission`: how fast a person, and all of them, may write.
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.

@@ -9,7 +9,7 @@ UNUSED_S: Final = 30.0
 """A partition that was asked for stays so long at least, whatever it costs. That is longer than any request takes, and
 taking it on again and again costs more than following it."""
 _ROOM: Final = 0.8
-"""Of each bound, up to which more is taken on unasked: what was taken on costs more later."""
+"""Share of each bound up to which partitions are taken on unasked: what was taken on may cost more later."""
 
 
 class Load(NamedTuple):
@@ -59,7 +59,7 @@ class Share:
     def beyond(self, loads: Mapping[int, Load], held: Collection[int], now: float) -> list[int]:
         """List what to let go of until the rest is within the bounds: what was used longest ago goes first.
 
-        Nothing of that is `held`, or was used just now; so the rest may still be beyond them.
+        What is `held`, or was used within `unused_s`, is never let go, so the rest may still exceed the bounds.
         """
         size, rate = _sum(loads.values())
         unused = [number for number in loads if number not in held and loads[number].used_at < now - self._unused_s]

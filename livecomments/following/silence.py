@@ -8,7 +8,7 @@ _QUIET_S: Final = 0.5
 
 
 class Silence:
-    """When each followed partition answered last, and the log with any of them."""
+    """When each followed partition last answered, and when any of them did."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -74,7 +74,7 @@ async def check_log(log: CommentLog, store: CommentStore) -> None:
 
 
 async def claim_log(log: CommentLog, store: CommentStore) -> None:
-    """Do as `check_log`, and let the store know by which log it is filled: for who is about to fill it."""
+    """Do as `check_log`, then record in the store which log fills it. Called by whoever is about to fill it."""
     await retrying(lambda: _claim(log, store), _NOT_READY)
 
 

@@ -83,7 +83,7 @@ class Middle:
         self._watermark = 0
         """The newest one that anybody came with: what is up to it may have been let go of."""
         self._too_much_after = 0
-        """From before this position on there were more bytes than the bound allows, and there still are."""
+        """A reading that begins before this position exceeded the bound in bytes, and would again."""
         self._refused_until = 0.0
         """By the budget's clock: until then there is no room for it."""
         self._flight = asyncio.Lock()

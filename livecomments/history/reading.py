@@ -51,11 +51,11 @@ class Above(NamedTuple):
 
 
 class View(NamedTuple):
-    """What a reader of `History.backward` looks for in a video's log."""
+    """Which entries a reader of `History.backward` wants."""
 
     wanted: Callable[[Entry], bool]
     stored_as: Callable[[str], str]
-    """The log of the store in which rows of this kind are found without reading through all others."""
+    """Video id → the key in the store under which such rows are found without reading through all others."""
 
 
 COMMENTS: Final = View(lambda entry: entry.is_shown, lambda video_id: video_id)
@@ -63,9 +63,9 @@ COMMENTS: Final = View(lambda entry: entry.is_shown, lambda video_id: video_id)
 COMMENTS_AND_DELETES: Final = View(
     lambda entry: entry.is_shown or entry.kind == COMMENT_DELETED, lambda video_id: video_id
 )
-"""What pages show to whoever has older ones."""
+"""What pages show to a client that has older pages, and must learn of deletes in them."""
 FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES, facts_of)
-"""That it started or ended, its settings, who is banned."""
+"""Records that say that a video started or ended, its settings, and who is banned."""
 
 
 class History:

@@ -1,4 +1,4 @@
-"""What is so of a video: whether it is over, and what is set of it, as the newest of its facts say."""
+"""The state of a video: whether it has ended, and its settings, as the newest of its facts say."""
 
 from typing import Final, NamedTuple
 
@@ -11,7 +11,7 @@ from livecomments_schemas.positions import BEFORE_EVERYTHING
 STATE_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED))
 _READ_ROWS: Final = 100
 _READS_MAX: Final = 100
-"""A video of which ten thousand facts were said since goes on, as it usually does."""
+"""Reads for one video. If none of its newest ten thousand facts says that it ended, it counts as live."""
 
 
 class VideoState(NamedTuple):
@@ -26,7 +26,7 @@ class VideoState(NamedTuple):
     """Its value: a JSON object. Empty as long as nobody has set anything."""
 
     def hear(self, fact: Entry) -> "VideoState":
-        """Return what holds with one fact more. A fact of another kind says nothing."""
+        """Return the state with one more fact taken in; a fact of another kind changes nothing."""
         if fact.kind == VIDEO_CHANGED and fact.position > self.settings_at and fact.value:
             return self._replace(settings_at=fact.position, settings=fact.value)
         if fact.kind in (VIDEO_STARTED, VIDEO_ENDED) and fact.position > self.position:
@@ -34,7 +34,7 @@ class VideoState(NamedTuple):
         return self
 
     def join(self, other: "VideoState") -> "VideoState":
-        """Return what holds when two were heard of the same log."""
+        """Merge two states of one video, of the same log: of each kind the later fact holds."""
         state, settings = max(self, other, key=_position), max(self, other, key=_settings_at)
         return VideoState(state.position, state.is_ended, settings.settings_at, settings.settings)
 

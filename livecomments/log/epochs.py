@@ -131,7 +131,7 @@ class AlwaysAllowed:
         """Allow it."""
 
     def confirm(self) -> None:
-        """Believe it."""
+        """Do nothing: what was acknowledged lasts."""
 
 
 class Heard(Protocol):

@@ -19,7 +19,7 @@ Kinds = type[Exception] | tuple[type[Exception], ...]
 
 
 def never(_error: Exception) -> bool:
-    """Give up never: whoever awaits bounds the wait by cancelling it."""
+    """Go on trying: whoever awaits bounds the wait by cancelling it."""
     return False
 
 
@@ -29,7 +29,7 @@ def warn(log: logging.Logger, message: str, error: Exception, **extra: object) -
 
 
 def told(log: logging.Logger, message: str, **extra: object) -> Callable[[Exception], bool]:
-    """Warn of each failure; give up never."""
+    """Make an `until` that warns of each failure and never gives up."""
 
     def tells(error: Exception) -> bool:
         warn(log, message, error, **extra)
@@ -39,7 +39,7 @@ def told(log: logging.Logger, message: str, **extra: object) -> Callable[[Except
 
 
 def after(tries: int) -> Callable[[Exception], bool]:
-    """Give up once `tries` calls have failed; at least 1."""
+    """Make an `until` that gives up once `tries` calls have failed; at least 1."""
     failed = 0
 
     def gives_up(_error: Exception) -> bool:
@@ -51,7 +51,7 @@ def after(tries: int) -> Callable[[Exception], bool]:
 
 
 def within(timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Callable[[Exception], bool]:
-    """Give up at the first failure that comes when `timeout_s` from now have passed."""
+    """Make an `until` that gives up at the first failure later than `timeout_s` from now."""
     deadline = clock() + timeout_s
     return lambda _error: clock() >= deadline
 

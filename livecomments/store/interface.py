@@ -47,10 +47,10 @@ class Row(NamedTuple):
 
 
 class KeptLog(NamedTuple):
-    """What a store remembers of the log that an epoch's rows are of. The log decides; this is to notice another."""
+    """Which log filled the store, for one epoch; by it another log is noticed. Where they differ the log is right."""
 
     identity: int | None = None
-    """A number of the log's own, 32 bits, signed; None of a log without one."""
+    """Digest of the log's identity, 32 bits, signed; None if the log has none."""
     partitions: int | None = None
     """Into how many the epoch's contract shares the videos; None if that was never kept."""
 

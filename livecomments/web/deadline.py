@@ -23,7 +23,10 @@ class Deadline:
             self._timer = self._loop.call_at(due_at, self._look)
 
     def close(self) -> None:
-        """Set none ever again. Let go of whom it would call, who has it and would wait for the garbage collector."""
+        """Set no deadline any more, and drop the callback.
+
+        It refers back to this object: the pair would wait for the garbage collector.
+        """
         self._due_at = None
         self._passed = _nothing
         if self._timer is not None:

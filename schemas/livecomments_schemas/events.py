@@ -35,7 +35,7 @@ VIDEO_CHANGED: Final = b"video.changed"
 USER_BANNED: Final = b"user.banned"
 USER_UNBANNED: Final = b"user.unbanned"
 FACT_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED, USER_BANNED, USER_UNBANNED))
-"""What is so of a video until a later record says otherwise."""
+"""Event types that set the state of a video, until a later record changes it."""
 EVENT_TYPES: Final = FACT_TYPES | {COMMENT_CREATED, COMMENT_DELETED}
 EPOCH_FENCE: Final = b"epoch.fence"
 """The end of an epoch in one partition: what lies behind it is void."""
