@@ -30,13 +30,16 @@ PROGRAMS: Final = {
 READERS: Final = ("fetch.mjs", "curl.sh", "follow.py", "follow.go", "Follow.java")
 IN_BROWSERS: Final = ("page.js", "react.jsx")
 """Run by tests/browser/test_docs.py."""
+KOTLIN: Final = "follow.kt"
 SHOWN_TIMEOUT_S: Final = 60
+COMPILE_TIMEOUT_S: Final = 300
+"""Maven brings the compiler first, once a machine."""
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 
 def test_there_are_some() -> None:
-    assert set(SNIPPETS) == {"sdk.mjs", "readme.mjs", "post.sh", *READERS, *IN_BROWSERS}
+    assert set(SNIPPETS) == {"sdk.mjs", "readme.mjs", "post.sh", *READERS, *IN_BROWSERS, KOTLIN}
 
 
 async def test_all_of_them_run(tmp_path: Path) -> None:
@@ -62,6 +65,37 @@ async def test_all_of_them_run(tmp_path: Path) -> None:
             await expect(client, "from the client")
         async with started(tmp_path / "readme.mjs") as client:
             await expect(client, "Hello")
+
+
+@pytest.mark.timeout(2 * COMPILE_TIMEOUT_S)
+async def test_the_kotlin_one_runs(tmp_path: Path) -> None:
+    if not all(map(shutil.which, ("java", "mvn"))):
+        pytest.skip("no Java or Maven here: apt-get install openjdk-17-jdk-headless maven")
+    async with served(tmp_path / "data") as deployment:
+        source = tmp_path / KOTLIN
+        source.write_text(SNIPPETS[KOTLIN].replace("https://comments.example", deployment.url))
+        command = await asyncio.to_thread(compiled, source)
+        token = await deployment.token("Bo")
+        await deployment.post("launch", "before", token)
+        async with running(source.with_suffix(".log"), *command, stdout=subprocess.PIPE) as reader:
+            await expect(reader, "before")
+            await deployment.post("launch", "live", token)
+            await expect(reader, "live")
+
+
+def compiled(source: Path) -> tuple[str, ...]:
+    """Returns the command that runs it."""
+
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=source.parent, check=True, timeout=COMPILE_TIMEOUT_S, stdin=subprocess.DEVNULL)
+
+    jars = source.parent / "jars"
+    pom = Path(__file__).with_name("kotlin") / "pom.xml"
+    run("mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={jars}")
+    classes = ":".join(map(str, (source.parent / "classes", *jars.glob("*.jar"))))
+    compiler = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
+    run("java", "-cp", f"{jars}/*", compiler, "-no-stdlib", "-no-reflect", "-cp", classes, "-d", "classes", str(source))
+    return ("java", "-cp", classes, "FollowKt")
 
 
 def started(script: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:

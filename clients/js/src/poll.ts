@@ -11,6 +11,8 @@ import type { StreamRequest, StreamSink, Transport } from "./types.js";
 /** Between two pages: with a request's way, a comment is seen within two seconds. */
 const EVERY_MS = 1_000;
 const REQUEST_MS_MAX = 10_000;
+/** Between two looks at what is set of the video, in rounds of pages. */
+const VIDEO_ROUNDS = 10;
 const PAGE_MAX = 100;
 /** So many pages behind, and the rest is told as a gap: what a stream's resume gives at most. */
 const PAGES_MAX = 10;
@@ -24,16 +26,21 @@ const AGAIN_MS_MAX = 600_000;
 /** Streams of all tabs of a site at once: a browser has six connections to it over HTTP/1.1, and pages need some, too. */
 const STREAMS_MAX = 4;
 
-/** Pages only. It tells no `settings`, and not that a video is over. */
+/** Pages only, and what is set of the video now and then. */
 export const poll: Transport = {
   open({ url, headers, fetch, clock }, sink) {
     const address = new URL(url);
+    const control = new AbortController();
     let cursor = address.searchParams.get("after") ?? "";
     let isOver = false;
     let pages = 0;
+    let rounds = 0;
+    let isEnded = false;
+    let lastVideo = "";
     let cancel = () => {};
-    let control: AbortController;
+    const { signal } = control;
     address.pathname = address.pathname.replace(/\/stream$/, "");
+    const videoUrl = new URL(address.pathname.replace(/\/comments\/(?=[^/]*$)/, "/videos/"), address).href;
 
     function close(): void {
       isOver = true;
@@ -49,7 +56,7 @@ export const poll: Transport = {
 
     async function read(query: string): Promise<void> {
       address.search = `include=deletes&pageSize=${PAGE_MAX}&sort=${query}`;
-      const response = await fetch(address.href, { headers, signal: control.signal });
+      const response = await fetch(address.href, { headers, signal });
       if (!response.ok) throw await problemOf(response);
       const page = parsed(await response.text());
       if (isOver) return;
@@ -71,13 +78,26 @@ export const poll: Transport = {
 
     const tell = (kind: string, id: string, data: unknown) => isOver || sink.event(kind, id, JSON.stringify(data));
 
-    /** One page, and when it was not the last the next. */
+    /** Beside the pages, and where it is not answered nothing is said: they go on. */
+    async function readVideo(): Promise<void> {
+      const response = await fetch(videoUrl, { headers, signal });
+      const text = await response.text();
+      const told = parsed(text);
+      if (isOver || !response.ok || !told.state) return;
+      if (text != lastVideo) tell("video", "", told);
+      lastVideo = text;
+      isEnded = told.state == "ended";
+    }
+
+    /** One page, and when it was not the last the next. What is asked for once the video has ended holds all of it. */
     function ask(): void {
-      control = new AbortController();
+      const isLast = isEnded;
+      if (!pages && rounds++ % VIDEO_ROUNDS == 0) readVideo().catch(() => {});
       cancel = clock.after(REQUEST_MS_MAX, () => end(new Problem("timeout")));
       read(cursor && pages < PAGES_MAX ? `asc&cursor=${cursor}` : "desc").then(
         () => {
           if (isOver) return;
+          if (isLast && !pages) return end(new Problem("ended"));
           cancel();
           cancel = clock.after(pages ? 0 : EVERY_MS, ask);
         },

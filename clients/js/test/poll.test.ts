@@ -33,6 +33,43 @@ test("by pages alone comments are seen within two seconds, each once, and delete
   expect(requests.some(({ url }) => isStream(url))).toBe(false);
 });
 
+test("by pages, what is set of the video is seen, and its end once all of it was told", async () => {
+  const { clock, service, network, requests, video } = setting({ transport: poll });
+  let changes = 0;
+  video.subscribe(() => changes++);
+  await clock.pass(1_000);
+  expect(video.getSnapshot().settings).toMatchObject({ state: "live", slowModeS: 0 });
+  changes = 0;
+  await clock.pass(30_000);
+  expect(changes).toBe(0);
+  service.slowModeS = 30;
+  await clock.pass(15_000);
+  expect(video.getSnapshot().settings).toMatchObject({ slowModeS: 30 });
+  service.write("ana", "the last");
+  service.isOver = true;
+  await clock.pass(15_000);
+  expect(messages(video)).toEqual(["the last"]);
+  expect(video.getSnapshot()).toMatchObject({ state: { is: "ended" }, settings: { state: "ended" } });
+  const asked = requests.length;
+  await clock.pass(60_000);
+  expect(requests.length).toBe(asked);
+  expect(network.open.size).toBe(0);
+});
+
+test("by pages, a video of which nothing can be said is followed all the same", async () => {
+  const { clock, answers, service, video } = setting({ transport: poll });
+  const refuse = (url: string) => (url.includes("/videos/") ? problemAnswer(404, "video_not_found") : null);
+  answers.push(refuse, refuse);
+  answers.push((url) => (url.includes("/videos/") ? new Promise(() => {}) : null));
+  video.subscribe(() => {});
+  service.write("ana", "one");
+  await clock.pass(60_000);
+  service.write("ana", "two");
+  await clock.pass(SEEN_MS_MAX);
+  expect(messages(video)).toEqual(["one", "two"]);
+  expect(video.getSnapshot()).toMatchObject({ state: { is: "live" } });
+});
+
 test("by pages, what is too much is a gap that can be filled", async () => {
   const { clock, around, emit, service, video } = setting({ transport: poll });
   service.write("ana", "before");
@@ -58,7 +95,8 @@ test("by pages, an answer that is none of ours is said, and asked for again", as
   const codes: string[] = [];
   video.on("problem", ({ code }) => codes.push(code));
   await clock.pass(1_000);
-  answers.push(() => new Response("<html>"), () => problemAnswer(503, "overloaded"), () => new Promise(() => {}));
+  const broken = [() => new Response("<html>"), () => problemAnswer(503, "overloaded"), () => new Promise<Response>(() => {})];
+  answers.push(...broken.map((answer) => (url: string) => (url.includes("/videos/") ? null : answer())));
   await clock.pass(60_000);
   service.write("ana", "x");
   await clock.pass(SEEN_MS_MAX);

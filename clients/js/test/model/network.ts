@@ -71,6 +71,7 @@ export class Network {
       const session = { sessionToken: this.token, userId: this.userId, expiresAt: new Date(this.clock.wall + 2.6e9) };
       return Response.json(session, { status: 201 });
     }
+    if (at.pathname.startsWith("/api/videos/")) return Response.json(this.service.video());
     if (method == "GET") return Response.json(this.service.page(at.searchParams));
     if (headers.Authorization != `Bearer ${this.token}`) return problem(401, "invalid_token");
     if (method == "DELETE") {
@@ -149,7 +150,10 @@ export class Network {
       const stop = () => reject(signal.reason);
       if (signal.aborted) return stop();
       signal.addEventListener("abort", stop);
-      this.clock.at(ms, resolve);
+      this.clock.at(ms, () => {
+        signal.removeEventListener("abort", stop);
+        resolve();
+      });
     });
   }
 

@@ -24,6 +24,7 @@ export class Service {
   byKey = new Map<string, Comment>();
   viewers = new Set<Viewer>();
   isOver = false;
+  slowModeS = 0;
   /** A resume further behind than this is answered with a gap. */
   missedMax = Infinity;
   #isPassing = false;
@@ -58,6 +59,12 @@ export class Service {
   delete(id: string): void {
     this.gone.add(id);
     this.#append({ id: idOf(this.log.length + 1), deletes: id });
+  }
+
+  /** What is set of the video. */
+  video(): object {
+    return { videoId: "v", state: this.isOver ? "ended" : "live", title: "", whoMayComment: "everyone",
+      slowModeS: this.slowModeS, maxCommentsPerS: 0 };
   }
 
   page(query: URLSearchParams): object {
