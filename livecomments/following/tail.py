@@ -137,7 +137,6 @@ class Tail:
         self._bounds = bounds
         self._entries: deque[Entry] = deque()
         self._videos: dict[str, _VideoTail] = {}
-        self._by_position: dict[int, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -152,7 +151,6 @@ class Tail:
             video = self._videos[entry.video_id] = _VideoTail()
         video.entries.append(entry)
         self._entries.append(entry)
-        self._by_position[entry.position] = entry
         self.bytes += len(entry.value) + _ENTRY_BYTES
         if entry.kind == COMMENT_DELETED:
             video.deletes.append(entry)
@@ -182,7 +180,14 @@ class Tail:
 
     def find(self, position: int) -> Entry | None:
         """Return the entry at `position`, if the tail holds one."""
-        return self._by_position.get(position)
+        entries = self._entries
+        if not entries or position > entries[-1].position:
+            return None
+        # It lies where it does if nothing between was refused, or later: found at once where few were.
+        at = max(0, len(entries) - 1 - (entries[-1].position - position))
+        if entries[at].position != position:
+            at = bisect_left(entries, position, lo=at, key=_POSITION)
+        return entries[at] if entries[at].position == position else None
 
     def forward(self, video_id: str, after: int, limit: int) -> list[Entry]:
         """Return up to `limit` entries of a video later than `after`, oldest first. `after` is not before the tail."""
@@ -209,7 +214,7 @@ class Tail:
     def erase(self, video_id: str, positions: Iterable[int]) -> None:
         """Take the text of those comments of a video that stand at `positions`: deleted, here or later in the log."""
         for position in positions:
-            target = self._by_position.get(position)
+            target = self.find(position)
             if target is not None and target.kind == COMMENT_CREATED and target.video_id == video_id:
                 self.bytes -= len(target.value)
                 target.value = b""
@@ -223,6 +228,5 @@ class Tail:
         video.drop_oldest()
         if video.first == len(video.entries):
             del self._videos[entry.video_id]
-        del self._by_position[entry.position]
         self.bytes -= len(entry.value) + _ENTRY_BYTES
         self.after = entry.position

@@ -1,4 +1,7 @@
-"""What aiokafka fetched, as records, and reading on past a batch that it cannot decode.
+"""What aiokafka fetched, as our records at once, and reading on past a batch that it cannot decode.
+
+aiokafka makes a record of its own of each that it decodes, and passes it through two generators: with small batches
+that takes longer than decoding it does. What it has fetched is therefore unpacked here, by its own decoder.
 
 Brokers do not check that the names of headers are UTF-8, and aiokafka raises at one that is not, for ever: a single
 record of a foreign producer would stop all readers of its partition, and of all that share a consumer with it, for as
@@ -8,67 +11,66 @@ long as the log keeps it.
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import cramjam  # noqa: F401 - aiokafka's snappy, lz4 and zstd, which it goes without in silence: no process of ours does
+from aiokafka.errors import CorruptRecordException
 
 from livecomments.runtime.metrics import Counter
 from livecomments_schemas.events import Record, headers_of
 
 _log = logging.getLogger("livecomments.log")
 _undecodable = Counter("livecomments_log_undecodable_batches_total", "Batches read whose rest was skipped: no UTF-8.")
+_READ_UNCOMMITTED: Final = 0
 
 
-def record_of(found: Any) -> Record:
-    """Read what aiokafka fetched as a record."""
-    return Record(found.partition, found.offset, found.key, found.value, headers_of(found.headers), found.timestamp)
+def fetch_records(consumer: Any) -> None:
+    """Let a started aiokafka consumer give out `Record`s, uncommitted ones too.
 
-
-def end_batches_at_undecodable(consumer: Any) -> None:
-    """Let a started aiokafka consumer end a batch before its first record that cannot be decoded, with an error logged.
-
-    What follows in the batch is of the same foreign producer, and is skipped by every reader alike, wherever it starts:
-    a batch is always decoded from its beginning.
+    A batch ends before its first record that cannot be decoded, with an error logged. What follows in it is of the same
+    foreign producer, and is skipped by every reader alike, wherever it starts: a batch is always decoded from its
+    beginning.
     """
+    assert consumer._fetcher._isolation_level == _READ_UNCOMMITTED, "aborted records are not told from others here"
     consumer._fetcher._records = _Fetched()
 
 
 class _Fetched(OrderedDict[Any, Any]):
-    """The fetcher's records by partition: wraps the batches of each as it comes in."""
+    """The fetcher's records by partition: unpacks those of each as they are asked for."""
 
     def __setitem__(self, topic_partition: Any, result: Any) -> None:
-        if (records := getattr(result, "_partition_records", None)) is not None:  # else an error to be raised
-            records._records = _Batches(records._records, topic_partition)
+        if (found := getattr(result, "_partition_records", None)) is not None:  # else an error to be raised
+            result._partition_records = _Unpacked(found._records, topic_partition, found.next_fetch_offset)
         super().__setitem__(topic_partition, result)
 
 
-class _Batches:
-    """aiokafka's MemoryRecords, as far as its PartitionRecords uses them."""
+class _Unpacked:
+    """aiokafka's PartitionRecords, as far as its FetchResult uses them."""
 
-    def __init__(self, batches: Any, topic_partition: Any) -> None:
-        self._batches = batches
-        self._topic_partition = topic_partition
-        self.has_next = batches.has_next
+    def __init__(self, batches: Any, topic_partition: Any, offset: int) -> None:
+        self.next_fetch_offset = offset
+        self._records = self._unpack(batches, topic_partition)
 
-    def next_batch(self) -> Any:
-        batch = self._batches.next_batch()
-        return None if batch is None else _Batch(batch, self._topic_partition)
+    def __iter__(self) -> Iterator[Record]:
+        return self._records  # the same again: it goes on where it was left
 
-
-class _Batch:
-    """A batch that ends before its first record that cannot be decoded."""
-
-    def __init__(self, batch: Any, topic_partition: Any) -> None:
-        self._batch = batch
-        self._topic_partition = topic_partition
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self._batch
-        except UnicodeDecodeError:
-            _undecodable.inc()
-            where = {"partition": self._topic_partition.partition, "next_offset": self._batch.next_offset}
-            _log.exception("rest of a batch skipped: a header's name is not UTF-8", extra=where)
+    def _unpack(self, batches: Any, topic_partition: Any) -> Iterator[Record]:
+        partition: int = topic_partition.partition
+        make = tuple.__new__  # of a NamedTuple, past its own `__new__`, which takes longer than the rest
+        while (batch := batches.next_batch()) is not None:
+            if not batch.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {topic_partition}")  # the rest is fetched again
+            following = batch.next_offset  # beyond what compaction took from its end
+            if not batch.is_control_batch:
+                try:
+                    for one in batch:
+                        offset = one.offset
+                        if offset >= self.next_fetch_offset:  # a batch begins before what was asked for
+                            self.next_fetch_offset = offset + 1
+                            headers = headers_of(one.headers)
+                            yield make(Record, (partition, offset, one.key, one.value, headers, one.timestamp))
+                except UnicodeDecodeError:
+                    _undecodable.inc()
+                    where = {"partition": partition, "next_offset": following}
+                    _log.exception("rest of a batch skipped: a header's name is not UTF-8", extra=where)
+            self.next_fetch_offset = following

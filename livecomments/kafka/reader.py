@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
-from livecomments.kafka.decoding import end_batches_at_undecodable, record_of
+from livecomments.kafka.decoding import fetch_records
 from livecomments.kafka.probe import NO_LEADER, KafkaProbe
 from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
@@ -61,7 +61,7 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
     except BaseException:
         await stop(consumer, consumer._client)
         raise
-    end_batches_at_undecodable(consumer)
+    fetch_records(consumer)
     pace_metadata(consumer._client)
     consumer.assign(list(all_))
     for one in all_:
@@ -134,14 +134,16 @@ class KafkaReader:
     def _let_go(self, numbers: Iterable[int]) -> None:
         self._consumer.pause(*(self._partitions[number] for number in numbers))
 
-    def _taken(self, found: Mapping[Any, list[Any]]) -> list[Record]:
+    def _taken(self, found: Mapping[Any, list[Record]]) -> list[Record]:
         """Take the records of what is assigned now, from the next offset on; leave those of an earlier assignment."""
-        records = []
+        records: list[Record] = []
         for topic_partition, of_partition in found.items():
             following = self._next.get(topic_partition.partition)
             if following is None:
                 continue
-            taken = [record_of(one) for one in of_partition if one.offset >= following]
+            taken = of_partition
+            if taken[0].offset < following:
+                taken = [one for one in of_partition if one.offset >= following]
             if taken:
                 self._next[topic_partition.partition] = taken[-1].offset + 1
                 records += taken
@@ -238,7 +240,7 @@ class KafkaRanges:
             raise OffsetUnavailable(sentence, partition=partition, offset=start) from error
         except (KafkaError, ConsumerStoppedError, TimeoutError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}.") from error
-        return Slice([record_of(one) for one in found if one.offset < end], min(following, end))
+        return Slice([one for one in found if one.offset < end], min(following, end))
 
     async def aclose(self) -> None:
         """Close it. May be called twice."""
@@ -252,7 +254,7 @@ class KafkaRanges:
             raise LogUnavailable("The log is closed.")
         return self._consumer
 
-    async def _read(self, consumer: Any, wanted: TopicPartition, start: int, limit: int) -> tuple[list[Any], int]:
+    async def _read(self, consumer: Any, wanted: TopicPartition, start: int, limit: int) -> tuple[list[Record], int]:
         at, self._at = self._at, None
         if at != (wanted, start):
             if at is not None:

@@ -23,7 +23,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -65,8 +65,10 @@ class ForeignHeaders(dict[str, bytes]):
 
 def headers_of(listed: HeaderList) -> Mapping[str, bytes]:
     """Read a record's headers, as its producer listed them."""
-    headers = {name: value for name, value in listed if value is not None}
-    return headers if len(headers) == len(listed) else ForeignHeaders(listed)
+    headers: dict[str, Any] = dict(listed)
+    if len(headers) != len(listed) or None in headers.values():
+        return ForeignHeaders(listed)
+    return headers
 
 
 def listed_headers(headers: Mapping[str, bytes]) -> HeaderList:

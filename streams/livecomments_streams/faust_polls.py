@@ -11,7 +11,8 @@ from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
 from livecomments.kafka.connection import pace_metadata
-from livecomments.kafka.decoding import end_batches_at_undecodable, record_of
+from livecomments.kafka.decoding import fetch_records
+from livecomments_schemas.events import Record
 
 _TAKE_WORTHWHILE: Final = 200
 _GATHER_S: Final = 0.05
@@ -27,8 +28,8 @@ class Poll(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
 
     __slots__ = ("lasts", "records")
 
-    def __init__(self, fetched: Mapping[TP, Sequence[Any]], generation: int) -> None:
-        self.records = [record_of(found) for of_partition in fetched.values() for found in of_partition]
+    def __init__(self, fetched: Mapping[TP, Sequence[Record]], generation: int) -> None:
+        self.records = [record for of_partition in fetched.values() for record in of_partition]
         self.lasts = {TP(*tp): of_partition[-1].offset for tp, of_partition in fetched.items()}
         tp, last = next(iter(self.lasts.items()))
         super().__init__(*tp, last, 0.0, 0, None, None, None, None, tp=tp, generation_id=generation)
@@ -37,7 +38,7 @@ class Poll(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
 class WholePolls:
     """The order of what was fetched: all of it at once."""
 
-    def iterate(self, fetched: Mapping[TP, Sequence[Any]]) -> Iterator[tuple[TP, Mapping[TP, Sequence[Any]]]]:
+    def iterate(self, fetched: Mapping[TP, Sequence[Record]]) -> Iterator[tuple[TP, Mapping[TP, Sequence[Record]]]]:
         """Yield all that was fetched at once, under the first of its partitions."""
         found = {tp: records for tp, records in fetched.items() if records}
         if found:
@@ -48,9 +49,9 @@ class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust ha
     """Faust's thread for the consumer, with a wait of ours, which is no setting of Faust's."""
 
     async def on_start(self) -> None:
-        """Start the consumer; a batch that aiokafka cannot decode must not end all it consumes."""
+        """Start the consumer, and let it give out our records: one that cannot be decoded must not end them all."""
         await super().on_start()
-        end_batches_at_undecodable(self._consumer)
+        fetch_records(self._consumer)
         pace_metadata(self._consumer._client)
 
     @property
@@ -90,7 +91,7 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
     def _new_consumer_thread(self) -> ImpatientThread:
         return ImpatientThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _to_message(self, tp: TP, fetched: Mapping[TP, Sequence[Any]]) -> Poll:
+    def _to_message(self, tp: TP, fetched: Mapping[TP, Sequence[Record]]) -> Poll:
         poll = Poll(fetched, self.app.consumer_generation_id)
         self._pause_s = 0.0 if len(poll.records) >= _TAKE_WORTHWHILE else _GATHER_S
         return poll

@@ -141,6 +141,15 @@ def test_comments_may_be_erased_for_a_delete_that_lies_elsewhere() -> None:
     assert made.bytes < before
 
 
+def test_an_entry_is_found_wherever_records_were_refused_between() -> None:
+    accepted = [0, 1, 5, 6, 7, 40, 41, 90]
+    made = filled(tail(), *map(comment, accepted))
+    found = [made.find(START + at) for at in range(-2, 95)]
+    assert offsets(entry for entry in found if entry is not None) == accepted
+    made.forget(START + 5)
+    assert [made.find(START + at) for at in (0, 5, 40, 90)] == [None, None, *made.forward("v", START + 7, 9)[::2]]
+
+
 def test_forgetting_moves_the_beginning_even_where_nothing_is() -> None:
     made = filled(tail(), *map(comment, (2, 4)))
     made.forget(START + 2)
