@@ -19,6 +19,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 
 from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.kafka.decoding import fetch_records
+from livecomments.kafka.fetching import fetch_leanly
 from livecomments.kafka.probe import NO_LEADER, KafkaProbe
 from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
@@ -62,6 +63,7 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
         await stop(consumer, consumer._client)
         raise
     fetch_records(consumer)
+    fetch_leanly(consumer)
     pace_metadata(consumer._client)
     consumer.assign(list(all_))
     for one in all_:
