@@ -215,8 +215,9 @@ async def _advance_watermarks(opened: Opened, manifest: Manifest, starts: dict[i
         watermark = await patiently(partial(opened.store.watermark, epoch, partition))
         stored = offset_behind(watermark, epoch)
         through = min(start, end)
-        if first > stored and through > first:
-            notes.append(f"Partition {partition}: offsets {stored} to {first - 1} are in neither export nor store.")
+        if first > stored:
+            if through > first:  # else nothing of the export is needed, and what is missing `rebuild` says
+                notes.append(f"Partition {partition}: offsets {stored} to {first - 1} are in neither export nor store.")
         elif through > stored:
             advance = partial(opened.store.advance_watermark, epoch, partition, first_position(epoch) + through - 1)
             await patiently(advance)

@@ -214,6 +214,22 @@ async def test_a_hole_between_export_and_log_is_said(tmp_path: Path) -> None:
             assert any("are in neither log nor store" in note for note in done.notes)
 
 
+async def test_an_export_that_begins_where_the_log_does_calls_nothing_stored_that_lay_before(tmp_path: Path) -> None:
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        home = partition_of(VIDEOS[0], 8)
+        await append(found, (comment(VIDEOS[0], number) for number in range(20)))
+        directory = tmp_path / "export"
+        async with retained(found, tmp_path / "exported", 10) as left:
+            await export(left, QUIET, ExportPlan(directory, "jsonl"))
+        async with retained(found, tmp_path / "empty", 10) as left:
+            await store_export(left, QUIET, directory)
+            assert await left.store.watermark(1, home) == BEFORE_EVERYTHING
+            done = await rebuild(left, QUIET)
+            assert done.notes == [f"Partition {home}: the log begins at offset 10; what lay before needs an export."]
+
+
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 async def test_an_export_that_was_touched_is_refused_before_anything_is_stored(tmp_path: Path, form: str) -> None:
     pytest.importorskip("pyarrow") if form == "parquet" else None

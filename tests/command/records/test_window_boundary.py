@@ -10,7 +10,9 @@ from rich.console import Console
 
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.rebuild import rebuild
+from livecomments_command.records.scan import scan
 from livecomments_command.records.verify import NOT_STORED, verify
+from livecomments_schemas.judge import Kind
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import first_position, offset_of, position_at
@@ -53,3 +55,15 @@ async def test_a_comment_is_missed_from_a_window_behind_the_start_on(begun_late:
     findings = await verify(begun_late, QUIET)
     assert findings.counts[NOT_STORED] == 0
     assert any(f"{DEDUPE_WINDOW_RECORDS:,} comments that may be retries" in note for note in findings.notes)
+
+
+async def test_a_scan_from_the_middle_knows_a_retry_that_lies_a_whole_window_back(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        first, retry = comment(VIDEO, 0, key="k"), DEDUPE_WINDOW_RECORDS
+        await found.log.append(HOME, first)
+        await asyncio.gather(*(found.log.append(HOME, comment(VIDEO, number)) for number in range(1, retry)))
+        await found.log.append(HOME, first)
+        judged = [one async for chunk in scan(found.log, HOME, retry, retry + 1) for one in chunk]
+        assert [one.verdict.kind for one in judged] == [Kind.DUPLICATE]
