@@ -11,13 +11,21 @@ from livecomments_schemas.events import (
     COMMENT_CREATED,
     COMMENT_DELETED,
     DIGEST_BYTES,
+    USER_BANNED,
+    USER_UNBANNED,
+    VIDEO_CHANGED,
     VIDEO_ENDED,
     VIDEO_STARTED,
     Author,
+    ForeignHeaders,
     comment_created,
     comment_deleted,
     comment_digest,
+    headers_of,
+    listed_headers,
     timestamp,
+    user_event,
+    video_changed,
     video_event,
 )
 from livecomments_schemas.judge import Kind, judge
@@ -54,6 +62,12 @@ def test_members_and_headers_that_were_not_given_are_left_out() -> None:
     assert set(record.headers) == {"type", "schema", "author", "digest"}
 
 
+def test_an_author_may_have_an_id_in_any_letters() -> None:
+    new = comment_created("launch", "hi", Author("zoë", "Zoë"), created_at_ms=NOON_MS)
+    assert new.headers["author"] == "zoë".encode()
+    assert judge(at(0, new), fresh_window()).kind is Kind.ACCEPTED
+
+
 def test_the_trace_goes_with_every_record() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     for record in (
@@ -77,6 +91,36 @@ def test_a_delete_and_a_video_event_carry_no_key_and_no_digest() -> None:
 def test_a_video_event_of_another_type_is_our_bug() -> None:
     with pytest.raises(AssertionError):
         video_event(COMMENT_CREATED, "launch", "own")
+
+
+def test_what_is_set_of_a_video_is_one_record_with_all_of_it() -> None:
+    changed = video_changed("launch", {"title": "Launch", "slowModeS": 5}, "own")
+    assert (changed.key, changed.value) == (b"launch", b'{"videoId":"launch","title":"Launch","slowModeS":5}')
+    assert changed.headers == {"type": VIDEO_CHANGED, "schema": b"1", "author": b"own"}
+
+
+@pytest.mark.parametrize("kind", [USER_BANNED, USER_UNBANNED])
+def test_a_ban_and_its_end_name_the_person_and_who_said_it(kind: bytes) -> None:
+    said = user_event(kind, "launch", "troll", "mod")
+    assert (said.key, said.value) == (b"launch", b'{"videoId":"launch","userId":"troll"}')
+    assert said.headers == {"type": kind, "schema": b"1", "author": b"mod"}
+
+
+def test_a_user_event_of_another_type_is_our_bug() -> None:
+    with pytest.raises(AssertionError):
+        user_event(VIDEO_ENDED, "launch", "troll", "mod")
+
+
+def test_headers_that_stand_once_are_a_dict_and_any_others_keep_their_list() -> None:
+    once = [("b", b"1"), ("a", b"2")]
+    assert type(headers_of(once)) is dict
+    assert listed_headers(headers_of(once)) == tuple(once)
+    for listed in ([("a", b"1"), ("b", b""), ("a", b"2")], [("a", None)], [("a", b"1"), ("a", None)]):
+        found = headers_of(listed)
+        assert isinstance(found, ForeignHeaders)
+        assert found == {name: value for name, value in listed if value is not None}
+        assert listed_headers(found) == tuple(listed)
+    assert headers_of([]) == {}
 
 
 @given(TEXTS, TEXTS.filter(bool), TIMES)

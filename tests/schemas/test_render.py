@@ -1,11 +1,11 @@
-"""The public JSON of a comment: the record's own bytes with the id in front."""
+"""The public JSON of a comment, the record's own bytes with the id in front, and of a video."""
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_schemas.render import render_comment
+from livecomments_schemas.render import render_comment, render_video
 
 from .records import comment
 
@@ -24,3 +24,10 @@ def test_a_rendered_comment_is_its_value_and_its_id_on_one_line(message: str) ->
     assert orjson.loads(rendered) == {"commentId": ID, **orjson.loads(value)}
     assert b"\n" not in rendered
     assert b"\r" not in rendered
+
+
+def test_a_video_is_told_with_all_that_can_be_set_in_one_order() -> None:
+    assert render_video("launch", {"slowModeS": 5, "other": 1}, is_ended=False) == (
+        b'{"videoId":"launch","state":"live","title":"","whoMayComment":"everyone","slowModeS":5,"maxCommentsPerS":0}'
+    )
+    assert orjson.loads(render_video("launch", {}, is_ended=True))["state"] == "ended"

@@ -1,6 +1,7 @@
 """What a message may hold: the world's texts unharmed, hostile ones bounded, and cleaning twice changes nothing."""
 
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 import regex
@@ -230,7 +231,25 @@ def test_a_name_that_somebody_else_chose_is_cut_to_one_that_fits(text: str) -> N
     assert clean_display_name(fitting) == fitting
 
 
+@pytest.mark.parametrize(
+    ("clean", "text", "reason"),
+    [
+        (clean_message, "x" * (MESSAGE_BYTES_MAX + 1), f"at most {MESSAGE_BYTES_MAX} bytes of UTF-8; this one has "),
+        (clean_message, "x" * (MESSAGE_GRAPHEMES_MAX + 1), f"at most {MESSAGE_GRAPHEMES_MAX} characters."),
+        (clean_message, " ", "Write something: this message has no visible character."),
+        (clean_display_name, "x" * (DISPLAY_NAME_BYTES_MAX + 1), f"at most {DISPLAY_NAME_BYTES_MAX} bytes of UTF-8."),
+        (clean_display_name, " ", f"has 1 to {DISPLAY_NAME_GRAPHEMES_MAX} characters."),
+    ],
+)
+def test_a_refusal_says_what_would_be_taken(clean: Callable[[str], str], text: str, reason: str) -> None:
+    with pytest.raises(TextRejected) as rejected:
+        clean(text)
+    assert reason in str(rejected.value)
+    assert str(rejected.value)[0] in "AW"
+
+
 def test_a_name_is_cut_behind_a_whole_character() -> None:
+    assert fitting_display_name(" Ana \n Maria ") == "Ana Maria"
     assert fitting_display_name("n" * 41) == "n" * 40
     family = "👨\u200d👩\u200d👧\u200d👦"
     assert fitting_display_name(family * 41) == family * (DISPLAY_NAME_BYTES_MAX // len(family.encode()))
