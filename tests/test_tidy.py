@@ -88,6 +88,11 @@ VIOLATIONS: list[Planted] = [
     (floors, {"livecomments/log/tail.py": "import chaos.faults", "chaos/faults.py": ""}, "may not import chaos"),
     (floors, {"livecomments_consumers/a.py": "import livecomments_loadtest.run"}, "may not import"),
     (floors, {"livecomments_loadtest/run.py": "import livecomments_gateway.app"}, "may not import"),
+    (
+        floors,
+        {"livecomments/history/pages.py": "import importlib\nimportlib.import_module('livecomments_gateway.app')"},
+        "may not import livecomments_gateway",
+    ),
     (floors, {"livecomments/util/texts.py": ""}, ""),
     (floors, {"livecomments/util/texts.py": "import re"}, "is no room"),
     (
@@ -260,6 +265,8 @@ VIOLATIONS: list[Planted] = [
             ("def f():\n    asyncio.create_task(g())", "app.py:3: nobody supervises this task"),
             ("def f():\n    asyncio.get_running_loop().create_task(g())", "nobody supervises"),
             ("def f(self):\n    self._loop.create_task(g())", "nobody supervises"),
+            ("def f():\n    x = asyncio.get_running_loop()\n    x.create_task(g())", "nobody supervises"),
+            ("def f(group: asyncio.TaskGroup):\n    group.create_task(g())", ""),
             ("def f(loop):\n    asyncio.run_coroutine_threadsafe(g(), loop)", "nobody supervises"),
             ("def f():\n    t = asyncio.create_task(g())\n    t.add_done_callback(tasks.discard)", "nobody supervises"),
             ("class C:\n    def f(self):\n        self.task = asyncio.ensure_future(g())", "nobody supervises"),

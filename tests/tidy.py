@@ -96,6 +96,7 @@ DOORS: Final[dict[str, tuple[str, ...]]] = {
 
 IMPORTED_AS: Final = {
     "faust-streaming": ("faust", "mode"),
+    "helm-python-sdk": ("helm_python",),
     "httpx-sse": ("httpx_sse",),
     "prometheus-client": ("prometheus_client",),
     "pyjwt": ("jwt",),
@@ -133,6 +134,7 @@ _MACHINE_PATH: Final = re.compile(r"(?<![\w.~-])/" + r"(?:work|root)/(?=\w)|/tmp
 _TOPIC_NAME: Final = re.compile(r"comments-(\d*|%[ds]|\{\w*\}|dead-letter)|session-(revocations)?|livecomments-epochs")
 _TESTS_PATH: Final = re.compile(r"(.*[/\\])?tests([/\\][\w./-]*)?")
 """A text that is nothing but a path in `tests/`; a sentence may name one."""
+_IMPORTERS: Final = ("import_module", "__import__")
 _SKIPPED_DIRS: Final = frozenset(("node_modules", "__pycache__", "build", "dist", "data"))
 
 
@@ -170,6 +172,9 @@ class Module:
                 yield from ((alias.name, "", node.lineno) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 yield from ((self._absolute(node), alias.name, node.lineno) for alias in node.names)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in _IMPORTERS:
+                named = [each for each in node.args[:1] if isinstance(each, ast.Constant)]
+                yield from ((str(each.value), "", node.lineno) for each in named)
 
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
@@ -547,9 +552,9 @@ def supervised(tree: Tree) -> list[str]:
         awaited = {
             id(inner) for node in ast.walk(module.syntax) if isinstance(node, ast.Await) for inner in ast.walk(node)
         }
-        holders = _holders(module.syntax)
+        holders, groups = _holders(module.syntax), _task_groups(module.syntax)
         for node in ast.walk(module.syntax):
-            if not isinstance(node, ast.Call) or not _starts_a_task(node) or id(node) in awaited:
+            if not isinstance(node, ast.Call) or not _starts_a_task(node, groups) or id(node) in awaited:
                 continue
             held = holders.get(id(node), set())
             if module.path in CATCHES_ALL or held & locally:
@@ -609,11 +614,23 @@ _FORGETS: Final = (".discard", ".remove", ".clear")
 """Callbacks that only let go of a task: whatever it raised reaches nobody."""
 
 
-def _starts_a_task(node: ast.Call) -> bool:
-    """Whether a call starts a task that belongs to no group."""
-    called = ast.unparse(node.func)
-    loose = ("asyncio.create_task", "create_task", "ensure_future", "run_coroutine_threadsafe")
-    return called in loose or called.endswith((".ensure_future", "loop.create_task", "_loop().create_task", loose[-1]))
+def _starts_a_task(node: ast.Call, groups: set[str]) -> bool:
+    """Whether a call starts a task that belongs to none of these groups."""
+    holder, _, called = ast.unparse(node.func).rpartition(".")
+    if called == "create_task":
+        return holder.split(".")[-1] not in groups
+    return called in ("ensure_future", "run_coroutine_threadsafe")
+
+
+def _task_groups(syntax: ast.Module) -> set[str]:
+    """The names by which a module holds task groups: of a `with` or an annotation."""
+    found: set[str] = set()
+    for node in ast.walk(syntax):
+        if isinstance(node, ast.withitem) and node.optional_vars and "TaskGroup" in ast.unparse(node.context_expr):
+            found.update(_last_names(node.optional_vars))
+        elif isinstance(node, ast.arg) and node.annotation and "TaskGroup" in ast.unparse(node.annotation):
+            found.add(node.arg)
+    return {name.lstrip(".") for name in found}
 
 
 def _holders(syntax: ast.Module) -> dict[int, set[str]]:
