@@ -4,6 +4,7 @@
 - `history`: pages at any depth of a large video and of sparse ones, and bucket sizes compared.
 - `post`: acknowledged POSTs a second of one gateway, beside `bare_route`, loaded by `post_load.c`;
   `bad_input`: others, who send the corpus meanwhile.
+- `parsers`: CPU of a POST through our door, over the same behind uvicorn's protocol around httptools.
 - `door`: what well-behaved clients notice of others that attack the door, in turns with none.
 - `persist_stack`: servers, topics and keyspaces of them.
 - `fanout`: CPU of an edge a delivered comment, beside a bare loop of `send()`; memory of an idle viewer.

@@ -8,7 +8,8 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 - `door`: the protocol of every connection; who serves a request, and when the next one is read.
 - `reserving`: a door that keeps open files free for the process: load shedding at its very edge.
 - `waiting`: what a connection waits for, and for how long.
-- `line`: who has more to do than one turn takes, one a round of the loop.
+- `line`: who has more to do than one turn takes, or is refused: one after the other, and a rest behind each.
+- `head_reader`: takes the next head from what a connection has brought.
 - `heads`: what a request's head says, and where its message ends; what is not plainly HTTP/1.1 is refused.
 - `bodies`: takes bodies out of their framing, by length or chunks.
 - `exchange`: one request and its answer, as ASGI.

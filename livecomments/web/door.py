@@ -9,9 +9,8 @@ with, `shutdown`, and the connections, tasks and requests that `ServerState` cou
 """
 
 import asyncio
-import re
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
@@ -20,7 +19,6 @@ from uvicorn.server import ServerState
 from livecomments.web.bodies import Body, body_of
 from livecomments.web.bounds import (
     BACKLOG_BYTES_MAX,
-    EMPTY_BYTES_MAX,
     HTTP_LIMITS,
     LINGER_BYTES_MAX,
     UNREAD_BYTES_MAX,
@@ -31,23 +29,13 @@ from livecomments.web.bounds import (
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.deadline import Deadline
 from livecomments.web.exchange import Exchange, say_what_is_allowed
-from livecomments.web.heads import (
-    HeadTooLargeRejected,
-    RequestHead,
-    RequestRejected,
-    TargetTooLongRejected,
-    check_beginning,
-    parse_head,
-)
+from livecomments.web.head_reader import HeadReader
+from livecomments.web.heads import RequestHead, RequestRejected
 from livecomments.web.line import Line
 from livecomments.web.problems import problem
 from livecomments.web.raw import last_answer, origin_of
 from livecomments.web.waiting import WaitingFor, seconds_for
 from livecomments_schemas.errors import Rejected
-
-_END: Final = b"\r\n\r\n"
-_EMPTY_LINES: Final = re.compile(rb"(?:\r?\n)*")
-_TOO_LARGE: Final = "Send fewer or shorter headers."
 
 Claim = Callable[[RequestHead, str], asyncio.Protocol | None]
 """Given a head and the address it comes from: the protocol that serves it and has the connection from its
@@ -70,11 +58,13 @@ class Door(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         line: Line,
+        exits: Line,
         limits: HttpLimits = HTTP_LIMITS,
         cors: CorsRules = NO_CORS,
     ) -> None:
         self.is_full = False
         self._line = line
+        self._exits = exits
         self._claim = claim
         self._app: ASGIApp = cast(Any, config.app)  # past its layer that would log what people send
         self._state = server_state
@@ -83,6 +73,7 @@ class Door(asyncio.Protocol):
         self._cors = cors
         self._loop = _loop or asyncio.get_running_loop()
         self._buffer = bytearray()
+        self._heads = HeadReader(limits)
         self._exchange: Exchange | None = None
         """Until it is answered."""
         self._body: Body | None = None
@@ -92,11 +83,12 @@ class Door(asyncio.Protocol):
         """No further request is read."""
         self._has_ended = False
         """The client sends nothing more, and may still read."""
-        self._empty_bytes = 0
         self._unread_bytes = 0
         self._is_paused = False
         self._is_in_line = False
-        """What has come already waits for its turn."""
+        """What has come already waits for its turn, or who is to leave."""
+        self._last_words = b""
+        """Why it is refused, until it is its turn to hear it."""
         self._writable: asyncio.Event | None = None
         self._wait: WaitingFor | None = None
         self._deadline = Deadline(self._loop, self._come_to_its_time)
@@ -132,6 +124,9 @@ class Door(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
+        if self._is_in_line:
+            self._line.leave(self._take_turn)
+            self._exits.leave(self._take_turn)
         self.resume_writing()
         exchange, self._exchange, self._body = self._exchange, None, None
         self._buffer.clear()
@@ -150,6 +145,7 @@ class Door(asyncio.Protocol):
         """Answer what is under way, and nothing behind it: uvicorn shuts down."""
         self._is_last = True
         if self._exchange is None:
+            self._say_last_words()
             self._transport.close()
 
     def write(self, data: bytes) -> None:
@@ -177,7 +173,7 @@ class Door(asyncio.Protocol):
             self._end(is_all_read=self._body is None and not self._buffer)
         elif self._buffer:
             if not self._is_in_line:
-                self._get_in_line()  # who did not wait for its answer waits for its turn
+                self._get_in(self._line)  # who did not wait for its answer waits for its turn
             self._pace()
             self._look_forward()
         else:
@@ -191,15 +187,20 @@ class Door(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Go on as far as what has come allows: through a body, then to the next request."""
+        if self._transport.is_closing():
+            return
         if self._wait is WaitingFor.LEAVE:
-            self._resume()
-        if self._transport.is_closing() or self._wait is WaitingFor.LEAVE:
+            if self._last_words:
+                self._say_last_words()
+                self._end(is_all_read=False)
+            else:
+                self._resume()
             return
         try:
             if self._body is not None:
                 self._read_body(self._body)
             if self._body is None and self._exchange is None:
-                head = self._next_head()
+                head = self._heads.take(self._buffer, has_ended=self._has_ended)
                 if head is not None:
                     if self._is_claimed(head):
                         return
@@ -213,9 +214,9 @@ class Door(asyncio.Protocol):
         self._pace()
         self._look_forward()
 
-    def _get_in_line(self) -> None:
+    def _get_in(self, line: Line) -> None:
         self._is_in_line = True
-        self._line.join(self._take_turn)
+        line.join(self._take_turn)
 
     def _take_turn(self) -> None:
         self._is_in_line = False
@@ -227,47 +228,22 @@ class Door(asyncio.Protocol):
         if self._unread_bytes > LINGER_BYTES_MAX:
             self._transport.close()
         elif not (self._is_in_line or self._transport.is_closing()):
+            self._pause()
+            self._get_in(self._exits)
+
+    def _say_last_words(self) -> None:
+        words, self._last_words = self._last_words, b""
+        self.write(words)
+
+    def _pause(self) -> None:
+        if not (self._is_paused or self._has_ended):
             self._is_paused = True
             self._transport.pause_reading()
-            self._get_in_line()
 
     def _resume(self) -> None:
         if self._is_paused and not self._transport.is_closing():
             self._is_paused = False
             self._transport.resume_reading()
-
-    def _next_head(self) -> RequestHead | None:
-        """Take the next head if it has come whole."""
-        buffer, limits = self._buffer, self._limits
-        if buffer.startswith((b"\r", b"\n")):
-            self._skip_empty_lines()
-        end = buffer.find(_END, 0, limits.head_bytes_max + len(_END))
-        if end < 0:
-            if buffer and buffer != b"\r":
-                check_beginning(bytes(buffer[: limits.head_bytes_max]))
-            if len(buffer) > limits.head_bytes_max:
-                is_one_line = buffer.find(b"\n", 0, limits.head_bytes_max) < 0
-                raise (
-                    TargetTooLongRejected("Send a shorter address.")
-                    if is_one_line
-                    else HeadTooLargeRejected(_TOO_LARGE)
-                )
-            if buffer and self._has_ended:
-                raise RequestRejected("Send the whole head.")
-            return None
-        if buffer.count(b"\n", 0, end) > limits.headers_max:
-            raise HeadTooLargeRejected(_TOO_LARGE)
-        head = parse_head(bytes(buffer[: end + len(_END)]))
-        del buffer[: end + len(_END)]
-        return head
-
-    def _skip_empty_lines(self) -> None:
-        empty = _EMPTY_LINES.match(bytes(self._buffer[: EMPTY_BYTES_MAX + 2]))
-        assert empty is not None
-        self._empty_bytes += empty.end()
-        if self._empty_bytes > EMPTY_BYTES_MAX:
-            raise RequestRejected("Send a request.")
-        del self._buffer[: empty.end()]
 
     def _is_claimed(self, head: RequestHead) -> bool:
         """Tell whether somebody takes the connection over with this request."""
@@ -288,7 +264,7 @@ class Door(asyncio.Protocol):
 
     def _begin(self, head: RequestHead) -> None:
         self._is_new = False
-        self._empty_bytes = self._unread_bytes = 0
+        self._unread_bytes = 0
         exchange = self._exchange = Exchange(self, head)
         if head.length:
             self._body = body_of(head.length)
@@ -312,23 +288,32 @@ class Door(asyncio.Protocol):
         if body.is_whole:
             self._body = None
         elif body.has_more:
-            self._get_in_line()
+            self._get_in(self._line)
         elif self._has_ended:
             raise RequestRejected("Send the whole body.")
 
     def _refuse(self, code: str, detail: str) -> None:
-        """Answer with a problem and end the connection; only end it where an answer has begun."""
+        """Answer with a problem, when it is its turn to leave, and end the connection.
+
+        Only end it where an answer has begun.
+        """
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.disconnect()
             if exchange.has_started:
                 self._transport.close()
                 return
-        is_answered = exchange is None and self._body is not None
-        if not is_answered:
-            origin = origin_of(bytes(self._buffer)) if exchange is None else exchange.head.value(b"origin")
-            self.write(last_answer(problem(code, detail), self._cors.headers(origin)))
-        self._end(is_all_read=False)
+        if exchange is None and self._body is not None:  # it is answered
+            self._end(is_all_read=False)
+            return
+        origin = origin_of(bytes(self._buffer)) if exchange is None else exchange.head.value(b"origin")
+        self._last_words = last_answer(problem(code, detail), self._cors.headers(origin))
+        self._body = None
+        self._buffer.clear()
+        self._pause()
+        self._wait_for(WaitingFor.LEAVE)
+        if not self._is_in_line:
+            self._get_in(self._exits)
 
     def _end(self, *, is_all_read: bool) -> None:
         """End the connection behind what was written. What the client still sends is read, and dropped."""
@@ -363,7 +348,7 @@ class Door(asyncio.Protocol):
             self._wait_for(WaitingFor.BODY)
         elif self._exchange is not None:
             self._wait_for(WaitingFor.ANSWER)
-        elif self._buffer or self._empty_bytes or self._is_new:
+        elif self._buffer or self._heads.empty_bytes or self._is_new:
             self._wait_for(WaitingFor.HEAD)
         else:
             self._wait_for(WaitingFor.REQUEST)
@@ -383,6 +368,7 @@ class Door(asyncio.Protocol):
         elif self._wait in (WaitingFor.HEAD, WaitingFor.BODY, WaitingFor.ANSWER):
             self._transport.abort()
         else:
+            self._say_last_words()
             self._transport.close()
 
     def _has_left(self) -> bool:

@@ -1,32 +1,47 @@
-"""Who has more to do than one turn of theirs takes: in a line, one a round of the loop.
+"""Who has more to do than one turn of theirs takes: in a line, one turn at a time and a rest behind each.
 
 A connection that sends its next request before the last one is answered, or a body in thousands of chunks, has all its
 work here already. Done as it comes, a hundred such connections would have a hundred turns between two of everybody
-else. So they share one: with it the others wait for a turn, however many stand here.
+else. So they share one, however many stand here; and since an answer takes several rounds of the loop, each of which
+would have a turn, the line rests between two: it has a share of the loop's time, and everybody else the most of it.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
+
+WORK_REST_S: Final = 0.001
+"""Some three times what a turn costs, a page's answer included; the shortest that a timer of uvloop waits. Who sends
+one request behind the other, as hardly any client of today does, gets a thousand answers a second."""
+EXIT_REST_S: Final = 0.01
+"""Behind who is told why it is refused, or what it still sends is dropped: a hundred times a second, up to 128 KB.
+Some come again at once, as often as they are let go; others send for ever."""
 
 
 class Line:
-    """The line of one server."""
+    """One line of a server."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[Callable[[], None]] = deque()
+    def __init__(self, rest_s: float) -> None:
+        self._rest_s = rest_s
+        self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
+        self._is_busy = False
+        """A turn is to be given, or rested from."""
 
     def join(self, turn: Callable[[], None]) -> None:
         """Have `turn` called after all that joined before, in a round of its own. It may join again."""
-        self._waiting.append(turn)
-        if len(self._waiting) == 1:
+        self._waiting[turn] = None
+        if not self._is_busy:
+            self._is_busy = True
             asyncio.get_running_loop().call_soon(self._give)
 
+    def leave(self, turn: Callable[[], None]) -> None:
+        """Let go of `turn`, if it waits."""
+        self._waiting.pop(turn, None)
+
     def _give(self) -> None:
-        turn = self._waiting[0]
-        try:
-            turn()
-        finally:
-            self._waiting.popleft()
-            if self._waiting:
-                asyncio.get_running_loop().call_soon(self._give)
+        if not self._waiting:
+            self._is_busy = False
+            return
+        asyncio.get_running_loop().call_later(self._rest_s, self._give)
+        self._waiting.popitem(last=False)[0]()

@@ -18,7 +18,7 @@ from livecomments.runtime.machine import OpenFiles
 from livecomments.web.bounds import HTTP_LIMITS, HttpLimits, bound_connections
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim, Door, claim_nothing
-from livecomments.web.line import Line
+from livecomments.web.line import EXIT_REST_S, WORK_REST_S, Line
 from livecomments.web.reserving import ReservingDoor
 from livecomments_schemas.errors import StartRefused
 
@@ -54,11 +54,12 @@ class DrainingServer(uvicorn.Server):
         limits: HttpLimits = HTTP_LIMITS,
         cors: CorsRules = NO_CORS,
     ) -> None:
+        line, exits = Line(WORK_REST_S), Line(EXIT_REST_S)
         door = Door if files is None else partial(ReservingDoor, files=files)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(door, claim, line=Line(), limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
+                http=partial(door, claim, line=line, exits=exits, limits=limits, cors=cors),  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -62,7 +62,15 @@ class Wire(asyncio.Transport):
 async def driven(pieces: Iterable[bytes], limits: HttpLimits = HTTP_LIMITS) -> tuple[Echo, Wire]:
     """Send these pieces, each when the door reads, and return when nothing more happens."""
     echo, state, wire = Echo(), ServerState(), Wire()
-    door = Door(claim_nothing, Config(echo, log_config=None), state, {}, line=Line(), limits=limits)
+    door = Door(
+        claim_nothing,
+        Config(echo, log_config=None),
+        state,
+        {},
+        line=Line(rest_s=0),
+        exits=Line(rest_s=0),
+        limits=limits,
+    )
     door.connection_made(wire)
     for piece in pieces:
         await _settled(wire, state)

@@ -1,6 +1,7 @@
 """Who has sent much already has one turn a round of the loop, all of them together; others are served as if alone."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -31,23 +32,19 @@ GOOD: Final = b"POST /good HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
 class CountedLine(Line):
     """Counts turns."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.given = 0
+    given = 0
 
-    def join(self, turn: Callable[[], None]) -> None:
-        def counted() -> None:
-            self.given += 1
-            turn()
-
-        super().join(counted)
+    def _give(self) -> None:
+        self.given += bool(self._waiting)
+        super()._give()
 
 
 class Crowd:
     """Connections of one server. At the end of the block all of them leave."""
 
-    def __init__(self) -> None:
-        self.echo, self.state, self.line = Echo(), ServerState(), CountedLine()
+    def __init__(self, rest_s: float = 0) -> None:
+        self.echo, self.state = Echo(), ServerState()
+        self.line, self.exits = CountedLine(rest_s), CountedLine(rest_s)
 
     async def __aenter__(self) -> "Crowd":
         return self
@@ -59,7 +56,7 @@ class Crowd:
 
     def connect(self) -> tuple[Door, Wire]:
         wire = Wire()
-        door = Door(claim_nothing, Config(self.echo, log_config=None), self.state, {}, line=self.line)
+        door = Door(claim_nothing, Config(self.echo, log_config=None), self.state, {}, line=self.line, exits=self.exits)
         door.connection_made(wire)
         return door, wire
 
@@ -124,6 +121,53 @@ async def test_who_leaves_the_line_holds_nobody_up() -> None:
         door, wire = crowd.connect()
         door.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 10)
         await until(lambda: wire.written.count(b"HTTP/1.1 200 ") == 10)
+
+
+async def test_behind_a_turn_the_line_rests_and_others_are_served() -> None:
+    async with Crowd(rest_s=3_600) as crowd:
+        crowd.flood("requests behind each other")
+        for _ in range(3):
+            await crowd.rounds_until_answered()
+        assert crowd.line.given == 1
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: y\r\n" * 9_000]
+)
+async def test_who_is_refused_is_told_so_one_after_the_other(nonsense: bytes) -> None:
+    async with Crowd(rest_s=3_600) as crowd:
+        wires = []
+        for _ in range(ATTACKERS):
+            door, wire = crowd.connect()
+            door.data_received(nonsense)
+            wires.append(wire)
+        await crowd.rounds_until_answered()
+        assert [bool(wire.written) for wire in wires] == [True] + [False] * (ATTACKERS - 1)
+        assert all(wire.is_paused for wire in wires[1:])
+
+
+async def test_who_is_refused_and_sends_on_has_a_turn_for_each_piece() -> None:
+    async with Crowd() as crowd:
+        door, wire = crowd.connect()
+        door.data_received(b"nonsense\r\n\r\n")
+        for given in range(1, 6):
+            await until(lambda: not wire.is_paused)
+            assert crowd.exits.given == given
+            door.data_received(b"x" * 65_536)
+            assert wire.is_paused
+        assert wire.written.count(b"HTTP/1.1 ") == 1
+
+
+async def test_who_leaves_before_being_told_is_let_go_of() -> None:
+    async with Crowd(rest_s=3_600) as crowd:
+        doors = [crowd.connect() for _ in range(3)]
+        for door, _ in doors:
+            door.data_received(b"nonsense\r\n\r\n")
+        await until(lambda: crowd.exits.given == 1)
+        left = weakref.ref(doors[2][0])
+        doors.pop()[0].connection_lost(None)
+        del door
+        assert left() is None
 
 
 async def until(is_so: Callable[[], bool]) -> None:
