@@ -138,7 +138,9 @@ def topics(
     ] = None,
     partitions: Annotated[
         int | None,
-        typer.Option(help="With --create: the first epoch's partitions, where its topic was given more.", min=1),
+        typer.Option(
+            help="With --create: of the first epoch's topic; of one that is there, those it began with.", min=1
+        ),
     ] = None,
 ) -> None:
     """Compare the topics with what they must be; exit code 1 if they differ. Never alters one."""

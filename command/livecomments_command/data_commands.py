@@ -56,6 +56,20 @@ def open_next_epoch(
     asyncio.run(open_next(settings, topic_lost=topic_lost, end_lost=end_lost, say=_say))
 
 
+@epochs.command("grow")
+def grow_epoch(
+    context: typer.Context,
+    partitions: Annotated[int, typer.Option(help="Of the next epoch: a multiple of what the open one has.", min=1)],
+) -> None:
+    """End the open epoch and open the next with more partitions, while all goes on. Safe to run again."""
+    from livecomments_command.grow import grow
+
+    settings = settings_of(context)
+    if not settings.kafka:
+        raise StartRefused("The embedded log is one process's: it needs no more partitions.")
+    asyncio.run(grow(settings, partitions, plain_console()))
+
+
 @dead_letters.command("list")
 def list_letters(
     context: typer.Context,

@@ -47,7 +47,7 @@ async def check_topics(
         settings: where Kafka is.
         create: make and open; without, nothing is changed.
         epoch: the first epoch to tell of, where comments topics are there already and it does not follow which.
-        partitions: of the first epoch, where its topic has been given more since the epoch began.
+        partitions: of the first epoch: of the topic that is made, or those of one that has been given more since.
 
     Raises:
         StartRefused: the first epoch cannot be opened, with what to do.
@@ -104,7 +104,10 @@ async def open_first(
             f"livecomments topics --create --epoch {there[-1]}"
         )
     number = epoch or (there[0] if there else 1)
-    created = await create_missing(connection, [wanted_topics(settings, number)[0]])
+    wanted = wanted_topics(settings, number)[0]
+    if partitions is not None and number not in there:
+        wanted = dataclasses.replace(wanted, partitions=partitions)
+    created = await create_missing(connection, [wanted])
     contract = await contract_of(settings, number, partitions)
     newest = (await known.say(epoch_opened(contract))).newest
     if newest is None or newest.contract != contract:

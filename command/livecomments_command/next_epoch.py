@@ -55,6 +55,8 @@ async def open_next(settings: ServerSettings, *, topic_lost: bool, end_lost: boo
         if not newest.is_closed:
             reason = await _reason(settings, newest.contract, topic_lost=topic_lost, end_lost=end_lost)
             newest = (await known.say(epoch_closed(newest.number, reason))).newest or newest
+        if newest.fences:
+            raise StartRefused(f"Epoch {newest.number} grows. Go on with that: livecomments epochs grow --partitions …")
         if not newest.is_closed:
             raise StartRefused(f"Another opened epoch {newest.number} at the same time. See: livecomments epochs list")
         say(f"epoch {newest.number} is closed: {newest.reason}")

@@ -12,7 +12,7 @@ from livecomments.web.encodings import accepts_gzip
 from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.wanted import Wanted, wanted
-from livecomments_schemas.positions import Home
+from livecomments_schemas.positions import Home, epoch_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,14 @@ class NotYet:
     partition: int
 
 
-Admission = Serve | ComeBack | Over | NotYet
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Ask the log whether it tells of this epoch, whose position the viewer has: another edge may have heard of it."""
+
+    epoch: int
+
+
+Admission = Serve | ComeBack | Over | NotYet | Ahead
 
 
 class Desk(Protocol):
@@ -62,8 +69,8 @@ class Desk(Protocol):
         """Tell whether the video is over, and everything of it lies up to `after`."""
 
 
-def admit(request: StreamRequest, desk: Desk) -> Admission:
-    """Decide what becomes of a request.
+def admit(request: StreamRequest, desk: Desk, *, is_known: bool = False) -> Admission:
+    """Decide what becomes of a request. `is_known`: that the log tells of no epoch that is ahead of us.
 
     What is final is said first: a request that can never be served is not told to come back.
 
@@ -78,6 +85,8 @@ def admit(request: StreamRequest, desk: Desk) -> Admission:
     refusal = desk.refusal(request.address)
     if refusal is not None:
         return ComeBack(refusal)
+    if not is_known and want.after is not None and epoch_of(want.after) > home.epoch:
+        return Ahead(epoch_of(want.after))
     if followed is None:
         return NotYet(home.partition)
     if desk.is_over(followed, request.video_id, want.after):

@@ -12,11 +12,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from livecomments.following.follower import PartitionUnavailable
+from livecomments.log.interface import LogUnavailable
 from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim
 from livecomments.web.heads import RequestHead
 from livecomments.web.routed import ROUTE_HEADER, count_routed
-from livecomments_consumers.admission import Admission, ComeBack, NotYet, Over, Serve, admit
+from livecomments_consumers.admission import Admission, Ahead, ComeBack, NotYet, Over, Serve, admit
 from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream
 from livecomments_consumers.frames import retry_answer
 from livecomments_consumers.hub import Hub
@@ -40,6 +41,8 @@ def stream_route(hub: Hub) -> Route:
         except SessionEndedRejected:
             hub.metrics.connected("revoked")
             raise
+        if isinstance(admission, Ahead):
+            admission = await _admit_ahead(asked, hub, admission.epoch)
         if request.method == "HEAD":
             return Response(status_code=204) if isinstance(admission, Over) else _stream_response(b"")
         if isinstance(admission, NotYet):
@@ -89,7 +92,16 @@ async def _admit_when_ready(asked: StreamRequest, hub: Hub, partition: int) -> A
         await hub.follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
     except PartitionUnavailable:
         return ComeBack("not_ready")
-    return admit(asked, hub)
+    return admit(asked, hub, is_known=True)
+
+
+async def _admit_ahead(asked: StreamRequest, hub: Hub, epoch: int) -> Admission:
+    """Ask again once it is known whether there is such an epoch; if so, the viewer comes back when we are there."""
+    try:
+        is_told = await hub.history.is_told(epoch)
+    except LogUnavailable:
+        is_told = True
+    return ComeBack("epoch") if is_told else admit(asked, hub, is_known=True)
 
 
 def _stream_response(content: bytes) -> Response:

@@ -11,7 +11,7 @@ multiple of a power of two, so that whoever asks, whenever, comes to the same on
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
@@ -147,6 +147,17 @@ class Channel:
         """Forget a lane, which stands in no cohort any more."""
         del self.lanes[lane]
         self.cohorts.leave(lane)
+
+    def move_on(
+        self, before: Mapping[int, FollowedPartition], partition: int, followed: FollowedPartition | None
+    ) -> None:
+        """Go on in a partition of the next epoch. Nothing of the video lies between the two; what is pending stays.
+
+        A channel that had to begin anew does so there, as soon as its partition is `followed`.
+        """
+        if followed is not None and before.get(self.partition) is self._followed:
+            self._followed = followed
+        self.partition = partition
 
     def holds_at_most(self, count: int, after: int) -> bool:
         """Tell whether no more than so many entries of the video come after a position, as far as is known at once."""

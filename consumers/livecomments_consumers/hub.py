@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -93,6 +93,7 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         follower.listeners.append(self._on_entries)
+        follower.moved.append(self._move_on)
 
     def home(self, video_id: str) -> tuple[Home, FollowedPartition | None]:
         """See `Desk`."""
@@ -124,7 +125,7 @@ class Hub:
         """Return the video's channel, or a new one, which `attach` makes the hub's: call it in the same step."""
         return self._channels.get(video_id) or self._make_channel(
             video_id,
-            followed,
+            self.home(video_id)[1] or followed,  # the log may have gone on in its next epoch since it was admitted
             self.follower,
             stale_after_s=self.settings.stale_after_s,
             heartbeat_interval_s=self.settings.heartbeat_interval_s,
@@ -264,6 +265,14 @@ class Hub:
         for channel in touched.values():
             self.facts.tell(channel)
             self.passes.schedule(channel)
+
+    def _move_on(self, before: Mapping[int, FollowedPartition]) -> None:
+        """Go on where the log does, in its next epoch. No stream ends, and none has to ask for anything."""
+        self.facts.move_on(before)
+        for channel in self._channels.values():
+            home, followed = self.home(channel.video_id)
+            channel.move_on(before, home.partition, followed)
+            self.follower.hold(home.partition)
 
     def _learnt(self, video_id: str) -> None:
         """Tell the viewers of a video at once what was read of it."""

@@ -51,7 +51,10 @@ class EdgeMetrics:
         self.delivered = self.bytes = 0
 
     def connected(self, result: str) -> None:
-        """Count an answered request: joined, resumed, full, address_full, draining, not_ready, ended, revoked."""
+        """Count an answered request: joined, resumed, full, address_full, draining, epoch, not_ready, ended or revoked.
+
+        `epoch`: another node has heard of a next epoch before this one.
+        """
         _connections_of(result).inc()
 
     def admitted(self, *, is_resumed: bool) -> None:

@@ -14,8 +14,9 @@ once is refused (backpressure), and nothing is queued.
 - `calls`: the table of calls that routes and descriptions are built from: the contract.
 - `openapi`: the table for programs and for people.
 - `posting`: appending comments and deletes, and what their answer means.
+- `copies`: the first of several comments with one key, on both sides of the seam of two epochs.
 - `facts`: the state of a video; `videos`: the videos as this gateway knows them.
-- `admission`: how fast a person, and all of them, may write.
+- `admission`: how fast a person, and all of them, may write; `counting`: what is counted for it.
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `etags`: validators of answers; `files`: answers that are made once, plain and in gzip.

@@ -112,7 +112,7 @@ class Owning:
                 return
 
     async def _say(self, video_id: str, record: NewRecord) -> None:
-        await self._posting.append(self._history.home(video_id), record)
+        await self._posting.append(video_id, record)
 
 
 def _check_role(identity: Identity, role: str) -> None:

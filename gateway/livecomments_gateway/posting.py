@@ -4,55 +4,52 @@ A record counts once our own follower has judged it: its verdict is everybody's 
 one Idempotency-Key both answer with the comment that survives, and no id is ever answered that others will not see.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
-from weakref import WeakSet
-
-import orjson
+from typing import Final, NamedTuple, TypeVar
 
 from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
-from livecomments.following.tail import Entry
 from livecomments.history.reading import History
 from livecomments.log.epochs import AlwaysAllowed, Permission
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
 from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import StoreUnavailable
-from livecomments_gateway.admission import Admission, AdmissionLimits
-from livecomments_gateway.facts import MODERATE, SLOW_MODE_MAX_S, VideoNotFoundRejected
+from livecomments_gateway.admission import AdmissionLimits
+from livecomments_gateway.copies import Copy, check_age, first_copy, is_preceded
+from livecomments_gateway.counting import Counting
+from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.videos import Videos
 from livecomments_gateway.word_list import NO_WORDS, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
-from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comment_created, comment_deleted
-from livecomments_schemas.judge import Kind, Verdict
-from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
+from livecomments_schemas.judge import FENCED, Kind, Verdict
 from livecomments_schemas.positions import (
-    BEFORE_EVERYTHING,
     COMMENT_ID_CHARS,
     comment_id,
     parse_cursor,
     position_at,
 )
 from livecomments_schemas.render import render_comment
-from livecomments_schemas.window import Occurrence
+
+T = TypeVar("T")
 
 NO_LIMITS: Final = AdmissionLimits()
 _UNKNOWN: Final = "It may be written or not. Say it again: saying it twice changes nothing."
 _UNKNOWN_COMMENT: Final = "The comment may be written or not. Retry with the same Idempotency-Key."
 _UNKNOWN_DELETE: Final = "The comment may be deleted or not. Delete it again."
-_RETRY_RECORDS_MAX: Final = DEDUPE_WINDOW_RECORDS - 1_024
-"""Behind what a retry says it has seen. The window is larger by what may be appended before the retry is: a second of a
-partition at its busiest."""
 ALWAYS_ALLOWED: Final = AlwaysAllowed()
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _created = _comments.labels("created")
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
 _in_flight_most = Gauge("livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.")
+_held = Gauge("livecomments_gateway_appends_held", "Writes that wait for the next epoch to open.")
+_fenced = Counter("livecomments_gateway_fenced_total", "Appends behind the end of an epoch, repeated in the next one.")
 _append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
 _judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
 
@@ -81,16 +78,14 @@ class CommentDeletedRejected(Rejected):
     code = "comment_deleted"
 
 
-class RetryTooOldRejected(Rejected):
-    """A retry whose first try may have left the window: whether it was written cannot be told any more."""
-
-    code = "retry_too_old"
-
-
 class NotTheAuthorRejected(Rejected):
     """Only its author, or a moderator, may delete a comment."""
 
     code = "not_the_author"
+
+
+class _Fenced(Exception):
+    """The epoch ended before the record: it is not written."""
 
 
 class NewComment(NamedTuple):
@@ -124,17 +119,14 @@ class Posting:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.videos = Videos(follower, history)
-        self._admission = Admission(limits)
-        self._counted: WeakSet[FollowedPartition] = WeakSet()  # one that was let go must not stay in memory
-        self._counted_through: dict[int, int] = {}
-        follower.listeners.append(self._count)
-        follower.back_listeners.append(self._count_before)
-        self._epoch = follower.log.epoch
-        self._counted_s = max(SLOW_MODE_MAX_S, limits.user_period_s, limits.duplicate_text_s)
+        self._counting = Counting(follower, limits, clock)
         self._history = history
         self._words = words
         self._only_registered = only_registered
-        self._log, self._continuity = follower.log, follower.continuity
+        self._follower = follower
+        self._moved = asyncio.Event()
+        self._held = 0
+        follower.moved.append(self._go_on)
         self._permission = permission
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
@@ -158,8 +150,11 @@ class Posting:
             ContractUnavailable: nothing is written for now.
             LogWentBackUnavailable: nothing is written here any more.
         """
-        self._continuity.check()
-        followed = self._history.home(video_id)
+        with _unknown_counted():
+            return await self._where_open(video_id, lambda followed: self._post(followed, video_id, identity, new))
+
+    async def _post(self, followed: FollowedPartition, video_id: str, identity: Identity, new: NewComment) -> bytes:
+        """Do as `post` in the video's partition of an epoch. Raises _Fenced: the epoch ended meanwhile."""
         after = None if new.after is None else parse_cursor(new.after, followed.home)
         record = comment_created(
             video_id,
@@ -170,30 +165,69 @@ class Posting:
             key=new.key,
             traceparent=new.traceparent,
         )
-        with _unknown_counted():
-            if (before := _first_copy(followed, video_id, record)) is not None:
+        log = self._follower.log
+        if (before := first_copy(log, followed, video_id, record)) is not None:
+            return await self._surviving(followed, video_id, record, before)
+        try:
+            check_age(followed, after)
+            await self._check(followed, video_id, identity, new.message)
+        except Rejected:
+            if new.key is None:
+                raise
+            # Its first copy may have come through another gateway, further on than we have read.
+            await self._read_on(followed)
+            if (before := first_copy(log, followed, video_id, record)) is not None:
                 return await self._surviving(followed, video_id, record, before)
+            check_age(followed, after)
+            await self._check(followed, video_id, identity, new.message)
+        offset, verdict = await self._append(followed, record, _UNKNOWN_COMMENT)
+        if verdict.kind is Kind.DUPLICATE:
+            assert verdict.survivor is not None
+            survivor = Copy(followed.window, log, verdict.survivor)
+            return await self._surviving(followed, video_id, record, survivor)
+        if verdict.kind is Kind.VOID:
+            raise VideoEndedRejected(_ENDED)
+        assert verdict.kind is Kind.ACCEPTED, verdict.reason
+        _created.inc()
+        return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
+
+    async def _where_open(self, video_id: str, act: Callable[[FollowedPartition], Awaitable[T]]) -> T:
+        """Act in the partition in which a video's records are appended now; again, in the next epoch, if that ended.
+
+        Raises:
+            AppendUnavailable: the epoch has ended, and the next one was not open in time; nothing was written.
+            What `act` raises.
+        """
+        held_until = asyncio.get_running_loop().time() + self._timeout_s
+        while True:
+            self._follower.continuity.check()
+            followed = self._history.home(video_id)
+            if followed.window.fence is not None:
+                await self._hold(held_until)
+                continue
             try:
-                _check_age(followed, after)
-                await self._check(followed, video_id, identity, new.message)
-            except Rejected:
-                if new.key is None:
-                    raise
-                # Its first copy may have come through another gateway, further on than we have read.
-                await self._read_on(followed)
-                if (before := _first_copy(followed, video_id, record)) is not None:
-                    return await self._surviving(followed, video_id, record, before)
-                _check_age(followed, after)
-                await self._check(followed, video_id, identity, new.message)
-            offset, verdict = await self.append(followed, record, _UNKNOWN_COMMENT)
-            if verdict.kind is Kind.DUPLICATE:
-                assert verdict.survivor is not None
-                return await self._surviving(followed, video_id, record, verdict.survivor)
-            if verdict.kind is Kind.VOID:
-                raise VideoEndedRejected(_ENDED)
-            assert verdict.kind is Kind.ACCEPTED, verdict.reason
-            _created.inc()
-            return render_comment(comment_id(position_at(followed.epoch, offset), followed.number), record.value)
+                return await act(followed)
+            except _Fenced:
+                continue
+
+    async def _hold(self, until: float) -> None:
+        """Wait for the next epoch, until this time of the loop at most. Raises AppendUnavailable."""
+        if self._held >= self._in_flight_max:
+            raise AppendUnavailable("Too many comments wait to be written. Try again in a second.")
+        self._held += 1
+        _held.set(self._held)
+        try:
+            async with asyncio.timeout_at(until):
+                await self._moved.wait()
+        except TimeoutError as error:
+            raise AppendUnavailable("The log goes on in its next epoch, which is not open yet. Try again.") from error
+        finally:
+            self._held -= 1
+            _held.set(self._held)
+
+    def _go_on(self, _before: object) -> None:
+        self._moved.set()  # who waits is woken
+        self._moved.clear()
 
     async def _read_on(self, followed: FollowedPartition) -> None:
         """Judge all that the log holds by now, so that what is refused then is refused by one place in it.
@@ -214,41 +248,8 @@ class Posting:
             raise VideoNotFoundRejected("There is no such video here.")
         facts.check_writer(identity)
         if MODERATE not in identity.roles:
-            if followed not in self._counted:
-                self._count(followed, ())
-            self._admission.check(video_id, identity.author.id, message, facts.settings, self._clock())
+            self._counting.check(followed, video_id, identity.author.id, message, facts.settings)
             self._words.check(message)
-
-    def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
-        """Hear what was written, here or through another gateway; first, what was before we followed the partition.
-
-        Only once: a partition that is taken on again has comments in its tail that count already.
-        """
-        needs_text, is_new = self._admission.limits.duplicate_text_s > 0, True
-        if followed not in self._counted:
-            self._counted.add(followed)
-            entries, is_new = list(followed.tail), False
-        through = self._counted_through.get(followed.number, BEFORE_EVERYTHING)
-        now, now_ms = self._clock(), time.time_ns() // 1_000_000
-        for entry in entries:
-            if entry.is_shown and entry.position > through:
-                text = orjson.loads(entry.value)["message"] if needs_text else ""
-                at = entry.read_at if is_new else now - max(0, now_ms - entry.appended_at_ms) / 1_000
-                self._admission.hear(entry.video_id, entry.author_id, text, at)
-        self._counted_through[followed.number] = max(through, followed.judged_through)
-
-    def _count_before(self, record: Record, verdict: Verdict) -> None:
-        """Count what was written in the window, before the tail of a partition that is being taken on."""
-        age_s = time.time() - record.appended_at_ms / 1_000
-        if record.headers["type"] != COMMENT_CREATED or age_s > self._counted_s:
-            return
-        position = position_at(self._epoch, record.offset)
-        if position > self._counted_through.get(record.partition, BEFORE_EVERYTHING):
-            assert record.value is not None
-            text = orjson.loads(record.value)["message"] if self._admission.limits.duplicate_text_s > 0 else ""
-            author = record.headers["author"].decode("utf-8", "replace")
-            self._admission.hear(verdict.video_id, author, text, self._clock() - max(0.0, age_s))
-            self._counted_through[record.partition] = position
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
         """Find a comment: its public JSON and its author's id.
@@ -284,12 +285,12 @@ class Posting:
             raise NotTheAuthorRejected("Only its author or a moderator can delete a comment.")
         record = comment_deleted(video_id, id_text, identity.author.id)
         # Single flight: a button that is pressed often, or a crowd of moderators, writes one record.
-        await self._deletes.join((video_id, target), lambda: self.append(followed, record, _UNKNOWN_DELETE))
+        await self._deletes.join((video_id, target), lambda: self.append(video_id, record, _UNKNOWN_DELETE))
 
-    async def append(
-        self, followed: FollowedPartition, record: NewRecord, unknown: str = _UNKNOWN
-    ) -> tuple[int, Verdict]:
-        """Append and wait for the verdict; the record's offset with it.
+    async def append(self, video_id: str, record: NewRecord, unknown: str = _UNKNOWN) -> tuple[int, Verdict]:
+        """Append a record of a video and wait for the verdict; the record's offset with it.
+
+        One that came too late for its epoch is appended to the next: it is never answered and void.
 
         Args:
             unknown: what to tell whoever asked when it may be written or not, with what to do then.
@@ -299,7 +300,13 @@ class Posting:
             ContractUnavailable: nothing is written for now.
             LogWentBackUnavailable: the log would give ids again that it gave before; what is written there is lost.
         """
-        continuity, expected = self._continuity, followed.next_offset
+        return await self._where_open(video_id, lambda followed: self._append(followed, record, unknown))
+
+    async def _append(self, followed: FollowedPartition, record: NewRecord, unknown: str) -> tuple[int, Verdict]:
+        """Do as `append` in a partition. Raises _Fenced: the epoch ended before the record, which counts nowhere."""
+        if followed.window.fence is not None:
+            raise _Fenced
+        continuity, expected = self._follower.continuity, followed.next_offset
         continuity.check()
         self._permission.check()
         if self._in_flight >= self._in_flight_max:
@@ -308,13 +315,16 @@ class Posting:
         _in_flight.set(self._in_flight)
         began_at = self._clock()
         try:
-            offset = await self._log.append(followed.number, record)
+            offset = await self._follower.log.append(followed.number, record)
             acked_at = self._clock()
             _append.observe(acked_at - began_at)
             if offset < expected:
                 continuity.note("an append came before what was read", partition=followed.number, offset=offset)
                 continuity.check()
             verdict = await followed.verdict(offset, max(0.0, began_at + self._timeout_s - acked_at))
+            if verdict is FENCED:
+                _fenced.inc()
+                raise _Fenced
             _judged.observe(self._clock() - acked_at)
             read = followed.tail.find(position_at(followed.epoch, offset))
             if read is not None and read.value not in (record.value, b""):  # without its text it was deleted already
@@ -328,17 +338,14 @@ class Posting:
             self._in_flight -= 1
             _in_flight.set(self._in_flight)
 
-    async def _surviving(
-        self, followed: FollowedPartition, video_id: str, record: NewRecord, before: Occurrence
-    ) -> bytes:
-        if before.digest != record.headers["digest"]:
+    async def _surviving(self, followed: FollowedPartition, video_id: str, record: NewRecord, before: Copy) -> bytes:
+        if before.found.digest != record.headers["digest"]:
             raise KeyConflictRejected("This Idempotency-Key was used for another comment. Use a new key for a new one.")
-        if before.void:
+        if before.found.void:
             raise VideoEndedRejected(_ENDED)
-        position = position_at(followed.epoch, before.survivor)
-        is_sure = followed.window.is_sure(before.survivor)
+        position = before.position
         try:
-            is_first = is_sure or not await self._is_preceded(followed, record, before.survivor)
+            is_first = not await is_preceded(before, record)
             value = await self._value_at(followed, video_id, position) if is_first else None
         except Unavailable as error:
             raise AppendUnknown(
@@ -351,40 +358,10 @@ class Posting:
         _comments.labels("repeated").inc()
         return render_comment(followed.id_at(video_id, position), value)
 
-    async def _is_preceded(self, followed: FollowedPartition, record: NewRecord, survivor: int) -> bool:
-        """Tell whether the W records before a survivor hold its key too, so that it is no survivor at all."""
-        first = max((await self._log.bounds([followed.number]))[followed.number].start, survivor - followed.window.size)
-        names = ("type", "author", "key")
-        while first < survivor:
-            records, first = await self._log.read(followed.number, first, survivor, 1_000)
-            for older in records:
-                if older.key == record.key and all(older.headers.get(n) == record.headers[n] for n in names):
-                    return True
-        return False
-
     async def _value_at(self, followed: FollowedPartition, video_id: str, position: int) -> bytes | None:
         """Read the value of a comment as it is now: empty once it is deleted, None if it is not kept."""
         entries = (await self._history.forward(followed, video_id, position - 1, 1, around_store=True)).entries
         return entries[0].value if entries and entries[0].position == position else None
-
-
-def _first_copy(followed: FollowedPartition, video_id: str, record: NewRecord) -> Occurrence | None:
-    """Find the comment with this one's key, if there is a key and our window holds it."""
-    key = record.headers.get("key")
-    if key is None:
-        return None
-    return followed.window.occurrence(video_id, record.headers["author"], key, followed.next_offset)
-
-
-def _check_age(followed: FollowedPartition, after: int | None) -> None:
-    """Refuse a retry whose first copy, later than `after`, may be out of reach. Raises RetryTooOldRejected."""
-    # What it had seen is no later than all that was written before; its first copy is at least one further on.
-    if after is None or after + 1 >= position_at(followed.epoch, max(0, followed.next_offset - _RETRY_RECORDS_MAX)):
-        return
-    raise RetryTooOldRejected(
-        "So much was written since Idempotency-After that an earlier try cannot be told from none. Read the newest "
-        "comments; if yours is not there, send it with a new Idempotency-Key."
-    )
 
 
 _ENDED: Final = "The video has ended; comments are closed."

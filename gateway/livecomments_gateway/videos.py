@@ -8,7 +8,7 @@ not said, for a moment: people go on writing.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import ref
 
@@ -21,6 +21,7 @@ from livecomments.runtime.metrics import Counter
 from livecomments_gateway.facts import VideoFacts
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import FACT_TYPES
+from livecomments_schemas.partitions import partition_of
 
 VIDEOS_MAX: Final = 20_000
 """Kept at once, about 20 MB; a miss costs one read of the store."""
@@ -72,7 +73,9 @@ class Videos:
         self._clock = clock
         self._known: OrderedDict[str, _KnownVideo] = OrderedDict()
         self._reads = asyncio.Semaphore(min(READS_MAX, videos_max))
+        self._follower = follower
         follower.listeners.append(self._hear)
+        follower.moved.append(self._move_on)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -126,6 +129,17 @@ class Videos:
                 known = self._known.get(entry.video_id)
                 if known is not None and known.followed() is followed:
                     known.facts.hear(entry.kind, entry.position, entry.value)
+
+    def _move_on(self, before: Mapping[int, FollowedPartition]) -> None:
+        """Know of each video what was known, where the log goes on in its next epoch."""
+        follower = self._follower
+        for video_id, known in self._known.items():
+            of_before = known.followed()
+            if of_before is None or before.get(of_before.number) is not of_before:
+                continue
+            followed = follower.followed.get(partition_of(video_id, follower.log.partition_count))
+            if followed is not None:
+                known.followed = ref(followed)
 
     async def _load(self, video_id: str, known: _KnownVideo, followed: FollowedPartition) -> None:
         try:

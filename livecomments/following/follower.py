@@ -10,15 +10,15 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from livecomments.following.partition import FollowedPartition
+from livecomments.following.partition import BackListener, FollowedPartition, Listener, Moved
 from livecomments.following.read_back import Judge, read_back, read_on
 from livecomments.following.share import NEVER, Load, Share, even_cap
 from livecomments.following.silence import Silence
-from livecomments.following.tail import Entry, Tail, TailBounds
+from livecomments.following.tail import Tail, TailBounds
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram, Reading
@@ -45,7 +45,7 @@ _accepted, _other = _records.labels("accepted"), _records.labels("other")
 _silence = Reading("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
 _tail_bytes = Reading("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
 _tail_bytes_max = Gauge("livecomments_log_tail_bytes_max", "What they may be; with auto, partitions are let go before.")
-_followed = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
+followed_partitions = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
 
 _taken = Counter(
     "livecomments_log_taken_on_total", "Partitions taken on, because somebody asked or by itself.", ["why"]
@@ -56,13 +56,6 @@ _take_on_seconds = Histogram(
     "From the first request for a partition until it is read.",
     buckets=SECONDS_BUCKETS,
 )
-
-Listener = Callable[[FollowedPartition, Sequence[Entry]], None]
-"""Called with the entries just accepted of a partition, ascending; must not wait and must not raise."""
-
-BackListener = Callable[[Record, Verdict], None]
-"""Called with each record accepted in the window before the tail, ascending, while a partition is taken on; again where
-that is done again. A duplicate where the window begins may be taken for accepted. Must not wait and must not raise."""
 
 
 class PartitionUnavailable(Unavailable):
@@ -99,6 +92,7 @@ class Follower:
         self.assigned = frozenset(assigned)
         self.listeners: list[Listener] = []
         self.back_listeners: list[BackListener] = []
+        self.moved: list[Moved] = []
         self.followed: dict[int, FollowedPartition] = {}
         """The partitions that are ready. Changed by the follower alone."""
         self.continuity = Continuity(log)
@@ -200,13 +194,16 @@ class Follower:
                     if self._share is not None:
                         tasks.create_task(self._take_on_unasked(self._share))
                     tasks.create_task(self._probe())
-                    await retrying(self._read, self._note_refused, on=OffsetUnavailable, first_s=_RETRY_S)
+                    await self._keep_reading()
                 finally:
                     self._tasks = None  # a group that ends takes no more tasks
         finally:
             for followed in self.followed.values():
                 followed.let_go()
             await self._reader.aclose()
+
+    async def _keep_reading(self) -> None:
+        await retrying(self._read, self._note_refused, on=OffsetUnavailable, first_s=_RETRY_S)
 
     async def _read(self) -> None:
         """Read on. Raises OffsetUnavailable: a partition does not hold what is next; called again, it is taken anew."""
@@ -272,7 +269,7 @@ class Follower:
         self._assign()
         del self._being_read[number]
         self._ready[number].set()
-        _followed.set(len(self.followed))
+        followed_partitions.set(len(self.followed))
 
     async def _read_back(self, number: int) -> FollowedPartition:
         """Read a partition's window and tail. Raises Unavailable: not readable now, or overtaken by a reset."""
@@ -372,7 +369,7 @@ class Follower:
         self._refused.pop(number, None)
         self._ready.pop(number, None)
         self._silence.forget(number)
-        _followed.set(len(self.followed))
+        followed_partitions.set(len(self.followed))
 
     def _assign(self) -> None:
         self._reader.assign({number: followed.next_offset for number, followed in self.followed.items()})

@@ -1,14 +1,15 @@
 """One followed partition: its window, its tail, how far it is judged, and who waits for a record of it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from livecomments.following.read_back import Judge
 from livecomments.following.tail import Entry, Tail
+from livecomments.log.interface import CommentLog
 from livecomments_schemas.events import Record
-from livecomments_schemas.judge import Kind, Verdict, judge
+from livecomments_schemas.judge import FENCED, Kind, Verdict, judge
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import Home, comment_id, epoch_of, position_at
 from livecomments_schemas.window import Window
@@ -18,6 +19,15 @@ ACCEPTED: Final = Verdict(Kind.ACCEPTED)
 
 
 NO_COUNTS: Final = MappingProxyType[int, int]({})
+
+
+class Parent(NamedTuple):
+    """The partition of the epoch before that another one grew out of, read to its end."""
+
+    log: CommentLog
+    window: Window
+    end: int
+    """The offset behind its fence."""
 
 
 class FollowedPartition:
@@ -37,6 +47,8 @@ class FollowedPartition:
         self.epoch = epoch
         self.counts = counts
         """The partitions of each earlier epoch that is known."""
+        self.parent: Parent | None = None
+        """Where its videos were before, as long as keys that were used there count."""
         self.resets = resets
         """How often the follower had seen the log go back when it took this on."""
         self.number = window.partition
@@ -101,7 +113,17 @@ class FollowedPartition:
         for position, reached in self._reaching:
             if position <= self.judged_through and not reached.done():
                 reached.set_result(None)
+        if window.fence is not None and waiting:
+            self.end(window.fence)
         return accepted
+
+    def end(self, fence: int) -> None:
+        """Tell all who wait for a record behind the end of the epoch that it is void, be it read or not."""
+        self.window.fence = fence
+        for offset, waiters in self._waiting.items():
+            for waiter in waiters if offset > fence else ():
+                if not waiter.done():
+                    waiter.set_result(FENCED)
 
     async def verdict(self, offset: int, timeout_s: float) -> Verdict:
         """Return the verdict on the record at `offset` as soon as it is judged.
@@ -109,6 +131,8 @@ class FollowedPartition:
         Raises:
             TimeoutError: not judged in time, or so long ago that its verdict is forgotten.
         """
+        if (fence := self.window.fence) is not None and offset > fence:
+            return FENCED
         if offset < self.next_offset:
             if offset < max(self._verdicts_from, self.next_offset - self.window.size):
                 raise TimeoutError
@@ -155,6 +179,17 @@ class FollowedPartition:
         oldest = next(iter(self._refused))
         if oldest < offset - self.window.size:  # as many leave as come: bounded by the window
             del self._refused[oldest]
+
+
+Listener = Callable[[FollowedPartition, Sequence[Entry]], None]
+"""Called with the entries just accepted of a partition, ascending; must not wait and must not raise."""
+
+BackListener = Callable[[Record, Verdict], None]
+"""Called with each record accepted in the window before the tail, ascending, while a partition is taken on; again where
+that is done again. A duplicate where the window begins may be taken for accepted. Must not wait and must not raise."""
+
+Moved = Callable[[Mapping[int, FollowedPartition]], None]
+"""Called once the next epoch is followed, with what was followed before; must not wait and must not raise."""
 
 
 def _expire(waiter: asyncio.Future[Verdict] | asyncio.Future[None]) -> None:

@@ -1,7 +1,7 @@
 """`History`: reads of one video's comments that join store, log and tail."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, FACT_T
 from livecomments_schemas.judge import judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
+from livecomments_schemas.positions import BEFORE_EVERYTHING, epoch_of, first_position
 
 BEGINNING: Final = BEFORE_EVERYTHING + 1
 """Before this position there is nothing: where reading backward ends."""
@@ -68,6 +68,15 @@ FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES, facts_of)
 """Records that say that a video started or ended, its settings, and who is banned."""
 
 
+IsTold = Callable[[int], Awaitable[bool]]
+"""Raises LogUnavailable."""
+
+
+async def _nobody(_epoch: int) -> bool:
+    """Tell of no other epoch."""
+    return False
+
+
 class History:
     """Reads of history in one process: forward and backward from a position, and one comment."""
 
@@ -77,22 +86,25 @@ class History:
         store: CommentStore,
         *,
         middle_records_max: int = 100_000,
+        is_told: IsTold = _nobody,
         window_records: int = DEDUPE_WINDOW_RECORDS,
         judge: Judge = judge,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.follower = follower
+        self.is_told = is_told
+        """Asks whether the log tells of an epoch by now: who has a position there was not given it by nobody."""
         self._store = store
         self._middle_records_max = middle_records_max
         self._window_records = window_records
         self._judge = judge
         self._clock = clock
         self._budget = Budget(_MIDDLES_BYTES_MAX, clock)
-        self._resets = follower.continuity.resets
+        self._seen = follower.continuity, follower.continuity.resets
         self._middles: dict[int, Middle] = {}
         self._detour = Detour(self._new_middle)
-        self._watermarks: dict[int, tuple[float, int]] = {}
-        self._watermark_reads = SingleFlight[int, int]()
+        self._watermarks: dict[tuple[int, int], tuple[float, int]] = {}
+        self._watermark_reads = SingleFlight[tuple[int, int], int]()
         self._ends = FreshFlight[int, dict[int, Bounds]]()
 
     def home(self, video_id: str) -> FollowedPartition:
@@ -120,6 +132,9 @@ class History:
         """
         if position <= followed.judged_through:
             return
+        is_ahead = epoch_of(position) > followed.epoch and await self.is_told(epoch_of(position))
+        if is_ahead or followed.epoch != self.follower.log.epoch:
+            raise PartitionUnavailable("The log goes on in its next epoch. Try again in a second.")
         end = (await self.follower.log.bounds([followed.number]))[followed.number].end
         try:
             await followed.reach(min(position, first_position(followed.epoch) + end - 1), _AHEAD_TIMEOUT_S)
@@ -213,7 +228,10 @@ class History:
 
     async def above(self, followed: FollowedPartition, video_id: str) -> Above:
         """Cover what lies above the store's watermark. Raises StoreUnavailable, LogUnavailable, HistoryBehind."""
-        watermark, covering = await self._watermark(followed), self._middle(followed.number)
+        watermark = await self._watermark(followed)
+        if followed.epoch != self.follower.log.epoch:  # an epoch begins when the one before is stored
+            return Above(followed.judged_through, None, followed.tail.deleted(video_id))
+        covering = self._middle(followed.number)
         if watermark >= followed.tail.after:
             covering.let_go()
             return Above(watermark, None, followed.tail.deleted(video_id))
@@ -236,7 +254,7 @@ class History:
         self, followed: FollowedPartition, video_id: str, after: int, limit: int, error: Unavailable
     ) -> Stretch:
         """Read as `forward` does, from the log alone. Raises `error` where the log does not reach back so far."""
-        if after < first_position(followed.epoch) - 1:
+        if after < first_position(followed.epoch) - 1 or followed.epoch != self.follower.log.epoch:
             raise error
         self._forget_lost()
         try:
@@ -249,12 +267,14 @@ class History:
 
     async def _watermark(self, followed: FollowedPartition) -> int:
         """Return the store's watermark, a moment old at most, or older while it is away. Raises StoreUnavailable."""
-        known = self._watermarks.get(followed.number)
+        known = self._watermarks.get((followed.epoch, followed.number))
         now = self._clock()
         if known is not None and now - known[0] <= _WATERMARK_AGE_MAX_S:
             return known[1]
         try:
-            return await self._watermark_reads.join(followed.number, lambda: self._read_watermark(followed))
+            return await self._watermark_reads.join(
+                (followed.epoch, followed.number), lambda: self._read_watermark(followed)
+            )
         except StoreUnavailable:
             if known is None:
                 raise
@@ -264,17 +284,20 @@ class History:
         now = self._clock()
         watermark = await self._store.watermark(followed.epoch, followed.number)
         watermark = max(watermark, first_position(followed.epoch) - 1)  # an epoch begins when the one before is stored
-        self._watermarks[followed.number] = now, watermark
+        self._watermarks[followed.epoch, followed.number] = now, watermark
         return watermark
 
     def stored_through(self, followed: FollowedPartition) -> int:
         """Return the watermark as it was last read, if ever: nothing up to it changes any more, except by deletes."""
-        return self._watermarks.get(followed.number, (0.0, BEFORE_EVERYTHING))[1]
+        if followed.epoch != self.follower.log.epoch:
+            return followed.judged_through
+        return self._watermarks.get((followed.epoch, followed.number), (0.0, BEFORE_EVERYTHING))[1]
 
     def _forget_lost(self) -> None:
-        """Let go of what was read of a log that went back since."""
-        if self._resets != self.follower.continuity.resets:
-            self._resets = self.follower.continuity.resets
+        """Let go of what was read of a log that went back since, or that ended."""
+        seen = self.follower.continuity, self.follower.continuity.resets
+        if self._seen != seen:
+            self._seen = seen
             self._middles.clear()
             self._detour = Detour(self._new_middle)
 

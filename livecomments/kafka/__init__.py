@@ -11,6 +11,7 @@ It is a producer that waits for `acks=all`, a consumer without a group, and retr
 - `probe`: asks which partitions answer.
 - `topic_id`: asks for the id by which a topic that was made anew is known.
 - `contract`: what an epoch's live topic has become, against what it must be.
+- `altering`: sets one setting of a topic.
 - `connection`: how all Kafka clients connect and stop.
 - `topics`: creates what is missing of `livecomments.log.topics`, and compares the rest.
 

@@ -26,13 +26,15 @@ _READY_POLL_S: Final = 0.1
 
 @dataclass(frozen=True)
 class FoundTopic:
-    """What a topic is, as Kafka tells it. `leaderless` counts partitions that no broker leads just now."""
+    """What a topic is, as Kafka tells it. `leaderless` counts partitions that no broker leads just now, `out_of_sync`
+    those of which a replica is behind, or away."""
 
     name: str
     partitions: int
     replication_factor: int
     leaderless: int
     settings: Mapping[str, str]
+    out_of_sync: int = 0
 
 
 async def find_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[str, FoundTopic]:
@@ -152,6 +154,7 @@ async def _found(admin: Any, names: Iterable[str]) -> dict[str, FoundTopic]:
             replication_factor=min((len(part["replicas"]) for part in topic["partitions"]), default=0),
             leaderless=sum(part["leader"] < 0 for part in topic["partitions"]),
             settings=settings[topic["topic"]],
+            out_of_sync=sum(len(part["isr"]) < len(part["replicas"]) for part in topic["partitions"]),
         )
         for topic in described
         if topic["topic"] in settings

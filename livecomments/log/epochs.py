@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from livecomments.log.interface import AppendUnknown, CommentLog
 from livecomments.log.whole import WholeTopic
 from livecomments.runtime.metrics import Gauge
+from livecomments.runtime.single_flight import FreshFlight
 from livecomments_schemas.epochs import NO_EPOCHS, Contract, Epochs
 from livecomments_schemas.errors import StartRefused, Unavailable
 from livecomments_schemas.events import NewRecord, Record
@@ -38,6 +39,8 @@ class KnownEpochs:
     def __init__(self, log: CommentLog, *, timeout_s: float = 5.0) -> None:
         self.epochs: Epochs = NO_EPOCHS
         self._topic = WholeTopic(log, self._take, "epochs", timeout_s=timeout_s)
+        self._log = log
+        self._asked = FreshFlight[None, Epochs]()
         self._changed = asyncio.Event()
         self.ready = self._topic.ready
         self._reading: asyncio.Task[None] | None = None
@@ -53,7 +56,7 @@ class KnownEpochs:
         return self._topic.age_s
 
     def open_contract(self) -> Contract:
-        """Return the contract of the epoch that is written to.
+        """Return the contract of the epoch that is written to, or will be no more once the next is open.
 
         Raises:
             StartRefused: there is none.
@@ -61,7 +64,7 @@ class KnownEpochs:
         newest = self.epochs.newest
         if newest is None:
             raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
-        if newest.is_closed:
+        if newest.is_closed and not newest.fences:  # one that ended by fences is read until the next is open
             raise StartRefused(
                 f"Epoch {newest.number} was closed ({newest.reason}) and the next is not open. "
                 "Open it: livecomments epochs next"
@@ -72,6 +75,13 @@ class KnownEpochs:
         """Read from now on, until the task that is returned is cancelled."""
         self._reading = asyncio.create_task(self._topic.run())
         return self._reading
+
+    async def is_told(self, number: int) -> bool:
+        """Ask whether the topic tells of this epoch by now, or of a later one. Raises LogUnavailable."""
+        known = self.epochs
+        if known.newest is None or known.newest.number < number:
+            known = await self._asked.join(None, lambda: read_epochs(self._log))
+        return known.newest is not None and known.newest.number >= number
 
     async def say(self, record: NewRecord) -> Epochs:
         """Append a record; what is known once it is read, be it that another had said so before.
@@ -145,12 +155,20 @@ class Heard(Protocol):
 
 
 class Writing:
-    """Whether this process may write to its epoch. `breach` tells what the live topic breaks, in a sentence."""
+    """Whether this process may write to its epoch. `breach` tells what the live topic breaks, in a sentence.
+
+    An epoch that ends by fences ends by itself for whoever writes there: what is late is void, and seen to be.
+    """
 
     def __init__(self, known: Heard, number: int, breach: Callable[[], str]) -> None:
+        self.number = number
+        """The epoch that is written to; moves on with whoever writes."""
         self._known = known
-        self._number = number
         self._breach = breach
+
+    def go_on(self, number: int) -> None:
+        """Write to this epoch from now on."""
+        self.number = number
 
     @property
     def is_allowed(self) -> bool:
@@ -168,7 +186,9 @@ class Writing:
             raise AppendUnknown(f"The comment may be written or not. {refusal}")
 
     def _refusal(self) -> str:
-        if not self._known.epochs.is_open(self._number):
+        if self._known.epochs.is_fenced(self.number):
+            return ""
+        if not self._known.epochs.is_open(self.number):
             return "The log goes on in another epoch, and this node does not write there yet. Try again in a moment."
         if self._known.age_s > EPOCHS_AGE_MAX_S:
             return "This node does not hear which epoch is open. Try again in a moment."

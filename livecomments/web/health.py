@@ -1,6 +1,7 @@
 """Routes for operators: live (need not be restarted), ready (may get traffic), metrics; and for routers."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import orjson
 from starlette.requests import Request
@@ -30,14 +31,24 @@ def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
     ]
 
 
-def routing_route(epoch: int, partition_count: int) -> Route:
+class Counted(Protocol):
+    """The log that is served now."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def partition_count(self) -> int: ...
+
+
+def routing_route(log: Callable[[], Counted]) -> Route:
     """Make `/internal/routing`: of which epoch a video's partition is counted, and how many there are.
 
     What infra/router/partition.lua needs to know a video's home; as JSON, for any router.
     """
 
     async def routing(_: Request) -> Response:
-        told = {"epoch": epoch, "partitions": partition_count}
+        told = {"epoch": log().epoch, "partitions": log().partition_count}
         return Response(orjson.dumps(told), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     return Route("/internal/routing", routing, methods=["GET"])

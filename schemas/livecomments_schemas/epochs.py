@@ -5,6 +5,7 @@ A record of that topic has the epoch's number in decimal as its key, and these h
 | `type` | value |
 |---|---|
 | `epoch.opened` | `{"epoch", "partitions", "topicId", "replicas", "settings"}`: from now on it is written to |
+| `epoch.ending` | `{"epoch", "ends"}`: fences are about to be written, none of them before these offsets |
 | `epoch.closed` | `{"epoch", "reason", "fences"?}`: nothing is written there any more; where each partition ends |
 
 The first valid record of a kind wins, for each epoch. So anyone may repeat any step, and of two who race both read who
@@ -21,6 +22,7 @@ from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
 from livecomments_schemas.positions import EPOCH_MAX, OFFSET_MAX, PARTITION_MAX
 
 EPOCH_OPENED: Final = b"epoch.opened"
+EPOCH_ENDING: Final = b"epoch.ending"
 EPOCH_CLOSED: Final = b"epoch.closed"
 
 _REPLICAS_MAX: Final = 1_000
@@ -52,6 +54,8 @@ class Epoch:
     closed_at_ms: int | None = None
     reason: str = ""
     """Why it was closed."""
+    ends: tuple[int, ...] = ()
+    """Where the partitions ended before anybody wrote a fence; empty as long as nobody was about to."""
     fences: tuple[int, ...] = ()
     """The offset of each partition's fence, where the epoch ended by fences. What lies behind one is void."""
 
@@ -85,6 +89,14 @@ class Epochs:
         """Tell whether this epoch is written to."""
         return self.newest is not None and self.newest.number == number and not self.newest.is_closed
 
+    def find(self, number: int) -> Epoch | None:
+        """Return what is told of an epoch, if anything is."""
+        return next((one for one in self.known if one.number == number), None)
+
+    def is_fenced(self, number: int) -> bool:
+        """Tell whether this epoch has ended by fences."""
+        return any(one.number == number and one.fences for one in self.known)
+
     def after(self, record: Record) -> "Epochs":
         """Return the epochs once this record of the topic is read; the same ones if the record changes nothing."""
         kind, said = record.headers.get("type"), _said(record)
@@ -96,10 +108,15 @@ class Epochs:
             if contract is None or not _follows(contract, newest):
                 return self
             return Epochs((*self.known, Epoch(contract, record.appended_at_ms)))
+        if kind == EPOCH_ENDING and newest is not None and self.is_open(number) and not newest.ends:
+            ends: Any = said.get("ends")
+            if _are_offsets(ends, newest.contract.partitions):
+                return Epochs((*self.known[:-1], replace(newest, ends=tuple(ends))))
+            return self
         reason, fences = said.get("reason"), said.get("fences", [])
         if kind != EPOCH_CLOSED or newest is None or not self.is_open(number) or not isinstance(reason, str):
             return self
-        if fences != [] and not _are_fences(fences, newest.contract.partitions):
+        if fences != [] and not _are_offsets(fences, newest.contract.partitions):
             return self
         told = reason[:_TEXT_CHARS_MAX]
         closed = replace(newest, closed_at_ms=record.appended_at_ms, reason=told, fences=tuple(fences))
@@ -119,6 +136,11 @@ def epoch_opened(contract: Contract) -> NewRecord:
         "settings": dict(contract.settings),
     }
     return _record(EPOCH_OPENED, contract.epoch, said)
+
+
+def epoch_ending(number: int, ends: Sequence[int]) -> NewRecord:
+    """Say that an epoch is about to be ended by fences, and where its partitions end before there are any."""
+    return _record(EPOCH_ENDING, number, {"epoch": number, "ends": list(ends)})
 
 
 def epoch_closed(number: int, reason: str, fences: Sequence[int] = ()) -> NewRecord:
@@ -162,10 +184,9 @@ def _follows(contract: Contract, newest: Epoch | None) -> bool:
     return is_next and not (newest.fences and contract.partitions % newest.contract.partitions)
 
 
-def _are_fences(fences: object, partitions: int) -> bool:
-    return (
-        isinstance(fences, list) and len(fences) == partitions and all(_is_number(one, 0, OFFSET_MAX) for one in fences)
-    )
+def _are_offsets(said: Any, partitions: int) -> bool:
+    """Tell whether it is an offset for each partition."""
+    return isinstance(said, list) and len(said) == partitions and all(_is_number(one, 0, OFFSET_MAX) for one in said)
 
 
 def _is_number(value: object, least: int, most: int) -> bool:

@@ -62,6 +62,8 @@ class FaustRunner:
 
     def __init__(self, connection: KafkaConnection, group: str, topic: str, job: Job, data_dir: Path) -> None:
         self._job = job
+        self.goes_on = False
+        """Stopped, the process begins anew and does not end: its topic is of an epoch that is over."""
         self._topic = topic
         self._app = make_faust_app(connection, group, data_dir)
         self._app.agent(raw_topic(self._app, topic), name="persist")(self._persist)
@@ -93,6 +95,8 @@ class FaustRunner:
         if not stopped:
             die(EXIT_TRY_AGAIN, "Stopped before all that was taken could be stored; it is delivered again.")
         await asyncio.wait([asyncio.ensure_future(self._job.advance_watermarks())], timeout=_LAST_WATERMARKS_S)
+        if self.goes_on:
+            _begin_anew()
         die(0, "")
 
     async def _persist(self, stream: Any) -> None:
@@ -181,6 +185,11 @@ def die(code: int, sentence: str) -> NoReturn:
         sys.__stderr__.write(f"livecomments: {sentence}\n")
         sys.__stderr__.flush()
     os._exit(code)
+
+
+def _begin_anew() -> NoReturn:
+    """Become a new process of the same command, in place of this one: Faust changes no topics while it runs."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what we were started with
 
 
 def _die_of_the_group(group: str, error: Exception) -> NoReturn:

@@ -114,7 +114,7 @@ async def test_ten_gateways_allow_what_one_does(tmp_path: Path) -> None:
         gateway(log, store) as other,
     ):
         slow = video_changed("v", VideoSettings(slow_mode_s=600).said(), "own")
-        offset, _ = await one.append(one._history.home("v"), slow)
+        offset, _ = await one.append("v", slow)
         await other._history.home("v").verdict(offset, 10)
         await one.post("v", identity, NewComment("first", key="k"))
         await other._history.home("v").verdict(offset + 1, 10)
@@ -250,7 +250,7 @@ async def _tried(directory: Path, tries: list[Written]) -> None:
                 await each._history.home("v").verdict(offset, 10)
 
         for video, set_ in (("v", VideoSettings(max_comments_per_s=PER_S)), ("w", VideoSettings(slow_mode_s=SLOW_S))):
-            offset, _ = await first.append(first._history.home(video), video_changed(video, set_.said(), "own"))
+            offset, _ = await first.append(video, video_changed(video, set_.said(), "own"))
         await read_back(offset)
         for one in tries:
             clock.now += one.after_s

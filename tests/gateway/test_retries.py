@@ -18,8 +18,9 @@ from livecomments.log.interface import AppendUnknown, LogUnavailable, LogWentBac
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import Row
+from livecomments_gateway.copies import RetryTooOldRejected
 from livecomments_gateway.identity import Identity
-from livecomments_gateway.posting import NewComment, Posting, RetryTooOldRejected
+from livecomments_gateway.posting import NewComment, Posting
 from livecomments_schemas.events import COMMENT_CREATED
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, comment_id, position_at

@@ -191,7 +191,7 @@ async def test_two_gateways_that_race_with_the_end_agree_on_every_comment(tmp_pa
 
         followed = one._history.home("v")
         before = [post(posting, n) for n, posting in enumerate((one, other) * 20)]
-        ending = one.append(followed, video_event(VIDEO_ENDED, "v", "own"))
+        ending = one.append("v", video_event(VIDEO_ENDED, "v", "own"))
         after = [post(posting, 100 + n) for n, posting in enumerate((one, other) * 20)]
         answers = await asyncio.gather(*before, ending, *after)
         position_of_end = answers[40][0]  # type: ignore[index]  # the offset of the end
@@ -237,7 +237,7 @@ async def test_a_ban_holds_on_another_gateway_within_a_second(tmp_path: Path) ->
         gateway(log, store) as other,
     ):
         await other.post("v", identity, NewComment("hi"))
-        await one.append(one._history.home("v"), user_event(USER_BANNED, "v", "rude", "mod"))
+        await one.append("v", user_event(USER_BANNED, "v", "rude", "mod"))
 
         async def post_until_refused() -> None:
             while True:

@@ -246,13 +246,16 @@ async def test_a_reader_whose_watermark_came_late_uses_the_one_that_overtook_it(
     await fill(world, 2, 6, 2)
     followed = world.history.home(QUIET)
     await world.forward(QUIET, world.position(2), 9)
-    old = world.history._watermarks[followed.number]
+    old = world.history._watermarks[followed.epoch, followed.number]
     await world.persist(3)
     await world.advance()
     world.now += 0.3
     early = await world.forward(QUIET, world.position(4), 9)
     assert (early.source, len(early.entries)) == (Source.LOG, 3)
-    world.history._watermarks[followed.number] = world.now, old[1]  # as a reader has it that was slow to go on
+    world.history._watermarks[followed.epoch, followed.number] = (
+        world.now,
+        old[1],
+    )  # as a reader has it that was slow to go on
     found = await world.forward(QUIET, world.position(2), 9)
     assert [entry.position for entry in found.entries] == [world.position(3), world.position(4)]
     assert (found.source, found.through) == (Source.STORE, world.position(4))

@@ -90,7 +90,7 @@ async def alter_beside(own: OwnEpoch, name: str, **changed: str) -> None:
 @pytest.mark.parametrize(("name", "stops"), [(EPOCHS_TOPIC, True), (REVOCATIONS_TOPIC, False)])
 async def test_what_becomes_of_the_topics_beside_is_seen(own: OwnEpoch, name: str, stops: bool) -> None:
     async with newest_comments(settings_of(own)) as log:
-        watch = contract_watch(settings_of(own), log)
+        watch = contract_watch(settings_of(own), log, log.epoch)
         await watch.look()
         assert watch.breach == ""
         await alter_beside(own, name, cleanup_policy="compact")

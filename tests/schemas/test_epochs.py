@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livecomments_schemas.epochs import NO_EPOCHS, Contract, Epochs, epoch_closed, epoch_opened
+from livecomments_schemas.epochs import NO_EPOCHS, Contract, Epochs, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.events import NewRecord, Record
 from livecomments_schemas.positions import EPOCH_MAX
 
@@ -80,6 +80,15 @@ def test_an_epoch_that_ends_by_fences_says_where_and_the_next_has_a_multiple_of_
     assert epochs.known[0].fences == (7, 0)
     assert epochs.counts == {1: 2, 2: 4}
     assert numbers(fold(placed([opened, epoch_closed(1, "its topic was lost"), uneven]))) == [(1, True), (2, False)]
+
+
+def test_where_an_epoch_ended_before_its_fences_is_what_was_said_first_while_it_was_open() -> None:
+    opened, ending = epoch_opened(contract(1, partitions=2)), epoch_ending(1, [5, 6])
+    epochs = fold(placed([epoch_ending(1, [1, 1]), opened, epoch_ending(1, [1]), ending, epoch_ending(1, [9, 9])]))
+    assert epochs.known[0].ends == (5, 6)
+    assert epochs.is_open(1)
+    late = fold(placed([opened, epoch_closed(1, ""), ending]))
+    assert late.known[0].ends == ()
 
 
 @pytest.mark.parametrize("fences", [[1], [1, 2, 3], [1, -1], [1, True], [1, 1 << 40], "ab", {"0": 1}, None, [1, 1.0]])

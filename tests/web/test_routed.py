@@ -1,5 +1,7 @@
 """What a router says is counted by what it is worth; and where it learns the number of partitions."""
 
+from typing import NamedTuple
+
 import httpx
 import pytest
 
@@ -11,6 +13,11 @@ from livecomments_schemas.partitions import partition_of
 
 HOME = partition_of("demo", 64)
 KINDS = ("home", "spill", "elsewhere", "unrouted")
+
+
+class Counts(NamedTuple):
+    epoch: int
+    partition_count: int
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,7 @@ def test_what_is_no_video_is_of_no_partition() -> None:
 
 
 async def test_routers_are_told_the_number_of_partitions_and_the_epoch() -> None:
-    transport = httpx.ASGITransport(make_app([routing_route(3, 256)]))
+    transport = httpx.ASGITransport(make_app([routing_route(lambda: Counts(3, 256))]))
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         answer = await client.get("/internal/routing")
     assert answer.json() == {"epoch": 3, "partitions": 256}

@@ -9,6 +9,7 @@ Pieces that several of them, or the tools for records, are made of:
 
 - `kafka`, `cql`: the configured servers.
 - `following`, `writing`: the follower; a gateway's write path.
+- `growing`: how a process goes on in the next epoch.
 - `telling`: what a process logs of its life: ready or not, which partitions, gone.
 - `serving`: an application beside a port for health and metrics.
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Final
 
 from livecomments.history.reading import History
@@ -10,7 +11,8 @@ from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.kafka import comments_log, contract_watch, kafka_log, known_epochs
+from livecomments_command.assembly.growing import Growing
+from livecomments_command.assembly.kafka import contract_watch, kafka_log, known_epochs, open_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
@@ -30,26 +32,28 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
     """
     async with (
         known_epochs(settings) as known,
-        comments_log(settings, known.open_contract(), _EDGE_REST_S) as log,
+        open_log(settings, known, _EDGE_REST_S) as log,
+        AsyncExitStack() as opened,
         kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
-        follower = make_follower(log, settings)
-        history = History(follower, store, middle_records_max=settings.middle_records_max)
+        follower = make_follower(log, settings, counts=known.epochs.counts)
+        history = History(follower, store, middle_records_max=settings.middle_records_max, is_told=known.is_told)
         revocations = Revocations(revocations_log)
         hub = Hub(follower, history, settings, revocations=revocations)
 
         async def drain() -> None:
             await hub.drain(settings.drain_s)
 
+        growing = Growing(settings, known, follower, opened, rest_s=_EDGE_REST_S)
         cors = cors_rules(settings)
         serving = Serving(
             app=make_app([stream_route(hub)], cors),
             cors=cors,
             follower=follower,
             store=store,
-            over=known.over(log.epoch),
-            work=[follower.run(), contract_watch(settings, log).run(), hub.run(), revocations.run()],
+            over=growing.over(),
+            work=[follower.run(), contract_watch(settings, growing, log.epoch).run(), hub.run(), revocations.run()],
             checks={"sessions": lambda: revocations.is_ready},
             drain=drain,
             claim=stream_claim(hub, cors),

@@ -15,7 +15,7 @@ from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
-from livecomments.following.follower import Follower
+from livecomments.following.growing import GrowingFollower
 from livecomments.following.read_back import Judge
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.log_end import claim_log
@@ -62,7 +62,7 @@ class Embedded:
 
     app: ASGIApp
     hub: Hub
-    follower: Follower
+    follower: GrowingFollower
     posting: Posting
     life: Life
     claim: Claim

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from livecomments.history.reading import History
 from livecomments.history.store_lag import StoreLag
@@ -11,7 +12,8 @@ from livecomments.log.topics import REVOCATIONS_TOPIC
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.kafka import comments_log, contract_watch, kafka_log, known_epochs
+from livecomments_command.assembly.growing import Growing, past_of
+from livecomments_command.assembly.kafka import contract_watch, kafka_log, known_epochs, open_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
 from livecomments_command.settings import GatewaySettings
@@ -29,15 +31,18 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
     """
     async with (
         known_epochs(settings) as known,
-        comments_log(settings, known.open_contract()) as log,
+        open_log(settings, known) as log,
+        AsyncExitStack() as opened,
         kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
         revocations = Revocations(revocations_log)
-        follower = make_follower(log, settings)
-        history = History(follower, store, middle_records_max=settings.middle_records_max)
-        watch = contract_watch(settings, log)
+        past = await past_of(settings, known, log.epoch, opened)
+        follower = make_follower(log, settings, counts=known.epochs.counts, past=past)
+        history = History(follower, store, middle_records_max=settings.middle_records_max, is_told=known.is_told)
         writing = Writing(known, log.epoch, lambda: watch.breach)
+        growing = Growing(settings, known, follower, opened, moved=writing.go_on)
+        watch = contract_watch(settings, growing, log.epoch)
         posting = make_posting(follower, history, settings, writing)
         jwks = make_jwks(settings)
         tokens = make_tokens(settings, revocations, jwks)
@@ -48,7 +53,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
             cors=cors,
             follower=follower,
             store=store,
-            over=known.over(log.epoch),
+            over=growing.over(),
             work=[
                 follower.run(),
                 watch.run(),

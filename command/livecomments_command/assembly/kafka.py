@@ -2,12 +2,12 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from livecomments.kafka.connection import KafkaConnection, security_of
-from livecomments.kafka.contract import ContractWatch, TopicsBeside
+from livecomments.kafka.contract import Compared, ContractWatch, TopicsBeside
 from livecomments.kafka.log import REST_S, KafkaLog
 from livecomments.log.epochs import KnownEpochs, read_epochs
 from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
@@ -44,9 +44,9 @@ def wanted_topics(settings: ServerSettings, number: int) -> list[Topic]:
     ]
 
 
-def contract_watch(settings: ServerSettings, log: KafkaLog) -> ContractWatch:
+def contract_watch(settings: ServerSettings, log: Compared, epoch: int) -> ContractWatch:
     """Return what holds the comments topic of an epoch against its contract, and what must be known with it."""
-    topics = wanted_topics(settings, log.epoch)
+    topics = wanted_topics(settings, epoch)
     return ContractWatch(log, TopicsBeside(kafka_connection(settings), topics, settings.topic_prefix))
 
 
@@ -60,9 +60,18 @@ def foreign_log(settings: ServerSettings, topic: str) -> KafkaLog:
     return _log(settings, topic, is_ours=False)
 
 
-def comments_log(settings: ServerSettings, contract: Contract, rest_s: float = REST_S) -> KafkaLog:
-    """Return the comments topic of an epoch, not yet opened."""
-    return _log(settings, topic_name(settings, comments_topic(contract.epoch)), contract, rest_s)
+def comments_log(
+    settings: ServerSettings, contract: Contract, rest_s: float = REST_S, *, fences: Sequence[int] = ()
+) -> KafkaLog:
+    """Return the comments topic of an epoch, not yet opened; `fences`: where it ended, if it did so by fences."""
+    return _log(settings, topic_name(settings, comments_topic(contract.epoch)), contract, rest_s, fences=fences)
+
+
+def open_log(settings: ServerSettings, known: KnownEpochs, rest_s: float = REST_S) -> KafkaLog:
+    """Return the comments topic that is served now, not yet opened. Raises StartRefused: no epoch is open."""
+    contract = known.open_contract()
+    epoch = known.epochs.find(contract.epoch)
+    return comments_log(settings, contract, rest_s, fences=() if epoch is None else epoch.fences)
 
 
 @asynccontextmanager
@@ -95,7 +104,7 @@ async def newest_comments(settings: ServerSettings) -> AsyncIterator[KafkaLog]:
     newest = (await told_epochs(settings)).newest
     if newest is None:
         raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
-    async with comments_log(settings, newest.contract) as log:
+    async with comments_log(settings, newest.contract, fences=newest.fences) as log:
         yield log
 
 
@@ -117,12 +126,14 @@ def _log(
     rest_s: float = REST_S,
     *,
     is_ours: bool = True,
+    fences: Sequence[int] = (),
 ) -> KafkaLog:
     return KafkaLog(
         settings.kafka,
         name,
         0 if contract is None else contract.epoch,
         contract=contract,
+        fences=fences,
         append_timeout_s=settings.append_timeout_s,
         in_sync_replicas_min=settings.replicas // 2 + 1,
         rest_s=rest_s,

@@ -73,7 +73,7 @@ class Serving:
         )
         internal = internal_server(
             life.checks,
-            [routing_route(self.follower.log.epoch, self.follower.log.partition_count)],
+            [routing_route(lambda: self.follower.log)],
         )
         async with asyncio.TaskGroup() as running:
             tasks = [running.create_task(one) for one in (*self.work, watch_loop(), life.watch())]
@@ -88,13 +88,7 @@ class Serving:
                 task.cancel()
         tell_gone()
         if not over.cancelled():
-            raise StartAgain(_OVER)
-
-
-async def start_again(over: Coroutine[Any, Any, None]) -> None:
-    """Raise StartAgain when the epoch is `over`."""
-    await over
-    raise StartAgain(_OVER)
+            raise StartAgain(OVER)
 
 
 async def _end(server: DrainingServer, over: Coroutine[Any, Any, None]) -> None:
@@ -102,7 +96,7 @@ async def _end(server: DrainingServer, over: Coroutine[Any, Any, None]) -> None:
     server.should_exit = True
 
 
-_OVER: Final = "A later epoch is open; start this process again."
+OVER: Final = "A later epoch is open; start this process again."
 
 
 def internal_server(checks: Callable[[], Mapping[str, bool]], beside: Sequence[BaseRoute] = ()) -> DrainingServer:

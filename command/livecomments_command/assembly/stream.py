@@ -16,16 +16,17 @@ from livecomments.store.interface import CommentStore, Lifetime
 from livecomments.web.server import listening_socket
 from livecomments_command.assembly.cql import cql_store
 from livecomments_command.assembly.kafka import (
-    comments_log,
     contract_watch,
     kafka_connection,
     kafka_log,
     known_epochs,
+    open_log,
     topic_name,
 )
-from livecomments_command.assembly.serving import internal_server, start_again
+from livecomments_command.assembly.serving import OVER, internal_server
 from livecomments_command.assembly.telling import Life
 from livecomments_command.settings import StreamSettings
+from livecomments_schemas.errors import StartAgain
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import FaustRunner
 from livecomments_streams.job import Job
@@ -46,7 +47,7 @@ async def run_stream(
     raise_open_files()
     async with (
         known_epochs(settings) as known,
-        comments_log(settings, known.open_contract()) as log,
+        open_log(settings, known) as log,
         kafka_log(settings, DEAD_LETTER_TOPIC) as dead_letter_log,
         _store(settings, await lifetime_of(log, settings.store_ttl_s), open_store) as store,
     ):
@@ -65,7 +66,15 @@ async def run_stream(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
-        watching = (contract_watch(settings, log).run(), start_again(known.over(log.epoch)), watch_loop(), life.watch())
+
+        async def go_on() -> None:
+            await known.over(log.epoch)
+            if not known.epochs.is_fenced(log.epoch):
+                raise StartAgain(OVER)
+            runner.goes_on = True  # all of this epoch is stored, or the next would not be open
+            told_to_stop.set()
+
+        watching = (contract_watch(settings, log, log.epoch).run(), go_on(), watch_loop(), life.watch())
         await runner.run(told_to_stop, started, beside=[serving, *watching])
 
 

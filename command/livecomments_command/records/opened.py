@@ -17,7 +17,7 @@ from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments_command.settings import ToolSettings
-from livecomments_schemas.epochs import Contract, Epochs
+from livecomments_schemas.epochs import Epoch, Epochs
 from livecomments_schemas.errors import StartRefused
 
 
@@ -51,8 +51,8 @@ async def opened(
         if settings.kafka:
             from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs, topic_name
 
-            contract = _chosen(await told_epochs(settings), epoch)
-            log = await stack.enter_async_context(comments_log(settings, contract))
+            chosen = _chosen(await told_epochs(settings), epoch)
+            log = await stack.enter_async_context(comments_log(settings, chosen.contract, fences=chosen.fences))
             letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
             store: CommentStore = AwayStore(lambda: _cql_store(settings, Lifetime()))
             if needs_store:
@@ -63,7 +63,7 @@ async def opened(
             return
         file = await stack.enter_async_context(_embedded_file(settings))
         elapsed = await elapsed_of(file)
-        contract = _chosen(await embedded_epochs(file, settings.partitions), epoch)
+        contract = _chosen(await embedded_epochs(file, settings.partitions), epoch).contract
         comments = await stack.enter_async_context(embedded_comments(file, contract))
         letter_log = await stack.enter_async_context(EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1))
         lifetime = await lifetime_of(comments, settings.store_ttl_s)
@@ -89,11 +89,11 @@ def _embedded_file(settings: ToolSettings) -> DurableFile:
     return DurableFile(settings.data_dir, LOG_TABLES + STORE_TABLES)
 
 
-def _chosen(epochs: Epochs, number: int | None) -> Contract:
-    """Return the contract of an epoch, None meaning the newest. Raises StartRefused: the log tells of no such epoch."""
+def _chosen(epochs: Epochs, number: int | None) -> Epoch:
+    """Return an epoch, None meaning the newest. Raises StartRefused: the log tells of no such epoch."""
     for one in reversed(epochs.known):
         if number in (None, one.number):
-            return one.contract
+            return one
     if number is None:
         raise StartRefused("The log tells of no epoch yet. Open the first: livecomments topics --create")
     raise StartRefused(f"The log tells of no epoch {number}. See: livecomments epochs list")

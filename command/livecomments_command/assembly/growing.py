@@ -1,0 +1,86 @@
+"""How a process goes on when its epoch grows into the next one: by itself, with all that it serves."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from livecomments.following.growing import GrowingFollower, Past
+from livecomments.kafka.contract import Difference
+from livecomments.kafka.log import REST_S, KafkaLog
+from livecomments.log.epochs import KnownEpochs
+from livecomments.runtime.shared_settings import ServerSettings, share_of
+from livecomments_command.assembly.kafka import comments_log
+from livecomments_command.settings import ServingSettings
+from livecomments_schemas.errors import StartRefused
+
+
+async def past_of(settings: ServerSettings, known: KnownEpochs, epoch: int, opened: AsyncExitStack) -> Past | None:
+    """Return the epoch that this one grew out of, opened; None if there is none, or its topic is gone.
+
+    Raises:
+        StartRefused: Kafka does not answer.
+    """
+    before = known.epochs.find(epoch - 1)
+    if before is None or not before.fences:
+        return None
+    try:
+        log = await opened.enter_async_context(comments_log(settings, before.contract, fences=before.fences))
+    except StartRefused:
+        return None  # its topic was deleted since: too long ago for any key to count
+    return Past(log, before.fences)
+
+
+class Growing:
+    """Moves a follower on, epoch by epoch. `log` is the one that is served now.
+
+    Args:
+        settings: of the process.
+        known: the epochs.
+        follower: moved on.
+        opened: where the logs of epochs are kept open; those of before, too, for what is asked of them.
+        rest_s: of the logs to come.
+        moved: told of each epoch that the follower has gone on in.
+    """
+
+    def __init__(
+        self,
+        settings: ServingSettings,
+        known: KnownEpochs,
+        follower: GrowingFollower,
+        opened: AsyncExitStack,
+        *,
+        rest_s: float = REST_S,
+        moved: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._known = known
+        self._follower = follower
+        self._opened = opened
+        self._rest_s = rest_s
+        self._moved = moved
+
+    async def over(self) -> None:
+        """Go on from epoch to epoch; return when there is one that this process cannot go on in."""
+        while True:
+            epoch = self._follower.log.epoch
+            await self._known.over(epoch)
+            ended, following = self._known.epochs.find(epoch), self._known.epochs.find(epoch + 1)
+            if ended is None or not ended.fences or following is None:
+                return
+            log = comments_log(self._settings, following.contract, self._rest_s)
+            try:
+                await self._opened.enter_async_context(log)
+            except StartRefused:
+                return  # it is told why where it is started again
+            assigned = share_of(self._settings.follow, log.partition_count)
+            await self._follower.move_on(log, ended.fences, assigned)
+            self._moved(log.epoch)
+
+    async def differences(self) -> list[Difference]:
+        """Tell how the live topic differs from its contract now. One that has ended may be as it likes.
+
+        Raises:
+            LogUnavailable
+        """
+        log = self._follower.log
+        assert isinstance(log, KafkaLog)
+        return [] if self._known.epochs.is_fenced(log.epoch) else await log.differences()
