@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from livecomments_command.settings import ToolSettings
 from livecomments_schemas.events import ForeignHeaders, NewRecord, listed_headers
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 from livecomments_streams.dead_letters import DeadLetters
 from tests.command.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
 from tests.command.records.test_rebuild_export import Retained
@@ -179,3 +182,35 @@ async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> No
 
 
 ELSEWHERE_LETTER = f"(comments-1/{ELSEWHERE}/0)"
+
+
+REPLAYABLE = 3
+EVENTS = 4 * REPLAYABLE
+"""Of a whole replay: before and after each append, of the record and of the mark that says so."""
+
+
+@pytest.mark.parametrize("event", range(1, EVENTS + 1))
+async def test_whoever_is_killed_at_a_hard_place_of_a_replay_has_each_comment_once_in_the_end(
+    tmp_path: Path, event: int
+) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        for number in range(REPLAYABLE):
+            await found.log.append(ELSEWHERE, comment(VIDEO, number))
+        await persist(found)
+    assert await killed(settings, event) == -signal.SIGKILL
+    assert await killed(settings, 10**6) == 0
+    async with opened(settings) as found:
+        await persist(found)
+        rows = (await found.store.read(VIDEO, BEFORE_EVERYTHING, first_position(2), 100, descending=False)).rows
+        texts = [json.loads(row.value)["message"] for row in rows]
+        assert texts == [json.loads(comment(VIDEO, number).value)["message"] for number in range(REPLAYABLE)]
+        assert [letter.replayed async for letter in read_letters(found.dead_letter_log)] == [True] * REPLAYABLE
+
+
+async def killed(settings: ToolSettings, event: int) -> int:
+    """Replay all letters in a process that dies at this event; what it ended with."""
+    arguments = ["-m", "tests.command.records.dying", str(settings.data_dir), str(PARTITIONS), str(event)]
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    return await process.wait()
