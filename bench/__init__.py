@@ -13,6 +13,7 @@
 - `slow`: viewers that never read; what the others notice, and what they cost.
 - `videos`: many videos with a few viewers each, beside one.
 - `scale`: what a node costs, one to four edges behind the router, beside nodes that follow everything.
+- `homes`: whose home is what, by the router's own Lua, for 10 to 1,000 nodes.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `stand`: what these six stand on: Kafka, an edge, a feed of comments.
 - `crowd`: their viewers, and the bare loop, in C (`crowd.c`).

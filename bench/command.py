@@ -43,21 +43,27 @@ def over(value: float, floor: float) -> float:
     return value / floor if floor else 0.0
 
 
-def command(name: str, doc: str | None, plan: P, measure: Measure[P], *, pinned: bool = True) -> None:
-    """Measure as the command line says, print the tables, write JSON and chart."""
+def command(
+    name: str, doc: str | None, plan: P, measure: Measure[P], *, pinned: bool = True, kafka: bool = True
+) -> None:
+    """Measure as the command line says, print the tables, write JSON and chart. `kafka`: on one."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=doc)
     defaults = _fields(plan)
     for field, default in defaults.items():
         parser.add_argument(f"--{field.replace('_', '-')}", type=type(default), default=default, help=f"{default}")
-    parser.add_argument("--kafka", help="bootstrap servers; one is started by default")
+    needs_kafka = kafka
+    if needs_kafka:
+        parser.add_argument("--kafka", help="bootstrap servers; one is started by default")
     parser.add_argument("--out", type=Path, default=RUN_DIR / "bench" / name, help="writes FILE.json and FILE.svg")
     given = parser.parse_args()
     console = plain_console(width=150)
 
     async def run() -> Outcome:
         with tempfile.TemporaryDirectory(prefix="livecomments-bench-") as directory:
-            async with broker(Path(directory), given.kafka) as kafka:
-                return await measure(asked, kafka, Path(directory), is_apart)
+            if not needs_kafka:
+                return await measure(asked, "", Path(directory), is_apart)
+            async with broker(Path(directory), given.kafka) as address:
+                return await measure(asked, address, Path(directory), is_apart)
 
     asked = type(plan)(*(getattr(given, field) for field in defaults))
     is_apart = pinned and stay_off_one_core()

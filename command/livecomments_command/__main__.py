@@ -19,6 +19,7 @@ from livecomments.runtime.settings import Settings, key_of
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command import data_commands
 from livecomments_command.capacity import fitted
+from livecomments_command.planning import commands as planning
 from livecomments_command.settings import (
     EdgeSettings,
     GatewaySettings,
@@ -48,6 +49,7 @@ app.add_typer(data_commands.epochs, name="epochs")
 for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
 app.command("replay")(data_commands.replay_log)
+app.command("plan")(planning.plan_command)
 app.command()(terminal.tail)
 app.command()(terminal.post)
 
