@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: clients help run test check format docs lock up down logs faults sim fuzz mutants bench install system clean
+.PHONY: clients help run test check format docs lock up down logs faults growing sim fuzz mutants bench install system clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ logs: ## Follow what the processes of `make up` log
 
 faults: install ## Kill every process of a deployment of its own in turn, under load, and check what was promised
 	@$(PYTHON_IN) -m chaos faults $(ARGS)
+
+growing: install ## Double the partitions on three brokers, again and again, under load (ARGS="--kill" kills a leader too)
+	@$(PYTHON_IN) -m chaos grow $(ARGS)
 
 sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")
 	@$(PYTHON_IN) -m tests.consumers.sim $(ARGS)

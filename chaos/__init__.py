@@ -1,8 +1,9 @@
 """Fault injection: a deployment of its own under load, its processes killed, and what was promised checked.
 
 - `faults`: kills each process of a stack under load; `pulse` tells when it is well again.
+- `growing`: grows the epoch under load on three brokers, with a leader killed in the midst.
 - `fill`: fills the log, and measures what each process then takes to start.
-- `__main__`: `python -m chaos faults`, `fill`.
+- `__main__`: `python -m chaos faults`, `grow`, `fill`.
 
 Deliberately not here: starting the servers (`infra.local`), the load and its checks (`livecomments load`).
 """

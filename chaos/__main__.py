@@ -1,4 +1,4 @@
-"""`python -m chaos faults | fill`: a deployment of its own, hurt or filled, and what came of it."""
+"""`python -m chaos faults | grow | fill`: a deployment of its own, hurt, grown or filled, and what came of it."""
 
 import asyncio
 import os
@@ -50,6 +50,48 @@ def faults(
     console.print(report.table("seconds after the kill"))
     for note in report.restarted:
         console.print(note, style="yellow")
+    for problem in report.problems:
+        console.print(problem, style="red")
+    raise typer.Exit(code=1 if report.problems else 0)
+
+
+@app.command()
+def grow(
+    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that grows.")] = RUN_DIR / "growing",
+    rounds: Annotated[int, typer.Option(help="How often the partitions are doubled.")] = 5,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill a leader between the fences and the opening.")] = False,
+    lasts_s: Annotated[float, typer.Option(help="How long comments are posted: beyond the last growth.")] = 180,
+    comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 10_000,
+    videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
+    viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 60,
+) -> None:
+    """Grow the epoch of a deployment on three brokers under load; exit status 1 if a promise was broken."""
+    from chaos.faults import FaultPlan
+    from chaos.growing import make_topics, run_growth
+    from infra.local.servers import KafkaCluster
+    from infra.local.stack import KAFKA
+
+    quiet()
+    console = plain_console()
+    need_servers()
+    cluster = KafkaCluster(run_dir / "kafka")
+    plan = FaultPlan((), lasts_s, comments, videos, viewers)
+    stack = None
+    try:
+        cluster.start()
+        cluster.wait_ready()
+        make_topics(cluster)
+        stack = Stack(run_dir, {"LIVECOMMENTS_REPLICAS": "1", **os.environ, KAFKA: cluster.address})
+        stack.bring_up(console, detached=False)
+        report = asyncio.run(run_growth(stack, cluster, plan, rounds, kill=kill, say=console.print))
+    except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
+        fail(str(error))
+    finally:
+        if stack is not None:
+            stack.kill()
+        cluster.kill()
+    console.print(report.load_said)
+    console.print(report.table())
     for problem in report.problems:
         console.print(problem, style="red")
     raise typer.Exit(code=1 if report.problems else 0)

@@ -11,7 +11,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -128,6 +129,41 @@ class FaultReport:
         return table
 
 
+@dataclass(frozen=True)
+class Load:
+    """The load, a process of its own."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+    file: Path
+
+    def said(self) -> str:
+        """Return what it wrote."""
+        return self.log.read_text()
+
+    def report(self) -> dict[str, Any]:
+        """Return its report; empty before its end."""
+        found: dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        return found
+
+
+@asynccontextmanager
+async def load_beside(stack: Stack, plan: FaultPlan) -> AsyncIterator[Load]:
+    """Play the load of a plan beside what is done within the context, at whose end it is killed if it still runs."""
+    load_file, load_log = stack.run_dir / "load.json", stack.run_dir / "load.log"
+    load_file.unlink(missing_ok=True)
+    with load_log.open("w") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_load_command(stack, plan, load_file), stdout=log, stderr=log, env={**os.environ, "COLUMNS": "140"}
+        )
+        try:
+            yield Load(process, load_log, load_file)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
 async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) -> FaultReport:
     """Run the load and the faults on a stack that is up; return when both are done."""
     tag = f"{int(time.time()):x}"
@@ -136,13 +172,8 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
     away: set[str] = set()
     restarted: list[str] = []
     supervising = asyncio.create_task(_supervise(stack, away, restarted, say))
-    load_file, load_log = stack.run_dir / "load.json", stack.run_dir / "load.log"
-    load_file.unlink(missing_ok=True)
     outcomes: list[Outcome] = []
-    with load_log.open("w") as log:
-        load = await asyncio.create_subprocess_exec(
-            *_load_command(stack, plan, load_file), stdout=log, stderr=log, env={**os.environ, "COLUMNS": "140"}
-        )
+    async with load_beside(stack, plan) as load:
         try:
             ends_at = time.monotonic() + plan.lasts_s
             await _wait(pulse.beats.is_set, "the pulse did not begin", beating)
@@ -152,17 +183,13 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
                 outcomes.append(await _suffer(stack, fault, pulse, beating, say))
                 away.clear()
             say("waiting for the load to end")
-            await load.wait()
+            await load.process.wait()
         finally:
-            if load.returncode is None:
-                load.kill()
-                await load.wait()
             for task in (beating, supervising):
                 task.cancel()
             await asyncio.wait([beating, supervising])
-    said = load_log.read_text()
-    report = json.loads(load_file.read_text()) if load_file.exists() else {}
-    problems = [*_load_problems(report, said), *promises_broken(pulse, outcomes, stack.settings.append_timeout_s)]
+    said, report = load.said(), load.report()
+    problems = [*load_problems(report, said), *promises_broken(pulse, outcomes, stack.settings.append_timeout_s)]
     problems += [sentence for sentence in restarted if not sentence.startswith(STREAM)]
     unloaded = [each.fault.name for each in outcomes if each.killed_at > ends_at]
     if unloaded:
@@ -249,7 +276,8 @@ def _load_command(stack: Stack, plan: FaultPlan, file: Path) -> list[str]:
     return [sys.executable, "-m", "livecomments_command", "load", *words]
 
 
-def _load_problems(report: dict[str, Any], said: str) -> Iterator[str]:
+def load_problems(report: Mapping[str, Any], said: str) -> Iterator[str]:
+    """Say what the load found that must not be, a sentence each."""
     if not report:
         yield f"The load did not come to its end: {said[-2000:]}"
         return

@@ -65,8 +65,9 @@ class Stored(NamedTuple):
 class Pulse:
     """See the module. Run it in a task; the rest looks at what it found so far."""
 
-    def __init__(self, url: str, settings: ToolSettings, tag: str) -> None:
+    def __init__(self, url: str, settings: ToolSettings, tag: str, *, post_every_s: float = POST_EVERY_S) -> None:
         self._url = url
+        self._post_every_s = post_every_s
         self._settings = settings
         self.posts: list[Answer] = []
         self.pages: list[Answer] = []
@@ -89,7 +90,7 @@ class Pulse:
             for kind in ("asc", "desc"):
                 running.create_task(self._read_pages(client, kind))
             for n in itertools.count():
-                await asyncio.sleep(POST_EVERY_S)
+                await asyncio.sleep(self._post_every_s)
                 running.create_task(self._post(client, self.watches[n % VIDEOS].video_id, token, n))
                 if not self.beats.is_set() and self.stored_after(0.0):
                     self.beats.set()

@@ -59,13 +59,16 @@ Say = Callable[[str], None]
 T = TypeVar("T")
 
 
-async def grow(settings: ServerSettings, partitions: int, console: Console) -> None:
+async def grow(
+    settings: ServerSettings, partitions: int, console: Console, *, stored_within_s: float = _STORED_S
+) -> None:
     """End the open epoch by fences, and open the next one with so many partitions.
 
     Args:
         settings: where Kafka and the store are.
         partitions: a multiple of what the open epoch has.
         console: told each step, with progress.
+        stored_within_s: for a record that was just appended to be stored, before the first fence.
 
     Raises:
         StartRefused: it cannot be, with what to do; no fence was written.
@@ -74,6 +77,7 @@ async def grow(settings: ServerSettings, partitions: int, console: Console) -> N
     async with known_epochs(settings) as known:
         newest = _growing(known, partitions)
         if newest is None:
+            await _keep_others_out(settings, known)
             console.print(f"the open epoch has {partitions} partitions already")
             return
         async with (
@@ -82,13 +86,14 @@ async def grow(settings: ServerSettings, partitions: int, console: Console) -> N
         ):
             steps = _Steps(settings, known, log, store, console)
             if not newest.is_closed and not await steps.has_fence(newest):
-                await steps.check(newest, partitions)
+                await steps.check(newest, stored_within_s)
             contract = await steps.prepare(newest, partitions)
             if not newest.is_closed:
                 newest = await steps.end(newest)
-            await asyncio.gather(steps.keep_others_out(newest), steps.wait_until_stored(newest))
-        opened = (await retrying(lambda: known.say(epoch_opened(contract)), on=_NOT_APPENDED)).newest
-        assert opened is not None
+            await steps.wait_until_stored(newest)
+            opened = (await retrying(lambda: known.say(epoch_opened(contract)), on=_NOT_APPENDED)).newest
+            assert opened is not None
+            await _keep_others_out(settings, known)
         count = opened.contract.partitions
         console.print(f"epoch {opened.number} is open, with {count} partitions; whatever runs goes on in it by itself")
 
@@ -115,6 +120,18 @@ def _growing(known: KnownEpochs, partitions: int) -> Epoch | None:
     return newest
 
 
+async def _keep_others_out(settings: ServerSettings, known: KnownEpochs) -> None:
+    """Have Kafka refuse whoever would still write to an epoch that ended: a process of a version that knows no fences.
+
+    Not before the next one is open: who knows fences appends again what came behind one, and is to be refused nothing.
+    """
+    *earlier, _ = known.epochs.known
+    if earlier and earlier[-1].fences:
+        topic = topic_name(settings, comments_topic(earlier[-1].number))
+        connection = kafka_connection(settings)
+        await retrying(lambda: alter_topic(connection, topic, "max.message.bytes", "1"), within(_ANSWER_S))
+
+
 class _Steps:
     """The steps of one growth, each of which may be repeated."""
 
@@ -133,7 +150,7 @@ class _Steps:
         """Tell whether somebody has written a fence already."""
         return bool(ending.ends) and bool(await self._fences(ending, await self._bounds(self._log)))
 
-    async def check(self, growing: Epoch, partitions: int) -> None:
+    async def check(self, growing: Epoch, stored_within_s: float) -> None:
         """Refuse what would not come to its end. Raises StartRefused, StoreUnavailable, LogUnavailable."""
         number, old = growing.number, range(growing.contract.partitions)
         await self._check_in_sync(comments_topic(number))
@@ -143,15 +160,15 @@ class _Steps:
         said = epoch_event(EPOCH_BEGAN, number)  # says nothing; that it is stored says that the stream job runs
         offsets = await self._each("asking the stream job", old, lambda one: self._appended(self._log, one, said))
         waiting = await self._not_stored(number, offsets)
-        deadline = time.monotonic() + _STORED_S
+        deadline = time.monotonic() + stored_within_s
         while waiting and time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_S)
             waiting = await self._not_stored(number, {one: offsets[one] for one in waiting})
         if waiting:
             raise StartRefused(
                 f"What was just written to {len(waiting)} of {len(old)} partitions was not stored within "
-                f"{_STORED_S:g} s: the stream job is down or behind. Growing would stop all writes until it is not. "
-                "Nothing was changed."
+                f"{stored_within_s:g} s: the stream job is down or behind. Growing would stop all writes until it is "
+                "not. Nothing was changed."
             )
 
     async def prepare(self, growing: Epoch, partitions: int) -> Contract:
@@ -202,11 +219,6 @@ class _Steps:
         await self._say(epoch_closed(number, GREW, [fences[one] for one in old]))
         self._console.print(f"epoch {number} has ended; writes wait for the next")
         return self._told(number)
-
-    async def keep_others_out(self, ended: Epoch) -> None:
-        """Have Kafka refuse whoever would still write there: a process of a version that knows no fences."""
-        topic = topic_name(self._settings, comments_topic(ended.number))
-        await retrying(lambda: alter_topic(self._connection, topic, "max.message.bytes", "1"), within(_ANSWER_S))
 
     async def wait_until_stored(self, ended: Epoch) -> None:
         """Wait until the store has everything up to the fences, for as long as that takes."""

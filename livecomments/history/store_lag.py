@@ -43,6 +43,7 @@ class StoreLag:
         self._store = store
         self._clock = clock
         self._lags: dict[int, Lag] = {}
+        self._log = follower.log
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self) -> None:
@@ -54,6 +55,8 @@ class StoreLag:
     async def look(self) -> None:
         """Compare once, and tell. A partition that is not followed, or not told of, is not counted as stored."""
         followed = set(self._follower.followed)
+        if self._log is not self._follower.log:  # its offsets begin anew in the next epoch
+            self._log, self._lags = self._follower.log, {}
         self._lags = {number: self._lags.get(number, Lag()) for number in followed}
         await asyncio.gather(*(self._look_at(number) for number in followed))
         now = self._clock()

@@ -47,6 +47,13 @@ async def find_topics(connection: KafkaConnection, names: Iterable[str]) -> dict
         return await _found(admin, names)
 
 
+async def find_leaders(connection: KafkaConnection, name: str) -> dict[int, int]:
+    """Return the node that leads each partition of a topic. Raises LogUnavailable."""
+    async with _admin(connection) as admin:
+        described = [topic for topic in await admin.describe_topics() if topic["topic"] == name]
+        return {part["partition"]: part["leader"] for topic in described for part in topic["partitions"]}
+
+
 async def create_missing(connection: KafkaConnection, topics: Iterable[Topic]) -> list[str]:
     """Create those that do not exist and wait until they can be used; their names.
 
