@@ -10,6 +10,7 @@ from typing import Final
 
 from livecomments.log.revocations import Revocations, RevocationsUnavailable
 from livecomments.log.session_names import SESSION_COOKIE, session_name
+from livecomments.web.bearer import bearer_token
 from livecomments_consumers.lane import Lane
 from livecomments_schemas.errors import Rejected
 
@@ -40,8 +41,8 @@ def session_of(authorization: str, cookie: str) -> bytes:
     """Return the name of the session whose token comes with a stream's request; empty without a token."""
     if not authorization and not cookie:
         return b""
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer_token(authorization)
+    if not token:
         cookies = (text.strip().partition("=") for text in cookie.split(";"))
         token = next((value for name, _, value in cookies if name == SESSION_COOKIE), "")
     return session_name(token) if token else b""

@@ -17,6 +17,7 @@ import orjson
 
 from livecomments.log.session_names import SESSION_NAME_BYTES, SESSION_TOKEN_PREFIX, session_name
 from livecomments.runtime.metrics import Counter
+from livecomments.web.bearer import bearer_token
 from livecomments_gateway.jwts import JwtRefused, JwtRules, KeyUse, verify_jwt
 from livecomments_gateway.settings import SESSION_LIFE_MAX_S
 from livecomments_schemas.errors import Rejected
@@ -136,8 +137,8 @@ class Tokens:
         """
         if not authorization:
             raise TokenMissingRejected("Send a token: Authorization: Bearer <token>. POST /sessions gives one.")
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token or len(authorization) > TOKEN_BYTES_MAX:
+        token = bearer_token(authorization)
+        if not token or len(authorization) > TOKEN_BYTES_MAX:
             raise _refused("malformed", "Send Authorization: Bearer <token>.")
         digest = sha256(token.encode("utf-8", "surrogateescape")).digest()  # with its signature
         verified = self._verified.get(digest)

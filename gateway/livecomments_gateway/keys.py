@@ -23,8 +23,11 @@ KID_CHARS_MAX: Final = 256
 _RSA_BITS_MIN: Final = 2_048
 _RSA_BITS_MAX: Final = 8_192
 """Checking a signature by a larger key costs so much CPU that tokens could be used to overload us."""
-_OTHER_KEY: Final = re.compile(r'-----BEGIN |^\s*(?:ssh-|ecdsa-sha2-)|"kty"\s*:|"keys"\s*:')
-"""Beginnings of keys that are no shared secret: PEM, OpenSSH, a JWK or a set of them."""
+_OTHER_KEY: Final = re.compile(
+    r'-----BEGIN |^\s*(?:ssh-|ecdsa-sha2-|https?://|LS0tLS1CRUdJTi|MII[A-J]|MFkwEwYHKoZIzj0|MCowBQYDK2Vw)|"kty"\s*:|"keys"\s*:'
+)
+"""Beginnings of keys that are no shared secret: PEM, also in base64; OpenSSH; an address of keys; what PEM has inside,
+RSA, P-256 and Ed25519; a JWK or a set of them."""
 _ALGORITHMS: Final = {"RSA": ("RS256",), "EC": ("ES256",), "OKP": ("EdDSA", "Ed25519")}
 """By the kind of key. Ed25519 is what RFC 9864 calls EdDSA on that curve; issuers use either name."""
 
@@ -69,8 +72,8 @@ class SharedSecret:
         """Take the secret. Raises StartRefused: what is given is a key of another kind."""
         if _OTHER_KEY.search(secret):
             raise StartRefused(
-                "LIVECOMMENTS_JWT_SECRET holds a public or private key. It must be the secret of HS256; an issuer that "
-                "signs by keys publishes them: set LIVECOMMENTS_JWT_JWKS_URL instead."
+                "LIVECOMMENTS_JWT_SECRET holds a public or private key, or an address. It must be the secret of HS256; "
+                "an issuer that signs by keys publishes them: set LIVECOMMENTS_JWT_JWKS_URL instead."
             )
         self._key = VerifyingKey(secret, ("HS256",))
 

@@ -17,6 +17,7 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 - `deadline`: a moment that is moved often and reached rarely.
 - `raw`: answers as bytes: `Date`, and problems of what never becomes a request.
 - `encodings`: whether a client takes gzip.
+- `bearer`: the token that a request bears.
 - `cors`: which other sites' pages may call us.
 - `problems`: errors as answers, one table for all.
 - `health`: routes for operators, and what routers ask.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -270,7 +271,11 @@ def test_a_key_of_another_kind_is_no_shared_secret() -> None:
     public = private("RS256").public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     ssh = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    for secret in (pem, pem.replace("\n", ""), ssh, json.dumps(published(private("RS256"))), jwks().decode()):
+    texts = [pem, pem.replace("\n", ""), b64encode(pem.encode()).decode(), ssh, "https://issuer.example/keys"]
+    for algorithm in ("RS256", "ES256", "EdDSA"):
+        der = private(algorithm).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        texts.append(b64encode(der).decode())
+    for secret in (*texts, json.dumps(published(private("RS256"))), jwks().decode()):
         with pytest.raises(StartRefused) as refused:
             SharedSecret(secret)
         assert "JWKS_URL" in str(refused.value)
