@@ -260,8 +260,9 @@ def replay_log(
         "video": video,
         "from": from_time or from_id or from_offset,
         "until": until,
+        "out": out and str(out),
+        "topic": to_topic,
     }
-    said |= {"out": out and str(out), "topic": to_topic}
 
     async def run(kept: Path | None) -> None:
         async with opened(settings, needs_store=False, epoch=epoch) as found:

@@ -1,12 +1,13 @@
-"""Copies of a comment: those with one key of one person, of which the first survives. Over the seam of two epochs too.
+"""Copies of a comment: records with one Idempotency-Key of one person, of which the first survives (deduplication).
 
-The window of the partition that its videos were in before counts for as long as a key is remembered: what was appended
-there is no duplicate for any reader here, so it is found before anything is appended.
+A key is remembered over the end of an epoch: the window of the partition in which the video was before is looked into,
+too. No reader of the new epoch takes a record of the old one into account, so the copy is found before the append.
 """
 
 from typing import Final, NamedTuple
 
 from livecomments.following.partition import FollowedPartition
+from livecomments.following.read_back import READ_CHUNK
 from livecomments.log.interface import CommentLog
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.events import NewRecord
@@ -15,8 +16,8 @@ from livecomments_schemas.positions import position_at
 from livecomments_schemas.window import Occurrence, Window
 
 _RETRY_RECORDS_MAX: Final = DEDUPE_WINDOW_RECORDS - 1_024
-"""Behind what a retry says it has seen. The window is larger by what may be appended before the retry is: a second of a
-partition at its busiest."""
+"""A retry is refused if more records than this follow its Idempotency-After. The window is larger by 1,024: others may
+append between this check and the retry's own append, a second's worth of the busiest partition."""
 
 
 class RetryTooOldRejected(Rejected):
@@ -26,7 +27,7 @@ class RetryTooOldRejected(Rejected):
 
 
 class Copy(NamedTuple):
-    """The first of several with one key, and the window that tells of it."""
+    """The first comment with a key, and the window and log that it was found in."""
 
     window: Window
     log: CommentLog
@@ -38,7 +39,14 @@ class Copy(NamedTuple):
 
 
 def first_copy(log: CommentLog, followed: FollowedPartition, video_id: str, record: NewRecord) -> Copy | None:
-    """Find the comment with this one's key, if there is a key and our windows hold it. `log`: of what is followed."""
+    """Find the comment that was posted with the same key, as far as our windows reach; None without a key.
+
+    Args:
+        log: the one that `followed` is of.
+        followed: the video's partition.
+        video_id: whose comment it is.
+        record: what is to be appended.
+    """
     key = record.headers.get("key")
     if key is None:
         return None
@@ -54,7 +62,11 @@ def first_copy(log: CommentLog, followed: FollowedPartition, video_id: str, reco
 
 
 def check_age(followed: FollowedPartition, after: int | None) -> None:
-    """Refuse a retry whose first copy, later than `after`, may be out of reach. Raises RetryTooOldRejected."""
+    """Refuse a retry whose first copy may have left the windows: it can lie anywhere behind `after`.
+
+    Raises:
+        RetryTooOldRejected
+    """
     if after is None:
         return
     # What it had seen is no later than all that was written before; its first copy is at least one further on.
@@ -73,7 +85,7 @@ def check_age(followed: FollowedPartition, after: int | None) -> None:
 
 
 async def is_preceded(copy: Copy, record: NewRecord) -> bool:
-    """Tell whether the W records before a survivor hold its key too, so that it is no survivor at all.
+    """Tell whether one of the W records before a survivor has the same key: then it is itself a duplicate.
 
     Raises:
         LogUnavailable, OffsetUnavailable
@@ -85,7 +97,7 @@ async def is_preceded(copy: Copy, record: NewRecord) -> bool:
     first = max((await log.bounds([number]))[number].start, survivor - window.size)
     names = ("type", "author", "key")
     while first < survivor:
-        records, first = await log.read(number, first, survivor, 1_000)
+        records, first = await log.read(number, first, survivor, READ_CHUNK)
         for older in records:
             if older.key == record.key and all(older.headers.get(n) == record.headers[n] for n in names):
                 return True

@@ -1,4 +1,4 @@
-"""Counting what the log holds for the limits: whatever this gateway hears, whoever took it."""
+"""Counting comments for the rate limits: all that this gateway's follower hears of, whichever gateway took them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from livecomments_schemas.positions import BEFORE_EVERYTHING, position_at
 
 
 class Counting:
-    """The limits of one gateway, and what counts for them. Limits are of people and videos: no epoch ends them."""
+    """The rate limits of one gateway, fed by its follower. What was counted stays counted when an epoch ends."""
 
     def __init__(self, follower: Follower, limits: AdmissionLimits, clock: Callable[[], float]) -> None:
         self._follower = follower
@@ -39,9 +39,9 @@ class Counting:
         self._admission.check(video_id, author_id, message, settings, self._clock())
 
     def _count(self, followed: FollowedPartition, entries: Sequence[Entry]) -> None:
-        """Hear what was written, here or through another gateway; first, what was before we followed the partition.
+        """Count new comments of a partition; the first time those in its tail as well.
 
-        Only once: a partition that is taken on again has comments in its tail that count already.
+        Each counts once: a partition that is taken on again may have counted ones in its tail.
         """
         needs_text, is_new = self._limits.duplicate_text_s > 0, True
         if followed not in self._counted:
@@ -57,7 +57,7 @@ class Counting:
         self._counted_through[followed.number] = max(through, followed.judged_through)
 
     def _count_before(self, record: Record, verdict: Verdict) -> None:
-        """Count what was written in the window, before the tail of a partition that is being taken on."""
+        """Count a comment of the window that lies before the tail of a partition that is being taken on."""
         age_s = time.time() - record.appended_at_ms / 1_000
         if record.headers["type"] != COMMENT_CREATED or age_s > self._counted_s:
             return

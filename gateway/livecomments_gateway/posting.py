@@ -85,17 +85,17 @@ class NotTheAuthorRejected(Rejected):
 
 
 class _Fenced(Exception):
-    """The epoch ended before the record: it is not written."""
+    """The epoch ended before the record, which counts nowhere."""
 
 
 class NewComment(NamedTuple):
-    """What somebody wants to say."""
+    """A comment to append, checked but for what only the log can tell."""
 
     message: str
     """In normal form (`clean_message`)."""
     video_time_ms: int | None = None
     key: str | None = None
-    """The Idempotency-Key: a retry has the same."""
+    """The Idempotency-Key, repeated by a retry."""
     after: str | None = None
     """A comment id, of this video's partition, that the writer had seen before the first try."""
     traceparent: str | None = None
@@ -230,15 +230,20 @@ class Posting:
         self._moved.clear()
 
     async def _read_on(self, followed: FollowedPartition) -> None:
-        """Judge all that the log holds by now, so that what is refused then is refused by one place in it.
+        """Wait until our follower has judged all that the log holds now, so that no refusal rests on old knowledge.
 
         Raises:
-            PartitionUnavailable, LogUnavailable: not now; try again.
+            PartitionUnavailable, LogUnavailable: try again.
         """
         await self._history.reach(followed, await self._history.newest(followed.number))
 
     async def _check(self, followed: FollowedPartition, video_id: str, identity: Identity, message: str) -> None:
-        """Check that this person may write here now. Only the verdict on the record is certain that it was not over."""
+        """Check that this person may write here now. For certain only the record's verdict says that the video goes on.
+
+        Raises:
+            Rejected leaves: nothing is to be written.
+            StoreUnavailable, PartitionUnavailable: try again.
+        """
         facts = await self.videos.facts(video_id)
         if facts.is_ended or followed.window.is_ended(video_id, followed.next_offset):
             raise VideoEndedRejected(_ENDED)
@@ -252,10 +257,11 @@ class Posting:
             self._words.check(message)
 
     async def find(self, video_id: str, id_text: str) -> tuple[bytes, str]:
-        """Find a comment: its public JSON and its author's id.
+        """Return a comment's public JSON and its author's id.
 
         Raises:
-            CursorRejected, CommentNotFoundRejected, CommentDeletedRejected
+            CursorRejected: `id_text` is no id of this video's.
+            CommentNotFoundRejected, CommentDeletedRejected
             Unavailable leaves: try again.
         """
         followed = self._history.home(video_id)
@@ -288,17 +294,17 @@ class Posting:
         await self._deletes.join((video_id, target), lambda: self.append(video_id, record, _UNKNOWN_DELETE))
 
     async def append(self, video_id: str, record: NewRecord, unknown: str = _UNKNOWN) -> tuple[int, Verdict]:
-        """Append a record of a video and wait for the verdict; the record's offset with it.
+        """Append a record of a video and wait for its verdict; returns the record's offset and the verdict.
 
         One that came too late for its epoch is appended to the next: it is never answered and void.
 
         Args:
-            unknown: what to tell whoever asked when it may be written or not, with what to do then.
+            unknown: the text of AppendUnknown, which tells the caller of this call what to do.
 
         Raises:
-            AppendUnavailable: not written. AppendUnknown: maybe written.
+            AppendUnavailable: not written; try again. AppendUnknown: written or not.
             ContractUnavailable: nothing is written for now.
-            LogWentBackUnavailable: the log would give ids again that it gave before; what is written there is lost.
+            LogWentBackUnavailable: the log would give ids a second time; nothing is written here any more.
         """
         return await self._where_open(video_id, lambda followed: self._append(followed, record, unknown))
 

@@ -80,7 +80,7 @@ class KafkaLog:
             StartRefused: no Kafka, no such topic, or one that does not keep what a 201 promises.
         """
         try:
-            found = await self._connected()
+            found = await self._connect_in_time()
             if self._is_ours:
                 await self._check(found)
         except BaseException:
@@ -143,7 +143,7 @@ class KafkaLog:
         topic_id = await self.identity() if found is not None else ""
         return differences_of(contract, self._topic, found, topic_id, self._connection.addresses)
 
-    async def _connected(self) -> FoundTopic:
+    async def _connect_in_time(self) -> FoundTopic:
         """Connect writer and ranges; return the topic. Raises StartRefused: no answer for `connect_timeout_s`."""
         try:
             return await retrying(self._connect, within(self._connect_timeout_s), on=_AWAY)
