@@ -19,7 +19,7 @@ once is refused (backpressure), and nothing is queued.
 - `admission`: how fast a person, and all of them, may write; `counting`: what is counted for it.
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
-- `etags`: validators of answers; `files`: answers that are made once, plain and in gzip.
+- `etags`: validators of answers; `files`: answers that are made once, plain and in gzip, or in parts.
 - `settings`: what can be configured.
 - `answers`: what endpoints have in common; `comment_endpoints`, `session_endpoints`: the calls about those.
 - `routing`: routes made from the table of calls; `app`: all of them; `site`: the page's and the descriptions'.

@@ -10,26 +10,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livecomments_gateway.calls import CALLS
-from livecomments_gateway.files import StaticAnswer
+from livecomments_gateway.files import MediaAnswer, StaticAnswer
 from livecomments_gateway.openapi import docs_page, openapi
 
 _PAGE: Final = Path(__file__).parent / "page"
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "media-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _ALWAYS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
-_MEDIA_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_TEXT_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_CLIP_TYPES: Final = {".webm": "video/webm", ".mp4": "video/mp4"}
 
 
 def page_routes() -> list[Route]:
     """Make the routes of the page, its files, and the descriptions."""
     headers = {"Content-Security-Policy": _PAGE_POLICY, **_ALWAYS}
-    files = {
-        path.name: StaticAnswer(path.read_bytes(), _MEDIA_TYPES[path.suffix], headers)
-        for path in _PAGE.iterdir()
-        if path.suffix in _MEDIA_TYPES
-    }
+    files: dict[str, StaticAnswer | MediaAnswer] = {}
+    for path in _PAGE.iterdir():
+        if media_type := _TEXT_TYPES.get(path.suffix):
+            files[path.name] = StaticAnswer(path.read_bytes(), media_type, headers)
+        elif media_type := _CLIP_TYPES.get(path.suffix):
+            files[path.name] = MediaAnswer(path.read_bytes(), media_type, _ALWAYS)
 
     async def read_index(request: Request) -> Response:
         return files["index.html"].to(request)

@@ -218,7 +218,7 @@ async def test_markup_stays_text_and_the_page_stays_at_home(browser: Browser, se
 async def test_scrolling_up_reads_the_whole_history_once(
     browser: Browser, server: Server, api: APIRequestContext
 ) -> None:
-    messages = [f"comment {number}" for number in range(70)]
+    messages = [f"comment {number}" for number in range(120)]
     tokens = [await open_session(api, server, f"Guest {number}") for number in range(10)]
     for number, message in enumerate(messages):
         await post(api, server, tokens[number % len(tokens)], message)

@@ -49,6 +49,56 @@ async def test_files_are_compressed_for_who_takes_it_and_not_sent_again_to_who_h
             assert etags[0] != etags[1], "two bodies, two names"
 
 
+CLIP: Final = "/page/clip.mp4"
+FIRST_LOAD_BYTES_MAX: Final = 25_000
+CLIPS_BYTES_MAX: Final = 300_000
+
+
+async def test_a_player_gets_the_part_of_the_clip_that_it_asks_for(tmp_path: Path) -> None:
+    async with served(tmp_path) as running, aiohttp.ClientSession(running.url) as client:
+        async with client.get(CLIP) as answer:
+            whole, tag = await answer.read(), answer.headers["ETag"]
+            assert (answer.status, answer.content_type) == (200, "video/mp4")
+            assert answer.headers["Accept-Ranges"] == "bytes"
+        size = len(whole)
+        parts = {
+            "bytes=0-1": (0, 2),
+            "bytes=100-": (100, size),
+            "bytes=-10": (size - 10, size),
+            "bytes=5-999999999": (5, size),
+        }
+        for asked, (start, end) in parts.items():
+            async with client.get(CLIP, headers={"Range": asked, "If-Range": tag}) as answer:
+                assert (answer.status, await answer.read()) == (206, whole[start:end]), asked
+                assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
+        for asked in ("bytes=", "bytes=-", "bytes=2-1", "bytes=0-1,4-5", "lines=0-1", "bytes=x-"):
+            async with client.get(CLIP, headers={"Range": asked}) as answer:
+                assert (answer.status, await answer.read()) == (200, whole), asked
+        async with client.get(CLIP, headers={"Range": "bytes=0-1", "If-Range": '"other"'}) as answer:
+            assert (answer.status, await answer.read()) == (200, whole)
+        for asked in (f"bytes={size}-", "bytes=-0"):
+            async with client.get(CLIP, headers={"Range": asked}) as answer:
+                assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+        async with client.get(CLIP, headers={"If-None-Match": tag, "Range": "bytes=0-1"}) as answer:
+            assert answer.status == 304
+
+
+async def test_the_first_load_is_small(tmp_path: Path) -> None:
+    sizes = {}
+    async with served(tmp_path) as running, aiohttp.ClientSession(running.url, auto_decompress=False) as client:
+        async with client.get("/", headers={"Accept-Encoding": "gzip"}) as answer:
+            sizes["/"] = len(page := await answer.read())
+        named = re.findall(r'(?:href|src)="(page/[^"]+)"', gzip.decompress(page).decode())
+        for name in set(named):
+            async with client.get(f"/{name}", headers={"Accept-Encoding": "gzip"}) as answer:
+                sizes[name] = len(await answer.read())
+    clips = {name: sizes.pop(name) for name in list(sizes) if "clip" in name}
+    print(sizes, clips)
+    assert {"page/page.js", "page/client.js", "page/film.js"} <= set(sizes), "asked for in one round"
+    assert sum(sizes.values()) <= FIRST_LOAD_BYTES_MAX
+    assert sum(clips.values()) <= CLIPS_BYTES_MAX
+
+
 PREFIX: Final = "https://site.example/chat/"
 """Where a load balancer may put all of it."""
 _LINK: Final = re.compile(r"""(?:href|src|action|from|import)\s*(?:=|:|\(|\s)\s*["']([^"']*)["']""")
@@ -57,7 +107,7 @@ _LINK: Final = re.compile(r"""(?:href|src|action|from|import)\s*(?:=|:|\(|\s)\s*
 async def test_below_a_path_prefix_everything_that_a_page_names_is_below_it_too(tmp_path: Path) -> None:
     found = []
     async with served(tmp_path) as running:
-        for path in ("", "docs", "page/page.js", "page/composer.js", "page/row.js"):
+        for path in ("", "docs", "page/page.js", "page/composer.js", "page/row.js", "page/film.js"):
             async with running.client.get(f"/{path}") as answer:
                 assert answer.status == 200
                 found += [(path, link) for link in _LINK.findall(await answer.text())]

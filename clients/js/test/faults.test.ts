@@ -188,6 +188,7 @@ test("what one person left unsent is not sent by the next", async () => {
     next.video.subscribe(() => {});
     await next.clock.pass(5_000);
     expect(next.service.comments().map(({ message }) => message)).toEqual(is);
+    expect(next.video.getSnapshot().pending, "nor shown").toEqual([]);
   }
 });
 

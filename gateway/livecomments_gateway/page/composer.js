@@ -6,6 +6,7 @@ const COUNTED_FROM = 450;
 const NAME_KEY = "livecomments.name";
 const OPEN_TRIES_MAX = 6; // with the pauses between, half a minute
 const PAUSE_MS = 1_000;
+const SECOND_MS = 1_000;
 
 const part = (id) => document.getElementById(id);
 const [form, ask, nameField, known, as, field, send, note, counter] =
@@ -29,6 +30,7 @@ export class Composer {
   #shown; // called when the session is another
   #opening = false;
   #ended = false;
+  #tick = 0;
   #asked = new Set(); // keys of comments that were refused because nobody is known
 
   constructor(client, video, shown) {
@@ -65,8 +67,9 @@ export class Composer {
       if (own.is !== "rejected" || this.#asked.has(own.key)) continue;
       this.#asked.add(own.key);
       if (own.problem.status === 401) this.askName("Your name is no longer known here. Enter it again to send.", true);
-      else this.say(own.problem.message);
+      // Any other refusal stands in its row, with the reason.
     }
+    this.#wait(pending);
   }
 
   /** Asks for a name again, with the old one filled in. */
@@ -75,6 +78,16 @@ export class Composer {
     known.hidden = true;
     this.say(words);
     if (focus) nameField.select();
+  }
+
+  /** Slow mode and limits: how long until the next comment goes out by itself, in the place of the arrow. */
+  #wait(pending) {
+    const next = pending.find((own) => own.is === "waiting");
+    clearTimeout(this.#tick);
+    const left = next ? Math.ceil((next.until - performance.now()) / 1_000) : 0;
+    send.dataset.left = left > 0 ? left : "";
+    send.ariaLabel = send.title = left > 0 ? `Send; the last comment goes out in ${left} seconds` : "Send";
+    if (left > 0) this.#tick = setTimeout(() => this.#wait(this.#video.getSnapshot().pending), SECOND_MS);
   }
 
   #end() {

@@ -3,18 +3,21 @@
  * for a stream, and everything that a break costs.
  *
  *     composer.js  writing
+ *     film.js      the video, which is a clip of ours
  *     row.js       what one comment looks like
  *     client.js    the rest: what clients/js makes
  */
 
 import { auto, createCommentsClient, createView, sharedStream } from "./client.js";
 import { Composer } from "./composer.js";
+import { showFilm } from "./film.js";
 import { buildPendingRow, buildRow, confirmed, leave, markOwn } from "./row.js";
 
 const STATES = {
   idle: "Connecting", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Delayed",
   ended: "Ended", failed: "Unavailable", offline: "Offline", paused: "Paused", closed: "Closed",
 };
+const NO_CONNECTION = "No connection free: close a tab";
 const HISTORY = 30;
 const ROWS_MAX = 500;
 const NEW_SHOWN_MAX = 999;
@@ -26,6 +29,8 @@ const [pill, badge, edge, jump, scroller, rows, pending] =
 const videoId = new URLSearchParams(location.search).get("video") || "demo";
 const client = createCommentsClient({ baseUrl: ".", transport: sharedStream(auto()) });
 const video = client.video(videoId, { history: HISTORY, maxComments: ROWS_MAX });
+const title = part("video");
+const film = showFilm(part("film"), part("play"));
 const composer = new Composer(client, video, showSession);
 const userId = () => client.session.get()?.userId ?? null;
 
@@ -37,7 +42,7 @@ const view = createView(video, {
     return row;
   },
   pendingRow: (own) => buildPendingRow(own, client.session.get(), {
-    "Try again": () => video.retry(own.key),
+    ...(own.problem?.isFinal ? {} : { "Try again": () => video.retry(own.key).catch(() => {}) }),
     Discard: () => video.discard(own.key),
   }),
   changed: show,
@@ -47,11 +52,14 @@ const view = createView(video, {
 });
 
 function show({ snapshot, isStuck, isTorn, unread }) {
-  const { state, comments, hasOlder } = snapshot;
+  const { state, comments, hasOlder, settings } = snapshot;
   pill.dataset.state = badge.dataset.state = state.is;
-  pill.textContent = STATES[state.is];
-  badge.textContent = state.is === "ended" ? "Ended" : state.is === "failed" ? "" : "Live";
-  jump.hidden = isStuck || !(unread || isTorn);
+  pill.textContent = state.cause?.code === "no_connection" ? NO_CONNECTION : STATES[state.is];
+  badge.textContent = /live|ended/.test(state.is) ? STATES[state.is] : "";
+  title.textContent = settings?.title || videoId;
+  document.title = `${title.textContent}: live comments`;
+  film.show(state.is === "ended");
+  jump.hidden = isStuck;
   const count = unread > NEW_SHOWN_MAX ? `${NEW_SHOWN_MAX}+` : unread;
   jump.textContent = unread === 0 ? "Newest comments" : unread === 1 ? "1 new comment" : `${count} new comments`;
   edge.textContent = /idle|connecting/.test(state.is) && !comments.length ? "" : hasOlder ? "Loading older comments"
@@ -75,8 +83,5 @@ function confirmDelete(button, commentId) {
   });
 }
 
-document.title = `${videoId}: live comments`;
-part("video").textContent = videoId;
-part("again").href = location.href;
 jump.addEventListener("click", () => view.stick());
 video.on("state", (state) => state.is === "failed" && composer.say(state.cause.message));

@@ -8,7 +8,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const LEAVE_MS = 180;
 const ARMED_MS = 4_000;
 const STATUS = {
-  sending: "Sending", unknown: "Still sending", waiting: "Waiting", sent: "Sent", rejected: "Not sent",
+  sending: "Sending", unknown: "Still sending", waiting: "Goes out by itself", sent: "Sent", rejected: "Not sent",
 };
 
 /** A hue for an author: the same everywhere, from the id alone. Lightness is the stylesheet's, for contrast. */
@@ -27,7 +27,7 @@ function initialOf(name) {
 
 export function buildRow({ author, message, createdAt }) {
   const row = template.cloneNode(true);
-  const [avatar, name, time, text] = row.querySelectorAll(".avatar, .name, time, .text");
+  const [avatar, name, text, time] = row.querySelectorAll(".avatar, .name, .text, time");
   row.style.setProperty("--hue", hueOf(author.id));
   row.dataset.author = author.id;
   avatar.textContent = initialOf(author.displayName);
@@ -58,7 +58,9 @@ export function buildPendingRow(pending, session, acts) {
   row.dataset.state = pending.is === "rejected" ? "unsent" : "sending";
   row.querySelector("time").textContent = STATUS[pending.is];
   if (pending.is === "rejected") {
-    row.querySelector("time").title = pending.problem.message;
+    const why = row.querySelector(".why");
+    why.hidden = false;
+    why.textContent = pending.problem.message;
     for (const [label, act] of Object.entries(acts)) addAct(row, label, act);
   }
   return row;
