@@ -4,10 +4,12 @@ import asyncio
 import random
 import sys
 from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from livecomments.following.follower import Follower
+from livecomments.following.share import Load, Share
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
 from livecomments.log.revocations import Listener, Revocations
@@ -110,6 +112,25 @@ class SimRevocations:
             listener(digest)
 
 
+class SimShare(Share):
+    """What `auto` follows by, with so little room that it lets go at any moment."""
+
+    def __init__(self, rng: random.Random, seen: Counter[str]) -> None:
+        self.bytes_max = rng.choice((2_000, 20_000, 1 << 30))
+        super().__init__(self.bytes_max, rng.choice((0.001, 10.0, 1e9)), unused_s=rng.choice((0.2, 2.0)))
+        self._met = seen
+
+    def has_room(self, loads: Iterable[Load]) -> bool:
+        has_room = super().has_room(loads)
+        self._met["auto: taken on unasked"] += has_room
+        return has_room
+
+    def beyond(self, loads: Mapping[int, Load], held: Collection[int], now: float) -> list[int]:
+        going = super().beyond(loads, held, now)
+        self._met["auto: let go"] += len(going)
+        return going
+
+
 class SimEdge:
     """An edge that can be killed and started again."""
 
@@ -146,11 +167,14 @@ class SimEdge:
         """A new process."""
         rng = self._rng
         bounds = TailBounds(rng.choice((3, 8, 40)), 1 << 30, rng.choice((1.5, 5.0, 1e9)))
+        share = SimShare(rng, self._seen) if rng.random() < 0.4 else None
         self.follower = Follower(
             self.view,
-            (PARTITION,) if rng.random() < 0.7 else (),
+            (PARTITION,) if share is None and rng.random() < 0.7 else (),
             bounds,
             idle_s=3.0,
+            share=share,
+            tails_bytes_max=share.bytes_max if share is not None else 1 << 40,
             window_records=WINDOW_RECORDS,
             tail=self._parts.tail,
             clock=clock,

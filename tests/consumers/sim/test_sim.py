@@ -20,7 +20,7 @@ SOMETIMES: Final = (
     "grown again past what was read",
     *("event comment", "event delete", "event heartbeat", "event stale", "event bye", "event video"),
     *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "told to come back", "aborted"),
-    *("stays away", "refused", "facts read"),
+    *("stays away", "refused", "facts read", "auto: taken on unasked", "auto: let go"),
     *("gap history_behind", "gap store_unavailable", "gap history_unavailable", "gap unknown_position"),
     "gap as_asked",
 )
