@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from livecomments.log.interface import AppendUnavailable
+from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.runtime.shared_settings import ServerSettings
-from livecomments_command.assembly.kafka import comments_log, told_epochs
+from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs
 from livecomments_command.grow import grow
-from livecomments_schemas.epochs import Epochs
+from livecomments_schemas.epochs import Epochs, epoch_ending
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import EPOCH_FENCE, epoch_event
 from livecomments_schemas.partitions import partition_of
@@ -86,17 +87,14 @@ async def test_what_would_not_come_to_its_end_is_refused_before_the_first_fence(
 
 
 async def test_whoever_comes_after_a_fence_goes_on_without_asking_again(deployed: Deployment) -> None:
-    worker = await deployed.start().started()
-    first = asyncio.create_task(grow(settings_of(deployed), 4, QUIET))
-
-    async def is_ending() -> bool:
-        return bool((await epochs_of(deployed)).known[0].ends)
-
-    await until(is_ending, "the first coordinator about to write fences")
-    first.cancel()
-    await asyncio.wait([first])
+    settings = settings_of(deployed)
+    await deployed.append(comments(videos_of(2), 5, "before"))
+    async with kafka_log(settings, EPOCHS_TOPIC) as told:  # as one does that is killed after its first fence
+        await told.append(0, epoch_ending(deployed.epoch, list((await deployed.ends()).values())))
     await deployed.log.append(0, epoch_event(EPOCH_FENCE, deployed.epoch))
-    await grow(settings_of(deployed), 4, QUIET)
+    growth = asyncio.create_task(grow(settings, 4, QUIET, stored_within_s=0.0))
+    worker = await deployed.start().started()  # it is waited for, and not asked for
+    await growth
     ended, following = (await epochs_of(deployed)).known
     assert (len(ended.fences), following.contract.partitions) == (2, 4)
     assert worker.process.poll() is None, worker.logged

@@ -259,7 +259,9 @@ async def _export_partition(
     start = (await patiently(lambda: log.bounds([partition])))[partition].start
     if start > max(first, following - DEDUPE_WINDOW_RECORDS):  # with them went what tells retries of what is in files
         raise OffsetUnavailable(f"Partition {partition} begins at {start} by now.")
-    deleted = await deletes_of(log, partition, following, end, advance)  # a delete lies behind its comment
+    deleted = await deletes_of(
+        log, partition, following, end, advance, opened.later
+    )  # a delete lies behind its comment
     segment = _Segment(plan, manifest, partition)
     try:
         async for chunk in scan(log, partition, following, end):

@@ -1,6 +1,6 @@
 """Log and store as the settings name them, embedded or distributed, for the commands that look after their records."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -31,6 +31,8 @@ class Opened:
     store: CommentStore
     lifetime: Lifetime = field(default_factory=Lifetime)
     """By our clock alone, as servers count it: what is older may be missing in the store."""
+    later: Sequence[CommentLog] = ()
+    """The logs of the epochs after that of `log`, whose deletes may reach back to it."""
 
 
 @asynccontextmanager
@@ -51,7 +53,8 @@ async def opened(
         if settings.kafka:
             from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs, topic_name
 
-            chosen = _chosen(await told_epochs(settings), epoch)
+            epochs = await told_epochs(settings)
+            chosen = _chosen(epochs, epoch)
             log = await stack.enter_async_context(comments_log(settings, chosen.contract, fences=chosen.fences))
             letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
             store: CommentStore = AwayStore(lambda: _cql_store(settings, Lifetime()))
@@ -59,7 +62,12 @@ async def opened(
                 lifetime = await lifetime_of(log, settings.store_ttl_s)
                 store = await stack.enter_async_context(_cql_store(settings, lifetime))
             topic = topic_name(settings, comments_topic(log.epoch))
-            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s))
+            later = [
+                await stack.enter_async_context(comments_log(settings, one.contract, fences=one.fences))
+                for one in epochs.known
+                if one.number > chosen.number
+            ]
+            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s), later)
             return
         file = await stack.enter_async_context(_embedded_file(settings))
         elapsed = await elapsed_of(file)

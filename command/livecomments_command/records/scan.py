@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -99,8 +99,17 @@ async def scan(
             yield [Judged(record, judge(record, window)) for record in records]
 
 
-async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_read: Callable[[int], None]) -> Deletes:
+async def deletes_of(
+    log: CommentLog,
+    partition: int,
+    first: int,
+    end: int,
+    on_read: Callable[[int], None],
+    later: Sequence[CommentLog] = (),
+) -> Deletes:
     """Return what the records with first ≤ offset < end delete; `on_read` is told the size of each chunk.
+
+    `later`: the epochs that came after the log's, whose deletes may reach back; all of them is read.
 
     Raises as `scan` does, and StartRefused: too many to keep.
     """
@@ -110,6 +119,13 @@ async def deletes_of(log: CommentLog, partition: int, first: int, end: int, on_r
             if verdict.kind is Kind.ACCEPTED and verdict.target:
                 deleted.add(verdict.video_id, verdict.target)
         on_read(len(chunk))
+    for other in later:
+        for number in range(partition % log.partition_count, other.partition_count, log.partition_count):
+            held = (await patiently(lambda: other.bounds([number])))[number]  # noqa: B023 (awaited)
+            async for chunk in scan(other, number, held.start, held.end, window_records=0):
+                for _, verdict in chunk:
+                    if verdict.kind is Kind.ACCEPTED and verdict.target:
+                        deleted.add(verdict.video_id, verdict.target)
     deleted.close()
     return deleted
 

@@ -163,7 +163,7 @@ class _Comparison:
 async def _verify_partition(comparison: _Comparison, partition: int, held: Bounds) -> None:
     opened, findings = comparison.opened, comparison.findings
     log = opened.log
-    deleted = await deletes_of(log, partition, held.start, held.end, comparison.advance)
+    deleted = await deletes_of(log, partition, held.start, held.end, comparison.advance, opened.later)
     after = position_at(log.epoch, held.start) - 1
     sure_from = position_at(log.epoch, held.start + (DEDUPE_WINDOW_RECORDS if held.start else 0))
     """A comment before may be a retry of what the log no longer holds."""
