@@ -35,7 +35,7 @@ class KafkaLog:
         epoch: the generation the topic is.
         append_timeout_s: until an append without an answer is AppendUnknown.
         contract: what the topic must be, if it is an epoch's; its count of partitions is the one that we go by.
-        fences: where each partition ends, if it is of an epoch that ended by fences: what lies behind is not told of.
+        fences: where each partition ends, if it is of an epoch that ended by fences: its topic may be as it likes.
         in_sync_replicas_min: without a contract, the least `min.insync.replicas` of the topic that is good enough.
         rest_s: a follower's, after a poll of few records: a fetch of 64 partitions costs aiokafka about 0.6 ms of CPU,
             whether it brings one record or ten.
@@ -98,14 +98,7 @@ class KafkaLog:
         return await self._writer.append(partition, record)
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
-        bounds = await self._ranges.bounds(partitions)
-        if not self._fences:
-            return bounds
-        ends = {number: self._fences[number] + 1 for number in bounds}
-        return {
-            number: Bounds(min(held.start, ends[number]), min(held.end, ends[number]))
-            for number, held in bounds.items()
-        }
+        return await self._ranges.bounds(partitions)
 
     async def answering(self, partitions: Iterable[int]) -> set[int]:
         return await self._ranges.answering(partitions)
@@ -114,8 +107,6 @@ class KafkaLog:
         return await self._ranges.identity()
 
     async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
-        if self._fences:
-            end = min(end, self._fences[partition] + 1)
         return await self._ranges.read(partition, start, end, limit)
 
     def follow(self) -> KafkaReader:
