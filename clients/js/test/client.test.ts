@@ -442,6 +442,32 @@ test("older comments are read, and while they are, the newest make room behind a
   expect(video.getSnapshot().gaps).toEqual([]);
 });
 
+test("each page of older comments goes on behind the last, until there are no more", async () => {
+  const { clock, service, video } = setting({}, { history: 10 });
+  for (let n = 0; n < 35; n++) service.write("ana", String(n));
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  for (const [from, hasOlder] of [[15, true], [5, true], [0, false]] as const) {
+    void video.loadOlder(10);
+    await clock.pass(1_000);
+    expect(messages(video)[0]).toBe(String(from));
+    expect(video.getSnapshot().hasOlder).toBe(hasOlder);
+  }
+});
+
+test("an own comment that was deleted before the stream got there is done once a heartbeat has passed it", async () => {
+  const { clock, service, video } = setting();
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  void video.post("hello");
+  await clock.pass(45); // answered, and not yet told
+  service.gone.add(service.comments().at(-1)!.commentId);
+  await clock.pass(1_000);
+  expect(video.getSnapshot().pending).toMatchObject([{ is: "sent" }]);
+  await clock.pass(16_000);
+  expect(video.getSnapshot()).toMatchObject({ pending: [], comments: [] });
+});
+
 test("deleting says no only if the service does", async () => {
   const { clock, service, answers, video } = setting();
   video.subscribe(() => {});
