@@ -23,7 +23,7 @@ class Line:
     """One line of a server."""
 
     def __init__(self, rest_s: float) -> None:
-        self._rest_s = rest_s
+        self.rest_s = rest_s
         self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
         self._is_busy = False
         """A turn is to be given, or rested from."""
@@ -43,5 +43,5 @@ class Line:
         if not self._waiting:
             self._is_busy = False
             return
-        asyncio.get_running_loop().call_later(self._rest_s, self._give)
+        asyncio.get_running_loop().call_later(self.rest_s, self._give)
         self._waiting.popitem(last=False)[0]()

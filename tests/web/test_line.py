@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, cast
 
 import pytest
 from uvicorn.config import Config
@@ -11,7 +11,8 @@ from uvicorn.server import ServerState
 
 from livecomments.web.bodies import ChunkedBody
 from livecomments.web.door import Door, claim_nothing
-from livecomments.web.line import Line
+from livecomments.web.line import EXIT_REST_S, WORK_REST_S, Line
+from livecomments.web.server import DrainingServer
 from tests.web.driven import ROUNDS_MAX, Wire
 from tests.web.echo import Echo
 
@@ -24,6 +25,8 @@ FLOODS: Final = {
     * 200,
 }
 ATTACKERS: Final = 64
+TIMEOUT_S: Final = 10.0
+"""For what must happen."""
 ROUNDS_OBSERVED: Final = 50
 CHUNKS_A_TURN_MAX: Final = 128
 GOOD: Final = b"POST /good HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
@@ -156,6 +159,34 @@ async def test_who_is_refused_and_sends_on_has_a_turn_for_each_piece() -> None:
             door.data_received(b"x" * 65_536)
             assert wire.is_paused
         assert wire.written.count(b"HTTP/1.1 ") == 1
+
+
+async def test_whose_turn_does_not_come_is_told_when_the_server_shuts_down_or_its_time_is_over() -> None:
+    async with Crowd(rest_s=3_600) as crowd:
+        refused = [crowd.connect() for _ in range(3)]
+        for door, _ in refused:
+            door.data_received(b"nonsense\r\n\r\n")
+        await until(lambda: crowd.exits.given == 1)
+        _, (shut, shut_wire), (_, late_wire) = refused
+        assert not shut_wire.written
+        assert not late_wire.written
+        shut.shutdown()
+        assert shut_wire.written.startswith(b"HTTP/1.1 400 ")
+        async with asyncio.timeout(TIMEOUT_S):
+            for _ in iter(lambda: late_wire.is_over, True):
+                await asyncio.sleep(0)
+        assert late_wire.written.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_server_has_a_line_of_its_own_for_work_and_for_leaving_and_both_rest() -> None:
+    async def nothing() -> None:
+        """Drain nothing."""
+
+    servers = [DrainingServer(Echo(), lambda: None, nothing) for _ in range(2)]
+    lines = [cast(Any, server.config.http).keywords[name] for server in servers for name in ("line", "exits")]
+    assert len(set(map(id, lines))) == 4
+    assert [line.rest_s for line in lines] == [WORK_REST_S, EXIT_REST_S] * 2
+    assert 0 < WORK_REST_S < EXIT_REST_S
 
 
 async def test_who_leaves_before_being_told_is_let_go_of() -> None:
