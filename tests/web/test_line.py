@@ -13,7 +13,7 @@ from livecomments.web.bodies import ChunkedBody
 from livecomments.web.door import Door, claim_nothing
 from livecomments.web.line import EXIT_REST_S, WORK_REST_S, Line
 from livecomments.web.server import DrainingServer
-from tests.web.driven import ROUNDS_MAX, Wire
+from tests.web.driven import ROUNDS_MAX, Wire, driven
 from tests.web.echo import Echo
 
 FLOODS: Final = {
@@ -199,6 +199,14 @@ async def test_who_leaves_before_being_told_is_let_go_of() -> None:
         doors.pop()[0].connection_lost(None)
         del door
         assert left() is None
+
+
+async def test_empty_lines_are_bounded_however_they_come() -> None:
+    for pieces in ([b"\r\n" * 40], [b"\r\n"] * 40, [b"\n"] * 70, [b"\r", b"\n"] * 40):
+        _, wire = await driven(pieces)
+        assert wire.written.startswith(b"HTTP/1.1 400 "), pieces
+    _, wire = await driven([b"\r\n" * 20, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"])
+    assert wire.written.startswith(b"HTTP/1.1 200 ")
 
 
 async def until(is_so: Callable[[], bool]) -> None:
