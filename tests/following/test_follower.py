@@ -397,6 +397,7 @@ async def test_a_lost_end_is_seen_when_its_partition_answers_again(maker: Embedd
         followed = await ready(follower)
         log.leaderless = {0}
         log.error = OffsetUnavailable("not here", partition=0, offset=0)
+        await until(lambda: log.error is None)
         made = await append(log, comment(), comment())
         await followed.verdict(made[-1], WAIT_S)
         assert not follower.continuity.resets, "nobody could say where the partition starts"
