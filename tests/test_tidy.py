@@ -32,6 +32,7 @@ from tests.tidy import (
     reads_tests,
     reasons,
     rooms,
+    shares,
     sleeping,
     splats,
     supervised,
@@ -45,6 +46,7 @@ ROOM = '"""A room.\n\n- `tail`: the newest records.\n"""\n'
 # Taken apart, so that this file obeys the rules that it tests.
 NOQA, IGNORE, PRAGMA, WORK = "# no" + "qa", "# type: " + "ignore", "# pragma: " + "no cover", "/wo" + "rk/"
 
+HALVES = {f"{room}/livecomments_{room}/a.py": "x = 1\n" * 22 for room in ("gateway", "streams", "consumers")}
 MANY = ", ".join(f"a{number}" for number in range(ARGUMENTS_MAX))
 PROTOCOL = f"{DOC}from typing import Protocol\nclass App(Protocol):\n    {DOC}    def serve(self): "
 
@@ -285,6 +287,10 @@ VIOLATIONS: list[Planted] = [
     ),
     (median_length, {"livecomments_gateway/app.py": "x = 1\n" * 151}, "half of all modules have 151 lines or more"),
     (median_length, {"livecomments_gateway/app.py": "x = 1\n" * 151, "livecomments_gateway/keys.py": "x = 1"}, ""),
+    (shares, {f"{room}/a.py": "x = 1\n" * 33 for room in ("gateway", "streams", "bench")}, ""),
+    (shares, {"livecomments/a.py": "x = 1\n" * 34, **HALVES}, "livecomments: 34% of all lines, at most 33%"),
+    (shares, {"livecomments/log/a.py": "x = 1\n" * 11, **HALVES}, ""),
+    (shares, {"livecomments/log/a.py": "x = 1\n" * 16, **HALVES}, "livecomments/log: 20% of all lines, at most 15%"),
     (splats, {"livecomments_gateway/app.py": "x = [*(1, 2), 3]"}, "app.py:1: write these out"),
     (splats, {"livecomments_gateway/app.py": "f(*[1, 2])"}, "write these out"),
     (splats, {"livecomments_gateway/app.py": "f(*x, *(y for y in z), *(x or []))"}, ""),

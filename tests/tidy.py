@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,8 @@ OURS: Final = (
 MODULE_LINES_MAX: Final = 400
 MODULE_LINES_MEDIAN_MAX: Final = 150
 FUNCTION_LINES_MAX: Final = 60
+ROOM_SHARE_MAX: Final = 1 / 3
+PACKAGE_SHARE_MAX: Final = 0.15
 ARGUMENTS_MAX: Final = 6
 
 CONSOLE_DOOR: Final = "livecomments/runtime/console.py"
@@ -290,6 +293,23 @@ def median_length(tree: Tree) -> list[str]:
     median = statistics.median([len(module.text.splitlines()) for module in tree.source] or [0])
     limit = MODULE_LINES_MEDIAN_MAX
     return [f"half of all modules have {median:.0f} lines or more, at most {limit}"] if median > limit else []
+
+
+def shares(tree: Tree) -> list[str]:
+    """Source: no room is so large that it is the house: a third of all lines at most, 15 % in a package within one."""
+    lines = Counter[str]()
+    for module in tree.source:
+        room, *within = module.path.split("/")[:-1] or ("",)
+        package = [one for one in within if not one.startswith("livecomments_")][:1]
+        for folder in (room, "/".join((room, *package))) if package else (room,):
+            lines[folder] += len(module.text.splitlines())
+    total = sum(count for folder, count in lines.items() if "/" not in folder)
+    bounds = {folder: PACKAGE_SHARE_MAX if "/" in folder else ROOM_SHARE_MAX for folder in lines}
+    return [
+        f"{folder}: {lines[folder] / total:.0%} of all lines, at most {most:.0%}"
+        for folder, most in bounds.items()
+        if lines[folder] > most * total
+    ]
 
 
 def environment(tree: Tree) -> list[str]:
@@ -575,6 +595,7 @@ RULES: Final[tuple[Rule, ...]] = (
     cycles,
     lengths,
     median_length,
+    shares,
     environment,
     doors,
     docstrings,
