@@ -104,8 +104,8 @@ class World:
 
     @property
     def newest(self) -> int:
-        """The position of the newest record."""
-        return self.log.position(self.log.end - 1)
+        """The position of the newest record; of a log that is empty, the one before all."""
+        return self.log.position(0) + self.log.end - 1
 
     def append(self, count: int) -> None:
         """Append records of every kind, as many as there is room for."""
