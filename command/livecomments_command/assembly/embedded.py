@@ -184,16 +184,26 @@ async def serve_embedded(
         async def drain() -> None:
             await service.hub.drain(settings.drain_s)
 
+        is_serving = asyncio.Event()
+
+        def begin() -> None:
+            is_serving.set()
+            started(service)
+
+        async def tell_life() -> None:
+            await is_serving.wait()  # who takes no requests and no signals yet is not ready
+            await service.life.watch()
+
         server = DrainingServer(
             service.app,
-            lambda: started(service),
+            begin,
             drain,
             claim=service.claim,
             files=raise_open_files(),
             cors=service.cors,
         )
         async with asyncio.TaskGroup() as running:
-            works = [watch_loop(), service.life.watch(), *([beside(service)] if beside else [])]
+            works = [watch_loop(), tell_life(), *([beside(service)] if beside else [])]
             tasks = [running.create_task(work) for work in works]
             await server.serve([listening])
             for task in tasks:
