@@ -1,4 +1,4 @@
-"""What aiokafka fetched, as our records at once, and reading on past a batch that it cannot decode.
+"""What aiokafka fetched, as our records at once, and what becomes of a batch that it cannot decode.
 
 aiokafka makes a record of its own of each that it decodes, and passes it through two generators: with small batches
 that takes longer than decoding it does. What it has fetched is therefore unpacked here, by its own decoder.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import cramjam  # noqa: F401 - aiokafka's snappy, lz4 and zstd, which it goes without in silence: no process of ours does
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from livecomments.runtime.metrics import Counter
 from livecomments_schemas.events import Record, headers_of
@@ -30,6 +30,10 @@ def fetch_records(consumer: Any) -> None:
     A batch ends before its first record that cannot be decoded, with an error logged. What follows in it is of the same
     foreign producer, and is skipped by every reader alike, wherever it starts: a batch is always decoded from its
     beginning.
+
+    What cannot be unpacked at all (a checksum that is wrong, a codec nobody knows, compressed bytes that are none) is
+    told as a KafkaError, whatever the decoder raised, and stops the reader there: it may hold what was acknowledged.
+    What lies before it in the same fetch is handed out first.
     """
     assert consumer._fetcher._isolation_level == _READ_UNCOMMITTED, "aborted records are not told from others here"
     consumer._fetcher._records = _Fetched()
@@ -56,21 +60,30 @@ class _Unpacked:
 
     def _unpack(self, batches: Any, topic_partition: Any) -> Iterator[Record]:
         partition: int = topic_partition.partition
+        fetched_at = self.next_fetch_offset
         make = tuple.__new__  # of a NamedTuple, past its own `__new__`, which takes longer than the rest
-        while (batch := batches.next_batch()) is not None:
-            if not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {topic_partition}")  # the rest is fetched again
-            following = batch.next_offset  # beyond what compaction took from its end
-            if not batch.is_control_batch:
-                try:
-                    for one in batch:
-                        offset = one.offset
-                        if offset >= self.next_fetch_offset:  # a batch begins before what was asked for
-                            self.next_fetch_offset = offset + 1
-                            headers = headers_of(one.headers)
-                            yield make(Record, (partition, offset, one.key, one.value, headers, one.timestamp))
-                except UnicodeDecodeError:
-                    _undecodable.inc()
-                    where = {"partition": partition, "next_offset": following}
-                    _log.exception("rest of a batch skipped: a header's name is not UTF-8", extra=where)
-            self.next_fetch_offset = following
+        try:
+            while (batch := batches.next_batch()) is not None:
+                if not batch.validate_crc():
+                    raise CorruptRecordException(f"Invalid CRC - {topic_partition}")  # the rest is fetched again
+                following = batch.next_offset  # beyond what compaction took from its end
+                if not batch.is_control_batch:
+                    try:
+                        for one in batch:
+                            offset = one.offset
+                            if offset >= self.next_fetch_offset:  # a batch begins before what was asked for
+                                self.next_fetch_offset = offset + 1
+                                headers = headers_of(one.headers)
+                                yield make(Record, (partition, offset, one.key, one.value, headers, one.timestamp))
+                    except UnicodeDecodeError:
+                        _undecodable.inc()
+                        where = {"partition": partition, "next_offset": following}
+                        _log.exception("rest of a batch skipped: a header's name is not UTF-8", extra=where)
+                self.next_fetch_offset = following
+        except Exception as error:
+            if self.next_fetch_offset > fetched_at:
+                return  # what lies before it is handed out; fetched again from here, it comes first
+            if isinstance(error, KafkaError):
+                raise
+            sentence = f"{topic_partition} at {fetched_at} cannot be unpacked: {error!r}"
+            raise CorruptRecordException(sentence) from error

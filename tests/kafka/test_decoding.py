@@ -1,0 +1,103 @@
+"""Batches that no reader can unpack: what lies before them is handed out, and they are told as Kafka's own errors."""
+
+import struct
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
+from aiokafka.structs import TopicPartition
+
+from livecomments.kafka.decoding import fetch_records
+
+_CRC_AT: Final = 17
+_ATTRIBUTES_AT: Final = 22
+_COUNT_AT: Final = 57
+_RECORDS_AT: Final = 61
+RECORDS: Final = 3
+"""Of each batch."""
+
+
+def batch(offset: int, codec: int = 0) -> bytearray:
+    """Return a batch as the broker hands it out, its checksum right."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=codec,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=0,
+        batch_size=1 << 16,
+    )
+    for number in range(RECORDS):
+        builder.append(number, timestamp=1, key=b"video", value=b"x" * 100, headers=[])
+    data = bytearray(builder.build())
+    data[:8] = struct.pack(">q", offset)
+    return data
+
+
+def signed(data: bytearray) -> bytearray:
+    data[_CRC_AT : _CRC_AT + 4] = struct.pack(">I", calc_crc32c(bytes(data[_CRC_AT + 4 :])))
+    return data
+
+
+def of_codec(number: int) -> bytearray:
+    data = batch(RECORDS, 1)
+    data[_ATTRIBUTES_AT] = number
+    return signed(data)
+
+
+def spoilt(codec: int) -> bytearray:
+    data = batch(RECORDS, codec)
+    data[_RECORDS_AT:] = bytes(len(data) - _RECORDS_AT)
+    return signed(data)
+
+
+def miscounted() -> bytearray:
+    data = batch(RECORDS)
+    data[_COUNT_AT : _COUNT_AT + 4] = struct.pack(">i", -1)
+    return signed(data)
+
+
+def unsigned() -> bytearray:
+    data = batch(RECORDS)
+    data[-3] ^= 1
+    return data
+
+
+def fetched(data: bytes, at: int) -> Any:
+    """Return what a consumer's FetchResult then holds of a fetch at this offset."""
+    consumer = SimpleNamespace(_fetcher=SimpleNamespace(_isolation_level=0, _records={}))
+    fetch_records(consumer)
+    place = TopicPartition("comments-1", 0)
+    found = SimpleNamespace(_records=MemoryRecords(data), next_fetch_offset=at)
+    consumer._fetcher._records[place] = result = SimpleNamespace(_partition_records=found)
+    return result._partition_records
+
+
+DAMAGED: Final = {
+    "unknown codec": of_codec(5),
+    "last codec": of_codec(7),
+    "checksum": unsigned(),
+    "count": miscounted(),
+    **{f"no {name}": spoilt(codec) for codec, name in enumerate(("gzip", "snappy", "lz4", "zstd"), start=1)},
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED)
+def test_what_cannot_be_unpacked_holds_up_nothing_before_it_and_is_kafkas_error(damaged: bytearray) -> None:
+    following = batch(2 * RECORDS)
+    unpacked = fetched(bytes(batch(0) + damaged + following), 0)
+    assert [record.offset for record in unpacked] == list(range(RECORDS))
+    assert unpacked.next_fetch_offset == RECORDS
+    with pytest.raises(KafkaError):
+        list(fetched(bytes(damaged + following), RECORDS))
+
+
+def test_batches_of_all_codecs_are_unpacked_one_after_another() -> None:
+    unpacked = fetched(b"".join(bytes(batch(RECORDS * codec, codec)) for codec in range(5)), 1)
+    assert [record.offset for record in unpacked] == list(range(1, RECORDS * 5))
+    assert unpacked.next_fetch_offset == RECORDS * 5
