@@ -75,15 +75,15 @@ export interface Events {
 
 export interface VideoOptions {
   /** Comments to begin with, 0 to 100; 50 by default. */
-  history?: number;
+  history?: number | undefined;
   /** Begin behind this comment, which the app has, instead of with history. */
-  from?: string;
+  from?: string | undefined;
   /** Comments kept; 1,000 by default. */
-  maxComments?: number;
+  maxComments?: number | undefined;
   /** A hidden page lets its stream go after so long; 20,000 by default. */
-  hiddenAfterMs?: number | false;
+  hiddenAfterMs?: number | false | undefined;
   /** Closes the video. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** One video. Its stream opens with the first subscriber and closes a second after the last. */
@@ -91,9 +91,9 @@ export interface Video extends AsyncIterable<Comment> {
   getSnapshot(): Snapshot;
   /** Calls `act` after a change, at most once a frame; returns what ends that. */
   subscribe(act: () => void): () => void;
-  on<K extends keyof Events>(kind: K, act: (event: Events[K]) => void, o?: { signal?: AbortSignal }): () => void;
+  on<K extends keyof Events>(kind: K, act: (event: Events[K]) => void, o?: { signal?: AbortSignal | undefined }): () => void;
   /** Resolves with the durable comment, rejects with a `Problem`. Comments of one video keep their order. */
-  post(message: string, o?: { videoTimeMs?: number; key?: string }): Promise<Comment>;
+  post(message: string, o?: { videoTimeMs?: number | undefined; key?: string | undefined }): Promise<Comment>;
   /** Sends a rejected comment again, under its key. */
   retry(key: string): Promise<Comment>;
   /** Forgets an own comment; one that is on its way may be written all the same. */
@@ -139,16 +139,16 @@ export interface ClientOptions {
   /**
    * The user's token; null: none. `refused`: the last one was, `renew`: half of its life is over. Bounded to 10 s.
    */
-  getToken?: (why: "first" | "refused" | "renew") => string | null | Promise<string | null>;
+  getToken?: ((why: "first" | "refused" | "renew") => string | null | Promise<string | null>) | undefined;
   /** Instead of `getToken`, sessions of guests; kept in localStorage, or where `storage` says. */
-  guest?: { storage?: Store | null };
+  guest?: { storage?: Store | null | undefined } | undefined;
   transport?: Transport | undefined;
   /** Where comments on their way survive a reload: sessionStorage. */
-  drafts?: Store | null;
-  fetch?: typeof fetch;
-  clock?: Clock;
-  random?: () => number;
-  surroundings?: Surroundings;
+  drafts?: Store | null | undefined;
+  fetch?: typeof fetch | undefined;
+  clock?: Clock | undefined;
+  random?: (() => number) | undefined;
+  surroundings?: Surroundings | undefined;
 }
 
 /** The part of `Storage` that is used; each call may throw. */
