@@ -41,7 +41,7 @@ export const bearer = (token?: string | null): Record<string, string> =>
   token ? { Authorization: `Bearer ${token}` } : {};
 
 /**
- * Asks once. `has` is a member that the answer must have: a proxy may answer 200 for us. Rejects with a Problem.
+ * Asks once. `has` is a member that the answer must have, "" where it is a 204: a proxy may answer 200 for us. Rejects with a Problem.
  */
 export const ask = <T>(
   env: Env, path: string, has: string, token?: string | null, init?: RequestInit,
@@ -50,7 +50,7 @@ export const ask = <T>(
     ...init, headers: { ...init?.headers, ...bearer(token) }, signal,
   });
   const answer = response.ok && parsed(await response.text());
-  if (!answer || (has && !answer[has])) throw await problemOf(response);
+  if (has ? !answer[has] : response.status != 204) throw await problemOf(response);
   return [answer, response];
 });
 

@@ -280,3 +280,15 @@ test("a stream that is led to a login page is none of ours", async () => {
   expect(video.getSnapshot().state.is).toBe("reconnecting");
   client.close();
 });
+
+test("a portal's page in answer to a delete is no delete", async () => {
+  const { clock, service, answers, video } = setting();
+  video.subscribe(() => {});
+  const { commentId } = service.write("me", "x");
+  await clock.pass(1_000);
+  answers.push(...Array.from({ length: 4 }, () => () => html(200)));
+  const told = video.delete(commentId).catch((problem: Problem) => problem.code);
+  await clock.pass(60_000);
+  expect(await told).toBe("not_ours");
+  expect(video.getSnapshot().comments).toEqual(service.comments());
+});
