@@ -17,19 +17,23 @@ export function useVideo(id: string, o?: VideoOptions): Video {
   return useMemo(() => client.video(id, o), [client, id]);
 }
 
+/** What a server draws, and the first drawing upon that. */
+const atFirst: Snapshot = {
+  state: { is: "idle" }, comments: [], pending: [], gaps: [], hasOlder: false, settings: null, viewers: null,
+};
+
 /** A part of the snapshot; drawn anew only when that part is another (`Object.is`). */
 export function useCommentsSelector<T>(id: string, pick: (snapshot: Snapshot) => T, o?: VideoOptions): T {
   const video = useVideo(id, o);
   const last = useRef<[Snapshot, typeof pick, T]>(null);
-  const get = () => {
-    const snapshot = video.getSnapshot();
+  const get = (snapshot = video.getSnapshot()) => {
     if (last.current?.[0] != snapshot || last.current[1] != pick) {
       const picked = pick(snapshot);
       last.current = [snapshot, pick, Object.is(picked, last.current?.[2]) ? last.current![2] : picked];
     }
     return last.current[2];
   };
-  return useSyncExternalStore(useCallback((act) => video.subscribe(act), [video]), get, get);
+  return useSyncExternalStore(useCallback((act) => video.subscribe(act), [video]), () => get(), () => get(atFirst));
 }
 
 const all = (snapshot: Snapshot) => snapshot;

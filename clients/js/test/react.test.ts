@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { StrictMode, act, createElement as h } from "react";
-import { createRoot } from "react-dom/client";
+import { createRoot, hydrateRoot } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { expect, test } from "vitest";
 
@@ -58,6 +58,21 @@ test("on a server it draws the beginning, and asks for nothing", () => {
   const { client, requests } = setting();
   expect(renderToString(h(CommentsProvider, { client }, h(All)))).toContain("idle");
   expect(requests).toEqual([]);
+});
+
+test("what a server has drawn is taken over as it is, also when comments were there before", async () => {
+  const { client, clock, service, video } = setting();
+  const tree = h(CommentsProvider, { client }, h(All));
+  const element = document.createElement("div");
+  element.innerHTML = renderToString(tree);
+  service.write("ana", "early");
+  video.connect();
+  await clock.pass(1_000);
+  const faults: unknown[] = [];
+  await act(() => hydrateRoot(element, tree, { onRecoverableError: (fault) => faults.push(fault) }));
+  expect(faults).toEqual([]);
+  expect(element.textContent).toBe("live: early (0)");
+  client.close();
 });
 
 test("without a provider it says what is missing", () => {
