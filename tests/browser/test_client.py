@@ -259,6 +259,16 @@ async def test_what_is_loaded_later_and_cannot_be_is_said_and_asked_for_again(
     assert await page.evaluate(failed) == "unreachable"
     assert await page.evaluate("() => video.getSnapshot().state.is") == "live"
     await context.unroute(later)
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await context.route(later, hold)
+    assert await page.evaluate(failed) == "timeout"
+    for route in held:
+        await route.abort()
+    await context.unroute(later)
     await serve(context, server, files, "/rest-")
     assert await page.evaluate(failed) == "opened"
     await page.evaluate("() => video.post('two')")

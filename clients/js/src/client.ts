@@ -1,24 +1,34 @@
 /** A service, and who speaks to it. */
 
+import { REQUEST_MS_MAX, within } from "./api.js";
 import { keptIn } from "./kept.js";
 import type { Env, Rest } from "./parts.js";
 import { page, platformStore, systemClock } from "./platform.js";
-import { asProblem } from "./problem.js";
 import type { ClientOptions, CommentsClient, Store, Video } from "./types.js";
 import { createVideo } from "./video.js";
 
 const storeOf = (name: "localStorage" | "sessionStorage", given?: Store | null) =>
   given === undefined ? platformStore(name) : given;
 
-/** What only those need who write or read back: a part of its own, loaded behind the first comments. */
-const rest = (): Promise<Rest> => import("./rest.js").catch((thrown) => Promise.reject(asProblem(thrown)));
+/** Videos that nobody uses are remembered so long: a server that draws pages asks for each of its videos, and uses none. */
+const UNUSED_MAX = 100;
+
+/** A path of the page's own site; a server that draws the page has no address to put before it, and asks for nothing. */
+const baseOf = (url: string, page = globalThis.document?.baseURI) =>
+  !page && url.startsWith("/") ? url : new URL(url, page).href;
 
 export function createCommentsClient(o: ClientOptions): CommentsClient {
   const control = new AbortController();
   const videos = new Map<string, Video>();
+  let loading: Promise<Rest> | null = null;
+  /** What only those need who write or read back: a part of its own, loaded behind the first comments. */
+  const rest = () => (loading ??= within<Rest>(env, REQUEST_MS_MAX, "timeout", () => import("./rest.js")).catch((problem) => {
+    loading = null;
+    throw problem;
+  }));
   const late = ((act, of: any) => async (...given: any[]) => ((await rest())[act] as any)(of, ...given)) as Env["late"];
   const env: Env = {
-    base: new URL(o.baseUrl, globalThis.document?.baseURI).href.replace(/\/*([?#].*)?$/, ""),
+    base: baseOf(o.baseUrl).replace(/\/*([?#].*)?$/, ""),
     fetch: o.fetch ?? ((...asked) => fetch(...asked)),
     clock: o.clock ?? systemClock,
     random: o.random ?? Math.random,
@@ -45,8 +55,11 @@ export function createCommentsClient(o: ClientOptions): CommentsClient {
         if (isUsed) videos.set(id, video);
         else if (videos.get(id) == video) videos.delete(id);
       });
+      for (const [each, { getSnapshot }] of videos) {
+        if (videos.size >= UNUSED_MAX && getSnapshot().state.is == "idle") videos.delete(each);
+      }
       videos.set(id, video);
-      if (control.signal.aborted) video.close();
+      if (control.signal.aborted || options.signal?.aborted) video.close();
       return video;
     },
     close() {

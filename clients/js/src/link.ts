@@ -3,7 +3,7 @@
  * stream from exactly there (`follow.ts`) is loaded meanwhile.
  */
 
-import { backoffMs, readPage } from "./api.js";
+import { REQUEST_MS_MAX, backoffMs, readPage, within } from "./api.js";
 import type { Env, Following, Link, LinkEvents, Page } from "./parts.js";
 import { asProblem } from "./problem.js";
 import type { VideoOptions } from "./types.js";
@@ -19,7 +19,7 @@ export function createLink(env: Env, id: string, o: VideoOptions, max: number, o
 
   /** Where it cannot be loaded it is tried again: until then the state says why nothing follows. */
   function follow(mine: number, attempt: number, first?: Promise<Page & { url: URL }>): void {
-    import("./follow.js").then(({ createFollowing }) => {
+    within(env, REQUEST_MS_MAX, "timeout", () => import("./follow.js")).then(({ createFollowing }) => {
       if (mine != turn) return;
       following = createFollowing(env, id, o, max, on, link, first);
       following.open();

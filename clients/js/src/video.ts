@@ -99,6 +99,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
       state: link.state, comments: isChanged ? [...list.rows] : snapshot.comments, pending: posting?.pending() ?? snapshot.pending,
       gaps: list.gaps, hasOlder: list.older != null, settings, viewers,
     };
+    if (link.state.is == "idle") used(snapshot.pending.length > 0);
     const told = [...waiting, ["", 0] as const];
     isChanged = false;
     waiting = [];
@@ -148,7 +149,6 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
   function unused(): void {
     if (acts.size || isConnected || link.state.is == "closed") return;
     link.close({ is: "idle" });
-    used(false);
   }
 
   function close(): void {
@@ -196,7 +196,6 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
       yield* await late("iterate", shown)(video);
     },
   };
-  if (o.signal?.aborted) close();
   o.signal?.addEventListener("abort", close);
   return video;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { Problem, type Events } from "../src/index.js";
+import { createCommentsClient, Problem, type Events } from "../src/index.js";
 import { FRAME_MS, settled } from "./clock.js";
 import { memoryStore, problemAnswer, setting } from "./setting.js";
 
@@ -534,4 +534,46 @@ test("a signal closes what it was given to", async () => {
   expect(network.open.size).toBe(0);
   expect(video.getSnapshot().state).toEqual({ is: "closed" });
   await expect(video.post("x")).rejects.toMatchObject({ code: "closed" });
+});
+
+test("a signal that was aborted before gives a closed video, and the next one is another", async () => {
+  const { client, requests } = setting();
+  const closed = client.video("w", { signal: AbortSignal.abort() });
+  closed.connect();
+  await settled();
+  expect(closed.getSnapshot().state).toEqual({ is: "closed" });
+  expect(requests).toEqual([]);
+  expect(client.video("w")).not.toBe(closed);
+});
+
+test("what is under way or was refused is there for whoever comes back to the video, and then it is let go", async () => {
+  const { clock, answers, client, video } = setting({ drafts: memoryStore() });
+  const end = video.subscribe(() => {});
+  await clock.pass(1_000);
+  answers.push((url) => url.endsWith("/v") ? problemAnswer(422, "message_too_long") : null);
+  video.post("mine").catch(() => {});
+  await clock.pass(1_000);
+  end();
+  await clock.pass(3_000);
+  const again = client.video("v");
+  expect(again.getSnapshot().pending).toMatchObject([{ message: "mine", is: "rejected" }]);
+  again.discard(again.getSnapshot().pending[0]!.key);
+  await clock.pass(1_000);
+  expect(client.video("v")).not.toBe(again);
+});
+
+test("videos that nobody uses are not remembered without end, those in use are", async () => {
+  const { clock, client, video } = setting();
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  const first = client.video("0");
+  for (let at = 1; at < 300; at++) client.video(String(at));
+  expect(client.video("v")).toBe(video);
+  expect(client.video("299")).toBe(client.video("299"));
+  expect(client.video("0")).not.toBe(first);
+});
+
+test("a path of the page's own site is no fault where a server draws the page", () => {
+  expect(() => createCommentsClient({ baseUrl: "/comments-api" })).not.toThrow();
+  expect(() => createCommentsClient({ baseUrl: "comments.example" })).toThrow("URL");
 });
