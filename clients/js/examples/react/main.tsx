@@ -13,8 +13,8 @@ function Comments({ video }: { video: string }) {
 
   async function send(event: FormEvent) {
     event.preventDefault();
-    setText("");
     if (!client.session.get()) await client.session.open("Guest");
+    setText(""); // not before: what could not be sent stays to be sent again
     void post(text);
   }
 
