@@ -46,6 +46,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
     page(page) {
       shown.posting?.settle(true);
       list.clear();
+      isChanged = true; // also where nothing comes in place of it
       list.older = page.nextCursor;
       remove(page.deletes ?? []);
       news(page.comments.reverse(), "history");

@@ -577,3 +577,18 @@ test("a path of the page's own site is no fault where a server draws the page", 
   expect(() => createCommentsClient({ baseUrl: "/comments-api" })).not.toThrow();
   expect(() => createCommentsClient({ baseUrl: "comments.example" })).toThrow("URL");
 });
+
+test("a page without comments leaves none of the old ones", async () => {
+  const { clock, service, network, video } = setting();
+  video.subscribe(() => {});
+  const { commentId } = service.write("ana", "x");
+  await clock.pass(1_000);
+  expect(messages(video)).toEqual(["x"]);
+  network.sever(false); // its delete is not told
+  service.delete(commentId);
+  const read = video.reload();
+  await clock.pass(1_000);
+  await read;
+  expect(messages(video)).toEqual([]);
+  expect(video.getSnapshot().comments).toEqual([]);
+});
