@@ -592,3 +592,23 @@ test("a page without comments leaves none of the old ones", async () => {
   expect(messages(video)).toEqual([]);
   expect(video.getSnapshot().comments).toEqual([]);
 });
+
+test("a first page that comes late does not take the place of a newer one", async () => {
+  const { clock, service, answers, emit, video } = setting();
+  let come = () => {};
+  answers.push(() => new Promise((resolve) => {
+    come = () => resolve(Response.json({ comments: [], nextCursor: null, streamUrl: "v/stream?after=0000000000000000" }));
+  }));
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  emit("pagehide");
+  emit("pageshow");
+  await clock.pass(1_000);
+  service.write("ana", "a");
+  await clock.pass(1_000);
+  expect(video.getSnapshot().state.is).toBe("live");
+  expect(messages(video)).toEqual(["a"]);
+  come();
+  await clock.pass(1_000);
+  expect(messages(video)).toEqual(["a"]);
+});
