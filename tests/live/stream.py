@@ -23,7 +23,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from infra.local.epochs import OwnEpoch, own_epoch
-from infra.local.ports import free_port
+from infra.local.ports import HOST, free_port
 from livecomments.cql.migrations import migrate
 from livecomments.cql.store import CqlStore
 from livecomments.kafka.connection import KafkaConnection
@@ -63,12 +63,20 @@ async def _held(holds: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> bo
     return found if isinstance(found, bool) else await found
 
 
+def environment_of(values: Mapping[str, str]) -> dict[str, str]:
+    """An environment that sets of ours these values alone, by their names without the prefix."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return others | {PREFIX + name: value for name, value in values.items()} | {"PYTHONUNBUFFERED": "1"}
+
+
 class Worker:
-    """A process of the stream job. Its output goes to files, so that it never waits for a reader."""
+    """A process of the distributed form. Its output goes to files, so that it never waits for a reader."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], directory: Path) -> None:
         directory.mkdir(parents=True)
-        self.internal_url = f"http://127.0.0.1:{environ[PREFIX + 'INTERNAL_PORT']}"
+        self.url = f"http://{HOST}:{environ.get(PREFIX + 'PORT')}"
+        """Of a process that has a public port."""
+        self.internal_url = f"http://{HOST}:{environ[PREFIX + 'INTERNAL_PORT']}"
         self._out, self._err = directory / "out", directory / "err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(list(command), env=dict(environ), stdout=out, stderr=err)
@@ -124,6 +132,11 @@ class Worker:
         """SIGKILL."""
         self.process.kill()
         self.process.wait()
+
+
+def process_of(kind: str, values: Mapping[str, str], directory: Path) -> Worker:
+    """Start a process of this kind with these settings; its ports must be among them."""
+    return Worker([sys.executable, "-m", "livecomments_command", kind], environment_of(values), directory)
 
 
 @dataclasses.dataclass
@@ -405,8 +418,7 @@ async def deployment(kafka: str, cql: str, directory: Path, partition_count: int
         "PARTITIONS": str(partition_count),
         "DATA_DIR": str(directory / "data"),
     }
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environ |= {PREFIX + name: value for name, value in own.items()} | {"PYTHONUNBUFFERED": "1"}
+    environ = environment_of(own)
     load(StreamSettings, environ)
     try:
         async with (

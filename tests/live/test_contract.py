@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +20,6 @@ from livecomments.kafka.contract import ContractWatch, Endangers
 from livecomments.kafka.topics import create_missing
 from livecomments.log.topics import EPOCHS_TOPIC, REVOCATIONS_TOPIC
 from livecomments.runtime.metrics import REGISTRY
-from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments.sqlite import DurableFile
 from livecomments_command.assembly.kafka import (
@@ -37,7 +35,7 @@ from livecomments_command.next_epoch import open_next
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import epoch_of, first_position, offset_of, parse_comment_id
-from tests.live.stream import Worker, delete_topic, delete_topics, until
+from tests.live.stream import Worker, delete_topic, delete_topics, process_of, until
 from tests.schemas.records import comment
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -153,11 +151,7 @@ async def gateway(own: OwnEpoch, tmp_path: Path) -> AsyncIterator[Callable[[], W
     def start() -> Worker:
         values = {"KAFKA": own.kafka, "CQL": f"{HOST}:{free_port()}", "TOPIC_PREFIX": own.prefix, "REPLICAS": "1"}
         values |= {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port()), "SESSION_SECRET": SECRET}
-        others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        environ = others | {PREFIX + name: value for name, value in values.items()}
-        command = [sys.executable, "-m", "livecomments_command", "gateway"]
-        workers.append(Worker(command, environ, tmp_path / f"gateway-{len(workers)}"))
-        workers[-1].url = f"http://{HOST}:{values['PORT']}"  # type: ignore[attr-defined]  # of this test alone
+        workers.append(process_of("gateway", values, tmp_path / f"gateway-{len(workers)}"))
         return workers[-1]
 
     yield start
@@ -176,7 +170,7 @@ async def ready(worker: Worker) -> aiohttp.ClientSession:
             return False
 
     await until(is_ready, "a gateway that is ready")
-    return aiohttp.ClientSession(worker.url)  # type: ignore[attr-defined]  # of this test alone
+    return aiohttp.ClientSession(worker.url)
 
 
 async def post(client: aiohttp.ClientSession, token: str, video: str) -> tuple[int, int]:

@@ -1,9 +1,7 @@
 """An edge on a real Kafka that follows one partition takes on others with their viewers, and nobody misses a word."""
 
 import asyncio
-import os
 import random
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -14,12 +12,11 @@ import pytest
 from infra.local.epochs import own_epoch
 from infra.local.ports import HOST, free_port
 from livecomments.kafka.log import KafkaLog
-from livecomments.runtime.settings import PREFIX
 from livecomments_schemas.events import Author, comment_created
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position, position_at
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topics, until
+from tests.live.stream import delete_topics, process_of, until
 from tests.live.test_edge_sessions import is_ready
 
 PARTITIONS: Final = 4
@@ -46,11 +43,9 @@ class Edge:
 @pytest.fixture
 async def edge(kafka_address: str, tmp_path: Path) -> AsyncIterator[Edge]:
     topics, port = await own_epoch(kafka_address, PARTITIONS), free_port()
-    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "TOPIC_PREFIX": topics.prefix, "REPLICAS": "1"}
     own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port()), "FOLLOW": "0", "PARTITION_IDLE_S": "0.2"}
-    environ = others | {PREFIX + name: value for name, value in own.items()}
-    worker = Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, tmp_path / "edge")
+    worker = process_of("edge", own, tmp_path / "edge")
     try:
         await until(lambda: is_ready(worker), "an edge that is ready")
         async with KafkaLog(kafka_address, topics.topic, topics.number, in_sync_replicas_min=1) as log:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,9 +17,8 @@ from livecomments.kafka.log import KafkaLog
 from livecomments.log.revocations import Revocations
 from livecomments.log.session_names import session_name
 from livecomments.log.topics import REVOCATIONS_TOPIC
-from livecomments.runtime.settings import PREFIX
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topics, until
+from tests.live.stream import Worker, delete_topics, process_of, until
 
 EDGES: Final = 2
 BOUND_S: Final = 30.0
@@ -31,13 +29,11 @@ async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[tuple[OwnEp
     """Addresses of edges that are ready, and their topics. There is no store: nothing of it is needed."""
     topics = await own_epoch(kafka_address, 1)
     workers, urls = [], []
-    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     for n in range(EDGES):
         port = free_port()
         own = {"KAFKA": kafka_address, "CQL": f"{HOST}:{free_port()}", "TOPIC_PREFIX": topics.prefix, "REPLICAS": "1"}
         own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port())}
-        environ = others | {PREFIX + name: value for name, value in own.items()}
-        workers.append(Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, tmp_path / f"edge-{n}"))
+        workers.append(process_of("edge", own, tmp_path / f"edge-{n}"))
         urls.append(f"http://{HOST}:{port}")
     try:
         for worker in workers:

@@ -2,9 +2,7 @@
 
 import asyncio
 import dataclasses
-import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -21,13 +19,12 @@ from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import create_missing
 from livecomments.log.interface import LogUnavailable
 from livecomments.log.topics import comments_topic, load_topics
-from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.epochs import check_topics
 from livecomments_schemas.events import Author, comment_created
 from livecomments_schemas.partitions import partition_of
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, until
+from tests.live.stream import Worker, process_of, until
 from tests.live.test_edge_sessions import is_ready
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]  # three brokers start slowly on a busy machine
@@ -54,11 +51,9 @@ async def make_topics(address: str) -> list[int]:
 
 
 def edge_of(address: str, port: int, directory: Path) -> Worker:
-    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {"KAFKA": address, "CQL": f"{HOST}:{free_port()}", "REPLICAS": "1", "PORT": str(port)}
     own |= {"INTERNAL_PORT": str(free_port()), "STALE_AFTER_S": str(STALE_AFTER_S), "HEARTBEAT_INTERVAL_S": "3"}
-    environ = others | {PREFIX + name: value for name, value in own.items()}
-    return Worker([sys.executable, "-m", "livecomments_command", "edge"], environ, directory)
+    return process_of("edge", own, directory)
 
 
 async def silence_metric(worker: Worker) -> float:

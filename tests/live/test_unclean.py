@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +17,12 @@ from infra.local.ports import HOST, free_port
 from infra.local.servers import KafkaServer, why_unavailable
 from livecomments.cql.migrations import migrate
 from livecomments.log.topics import comments_topic, load_topics
-from livecomments.runtime.settings import PREFIX
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.epochs import check_topics
 from livecomments_command.next_epoch import open_next
 from livecomments_schemas.positions import epoch_of, offset_of, parse_comment_id
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, until
+from tests.live.stream import Worker, process_of, until
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]  # four JVMs, three of them twice, on a busy machine
@@ -138,7 +135,7 @@ def keyspaces(cql_address: str) -> Iterator[list[str]]:
 
 @pytest.fixture
 def start(cluster: Cluster, cql_address: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Starts processes; `url` of each is where it serves."""
+    """Starts processes."""
     workers: list[Worker] = []
 
     def begin(kind: str, keyspace: str) -> Worker:
@@ -148,11 +145,7 @@ def start(cluster: Cluster, cql_address: str, tmp_path: Path) -> Iterator[Callab
             values["PORT"] = str(free_port())
         if kind == "gateway":
             values["SESSION_SECRET"] = "s" * 32
-        others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        environ = others | {PREFIX + name: value for name, value in values.items()} | {"PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-m", "livecomments_command", kind]
-        workers.append(Worker(command, environ, tmp_path / f"{kind}-{len(workers)}"))
-        workers[-1].url = f"http://{HOST}:{values.get('PORT')}"  # type: ignore[attr-defined]  # of this test alone
+        workers.append(process_of(kind, values, tmp_path / f"{kind}-{len(workers)}"))
         return workers[-1]
 
     yield begin
@@ -170,7 +163,7 @@ async def until_ready(worker: Worker) -> str:
         return False
 
     await until(is_ready, "a process that is ready", 120.0)
-    return str(worker.url)  # type: ignore[attr-defined]  # see above
+    return worker.url
 
 
 @dataclasses.dataclass
