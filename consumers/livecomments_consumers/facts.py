@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from livecomments.following.follower import Follower
+from livecomments.following.growing import successor_of
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import History
 from livecomments.history.state import VideoState, video_state
 from livecomments_consumers.channel import Channel
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.partitions import partition_of
 
 VIDEOS_MAX: Final = 20_000
 """Remembered at once, some 6 MB, and asked for at once; a miss costs one read, and who is left out asks again."""
@@ -92,12 +92,8 @@ class Facts:
 
     def move_on(self, before: Mapping[int, FollowedPartition]) -> None:
         """Know of each video what was known, where the log goes on in its next epoch."""
-        follower = self._follower
         for video_id, known in self._known.items():
-            of_before = known.followed()
-            if of_before is None or before.get(of_before.number) is not of_before:
-                continue
-            followed = follower.followed.get(partition_of(video_id, follower.log.partition_count))
+            followed = successor_of(known.followed(), before, self._follower, video_id)
             if followed is not None:
                 self._known[video_id] = known._replace(followed=weakref.ref(followed))
 

@@ -13,6 +13,7 @@ from typing import Final
 from weakref import ref
 
 from livecomments.following.follower import Follower
+from livecomments.following.growing import successor_of
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.tail import Entry
 from livecomments.history.reading import BEGINNING, FACTS, History
@@ -21,7 +22,6 @@ from livecomments.runtime.metrics import Counter
 from livecomments_gateway.facts import VideoFacts
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import FACT_TYPES
-from livecomments_schemas.partitions import partition_of
 
 VIDEOS_MAX: Final = 20_000
 """Kept at once, about 20 MB; a miss costs one read of the store."""
@@ -132,12 +132,8 @@ class Videos:
 
     def _move_on(self, before: Mapping[int, FollowedPartition]) -> None:
         """Know of each video what was known, where the log goes on in its next epoch."""
-        follower = self._follower
         for video_id, known in self._known.items():
-            of_before = known.followed()
-            if of_before is None or before.get(of_before.number) is not of_before:
-                continue
-            followed = follower.followed.get(partition_of(video_id, follower.log.partition_count))
+            followed = successor_of(known.followed(), before, self._follower, video_id)
             if followed is not None:
                 known.followed = ref(followed)
 

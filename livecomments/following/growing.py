@@ -18,6 +18,7 @@ from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.runtime.retrying import retrying
 from livecomments_schemas.events import Record
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
+from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import first_position
 from livecomments_schemas.window import Window
 
@@ -54,6 +55,18 @@ class Past:
         """Return the parent of a partition, which is known."""
         own = number % self._log.partition_count
         return Parent(self._log, self._windows[own], self._fences[own] + 1)
+
+
+def successor_of(
+    of_before: FollowedPartition | None, before: Mapping[int, FollowedPartition], follower: Follower, video_id: str
+) -> FollowedPartition | None:
+    """Return the partition in which a video goes on, where the follower has moved on to the next epoch.
+
+    What was known of the video by a partition of `before` is so in that one; None if it was known by none of them.
+    """
+    if of_before is None or before.get(of_before.number) is not of_before:
+        return None
+    return follower.followed.get(partition_of(video_id, follower.log.partition_count))
 
 
 class GrowingFollower(Follower):
