@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from livecomments_command.assembly.telling import Life
+from tests.live.stream import environment_of
 
 BOUND_S = 60.0
 
@@ -42,6 +43,7 @@ async def test_a_process_tells_its_life_and_switches_to_debug_and_back_while_it_
         *(sys.executable, "-m", "livecomments_command", "run", "--port", "0", "--data-dir", str(tmp_path)),
         stdout=PIPE,
         stderr=PIPE,
+        env=environment_of({}),
     )
     assert process.stderr is not None
     try:
@@ -72,7 +74,9 @@ class Lines:
         self._stderr = stderr
 
     async def next(self) -> dict[str, Any]:
-        line: dict[str, Any] = json.loads(await self._stderr.readline())
+        said = await self._stderr.readline()
+        assert said.startswith(b"{"), f"no line of a log, but: {(said + await self._stderr.read()).decode()!r}"
+        line: dict[str, Any] = json.loads(said)
         return line
 
     async def until(self, event: str) -> dict[str, Any]:

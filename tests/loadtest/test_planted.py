@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,10 @@ class Remembering(Tail):
 
 
 async def run(data_dir: Path, seams: Seams) -> Report:
-    """A small run with a tail so short, and a store so late, that resumes cross store, log and tail."""
+    """A small run with a tail so short, and a store so late, that what is read comes from store, log and tail.
+
+    Which of the three serves a resume and which a page is up to how fast the machine lets viewers come back.
+    """
     async with served(data_dir, seams, partitions=1, tail_records_max=40, persist_delay_s=0.5) as running:
         plan = LoadPlan(
             url=running.url,
@@ -81,7 +85,10 @@ async def test_a_right_service_passes(tmp_path: Path) -> None:
     assert failed(report) == set()
     assert report.ok
     assert report.served_from is not None
-    assert all(count > 0 for count in report.served_from.values()), report.served_from
+    reads: Counter[str] = Counter()
+    for name, count in report.served_from.items():
+        reads[name.rpartition(" ")[2]] += count
+    assert set(+reads) == {"tail", "log", "store"}, report.served_from
 
 
 @pytest.mark.parametrize(
