@@ -27,15 +27,16 @@ export function createCommentsClient(o: ClientOptions): CommentsClient {
     throw problem;
   }));
   const late = ((act, of: any) => async (...given: any[]) => ((await rest())[act] as any)(of, ...given)) as Env["late"];
+  const base = baseOf(o.baseUrl).replace(/\/*([?#].*)?$/, "");
   const env: Env = {
-    base: baseOf(o.baseUrl).replace(/\/*([?#].*)?$/, ""),
+    base,
     fetch: o.fetch ?? ((...asked) => fetch(...asked)),
     clock: o.clock ?? systemClock,
     random: o.random ?? Math.random,
     around: o.surroundings ?? page,
     transport: o.transport,
     drafts: storeOf("sessionStorage", o.drafts),
-    kept: o.getToken ? null : keptIn(storeOf("localStorage", o.guest?.storage)),
+    kept: o.getToken ? null : keptIn(storeOf("localStorage", o.guest?.storage), base),
     getToken: o.getToken,
     shared: {},
     signal: control.signal,

@@ -1,11 +1,12 @@
 /**
- * What is left unsent, where a reload finds it. All clients and same-origin frames of a page keep theirs under one name, each
- * draft with its owner, who has a Web Lock as long as there are any. Whoever comes takes up what has no owner any more; where
+ * What is left unsent, where a reload finds it. All clients and same-origin frames of a page that write to one service keep
+ * theirs under one name, each draft with its owner, who has a Web Lock as long as there are any. Whoever comes takes up what has no owner any more; where
  * there are no locks, all of it: the same key under way twice is still one comment.
  */
 
 import { within } from "./api.js";
 import type { Env } from "./parts.js";
+import type { Problem } from "./problem.js";
 
 /** Locks that are not given or refused by then are done without. */
 const LOCK_MS_MAX = 1_000;
@@ -20,6 +21,8 @@ export interface Draft {
   after?: string | null | undefined;
   /** Who spoke when it was tried first. */
   by?: string | undefined;
+  /** What it was refused with: it waits for a word of the user's, as before. */
+  refused?: ConstructorParameters<typeof Problem> | undefined;
 }
 
 type Kept = Draft & { owner?: string };
@@ -35,7 +38,7 @@ export interface Drafts {
 }
 
 export function createDrafts(env: Env, id: string): Drafts {
-  const name = `livecomments.pending.${id}`;
+  const name = `livecomments.pending.${id} ${env.base}`;
   const me = String(env.random());
   const locks = globalThis.navigator?.locks;
   let release: (() => void) | null = null;

@@ -36,6 +36,9 @@ interface Entry {
   reject: (problem: Problem) => void;
 }
 
+const asGiven = ({ code, message, status, retryAfterMs }: Problem): ConstructorParameters<typeof Problem> =>
+  [code, message, status, retryAfterMs];
+
 /** The one of a video; made with what a reload has interrupted. */
 function postingOf(shown: Shown): Promise<Posting> {
   const made = (shown.making ??= createPosting(shown).then((posting) => (shown.posting = posting)));
@@ -72,6 +75,7 @@ async function createPosting(video: Shown): Promise<Posting> {
       shown.is == "sent" ? [] : [{
         key: shown.key, message: shown.message, videoTimeMs,
         by, after, at: since == null ? null : clock.wallNow() - (clock.now() - since),
+        refused: shown.is == "rejected" ? asGiven(shown.problem) : undefined,
       }]));
   }
 
@@ -190,14 +194,14 @@ async function createPosting(video: Shown): Promise<Posting> {
     isRunning = false;
   }
 
-  /** Of somebody else it is forgotten; what was tried long ago waits for a word of the user's. */
+  /** Of somebody else it is forgotten; what was refused or tried long ago waits for a word of the user's. */
   function takeUp(kept: Draft[]): void {
     const userId = tokens.userId();
-    for (const { key, message, videoTimeMs, at, after, by } of kept) {
+    for (const { key, message, videoTimeMs, at, after, by, refused } of kept) {
       if (find(key) || (by && userId && by != userId)) continue;
       const ageMs = at == null ? 0 : Math.abs(clock.wallNow() - at);
       enqueue(message, key, videoTimeMs, at == null ? null : clock.now() - ageMs, after, by,
-        ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
+        refused ? new Problem(...refused) : ageMs > RETRY_MS_MAX ? new Problem("interrupted") : undefined);
     }
   }
 

@@ -1,7 +1,7 @@
 /** Who speaks: the app's own tokens, or a guest's session. What is measured of a token is its age, never a date. */
 
 import { REQUEST_MS_MAX, ask, within } from "./api.js";
-import { SESSION_KEY, type Kept, type KeptSession } from "./kept.js";
+import type { Kept, KeptSession } from "./kept.js";
 import type { Env, Tokens } from "./parts.js";
 import { Problem, asProblem, parsed } from "./problem.js";
 import type { ClientOptions, Session } from "./types.js";
@@ -94,8 +94,8 @@ function guestTokens(env: Env, kept: Kept): Tokens {
   function keep(session: KeptSession | null): void {
     kept.memory = session && JSON.stringify(session);
     try {
-      if (kept.memory) kept.storage?.setItem(SESSION_KEY, kept.memory);
-      else kept.storage?.removeItem(SESSION_KEY);
+      if (kept.memory) kept.storage?.setItem(kept.name, kept.memory);
+      else kept.storage?.removeItem(kept.name);
     } catch {
       // full or forbidden: memory has it
     }

@@ -211,6 +211,43 @@ test("what was tried as one person is not tried as another, who came in another 
   expect(video.getSnapshot().pending).toMatchObject([{ message: "of Ana", is: "rejected" }]);
 });
 
+test("what was refused stays refused over a reload, with its reason, until its author says otherwise", async () => {
+  const drafts = memoryStore();
+  const first = setting({ drafts });
+  first.answers.push(() => problemAnswer(403, "banned", { "Retry-After": "7" }));
+  await expect(first.video.post("hello")).rejects.toMatchObject({ code: "banned" });
+  first.client.close();
+  const second = setting({ drafts });
+  second.video.subscribe(() => {});
+  await second.clock.pass(5_000);
+  expect(second.service.comments()).toEqual([]);
+  const [pending] = second.video.getSnapshot().pending;
+  expect(pending).toMatchObject({ message: "hello", is: "rejected", problem: { code: "banned", status: 403, retryAfterMs: 7_000 } });
+  expect(pending!.is == "rejected" && pending!.problem.isFinal).toBe(true);
+  const sent = second.video.retry(pending!.key);
+  await second.clock.pass(1_000);
+  expect((await sent).message).toBe("hello");
+  expect(drafts.kept.size).toBe(0);
+});
+
+test("two services of one page share neither sessions nor what is unsent", async () => {
+  const drafts = memoryStore();
+  const storage = memoryStore();
+  const first = setting({ getToken: undefined, guest: { storage }, drafts } as never);
+  first.video.subscribe(() => {});
+  const opened = first.client.session.open("Ana");
+  await first.clock.pass(1_000);
+  await opened;
+  first.network.isDown = true;
+  void first.video.post("for the first").catch(() => {});
+  await first.clock.pass(1_000);
+  const other = setting({ baseUrl: "http://test/other", getToken: undefined, guest: { storage }, drafts } as never);
+  other.video.subscribe(() => {});
+  await other.clock.pass(5_000);
+  expect(other.client.session.get()).toBe(null);
+  expect(other.video.getSnapshot().pending).toEqual([]);
+});
+
 test("memory is bounded, however long faults last", async () => {
   const { clock, service, network, video } = setting({}, { maxComments: 50 });
   video.subscribe(() => {});
