@@ -7,6 +7,7 @@ It is a producer that waits for `acks=all`, a consumer without a group, and retr
 - `refusals`: what a broker's refusal of a batch is worth, and how a producer goes on after one.
 - `reader`: follows partitions without a group; reads ranges and bounds.
 - `decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
+- `unpacking`: unpacks compressed batches within a bound.
 - `fetching`: writes and reads fetches of many partitions for less than aiokafka does.
 - `probe`: asks which partitions answer.
 - `topic_id`: asks for the id by which a topic that was made anew is known.

@@ -5,7 +5,7 @@ that takes longer than decoding it does. What it has fetched is therefore unpack
 
 Brokers do not check that the names of headers are UTF-8, and aiokafka raises at one that is not, for ever: a single
 record of a foreign producer would stop all readers of its partition, and of all that share a consumer with it, for as
-long as the log keeps it.
+long as the log keeps it. Nor does every broker check how large a batch is once it is unpacked.
 """
 
 import logging
@@ -13,14 +13,16 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
-import cramjam  # noqa: F401 - aiokafka's snappy, lz4 and zstd, which it goes without in silence: no process of ours does
 from aiokafka.errors import CorruptRecordException, KafkaError
 
+from livecomments.kafka.unpacking import UnpackedTooLarge, bound_unpacking
 from livecomments.runtime.metrics import Counter
 from livecomments_schemas.events import Record, headers_of
 
 _log = logging.getLogger("livecomments.log")
-_undecodable = Counter("livecomments_log_undecodable_batches_total", "Batches read whose rest was skipped: no UTF-8.")
+_undecodable = Counter(
+    "livecomments_log_undecodable_batches_total", "Batches whose rest was skipped: no UTF-8, too large."
+)
 _READ_UNCOMMITTED: Final = 0
 
 
@@ -29,13 +31,14 @@ def fetch_records(consumer: Any) -> None:
 
     A batch ends before its first record that cannot be decoded, with an error logged. What follows in it is of the same
     foreign producer, and is skipped by every reader alike, wherever it starts: a batch is always decoded from its
-    beginning.
+    beginning. So is a batch whose unpacked records exceed UNPACKED_BYTES_MAX: it is never unpacked, and skipped whole.
 
     What cannot be unpacked at all (a checksum that is wrong, a codec nobody knows, compressed bytes that are none) is
     told as a KafkaError, whatever the decoder raised, and stops the reader there: it may hold what was acknowledged.
     What lies before it in the same fetch is handed out first.
     """
     assert consumer._fetcher._isolation_level == _READ_UNCOMMITTED, "aborted records are not told from others here"
+    bound_unpacking()
     consumer._fetcher._records = _Fetched()
 
 
@@ -75,10 +78,10 @@ class _Unpacked:
                                 self.next_fetch_offset = offset + 1
                                 headers = headers_of(one.headers)
                                 yield make(Record, (partition, offset, one.key, one.value, headers, one.timestamp))
-                    except UnicodeDecodeError:
+                    except (UnicodeDecodeError, UnpackedTooLarge) as error:
                         _undecodable.inc()
                         where = {"partition": partition, "next_offset": following}
-                        _log.exception("rest of a batch skipped: a header's name is not UTF-8", extra=where)
+                        _log.exception(f"rest of a batch skipped: {_why(error)}", extra=where)
                 self.next_fetch_offset = following
         except Exception as error:
             if self.next_fetch_offset > fetched_at:
@@ -87,3 +90,7 @@ class _Unpacked:
                 raise
             sentence = f"{topic_partition} at {fetched_at} cannot be unpacked: {error!r}"
             raise CorruptRecordException(sentence) from error
+
+
+def _why(error: UnicodeDecodeError | UnpackedTooLarge) -> str:
+    return str(error) if isinstance(error, UnpackedTooLarge) else "a header's name is not UTF-8"

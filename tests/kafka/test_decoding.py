@@ -1,9 +1,11 @@
 """Batches that no reader can unpack: what lies before them is handed out, and they are told as Kafka's own errors."""
 
 import struct
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any, Final
 
+import cramjam
 import pytest
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -12,6 +14,7 @@ from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
 from livecomments.kafka.decoding import fetch_records
+from livecomments.kafka.unpacking import UNPACKED_BYTES_MAX
 
 _CRC_AT: Final = 17
 _ATTRIBUTES_AT: Final = 22
@@ -21,7 +24,7 @@ RECORDS: Final = 3
 """Of each batch."""
 
 
-def batch(offset: int, codec: int = 0) -> bytearray:
+def batch(offset: int, codec: int = 0, value: bytes = b"x" * 100) -> bytearray:
     """Return a batch as the broker hands it out, its checksum right."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -30,10 +33,10 @@ def batch(offset: int, codec: int = 0) -> bytearray:
         producer_id=-1,
         producer_epoch=-1,
         base_sequence=0,
-        batch_size=1 << 16,
+        batch_size=1 << 30,
     )
     for number in range(RECORDS):
-        builder.append(number, timestamp=1, key=b"video", value=b"x" * 100, headers=[])
+        builder.append(number, timestamp=1, key=b"video", value=value, headers=[])
     data = bytearray(builder.build())
     data[:8] = struct.pack(">q", offset)
     return data
@@ -95,6 +98,39 @@ def test_what_cannot_be_unpacked_holds_up_nothing_before_it_and_is_kafkas_error(
     assert unpacked.next_fetch_offset == RECORDS
     with pytest.raises(KafkaError):
         list(fetched(bytes(damaged + following), RECORDS))
+
+
+CODECS: Final = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+def test_a_batch_that_is_huge_when_unpacked_is_passed_over_and_never_held(codec: int) -> None:
+    bomb = batch(RECORDS, codec, bytes(UNPACKED_BYTES_MAX * 6 // RECORDS))
+    assert len(bomb) < UNPACKED_BYTES_MAX // 2
+    fine = bytes(batch(2 * RECORDS, codec))
+    tracemalloc.start()
+    try:
+        unpacked = fetched(bytes(bomb) + fine, RECORDS)
+        assert [record.offset for record in unpacked] == list(range(2 * RECORDS, 3 * RECORDS))
+        assert tracemalloc.get_traced_memory()[1] < UNPACKED_BYTES_MAX * 4  # read, joined and handed over
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+def test_a_batch_of_just_the_size_that_is_allowed_is_read_whole(codec: int) -> None:
+    overhead = UNPACKED_BYTES_MAX // 1_000
+    value = bytes((UNPACKED_BYTES_MAX - overhead) // RECORDS)
+    assert [record.value for record in fetched(bytes(batch(0, codec, value)), 0)] == [value] * RECORDS
+
+
+def test_a_snappy_block_that_says_it_is_larger_than_it_can_be_is_none() -> None:
+    data = batch(0, 2)
+    plain = cramjam.snappy.compress_raw(b"x")
+    data[_RECORDS_AT:] = b"\xff\xff\xff\x7f" + bytes(plain)[1:]
+    data[8:12] = struct.pack(">i", len(data) - 12)
+    with pytest.raises(KafkaError, match="cannot hold"):
+        list(fetched(bytes(signed(data)), 0))
 
 
 def test_batches_of_all_codecs_are_unpacked_one_after_another() -> None:
