@@ -111,6 +111,8 @@ class Persister:
             await self._catch_up(new[0].offset)
         await self._store_records(new)
         self._is_whole = True
+        if self._window.fence is not None:  # all who write wait until the store is known to have what lies before it
+            await self.advance_watermark()
 
     async def advance_watermark(self) -> None:
         """Write the watermark, if it has moved. A failure is left for the next time."""

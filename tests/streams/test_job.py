@@ -17,7 +17,7 @@ from livecomments.log.interface import LogUnavailable
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
-from livecomments_schemas.events import Author, Record, comment_created
+from livecomments_schemas.events import EPOCH_FENCE, Author, Record, comment_created, epoch_event
 from livecomments_schemas.positions import first_position, offset_of, position_at
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.job import Job
@@ -233,6 +233,15 @@ async def test_what_nobody_delivers_is_read_from_the_log(parts: Parts) -> None:
     assert await parts.stored(2) == list(range(2_500))
     assert await parts.stored(0) == []  # of another process
     assert job.progress.is_consuming()  # they were there before it was given
+
+
+async def test_the_end_of_an_epoch_is_marked_as_stored_as_soon_as_it_is(parts: Parts) -> None:
+    job = parts.job()
+    await job.take(await parts.append(0, 3))
+    assert await parts.store.watermark(EPOCH, 0) < first_position(EPOCH), "which has the time of others"
+    fence = await parts.log.append(0, epoch_event(EPOCH_FENCE, EPOCH))
+    await job.take((await parts.log.read(0, fence, fence + 1, 1)).records)
+    assert await parts.store.watermark(EPOCH, 0) == position_at(EPOCH, fence), "for it, all who write wait"
 
 
 async def test_what_is_held_back_for_a_drill_is_delivered(parts: Parts) -> None:
