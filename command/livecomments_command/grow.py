@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Final, TypeVar
 
 from rich.console import Console
@@ -16,9 +17,9 @@ from rich.console import Console
 from livecomments.kafka.altering import alter_topic
 from livecomments.kafka.contract import Endangers
 from livecomments.kafka.log import KafkaLog
-from livecomments.kafka.topics import FoundTopic, create_missing, find_topics
+from livecomments.kafka.topics import FoundTopic, configs_command, create_missing, find_topics
 from livecomments.log.epochs import KnownEpochs
-from livecomments.log.interface import AppendUnavailable, AppendUnknown, Bounds, CommentLog, LogUnavailable
+from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown, CommentLog, LogUnavailable
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.retrying import retrying, within
 from livecomments.runtime.shared_settings import ServerSettings
@@ -33,10 +34,12 @@ from livecomments_command.assembly.kafka import (
     wanted_topics,
 )
 from livecomments_command.epochs import contract_of
+from livecomments_command.fences import ANSWER_S, all_fences, bounds_of, has_fence, records_of
+from livecomments_command.pause import Pause
 from livecomments_command.records.bars import bar
-from livecomments_schemas.epochs import Contract, Epoch, epoch_closed, epoch_ending, epoch_opened
+from livecomments_schemas.epochs import Contract, Epoch, Epochs, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import EPOCH_BEGAN, EPOCH_FENCE, NewRecord, Record, epoch_event, is_fence
+from livecomments_schemas.events import EPOCH_BEGAN, EPOCH_FENCE, NewRecord, epoch_event
 from livecomments_schemas.positions import EPOCH_MAX, position_at
 
 GREW: Final = "it grew"
@@ -45,14 +48,15 @@ _AT_ONCE: Final = 32
 _STORED_S: Final = 60.0
 """For a record that was just appended to come into the store, before the first fence. A stream job that has just
 started reads back a window of each partition first."""
-_ANSWER_S: Final = 20.0
-"""For a Kafka that is busy."""
 _LOOK_S: Final = 0.05
-"""Between two looks at the watermarks: writes wait for them."""
-_QUIET_POLLS: Final = 4
-"""Of half a second each, after which what is left may be markers, which no reader sees."""
+"""Between two looks at the watermarks before the first fence. Behind it, writes wait: a pause takes as long as a look
+did, and this at most."""
+_AHEAD_S: Final = 2.0
+"""For gateways and edges to open the next topic, of which they have just heard, while writes go on in this one. Who
+needs longer goes on longer."""
 _KEPT_AS_WAS: Final = ("retention.ms", "retention.bytes")
 """Of the topic before: its operators may have chosen them."""
+_NOTHING: Final = "No fence was written: all goes on as before."
 _NOT_APPENDED: Final = (AppendUnavailable, AppendUnknown)
 
 Say = Callable[[str], None]
@@ -80,22 +84,25 @@ async def grow(
             await _keep_others_out(settings, known)
             console.print(f"the open epoch has {partitions} partitions already")
             return
-        async with (
-            comments_log(settings, newest.contract, fences=newest.fences) as log,
-            cql_store(settings) as store,
-        ):
+        async with comments_log(settings, newest.contract, fences=newest.fences) as log, AsyncExitStack() as opened:
+            writes_wait = newest.is_closed or await has_fence(log, newest)
+            store = await _open_store(settings, opened, console, waits=writes_wait)
             steps = _Steps(settings, known, log, store, console)
-            if not newest.is_closed and not await steps.has_fence(newest):
+            if not writes_wait:
                 await steps.check(newest, stored_within_s)
             contract = await steps.prepare(newest, partitions)
             if not newest.is_closed:
-                newest = await steps.end(newest)
+                newest = await steps.end(newest, contract, ahead_s=0.0 if writes_wait else _AHEAD_S)
             await steps.wait_until_stored(newest)
-            opened = (await retrying(lambda: known.say(epoch_opened(contract)), on=_NOT_APPENDED)).newest
-            assert opened is not None
+            following = (await steps.say(epoch_opened(contract))).newest
+            assert following is not None
+            steps.pause.note("until the next one was open")
+            count = following.contract.partitions
+            console.print(
+                f"epoch {following.number} is open, with {count} partitions; whatever runs goes on in it by itself"
+            )
+            console.print(steps.pause.sentence())
             await _keep_others_out(settings, known)
-        count = opened.contract.partitions
-        console.print(f"epoch {opened.number} is open, with {count} partitions; whatever runs goes on in it by itself")
 
 
 def _growing(known: KnownEpochs, partitions: int) -> Epoch | None:
@@ -129,7 +136,30 @@ async def _keep_others_out(settings: ServerSettings, known: KnownEpochs) -> None
     if earlier and earlier[-1].fences:
         topic = topic_name(settings, comments_topic(earlier[-1].number))
         connection = kafka_connection(settings)
-        await retrying(lambda: alter_topic(connection, topic, "max.message.bytes", "1"), within(_ANSWER_S))
+        try:
+            await retrying(lambda: alter_topic(connection, topic, "max.message.bytes", "1"), within(ANSWER_S))
+        except LogUnavailable as error:
+            raise LogUnavailable(
+                f"The epoch has grown, but a process of a version that knows no fences could still write to {topic}, "
+                f"where nobody would read it. {error} "
+                f"{configs_command(topic, connection.addresses, 'max.message.bytes', '1')}, or run this again."
+            ) from error
+
+
+async def _open_store(
+    settings: ServerSettings, opened: AsyncExitStack, console: Console, *, waits: bool
+) -> CommentStore:
+    """Open the store; where writes wait already, for as long as that takes. Raises StartRefused: no answer."""
+
+    def gives_up(error: Exception) -> bool:
+        if waits:
+            console.print(f"the store does not answer, waiting: {error}")
+        return not waits
+
+    try:
+        return await retrying(lambda: opened.enter_async_context(cql_store(settings)), gives_up, on=StoreUnavailable)
+    except StoreUnavailable as error:
+        raise StartRefused(f"{error} Growing would stop all writes until it does. {_NOTHING}") from error
 
 
 class _Steps:
@@ -145,10 +175,7 @@ class _Steps:
         self._store = store
         self._console = console
         self._turns = asyncio.Semaphore(_AT_ONCE)
-
-    async def has_fence(self, ending: Epoch) -> bool:
-        """Tell whether somebody has written a fence already."""
-        return bool(ending.ends) and bool(await self._fences(ending, await self._bounds(self._log)))
+        self.pause = Pause()
 
     async def check(self, growing: Epoch, stored_within_s: float) -> None:
         """Refuse what would not come to its end. Raises StartRefused, StoreUnavailable, LogUnavailable."""
@@ -158,17 +185,20 @@ class _Steps:
             if one.endangers is Endangers.COMMENTS:
                 raise StartRefused(one.sentence)
         said = epoch_event(EPOCH_BEGAN, number)  # says nothing; that it is stored says that the stream job runs
-        offsets = await self._each("asking the stream job", old, lambda one: self._appended(self._log, one, said))
-        waiting = await self._not_stored(number, offsets)
+        offsets = await self._each("asking the stream job", old, lambda one: self._tried(self._log, one, said))
         deadline = time.monotonic() + stored_within_s
-        while waiting and time.monotonic() < deadline:
-            await asyncio.sleep(_LOOK_S)
-            waiting = await self._not_stored(number, {one: offsets[one] for one in waiting})
+        try:
+            waiting = await self._not_stored(number, offsets)
+            while waiting and time.monotonic() < deadline:
+                await asyncio.sleep(_LOOK_S)
+                waiting = await self._not_stored(number, {one: offsets[one] for one in waiting})
+        except StoreUnavailable as error:
+            raise StartRefused(f"{error} Growing would stop all writes until it does. {_NOTHING}") from error
         if waiting:
             raise StartRefused(
                 f"What was just written to {len(waiting)} of {len(old)} partitions was not stored within "
                 f"{stored_within_s:g} s: the stream job is down or behind. Growing would stop all writes until it is "
-                "not. Nothing was changed."
+                f"not. {_NOTHING}"
             )
 
     async def prepare(self, growing: Epoch, partitions: int) -> Contract:
@@ -185,8 +215,8 @@ class _Steps:
             if await create_missing(self._connection, [wanted]):
                 self._console.print(f"created {wanted.name}, with {partitions} partitions")
         except LogUnavailable as error:
-            raise StartRefused(f"{error} Nothing was changed.") from error
-        contract = await retrying(lambda: contract_of(self._settings, number), within(_ANSWER_S))
+            raise StartRefused(f"{error} {_NOTHING}") from error
+        contract = await retrying(lambda: contract_of(self._settings, number), within(ANSWER_S))
         if contract.partitions != partitions:
             raise StartRefused(
                 f"Topic {wanted.name} is there with {contract.partitions} partitions: another has begun to grow to "
@@ -198,25 +228,34 @@ class _Steps:
         began = epoch_event(EPOCH_BEGAN, number)
         async with foreign_log(self._settings, wanted.name) as log:
             await self._check_unused(log, number)
-            await self._each("first records", range(partitions), lambda one: self._appended(log, one, began))
+            await self._each("first records", range(partitions), lambda one: self._tried(log, one, began))
         return contract
 
-    async def end(self, growing: Epoch) -> Epoch:
-        """Write the fences, and say where they are; the epoch, which is closed then."""
+    async def end(self, growing: Epoch, following: Contract, *, ahead_s: float) -> Epoch:
+        """Write the fences, this long after it was told, and say where they are; the epoch, which is closed then."""
         number, old = growing.number, range(growing.contract.partitions)
         if not growing.ends:
-            held = await self._bounds(self._log)
-            await self._say(epoch_ending(number, [held[one].end for one in old]))
+            held = await bounds_of(self._log)
+            began_at = time.monotonic()
+            await self.say(epoch_ending(number, [held[one].end for one in old], following))
+            self.pause.said_s = time.monotonic() - began_at
             growing = self._told(number)
-        fence = epoch_event(EPOCH_FENCE, number)
-        # Writes wait from here on. One fence more in a partition changes nothing: the first counts.
-        written = await self._each("fences", old, lambda one: self._appended(self._log, one, fence))
-        held = {one: Bounds(0, offset + 1) for one, offset in written.items()}
-
-        fences = await self._fences(growing, held)
-        while len(fences) < len(old):  # they are acknowledged, so they are there
-            fences = await self._fences(growing, held)
-        await self._say(epoch_closed(number, GREW, [fences[one] for one in old]))
+        # Read from before the first is written: a reader that connects only then is waited for by all who write.
+        reading = asyncio.create_task(all_fences(self._log, growing))
+        try:
+            await asyncio.sleep(ahead_s)
+            fence = epoch_event(EPOCH_FENCE, number)
+            # Writes wait from here on. One fence more in a partition changes nothing: the first counts.
+            self._console.print(f"writing the fences of epoch {number}; writes wait")
+            self.pause.begin()
+            await self._each("fences", old, lambda one: self._appended(self._log, one, fence))
+            self.pause.note("for the fences")
+            fences = await reading
+        finally:
+            reading.cancel()
+        self.pause.note("until they were read")
+        await self.say(epoch_closed(number, GREW, [fences[one] for one in old]))
+        self.pause.note("until that was said")
         self._console.print(f"epoch {number} has ended; writes wait for the next")
         return self._told(number)
 
@@ -225,6 +264,7 @@ class _Steps:
         fences = dict(enumerate(ended.fences))
         with bar(self._console, "stored to the fences", len(fences)) as advance:
             while fences:
+                looked_at = time.monotonic()
                 try:
                     waiting = await self._not_stored(ended.number, fences)
                 except StoreUnavailable as error:
@@ -234,10 +274,12 @@ class _Steps:
                 advance(len(fences) - len(waiting))
                 fences = {one: fences[one] for one in waiting}
                 if fences:
-                    await asyncio.sleep(_LOOK_S)
+                    await asyncio.sleep(min(_LOOK_S, time.monotonic() - looked_at))
+        self.pause.note("for the stream job to store what stands before them")
 
-    async def _say(self, said: NewRecord) -> None:
-        await retrying(lambda: self._known.say(said), on=_NOT_APPENDED)
+    async def say(self, said: NewRecord) -> Epochs:
+        """Have the topic of epochs say it; what is known once that is read."""
+        return await retrying(lambda: self._known.say(said), on=_NOT_APPENDED)
 
     def _told(self, number: int) -> Epoch:
         epoch = self._known.epochs.find(number)
@@ -250,7 +292,7 @@ class _Steps:
             behind = "all" if found is None else max(found.leaderless, found.out_of_sync)
             raise StartRefused(
                 f"Not all replicas of {topic_name(self._settings, topic)} are in sync ({behind} partitions): a broker "
-                "is away or behind. Grow when it is back. No fence was written."
+                f"is away or behind. Grow when it is back. {_NOTHING}"
             )
 
     async def _found(self, topic: str) -> FoundTopic | None:
@@ -260,47 +302,27 @@ class _Steps:
     async def _check_unused(self, log: CommentLog, number: int) -> None:
         """Refuse a topic that holds anything but first records. Raises StartRefused, LogUnavailable."""
 
-        held = await self._bounds(log)
+        held = await bounds_of(log)
         starts = {one: where.start for one, where in held.items()}
-        foreign = await self._records(log, starts, held, lambda one: one.headers.get("type") != EPOCH_BEGAN)
+        foreign = await records_of(log, starts, held, lambda one: one.headers.get("type") != EPOCH_BEGAN)
         if foreign:
             raise StartRefused(
                 f"Topic {comments_topic(number)} is there already, and holds records that are of no epoch. Delete it; "
-                "run this again. No fence was written."
+                f"run this again. {_NOTHING}"
             )
 
-    async def _fences(self, ending: Epoch, held: Mapping[int, Bounds]) -> dict[int, int]:
-        """Find the first fence of each partition that has one before its end."""
-        starts = {one: max(held[one].start, end) for one, end in enumerate(ending.ends)}
-        fences: dict[int, int] = {}
-        for record in await self._records(self._log, starts, held, lambda one: is_fence(one, ending.number)):
-            fences.setdefault(record.partition, record.offset)
-        return fences
-
-    async def _records(
-        self, log: CommentLog, starts: Mapping[int, int], held: Mapping[int, Bounds], kept: Callable[[Record], bool]
-    ) -> Sequence[Record]:
-        """Read partitions to their ends, all at once: one after the other takes many times as long. What is kept."""
-
-        async def read() -> list[Record]:
-            reader, found = log.follow(), list[Record]()
-            left, quiet = {one for one, start in starts.items() if start < held[one].end}, 0
-            try:
-                reader.assign({one: starts[one] for one in left})
-                while left and quiet < _QUIET_POLLS:
-                    records = await reader.poll()
-                    quiet = 0 if records else quiet + 1
-                    found += filter(kept, records)
-                    left -= {one.partition for one in records if one.offset >= held[one.partition].end - 1}
-            finally:
-                await reader.aclose()
-            return found
-
-        return await retrying(read)
-
-    async def _bounds(self, log: CommentLog) -> dict[int, Bounds]:
-        """Tell where the partitions start and end. Kafka is busy while it makes a topic. Raises LogUnavailable."""
-        return await retrying(lambda: log.bounds(range(log.partition_count)), within(_ANSWER_S))
+    async def _tried(self, log: CommentLog, partition: int, record: NewRecord) -> int:
+        """Append before the first fence, where leaving off costs nothing. Raises StartRefused: it is not taken."""
+        is_tired = within(ANSWER_S)
+        try:
+            return await retrying(
+                lambda: log.append(partition, record),
+                lambda error: isinstance(error, AppendRefused) or is_tired(error),
+                on=_NOT_APPENDED,
+            )
+        except _NOT_APPENDED as error:
+            topic = topic_name(self._settings, comments_topic(log.epoch)) if log.epoch else "the next epoch"
+            raise StartRefused(f"Partition {partition} of {topic} takes no records. {error} {_NOTHING}") from error
 
     async def _appended(self, log: CommentLog, partition: int, record: NewRecord) -> int:
         return await retrying(lambda: log.append(partition, record), on=_NOT_APPENDED)

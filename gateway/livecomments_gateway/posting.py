@@ -49,6 +49,11 @@ _created = _comments.labels("created")
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
 _in_flight_most = Gauge("livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.")
 _held = Gauge("livecomments_gateway_appends_held", "Writes that wait for the next epoch to open.")
+_held_seconds = Histogram(
+    "livecomments_gateway_held_seconds",
+    "How long a write waited for the next epoch to open, or in vain.",
+    buckets=SECONDS_BUCKETS,
+)
 _fenced = Counter("livecomments_gateway_fenced_total", "Appends behind the end of an epoch, repeated in the next one.")
 _append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
 _judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
@@ -216,12 +221,14 @@ class Posting:
             raise AppendUnavailable("Too many comments wait to be written. Try again in a second.")
         self._held += 1
         _held.set(self._held)
+        began_at = self._clock()
         try:
             async with asyncio.timeout_at(until):
                 await self._moved.wait()
         except TimeoutError as error:
             raise AppendUnavailable("The log goes on in its next epoch, which is not open yet. Try again.") from error
         finally:
+            _held_seconds.observe(self._clock() - began_at)
             self._held -= 1
             _held.set(self._held)
 

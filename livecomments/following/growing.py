@@ -14,7 +14,7 @@ from livecomments.following.follower import Follower, followed_partitions
 from livecomments.following.partition import NO_COUNTS, FollowedPartition, Parent
 from livecomments.following.read_back import read_back
 from livecomments.log.continuity import Continuity
-from livecomments.log.interface import CommentLog, OffsetUnavailable
+from livecomments.log.interface import CommentLog, LogReader, OffsetUnavailable
 from livecomments.runtime.retrying import retrying
 from livecomments_schemas.events import Record
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
@@ -86,6 +86,20 @@ class GrowingFollower(Follower):
         self._past = past
         self._applied = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
+        self._ahead: tuple[Continuity, LogReader] | None = None
+        """Of the log that comes next, if it was made ready for."""
+        self._has_moved = False
+
+    async def look_ahead(self, log: CommentLog) -> None:
+        """Make ready to go on in the epoch of `log`: sure which log that is, and connected, before anybody waits.
+
+        Cancelled, it leaves nothing open: whoever closes `log` closes its readers.
+        """
+        continuity = Continuity(log)
+        await retrying(continuity.begin)
+        reader = log.follow()
+        await retrying(reader.poll)  # which connects, and brings nothing: nothing is assigned
+        self._ahead = continuity, reader
 
     async def move_on(self, log: CommentLog, fences: Sequence[int], assigned: Collection[int]) -> None:
         """Go on in the epoch of `log`, once all that is followed of this one is read to its fences.
@@ -93,15 +107,21 @@ class GrowingFollower(Follower):
         Nothing can come between: in one step whatever was followed is followed there, from its first record on. The log
         of before stays open.
         """
-        continuity = Continuity(log)
+        continuity, reader = self._ahead or (Continuity(log), log.follow())
+        self._ahead = None
+        if continuity.log is not log:  # another was made ready for
+            continuity, reader = Continuity(log), log.follow()
         await retrying(continuity.begin)
         while any(one.next_offset <= fences[number] for number, one in self.followed.items()):
             self._applied.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._applied.wait(), _LOOK_S)
-        self._move(log, continuity, fences, assigned)
+        self._move(continuity, reader, fences, assigned)
 
-    def _move(self, log: CommentLog, continuity: Continuity, fences: Sequence[int], assigned: Collection[int]) -> None:
+    def _move(
+        self, continuity: Continuity, reader: LogReader, fences: Sequence[int], assigned: Collection[int]
+    ) -> None:
+        log = continuity.log
         before, used_at, count = dict(self.followed), dict(self._used_at), self.log.partition_count
         self._past = Past(self.log, fences, {number: one.window for number, one in before.items()})
         self._counts = {**self._counts, self.log.epoch: count}
@@ -109,6 +129,7 @@ class GrowingFollower(Follower):
         self.followed.clear()
         self._used_at.clear()
         self._holders.clear()
+        self._refused.clear()
         for number in range(log.partition_count):
             if (parent := before.get(number % count)) is not None:
                 self.followed[number] = self._child(number, self._past, parent)
@@ -117,7 +138,8 @@ class GrowingFollower(Follower):
         for number in before:
             self._silence.forget(number)
         self._silence.broke(self.followed, self.followed)
-        self._reader = log.follow()
+        self._reader = reader
+        self._has_moved = True
         self._assign()
         if self._reading is not None:
             self._reading.cancel()
@@ -147,16 +169,26 @@ class GrowingFollower(Follower):
             super().release(number)
 
     async def _keep_reading(self) -> None:
+        left: LogReader | None = None
         while True:
             reader = self._reader
             self._reading = asyncio.create_task(super()._keep_reading())
             try:
+                if left is not None:  # closed beside the reading of the next one, for which others wait
+                    await left.aclose()
                 await self._reading
             except asyncio.CancelledError:
                 working = asyncio.current_task()
                 if reader is self._reader or (working is not None and working.cancelling()):
+                    self._reading.cancel()
                     raise
-                await reader.aclose()
+                left = reader
+
+    async def _take_lost_again(self) -> None:
+        if self._has_moved:  # nothing of this epoch was read yet that could be lost
+            self._has_moved = False
+            return
+        await super()._take_lost_again()
 
     def _apply(self, records: list[Record]) -> None:
         super()._apply(records)

@@ -18,9 +18,9 @@ class Continuity:
     """What one process has seen of it."""
 
     def __init__(self, log: CommentLog) -> None:
+        self.log: Final = log
         self.resets = 0
         """How often the log went back."""
-        self._log = log
         self._identity: str | None = None
 
     def check(self) -> None:
@@ -35,19 +35,19 @@ class Continuity:
         """Note that the log went back, and log it the first time. It stays so until the process ends."""
         if not self.resets:
             sentence = "the log went back, the next epoch is needed: livecomments epochs next"
-            _log.critical(sentence, extra={"reason": reason, "epoch": self._log.epoch, **where})
+            _log.critical(sentence, extra={"reason": reason, "epoch": self.log.epoch, **where})
         self.resets += 1
         _resets.inc()
 
     async def begin(self) -> None:
         """Remember which log is read, before any of it is. Raises LogUnavailable."""
         if self._identity is None:
-            self._identity = await self._log.identity()
+            self._identity = await self.log.identity()
 
     async def is_broken(self) -> bool:
         """Ask whether it is another log by now; true once for each. A log that does not answer is none."""
         try:
-            identity = await self._log.identity()
+            identity = await self.log.identity()
         except LogUnavailable:
             return False
         if self._identity is None or identity == self._identity:

@@ -94,9 +94,22 @@ class KnownEpochs:
 
     async def over(self, number: int) -> None:
         """Wait until a later epoch than this one is open. Raises what ended the reading: our bug."""
+        await self._until(lambda: self.epochs.newest is not None and self.epochs.newest.number > number)
+
+    async def following(self, number: int) -> Contract:
+        """Wait until it is told ahead what comes after this epoch, and return that. Raises as `over` does."""
+        await self._until(lambda: self._ahead(number) is not None)
+        contract = self._ahead(number)
+        assert contract is not None
+        return contract
+
+    def _ahead(self, number: int) -> Contract | None:
+        epoch = self.epochs.find(number)
+        return None if epoch is None else epoch.following
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
         assert self._reading is not None
-        while (newest := self.epochs.newest) is None or newest.number <= number:
-            self._changed.clear()
+        while not holds():
             changed = asyncio.create_task(self._changed.wait())
             try:
                 await asyncio.wait([self._reading, changed], return_when=asyncio.FIRST_COMPLETED)
@@ -109,7 +122,8 @@ class KnownEpochs:
         for record in records:
             self.epochs = self.epochs.after(record)
         if records:
-            self._changed.set()
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
             _newest.set(self.epochs.newest.number if self.epochs.newest else 0)
 
 

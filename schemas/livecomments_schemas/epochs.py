@@ -5,7 +5,7 @@ A record of that topic has the epoch's number in decimal as its key, and these h
 | `type` | value |
 |---|---|
 | `epoch.opened` | `{"epoch", "partitions", "topicId", "replicas", "settings"}`: from now on it is written to |
-| `epoch.ending` | `{"epoch", "ends"}`: fences are about to be written, none of them before these offsets |
+| `epoch.ending` | `{"epoch", "ends", "next"?}`: fences are about to be written, none of them before these offsets |
 | `epoch.closed` | `{"epoch", "reason", "fences"?}`: nothing is written there any more; where each partition ends |
 
 The first valid record of a kind wins, for each epoch. So anyone may repeat any step, and of two who race both read who
@@ -56,6 +56,9 @@ class Epoch:
     """Why it was closed."""
     ends: tuple[int, ...] = ()
     """Where the partitions ended before anybody wrote a fence; empty as long as nobody was about to."""
+    following: Contract | None = None
+    """What the next epoch is meant to be, told before the first fence so that it can be made ready for. What it is,
+    the record that opens it says."""
     fences: tuple[int, ...] = ()
     """The offset of each partition's fence, where the epoch ended by fences. What lies behind one is void."""
 
@@ -111,7 +114,8 @@ class Epochs:
         if kind == EPOCH_ENDING and newest is not None and self.is_open(number) and not newest.ends:
             ends: Any = said.get("ends")
             if _are_offsets(ends, newest.contract.partitions):
-                return Epochs((*self.known[:-1], replace(newest, ends=tuple(ends))))
+                ending = replace(newest, ends=tuple(ends), following=_following(said.get("next"), newest))
+                return Epochs((*self.known[:-1], ending))
             return self
         reason, fences = said.get("reason"), said.get("fences", [])
         if kind != EPOCH_CLOSED or newest is None or not self.is_open(number) or not isinstance(reason, str):
@@ -128,25 +132,31 @@ NO_EPOCHS: Final = Epochs()
 
 def epoch_opened(contract: Contract) -> NewRecord:
     """Say that an epoch is open, and what it must be."""
-    said = {
-        "epoch": contract.epoch,
-        "partitions": contract.partitions,
-        "topicId": contract.topic_id,
-        "replicas": contract.replicas,
-        "settings": dict(contract.settings),
-    }
-    return _record(EPOCH_OPENED, contract.epoch, said)
+    return _record(EPOCH_OPENED, contract.epoch, _members(contract))
 
 
-def epoch_ending(number: int, ends: Sequence[int]) -> NewRecord:
-    """Say that an epoch is about to be ended by fences, and where its partitions end before there are any."""
-    return _record(EPOCH_ENDING, number, {"epoch": number, "ends": list(ends)})
+def epoch_ending(number: int, ends: Sequence[int], following: Contract | None = None) -> NewRecord:
+    """Say that an epoch is about to be ended by fences, where its partitions end before there are any, and what the
+    next one is meant to be.
+    """
+    ahead = {} if following is None else {"next": _members(following)}
+    return _record(EPOCH_ENDING, number, {"epoch": number, "ends": list(ends), **ahead})
 
 
 def epoch_closed(number: int, reason: str, fences: Sequence[int] = ()) -> NewRecord:
     """Say that nothing is written to an epoch any more, and why; with `fences`, where each of its partitions ends."""
     said = {"epoch": number, "reason": reason}
     return _record(EPOCH_CLOSED, number, {**said, "fences": list(fences)} if fences else said)
+
+
+def _members(contract: Contract) -> dict[str, Any]:
+    return {
+        "epoch": contract.epoch,
+        "partitions": contract.partitions,
+        "topicId": contract.topic_id,
+        "replicas": contract.replicas,
+        "settings": dict(contract.settings),
+    }
 
 
 def _record(kind: bytes, number: int, said: Mapping[str, Any]) -> NewRecord:
@@ -174,6 +184,15 @@ def _contract(said: Mapping[str, Any]) -> Contract | None:
     if not all(_is_text(one) for one in (topic_id, *settings, *settings.values())):
         return None
     return Contract(said["epoch"], partitions, topic_id, replicas, settings)  # type: ignore[arg-type]  # seen above
+
+
+def _following(said: Any, ending: Epoch) -> Contract | None:
+    """Return what is told ahead of the next epoch; None if nothing is, or not as it could be."""
+    if not isinstance(said, dict) or not _is_number(said.get("epoch"), 1, EPOCH_MAX):
+        return None
+    contract = _contract(said)
+    is_next = contract is not None and contract.epoch == ending.number + 1
+    return contract if is_next else None
 
 
 def _follows(contract: Contract, newest: Epoch | None) -> bool:

@@ -13,7 +13,7 @@ from livecomments.log.interface import AppendUnknown, CommentLog, LogUnavailable
 from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.log.whole import WholeTopic
 from livecomments.sqlite import DurableFile
-from livecomments_schemas.epochs import Contract, epoch_closed, epoch_opened
+from livecomments_schemas.epochs import Contract, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, Record
 from tests.log.faults import WatchedLog
@@ -68,6 +68,20 @@ async def test_whoever_starts_knows_all_that_was_said_and_hears_what_is_said_lat
             async with asyncio.timeout(WAIT_S):
                 await over
             assert other.open_contract() == SECOND
+
+
+async def test_what_comes_next_is_told_ahead_to_whoever_waits_for_it(tmp_path: Path) -> None:
+    async with topic(tmp_path) as log, known(log) as one, known(log) as other:
+        await one.say(epoch_opened(FIRST))
+        told, over = asyncio.create_task(other.following(1)), asyncio.create_task(other.over(1))
+        await one.say(epoch_ending(1, [0] * FIRST.partitions, SECOND))
+        async with asyncio.timeout(WAIT_S):
+            assert await told == SECOND
+        assert not over.done()
+        await one.say(epoch_closed(1, "it grew"))
+        await one.say(epoch_opened(SECOND))
+        async with asyncio.timeout(WAIT_S):
+            await over
 
 
 async def test_of_two_who_open_the_first_epoch_at_once_both_know_who_won(tmp_path: Path) -> None:

@@ -91,6 +91,29 @@ def test_where_an_epoch_ended_before_its_fences_is_what_was_said_first_while_it_
     assert late.known[0].ends == ()
 
 
+SAID = {"epoch": 1, "partitions": 64, "topicId": "id", "replicas": 3, "settings": SETTINGS}
+SAID_NEXT = SAID | {"epoch": 2}
+
+
+def test_what_comes_next_is_told_ahead_and_what_is_open_only_by_the_record_that_opens_it() -> None:
+    opened, meant, other = epoch_opened(contract(1, partitions=2)), contract(2, partitions=4), contract(2, partitions=8)
+    epochs = fold(placed([opened, epoch_ending(1, [5, 6], meant)]))
+    assert epochs.known[0].following == meant
+    assert epochs.is_open(1)
+    grown = fold(
+        placed([opened, epoch_ending(1, [5, 6], meant), epoch_closed(1, "it grew", [7, 7]), epoch_opened(other)])
+    )
+    assert grown.known[1].contract == other
+
+
+@pytest.mark.parametrize("told", [None, [], "next", {}, {"epoch": 2}, {"epoch": True}, SAID_NEXT | {"epoch": 3}])
+def test_an_end_that_tells_nothing_usable_of_the_next_epoch_is_an_end_all_the_same(told: object) -> None:
+    value = orjson.dumps({"epoch": 1, "ends": [5, 6], "next": told})
+    record = Record(0, 1, b"1", value, {"type": b"epoch.ending", "schema": b"1"}, 0)
+    (only,) = fold([*placed([epoch_opened(contract(1, partitions=2))]), record]).known
+    assert (only.ends, only.following) == ((5, 6), None)
+
+
 @pytest.mark.parametrize("fences", [[1], [1, 2, 3], [1, -1], [1, True], [1, 1 << 40], "ab", {"0": 1}, None, [1, 1.0]])
 def test_fences_that_we_would_not_write_close_nothing(fences: object) -> None:
     value = orjson.dumps({"epoch": 1, "reason": "it grew", "fences": fences})
@@ -98,7 +121,6 @@ def test_fences_that_we_would_not_write_close_nothing(fences: object) -> None:
     assert numbers(fold([*placed([epoch_opened(contract(1, partitions=2))]), record])) == [(1, False)]
 
 
-SAID = {"epoch": 1, "partitions": 64, "topicId": "id", "replicas": 3, "settings": SETTINGS}
 HEADERS = {"type": b"epoch.opened", "schema": b"1"}
 
 

@@ -1,5 +1,6 @@
 """How a process goes on when its epoch grows into the next one: by itself, with all that it serves."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -10,6 +11,7 @@ from livecomments.log.epochs import KnownEpochs
 from livecomments.runtime.shared_settings import ServerSettings, share_of
 from livecomments_command.assembly.kafka import comments_log
 from livecomments_command.settings import ServingSettings
+from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import StartRefused
 
 
@@ -57,23 +59,49 @@ class Growing:
         self._opened = opened
         self._rest_s = rest_s
         self._moved = moved
+        self._ahead: tuple[Contract, KafkaLog] | None = None
+        """What the next epoch is meant to be, and its log, opened before it is."""
 
     async def over(self) -> None:
         """Go on from epoch to epoch; return when there is one that this process cannot go on in."""
         while True:
             epoch = self._follower.log.epoch
-            await self._known.over(epoch)
+            async with asyncio.TaskGroup() as both:
+                looking = both.create_task(self._look_ahead(epoch))
+                await self._known.over(epoch)
+                looking.cancel()
             ended, following = self._known.epochs.find(epoch), self._known.epochs.find(epoch + 1)
             if ended is None or not ended.fences or following is None:
                 return
-            log = comments_log(self._settings, following.contract, self._rest_s)
-            try:
-                await self._opened.enter_async_context(log)
-            except StartRefused:
+            log = await self._log_of(following.contract)
+            if log is None:
                 return  # it is told why where it is started again
             assigned = share_of(self._settings.follow, log.partition_count)
             await self._follower.move_on(log, ended.fences, assigned)
             self._moved(log.epoch)
+
+    async def _look_ahead(self, epoch: int) -> None:
+        """Open the log of the next epoch once it is told ahead what that will be: later all who write wait for it."""
+        contract = await self._known.following(epoch)
+        if (log := await self._open(contract)) is not None:
+            self._ahead = contract, log
+            await self._follower.look_ahead(log)
+
+    async def _log_of(self, contract: Contract) -> KafkaLog | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == contract:
+            return ahead[1]
+        if ahead is not None:  # it grew otherwise than was meant
+            await ahead[1].aclose()
+        return await self._open(contract)
+
+    async def _open(self, contract: Contract) -> KafkaLog | None:
+        """Open the log of an epoch, which stays open as long as the process serves; None if it cannot be."""
+        log = comments_log(self._settings, contract, self._rest_s)
+        try:
+            return await self._opened.enter_async_context(log)
+        except StartRefused:
+            return None
 
     async def differences(self) -> list[Difference]:
         """Tell how the live topic differs from its contract now. One that has ended may be as it likes.
