@@ -44,7 +44,7 @@ def stream_route(hub: Hub) -> Route:
         if isinstance(admission, Ahead):
             admission = await _admit_ahead(asked, hub, admission.epoch)
         if request.method == "HEAD":
-            return Response(status_code=204) if isinstance(admission, Over) else _stream_response(b"")
+            return Response(status_code=204) if isinstance(admission, Over) else _head_response()
         if isinstance(admission, NotYet):
             admission = await _admit_when_ready(asked, hub, admission.partition)
         if isinstance(admission, Serve):
@@ -102,6 +102,13 @@ async def _admit_ahead(asked: StreamRequest, hub: Hub, epoch: int) -> Admission:
     except LogUnavailable:
         is_told = True
     return ComeBack("epoch") if is_told else admit(asked, hub, is_known=True)
+
+
+def _head_response() -> Response:
+    """Answer a HEAD of a stream: without a length, which the stream itself has not (RFC 9110, 8.6)."""
+    response = _stream_response(b"")
+    del response.headers["content-length"]
+    return response
 
 
 def _stream_response(content: bytes) -> Response:
