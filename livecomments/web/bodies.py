@@ -7,7 +7,9 @@ the buffer is the next message. Chunk extensions and trailers are dropped unread
 import re
 from typing import Final, Protocol
 
+from livecomments.web.bounds import UNREAD_BYTES_MAX
 from livecomments.web.heads import HeadTooLargeRejected, RequestRejected, parse_fields
+from livecomments_schemas.limits import BODY_BYTES_MAX
 
 _LINE_BYTES_MAX: Final = 1_024
 """Of a line that begins a chunk, its extensions included."""
@@ -17,6 +19,9 @@ _TRAILER_BYTES_MAX: Final = 8_192
 """Nobody here reads trailers; what a tracing proxy adds is a line or two."""
 _STEPS: Final = 256
 """Two a chunk. After so many others come to their turn: single bytes would hold them up for tens of milliseconds."""
+_STEPPED_BYTES: Final = 4_096
+"""Of lines that begin chunks, likewise: extensions take longer than all else. Either costs what a request does that is
+refused, some 0.4 ms, so many connections that do this hold others up no longer than as many requests."""
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _CHUNK_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16})(?:[ \t]*+;[ \t]*+"
@@ -35,8 +40,10 @@ class Body(Protocol):
     """Nothing more belongs to it."""
     has_more: bool
     """Another step could take something without new bytes."""
-    left_min: int
-    """Bytes that are still to come at least; 0 where nobody can know."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether more of it comes, as far as is known, than is worth reading once its request is answered."""
 
     def take(self, buffer: bytearray) -> bytes:
         """Take from the front of `buffer` what belongs to the body, as much as one step may, and return what it holds.
@@ -52,37 +59,47 @@ class LengthBody:
     has_more = False
 
     def __init__(self, length: int) -> None:
-        self.left_min = length
+        self._left = length
         self.is_whole = not length
 
+    @property
+    def is_long(self) -> bool:
+        return self._left > UNREAD_BYTES_MAX
+
     def take(self, buffer: bytearray) -> bytes:
-        taken = bytes(buffer[: self.left_min])
-        del buffer[: self.left_min]
-        self.left_min -= len(taken)
-        self.is_whole = not self.left_min
+        taken = bytes(buffer[: self._left])
+        del buffer[: self._left]
+        self._left -= len(taken)
+        self.is_whole = not self._left
         return taken
 
 
 class ChunkedBody:
     """A body in chunks (RFC 9112, 7.1)."""
 
-    left_min = 0
-
     def __init__(self) -> None:
         self.is_whole = False
         self.has_more = False
+        self._taken = 0
+        """Bytes of content so far."""
         self._left = 0
         """Of the chunk that has begun, with the line break behind it."""
         self._framing = 0
         self._is_last = False
         """The chunk of no bytes has come; trailers follow."""
 
+    @property
+    def is_long(self) -> bool:
+        # Only its next chunk is known. What is longer already than any call takes mostly goes on for long.
+        return not self._is_last and (self._left > UNREAD_BYTES_MAX or self._taken > BODY_BYTES_MAX)
+
     def take(self, buffer: bytearray) -> bytes:
         data: list[bytes] = []
+        framed_max = self._framing + _STEPPED_BYTES
         for _ in range(_STEPS):
             step = self._end if self._is_last else self._take_chunk if self._left else self._begin_chunk
             self.has_more = bool(buffer) and not self.is_whole and step(buffer, data)
-            if not self.has_more:
+            if not self.has_more or self._framing > framed_max:
                 break
         return b"".join(data)
 
@@ -109,6 +126,7 @@ class ChunkedBody:
             data.append(bytes(buffer[:size]))
             del buffer[:size]
             self._left -= len(data[-1])
+            self._taken += len(data[-1])
         if self._left > 2 or len(buffer) < 2:
             if self._left == 2 and bytes(buffer[:2]) not in (b"", b"\r"):
                 raise RequestRejected("Send chunks as long as they say.")
@@ -129,6 +147,8 @@ class ChunkedBody:
             del buffer[: end + 4]
         elif len(buffer) >= _TRAILER_BYTES_MAX:
             raise HeadTooLargeRejected("Send fewer or shorter trailers.")
+        elif buffer.count(b"\n") > buffer.count(b"\r\n"):
+            raise RequestRejected("End each line of a trailer by CR and LF.")
         else:
             return False
         self.is_whole = True

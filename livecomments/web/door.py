@@ -164,7 +164,7 @@ class Door(asyncio.Protocol):
         exchange, body = self._exchange, self._body
         if exchange is None or self._is_last or not exchange.head.keeps_alive:
             return False
-        return body is None or not (exchange.holds_body_back or body.left_min > UNREAD_BYTES_MAX)
+        return body is None or not (exchange.holds_body_back or body.is_long)
 
     def answered(self, *, goes_on: bool) -> None:
         self._exchange = None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -59,12 +60,14 @@ class Wire(asyncio.Transport):
         return default
 
 
-async def driven(pieces: Iterable[bytes], limits: HttpLimits = HTTP_LIMITS) -> tuple[Echo, Wire]:
-    """Send these pieces, each when the door reads, and return when nothing more happens."""
+async def driven(
+    pieces: Iterable[bytes], limits: HttpLimits = HTTP_LIMITS, app: ASGIApp | None = None
+) -> tuple[Echo, Wire]:
+    """Send these pieces, each when the door reads, and return when nothing more happens. `app` answers, or the echo."""
     echo, state, wire = Echo(), ServerState(), Wire()
     door = Door(
         claim_nothing,
-        Config(echo, log_config=None),
+        Config(echo if app is None else app, log_config=None),
         state,
         {},
         line=Line(rest_s=0),

@@ -28,6 +28,7 @@ ATTACKERS: Final = 64
 TIMEOUT_S: Final = 10.0
 """For what must happen."""
 ROUNDS_OBSERVED: Final = 50
+EXTENSIONS_A_TURN_BYTES_MAX: Final = 4_096
 CHUNKS_A_TURN_MAX: Final = 128
 GOOD: Final = b"POST /good HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -222,4 +223,12 @@ def test_one_turn_takes_so_many_chunks_and_no_more(chunk: bytes) -> None:
     body, buffer = ChunkedBody(), bytearray(chunk * 1_000)
     for _ in range(2):
         assert 0 < len(body.take(buffer)) <= CHUNKS_A_TURN_MAX
+        assert body.has_more
+
+
+def test_one_turn_reads_so_many_bytes_of_extensions_and_no_more() -> None:
+    line = b'1;a="' + b"b" * 900 + b'"\r\n'
+    body, buffer = ChunkedBody(), bytearray((line + b"x\r\n") * 100)
+    for _ in range(2):
+        assert 0 < len(body.take(buffer)) <= EXTENSIONS_A_TURN_BYTES_MAX // len(line) + 1
         assert body.has_more
