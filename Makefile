@@ -47,10 +47,10 @@ logs: ## Follow what the processes of `make up` log
 	@ls .run/*/server.log >/dev/null 2>&1 || { echo "Nothing was started here: make up"; exit 1; }
 	@tail -n 50 -F .run/*/server.log
 
-faults: install ## Kill every process of a deployment of its own in turn, under load, and check what was promised
+faults: install ## Kill every process of a deployment of its own in turn, under load, also while it grows, and check what was promised
 	@$(PYTHON_IN) -m chaos faults $(ARGS)
 
-growing: install ## Double the partitions on three brokers, again and again, under load (ARGS="--kill" kills a leader too)
+growing: install ## Double the partitions on three brokers, again and again, under load (ARGS="--hurt leader --hurt edge-1")
 	@$(PYTHON_IN) -m chaos grow $(ARGS)
 
 sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")

@@ -30,9 +30,11 @@ def faults(
     viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 200,
     small_tail: Annotated[bool, typer.Option(help="With a tail that does not reach back to the store.")] = False,
     rounds: Annotated[int, typer.Option(help="How often each is killed.")] = 1,
+    growing: Annotated[bool, typer.Option(help="Then grow on three brokers, with each process hurt meanwhile.")] = True,
 ) -> None:
     """Kill every process of a deployment of its own in turn, under load; exit status 1 if a promise was broken."""
     from chaos.faults import FAULTS, SMALL_TAIL, FaultPlan, run_faults
+    from chaos.growing import HURTS
 
     quiet()
     console = plain_console()
@@ -52,14 +54,18 @@ def faults(
         console.print(note, style="yellow")
     for problem in report.problems:
         console.print(problem, style="red")
-    raise typer.Exit(code=1 if report.problems else 0)
+    if report.problems or not growing:
+        raise typer.Exit(code=1 if report.problems else 0)
+    grow(run_dir / "growing", rounds=len(HURTS), hurt=list(HURTS), lasts_s=lasts_s * 2)
 
 
 @app.command()
 def grow(
     run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that grows.")] = RUN_DIR / "growing",
     rounds: Annotated[int, typer.Option(help="How often the partitions are doubled.")] = 5,
-    kill: Annotated[bool, typer.Option("--kill", help="Kill a leader between the fences and the opening.")] = False,
+    hurt: Annotated[
+        list[str] | None, typer.Option(help="What is hurt, in turn: leader, gateway, stream, edge-1, drained.")
+    ] = None,
     lasts_s: Annotated[float, typer.Option(help="How long comments are posted: beyond the last growth.")] = 180,
     comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 10_000,
     videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
@@ -67,13 +73,16 @@ def grow(
 ) -> None:
     """Grow the epoch of a deployment on three brokers under load; exit status 1 if a promise was broken."""
     from chaos.faults import FaultPlan
-    from chaos.growing import make_topics, run_growth
+    from chaos.growing import HURTS, make_topics, run_growth
     from infra.local.servers import KafkaCluster
     from infra.local.stack import KAFKA
 
     quiet()
     console = plain_console()
     need_servers()
+    hurts = hurt or []
+    if not set(hurts) <= set(HURTS):
+        fail(f"--hurt must be of {', '.join(HURTS)}.")
     cluster = KafkaCluster(run_dir / "kafka")
     plan = FaultPlan((), lasts_s, comments, videos, viewers)
     stack = None
@@ -83,7 +92,7 @@ def grow(
         make_topics(cluster)
         stack = Stack(run_dir, {"LIVECOMMENTS_REPLICAS": "1", **os.environ, KAFKA: cluster.address})
         stack.bring_up(console, detached=False)
-        report = asyncio.run(run_growth(stack, cluster, plan, rounds, kill=kill, say=console.print))
+        report = asyncio.run(run_growth(stack, cluster, plan, rounds, hurts, console.print))
     except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
         fail(str(error))
     finally:

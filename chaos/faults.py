@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +171,7 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
     beating = asyncio.create_task(pulse.run())
     away: set[str] = set()
     restarted: list[str] = []
-    supervising = asyncio.create_task(_supervise(stack, away, restarted, say))
+    supervising = asyncio.create_task(supervise(stack, away, restarted, say))
     outcomes: list[Outcome] = []
     async with load_beside(stack, plan) as load:
         try:
@@ -197,7 +197,7 @@ async def run_faults(stack: Stack, plan: FaultPlan, say: Callable[[str], None]) 
     return FaultReport(outcomes, report, said, problems, restarted)
 
 
-async def _supervise(stack: Stack, away: set[str], restarted: list[str], say: Callable[[str], None]) -> None:
+async def supervise(stack: Stack, away: Collection[str], restarted: list[str], say: Callable[[str], None]) -> None:
     """Start again what ended without being killed, as a supervisor would: some of ours end to be started again."""
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)

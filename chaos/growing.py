@@ -1,27 +1,30 @@
 """Grows the epoch of a deployment on three brokers under load, again and again, and says how long writes waited.
 
 Flow: a load plays and checks as in `faults`; a `Pulse` beside it posts fifty comments a second, whose answers tell how
-long a write waited. Each growth doubles the partitions; with `kill` a broker that leads some of them is killed between
-the last fence and the opening of the next epoch.
+long a write waited. Each growth doubles the partitions. What is to be hurt is hurt in turn, one a growth, as soon as
+writes wait: a leader of some partitions, the gateway, an edge or the stream job is killed and started again, or an edge
+is drained and another takes its place.
 """
 
 import asyncio
 import dataclasses
+import math
 import os
+import re
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.table import Table
 
-from chaos.faults import QUIET_S, RECOVERY_TIMEOUT_S, FaultPlan, load_beside, load_problems
+from chaos.faults import QUIET_S, RECOVERY_TIMEOUT_S, FaultPlan, load_beside, load_problems, supervise
 from chaos.pulse import Answer, Pulse
-from infra.local.servers import KafkaCluster, KafkaServer
-from infra.local.stack import Stack
+from infra.local.servers import KafkaCluster
+from infra.local.stack import GATEWAY, STREAM, Stack
 from livecomments.kafka.topics import find_leaders
 from livecomments.log.topics import comments_topic
 from livecomments_command.assembly.kafka import kafka_connection, told_epochs, topic_name
@@ -31,8 +34,19 @@ from livecomments_command.settings import ToolSettings
 REPLICAS: Final = 3
 POST_EVERY_S: Final = 0.02
 FIRST_PARTITIONS: Final = 2
+LEADER: Final = "leader"
+LEADER_AWAY_S: Final = 15.0
+"""Longer than Kafka takes to elect others."""
+EDGE: Final = "edge-1"
+DRAINED: Final = "drained"
+"""An edge, told to go."""
+HURTS: Final = (LEADER, GATEWAY, STREAM, EDGE, DRAINED)
+_FENCING: Final = "writes wait"
+"""What the command says once writes wait, and again once all fences are there."""
 _FENCED: Final = "has ended"
-"""What the command says once all fences are there, and the next epoch is not open."""
+PAUSE: Final = re.compile(r"writes waited ([0-9.]+) s.*?([0-9.]+) for the stream job")
+_AWAY_S: Final = 1.0
+"""A process that was killed, until it is started again."""
 
 
 @dataclass
@@ -40,18 +54,32 @@ class Growth:
     """One growth: what it came to, and the POSTs that were sent from its begin until a second after its end."""
 
     partitions: int
-    killed: str = ""
+    hurt: str = ""
     took_s: float = 0.0
+    paused_s: float = 0.0
+    """From the first fence until the next epoch was open, as the command says."""
+    job_s: float = 0.0
+    """Of that, for the stream job to store what stood before the fences."""
+    fenced_at: float = math.inf
+    """When writes began to wait."""
     posts: list[Answer] = field(default_factory=list)
 
     def row(self) -> list[str]:
-        """Return the waits of a POST in milliseconds, and what was refused."""
-        waits = sorted(answer.took_s * 1_000 for answer in self.posts)
-        p99 = waits[int(len(waits) * 0.99)] if waits else 0.0
+        """Return the waits of a POST in milliseconds, of those before and of those that met the fences; the refused."""
+        before = [answer for answer in self.posts if answer.answered_at < self.fenced_at]
+        met = [answer for answer in self.posts if answer.answered_at >= self.fenced_at]
         refused = Counter(answer.code or "cut off" for answer in self.posts if answer.status != 201)
         said = ", ".join(f"{count} {code}" for code, count in refused.items()) or "0"
-        numbers = [statistics.median(waits), p99, waits[-1]] if waits else [0.0] * 3
-        return [str(self.partitions), self.killed or "-", f"{self.took_s:.1f}", *(f"{n:,.0f}" for n in numbers), said]
+        paused = [f"{self.paused_s * 1_000:,.0f}", f"{self.job_s * 1_000:,.0f}"]
+        return [
+            str(self.partitions),
+            self.hurt or "-",
+            f"{self.took_s:.1f}",
+            *paused,
+            _waits(before),
+            _waits(met),
+            said,
+        ]
 
 
 @dataclass
@@ -66,11 +94,21 @@ class GrowthReport:
     def table(self) -> Table:
         """Tell how long POSTs waited."""
         table = Table(title="POSTs while the epoch grew, in ms", title_justify="left")
-        for name in ("to partitions", "killed", "took s", "p50", "p99", "max", "refused"):
+        for name in COLUMNS:
             table.add_column(name, justify="right")
         for one in self.growths:
             table.add_row(*one.row())
         return table
+
+
+COLUMNS: Final = ("to partitions", "hurt", "took s", "pause", "of it the job", "before p50 p99 max", "then", "refused")
+
+
+def _waits(answers: Sequence[Answer]) -> str:
+    waits = sorted(answer.took_s * 1_000 for answer in answers)
+    if not waits:
+        return "-"
+    return " ".join(f"{wait:,.0f}" for wait in (statistics.median(waits), waits[int(len(waits) * 0.99)], waits[-1]))
 
 
 def make_topics(cluster: KafkaCluster) -> None:
@@ -80,9 +118,15 @@ def make_topics(cluster: KafkaCluster) -> None:
 
 
 async def run_growth(
-    stack: Stack, cluster: KafkaCluster, plan: FaultPlan, rounds: int, *, kill: bool, say: Callable[[str], None]
+    stack: Stack, cluster: KafkaCluster, plan: FaultPlan, rounds: int, hurts: Sequence[str], say: Callable[[str], None]
 ) -> GrowthReport:
-    """Grow so many times under load, on a stack that is up; return when the load is done."""
+    """Grow so many times under load, on a stack that is up, hurting each of `hurts` in turn; return when the load ends.
+
+    Args:
+        hurts: of HURTS; nothing is hurt if there are none.
+    """
+    away, restarted = set[str](), list[str]()
+    supervising = asyncio.create_task(supervise(stack, away, restarted, say))
     pulse = Pulse(stack.url, stack.settings, f"{int(time.time()):x}", post_every_s=POST_EVERY_S)
     beating = asyncio.create_task(pulse.run())
     growths: list[Growth] = []
@@ -91,14 +135,17 @@ async def run_growth(
         try:
             async with asyncio.timeout(RECOVERY_TIMEOUT_S):
                 await pulse.beats.wait()
-            for _ in range(rounds):
+            for number in range(rounds):
                 await asyncio.sleep(QUIET_S)
-                growths.append(await _grow(stack, cluster, pulse, problems, kill=kill, say=say))
+                hurt = Hurt(stack, cluster, hurts[number % len(hurts)] if hurts else "", away, say)
+                growths.append(await _grow(stack, pulse, problems, hurt, say))
             say("waiting for the load to end")
             await load.process.wait()
         finally:
-            beating.cancel()
-            await asyncio.wait([beating])
+            for task in (beating, supervising):
+                task.cancel()
+            await asyncio.wait([beating, supervising])
+    problems += restarted
     problems += load_problems(load.report(), load.said())
     problems += [f"A viewer of {watch.video_id} was told {watch.gaps} gaps." for watch in pulse.watches if watch.gaps]
     missing = pulse.missing(time.monotonic())
@@ -107,13 +154,53 @@ async def run_growth(
     return GrowthReport(growths, load.report(), load.said(), problems)
 
 
-async def _grow(
-    stack: Stack, cluster: KafkaCluster, pulse: Pulse, problems: list[str], *, kill: bool, say: Callable[[str], None]
-) -> Growth:
+class Hurt:
+    """What is hurt in one growth, and mended."""
+
+    def __init__(
+        self, stack: Stack, cluster: KafkaCluster, name: str, away: set[str], say: Callable[[str], None]
+    ) -> None:
+        self.name = name
+        self._stack = stack
+        self._cluster = cluster
+        self._away = away
+        self._say = say
+        self._mending: asyncio.Task[None] | None = None
+
+    def begin(self, leaders: Mapping[int, int], line: str) -> None:
+        """Begin once the command says this line, if it is time: a leader when all fences are there, others before."""
+        if self.name and self._mending is None and (_FENCED if self.name == LEADER else _FENCING) in line:
+            self._mending = asyncio.create_task(self._hurt(next(iter(leaders.values()))))
+
+    async def end(self) -> None:
+        """Wait until it is mended. Raises ServerUnavailable, TimeoutError."""
+        if self._mending is not None:
+            await self._mending
+
+    async def _hurt(self, leader: int) -> None:
+        self._say(f"{self.name}: hurt")
+        if self.name == LEADER:
+            broker = next(one for one in self._cluster.brokers if one.node_id == leader)
+            await asyncio.to_thread(broker.kill)
+            await asyncio.sleep(LEADER_AWAY_S)
+            await asyncio.to_thread(broker.start)
+            await asyncio.to_thread(self._cluster.wait_ready)
+            return
+        name = EDGE if self.name == DRAINED else self.name
+        server = self._stack[name]
+        self._away.add(name)
+        await asyncio.to_thread(server.stop if self.name == DRAINED else server.kill)
+        await asyncio.sleep(_AWAY_S)
+        await asyncio.to_thread(server.start)
+        self._away.discard(name)
+        await asyncio.to_thread(server.wait_ready)
+
+
+async def _grow(stack: Stack, pulse: Pulse, problems: list[str], hurt: Hurt, say: Callable[[str], None]) -> Growth:
     settings = dataclasses.replace(stack.settings, replicas=REPLICAS)
     newest = (await told_epochs(settings)).newest
     assert newest is not None
-    growth = Growth(newest.contract.partitions * 2)
+    growth = Growth(newest.contract.partitions * 2, hurt.name)
     leaders = await find_leaders(kafka_connection(settings), topic_name(settings, comments_topic(newest.number)))
     began_at = time.monotonic()
     command = [sys.executable, "-m", "livecomments_command", "epochs", "grow", "--partitions", str(growth.partitions)]
@@ -128,20 +215,19 @@ async def _grow(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environ
     )
     assert growing.stdout is not None
-    killed: KafkaServer | None = None
-    async for line in growing.stdout:
-        say(line.decode().rstrip())
-        if kill and killed is None and _FENCED in line.decode():
-            killed = next(one for one in cluster.brokers if one.node_id == next(iter(leaders.values())))
-            await asyncio.to_thread(killed.kill)
-            growth.killed = f"broker {killed.node_id}"
+    async for read in growing.stdout:
+        line = read.decode().rstrip()
+        say(line)
+        if _FENCING in line:
+            growth.fenced_at = min(growth.fenced_at, time.monotonic())
+        if (pause := PAUSE.search(line)) is not None:
+            growth.paused_s, growth.job_s = float(pause[1]), float(pause[2])
+        hurt.begin(leaders, line)
     if await growing.wait():
         problems.append(f"Growing to {growth.partitions} partitions ended with exit code {growing.returncode}.")
     growth.took_s = time.monotonic() - began_at
+    await hurt.end()
     await asyncio.sleep(1.0)
-    if killed is not None:
-        await asyncio.to_thread(killed.start)
-        await asyncio.to_thread(cluster.wait_ready)
     growth.posts = [answer for answer in pulse.posts if answer.answered_at > began_at]
-    say("to partitions, killed, took s, POSTs in ms p50, p99, max, refused: " + ", ".join(growth.row()))
+    say("; ".join(f"{name}: {value}" for name, value in zip(COLUMNS, growth.row(), strict=True)))
     return growth
