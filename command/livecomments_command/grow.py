@@ -162,6 +162,23 @@ async def _open_store(
         raise StartRefused(f"{error} Growing would stop all writes until it does. {_NOTHING}") from error
 
 
+async def append_or_refuse(log: CommentLog, partition: int, record: NewRecord, topic: str) -> int:
+    """Append before the first fence, where leaving off costs nothing; returns the offset.
+
+    Raises:
+        StartRefused: `topic` does not take it, or not in time.
+    """
+    is_tired = within(ANSWER_S)
+    try:
+        return await retrying(
+            lambda: log.append(partition, record),
+            lambda error: isinstance(error, AppendRefused) or is_tired(error),
+            on=_NOT_APPENDED,
+        )
+    except _NOT_APPENDED as error:
+        raise StartRefused(f"Partition {partition} of {topic} takes no records. {error} {_NOTHING}") from error
+
+
 class _Steps:
     """The steps of one growth, each of which may be repeated."""
 
@@ -185,7 +202,10 @@ class _Steps:
             if one.endangers is Endangers.COMMENTS:
                 raise StartRefused(one.sentence)
         said = epoch_event(EPOCH_BEGAN, number)  # says nothing; that it is stored says that the stream job runs
-        offsets = await self._each("asking the stream job", old, lambda one: self._tried(self._log, one, said))
+        topic = topic_name(self._settings, comments_topic(number))
+        offsets = await self._each(
+            "asking the stream job", old, lambda one: append_or_refuse(self._log, one, said, topic)
+        )
         deadline = time.monotonic() + stored_within_s
         try:
             waiting = await self._not_stored(number, offsets)
@@ -228,7 +248,9 @@ class _Steps:
         began = epoch_event(EPOCH_BEGAN, number)
         async with foreign_log(self._settings, wanted.name) as log:
             await self._check_unused(log, number)
-            await self._each("first records", range(partitions), lambda one: self._tried(log, one, began))
+            await self._each(
+                "first records", range(partitions), lambda one: append_or_refuse(log, one, began, wanted.name)
+            )
         return contract
 
     async def end(self, growing: Epoch, following: Contract, *, ahead_s: float) -> Epoch:
@@ -310,19 +332,6 @@ class _Steps:
                 f"Topic {comments_topic(number)} is there already, and holds records that are of no epoch. Delete it; "
                 f"run this again. {_NOTHING}"
             )
-
-    async def _tried(self, log: CommentLog, partition: int, record: NewRecord) -> int:
-        """Append before the first fence, where leaving off costs nothing. Raises StartRefused: it is not taken."""
-        is_tired = within(ANSWER_S)
-        try:
-            return await retrying(
-                lambda: log.append(partition, record),
-                lambda error: isinstance(error, AppendRefused) or is_tired(error),
-                on=_NOT_APPENDED,
-            )
-        except _NOT_APPENDED as error:
-            topic = topic_name(self._settings, comments_topic(log.epoch)) if log.epoch else "the next epoch"
-            raise StartRefused(f"Partition {partition} of {topic} takes no records. {error} {_NOTHING}") from error
 
     async def _appended(self, log: CommentLog, partition: int, record: NewRecord) -> int:
         return await retrying(lambda: log.append(partition, record), on=_NOT_APPENDED)
