@@ -13,6 +13,7 @@ from livecomments.log.interface import CommentLog
 from livecomments.runtime.retrying import retrying, told
 from livecomments.store.interface import CommentStore, KeptLog
 from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import Record
 from livecomments_schemas.positions import first_position, offset_of
 
 _log = logging.getLogger("livecomments.history")
@@ -66,6 +67,24 @@ async def refuse_other_log(log: CommentLog, store: CommentStore) -> None:
         LogUnavailable, StoreUnavailable: try again.
     """
     await _checked(log, store)
+
+
+async def refuse_other_record(log: CommentLog, last: Record) -> None:
+    """Check that the log still holds a record that was read of it; what retention took is not known.
+
+    Raises:
+        LogWentBack: another one, or none, stands in its place; open the next epoch.
+        LogUnavailable: try again.
+    """
+    start, end = (await log.bounds([last.partition]))[last.partition]
+    if last.offset < start:
+        return
+    found = (await log.read(last.partition, last.offset, last.offset + 1, 1)).records if last.offset < end else []
+    if found != [last]:
+        raise LogWentBack(
+            f"Partition {last.partition} of the log has another record at {last.offset} than the one that was stored: "
+            f"it lost its end, and grew beyond it. {_NEXT}"
+        )
 
 
 async def check_log(log: CommentLog, store: CommentStore) -> None:

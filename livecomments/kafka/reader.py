@@ -20,6 +20,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.kafka.decoding import fetch_records
 from livecomments.kafka.fetching import fetch_leanly
+from livecomments.kafka.leaders import Leaders
 from livecomments.kafka.probe import NO_LEADER, KafkaProbe
 from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
@@ -73,14 +74,27 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
 
 
 class KafkaReader:
-    """See `LogReader`. Connects at its first poll, and again when its consumer broke."""
+    """See `LogReader`. Connects at its first poll, and again when its consumer broke.
+
+    The last record of each partition is kept, and read once more where another leader has written the next one. If it
+    is another one by then the log lost its end and grew beyond it: the next offset of what was read is not in it.
+    """
 
     def __init__(self, connection: KafkaConnection, topic: str, partition_count: int, rest_s: float) -> None:
         self._connection = connection
         self._rest_s = rest_s
         self._partitions = [TopicPartition(topic, number) for number in range(partition_count)]
         self._next: dict[int, int] = {}
+        self._leaders = Leaders()
+        self._last: dict[int, Record] = {}
+        """By partition: the last record that was handed out since it was assigned."""
+        self._read_again: set[int] = set()
+        """Partitions whose last record comes once more."""
+        self._lost: set[int] = set()
+        """Partitions whose last record is not in the log any more."""
         self._assigned = asyncio.Event()
+        self._was_told = False
+        """The last poll raised what was lost."""
         self._rest_until = 0.0
         self._consumer: Any = None
         self._closed = False
@@ -91,6 +105,10 @@ class KafkaReader:
         return self._closed
 
     def assign(self, offsets: Mapping[int, int]) -> None:
+        for number in [one for one, at in self._next.items() if offsets.get(one) != at]:
+            self._last.pop(number, None)
+            self._read_again.discard(number)
+            self._lost.discard(number)
         if self._consumer is not None:
             self._let_go(self._next.keys() - offsets.keys())
             self._take_on({number: at for number, at in offsets.items() if self._next.get(number) != at})
@@ -99,6 +117,7 @@ class KafkaReader:
 
     async def poll(self) -> list[Record]:
         consumer = await self._connected()
+        self._tell_lost()
         try:
             if not self._next:
                 return await self._wait_for_assignment()
@@ -112,7 +131,7 @@ class KafkaReader:
         except Exception as error:
             # aiokafka went past records that it then did not hand over: go back to ours.
             _log.exception("records not readable")
-            self._take_on(self._next)
+            self._take_on_all()
             raise LogUnavailable(f"Kafka's records cannot be read: {error!r}.") from error
         if not found and consumer._fetcher.error_future.done():
             self._check_open()
@@ -133,6 +152,10 @@ class KafkaReader:
             self._consumer.seek(self._partitions[number], offset)
             self._consumer.resume(self._partitions[number])
 
+    def _take_on_all(self) -> None:
+        again = {number: self._last[number].offset for number in self._read_again}
+        self._take_on({**self._next, **again})
+
     def _let_go(self, numbers: Iterable[int]) -> None:
         self._consumer.pause(*(self._partitions[number] for number in numbers))
 
@@ -141,20 +164,53 @@ class KafkaReader:
         records: list[Record] = []
         for topic_partition, of_partition in found.items():
             following = self._next.get(topic_partition.partition)
-            if following is None:
+            if following is None or not self._is_of_the_log_read(topic_partition, of_partition):
                 continue
             taken = of_partition
             if taken[0].offset < following:
                 taken = [one for one in of_partition if one.offset >= following]
             if taken:
+                self._last[topic_partition.partition] = taken[-1]
                 self._next[topic_partition.partition] = taken[-1].offset + 1
                 records += taken
         if 0 < len(records) < _SMALL_RECORDS:
             self._rest_until = asyncio.get_running_loop().time() + self._rest_s
         return records
 
+    def _is_of_the_log_read(self, topic_partition: TopicPartition, found: list[Record]) -> bool:
+        """Tell whether what was found may be taken. Under a new leader the last record taken is asked for first."""
+        number = topic_partition.partition
+        if number in self._lost:
+            return False
+        is_new = self._leaders.take_change(topic_partition, found[-1].offset)
+        last = self._last.get(number)
+        if number in self._read_again:
+            self._read_again.discard(number)
+            if found[0] == last:
+                return True
+            self._lost.add(number)
+            self._consumer.pause(topic_partition)
+            return False
+        if last is None or not is_new:
+            return True
+        self._read_again.add(number)
+        self._consumer.seek(topic_partition, last.offset)
+        return False
+
+    def _tell_lost(self) -> None:
+        """Raise OffsetUnavailable every other time, as long as there is something to tell: the rest is read between."""
+        self._was_told = bool(self._lost) and not self._was_told
+        if self._was_told:
+            number = min(self._lost)
+            sentence = f"Partition {number} has other records before {self._next[number]} than were read."
+            raise OffsetUnavailable(sentence, partition=number, offset=self._next[number])
+
     def _out_of_range(self, error: Any) -> list[Record]:
         for (_, number), offset in error.args[0].items():
+            if number in self._read_again and self._last[number].offset == offset:
+                self._read_again.discard(number)  # retention took it, or the end was lost: the next offset tells
+                self._take_on({number: self._next[number]})
+                continue
             if self._next.get(number) == offset:
                 sentence = f"Partition {number} does not hold {offset}."
                 raise OffsetUnavailable(sentence, partition=number, offset=offset) from error
@@ -180,8 +236,9 @@ class KafkaReader:
             if self.is_closed:  # meanwhile
                 await stop(consumer, consumer._client)
             self._check_open()
+            self._leaders.watch(consumer)
             self._consumer = consumer
-            self._take_on(self._next)
+            self._take_on_all()
         return self._consumer
 
 

@@ -85,8 +85,8 @@ class LogReader(Protocol):
         """Return new records, ascending in each partition; none after at most half a second of silence.
 
         Raises:
-            OffsetUnavailable: an assigned offset is not in the log, and the error says which of what partition; raised
-                until it is assigned anew, in turn with the others' records.
+            OffsetUnavailable: an assigned offset is not in the log, or not in the one that was read before it, and the
+                error says which of what partition; raised until it is assigned anew, in turn with the others' records.
             LogUnavailable: try again.
         """
 

@@ -12,6 +12,7 @@ from mode.utils.futures import notify
 
 from livecomments.kafka.connection import pace_metadata
 from livecomments.kafka.decoding import fetch_records
+from livecomments.kafka.leaders import Leaders
 from livecomments_schemas.events import Record
 
 _TAKE_WORTHWHILE: Final = 200
@@ -26,11 +27,13 @@ the quiet partitions, nothing comes of the busy one. Faust's own 1.5 s held a ho
 class Poll(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
     """All that was fetched at once, as one message. To Faust it stands where its first partition's part ends."""
 
-    __slots__ = ("lasts", "records")
+    __slots__ = ("lasts", "led_anew", "records")
 
-    def __init__(self, fetched: Mapping[TP, Sequence[Record]], generation: int) -> None:
+    def __init__(self, fetched: Mapping[TP, Sequence[Record]], generation: int, leaders: Leaders) -> None:
         self.records = [record for of_partition in fetched.values() for record in of_partition]
         self.lasts = {TP(*tp): of_partition[-1].offset for tp, of_partition in fetched.items()}
+        self.led_anew = {tp.partition for tp, last in self.lasts.items() if leaders.take_change(tp, last)}
+        """Partitions of which these are the first records under another leader."""
         tp, last = next(iter(self.lasts.items()))
         super().__init__(*tp, last, 0.0, 0, None, None, None, None, tp=tp, generation_id=generation)
 
@@ -51,6 +54,8 @@ class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust ha
     async def on_start(self) -> None:
         """Start the consumer, and let it give out our records: one that cannot be decoded must not end them all."""
         await super().on_start()
+        self.leaders = Leaders()
+        self.leaders.watch(self._consumer)
         fetch_records(self._consumer)
         pace_metadata(self._consumer._client)
 
@@ -92,7 +97,7 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
         return ImpatientThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, fetched: Mapping[TP, Sequence[Record]]) -> Poll:
-        poll = Poll(fetched, self.app.consumer_generation_id)
+        poll = Poll(fetched, self.app.consumer_generation_id, self._thread.leaders)
         self._pause_s = 0.0 if len(poll.records) >= _TAKE_WORTHWHILE else _GATHER_S
         return poll
 

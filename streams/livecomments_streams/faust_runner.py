@@ -101,7 +101,7 @@ class FaustRunner:
 
     async def _persist(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            await _or_die(self._job.take(event.message.records))
+            await _or_die(self._job.take(event.message.records, event.message.led_anew))
             event.ack()
 
     async def _on_assigned(self, _: Any, assigned: Iterable[TP], **__: Any) -> None:

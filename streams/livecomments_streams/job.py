@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Final
 
 from livecomments.following.read_back import Judge
-from livecomments.history.log_end import refuse_other_log, stored_end
+from livecomments.history.log_end import refuse_other_log, refuse_other_record, stored_end
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments.runtime.metrics import Counter, Gauge, Histogram, Reading
@@ -78,6 +78,8 @@ class Job:
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._marked_at: dict[int, float] = {}
         """When each persister's watermark last said all that was stored."""
+        self._last: dict[int, Record] = {}
+        """By partition: the last record that came by `take` and is stored."""
         self._stored: dict[int, int] = {}
         """Of given partitions without a persister: the first offset that is not in the store."""
 
@@ -98,6 +100,7 @@ class Job:
         self.progress.give((one for one in partitions if one < self._log.partition_count), self._clock())
         self._stored.clear()
         self.delivered.clear()
+        self._last.clear()
         for partition in self._persisters.keys() - self.progress.partitions:
             del self._persisters[partition]
         _given.set(len(self.progress.partitions))
@@ -109,8 +112,17 @@ class Job:
         _given.set(0)
         self._tell_lag()
 
-    async def take(self, records: Sequence[Record]) -> None:
-        """Persist records of any partitions that the log knows; returns when all are stored. Tries for ever."""
+    async def take(self, records: Sequence[Record], led_anew: AbstractSet[int] = frozenset()) -> None:
+        """Persist records of any partitions that the log knows; returns when all are stored. Tries for ever.
+
+        Args:
+            records: ascending in each partition.
+            led_anew: partitions of which these are the first records under another leader, which may not have had all
+                that is stored.
+
+        Raises:
+            LogWentBack: do not go on with this topic.
+        """
         records = [record for record in records if record.partition < self._log.partition_count]
         if not records:
             return
@@ -123,7 +135,9 @@ class Job:
             if self._delay_s:
                 age_s = time.time() - max(record.appended_at_ms for record in records) / 1000
                 await asyncio.sleep(min(self._delay_s, max(0.0, self._delay_s - age_s)))  # clocks may differ by days
-            await asyncio.gather(*(self._persist(number, batch) for number, batch in by_partition.items()))
+            await asyncio.gather(
+                *(self._persist(number, batch, number in led_anew) for number, batch in by_partition.items())
+            )
         finally:
             self.progress.end_take(by_partition.keys(), self._clock())
 
@@ -174,8 +188,11 @@ class Job:
             warn(_log, "lag not known", error)
         self._tell_lag()
 
-    async def _persist(self, partition: int, records: Sequence[Record]) -> None:
+    async def _persist(self, partition: int, records: Sequence[Record], is_led_anew: bool) -> None:
         async with self._turns[partition]:
+            if is_led_anew and (last := self._last.get(partition)) is not None:
+                tells = told(_log, "log not ready, trying again", partition=partition)
+                await retrying(lambda: refuse_other_record(self._log, last), tells)
             persister = await self.persister(partition)
             for run in _runs(records):
                 if run[0].offset - persister.next_offset > DEDUPE_WINDOW_RECORDS:
@@ -183,6 +200,7 @@ class Job:
                     persister = await self.persister(partition)
                 await persister.persist(run)
             self.delivered[partition] = records[-1].offset + 1
+            self._last[partition] = records[-1]
 
     async def _run_watermarks(self) -> None:
         while True:

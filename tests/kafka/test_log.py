@@ -4,17 +4,26 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from aiokafka.errors import RequestTimedOutError
 
-from infra.local.servers import KafkaServer
+from infra.local.ports import free_port
+from infra.local.servers import KafkaServer, running
 from livecomments.kafka.log import KafkaLog
-from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown, LogUnavailable
+from livecomments.log.interface import (
+    AppendRefused,
+    AppendUnavailable,
+    AppendUnknown,
+    LogReader,
+    LogUnavailable,
+    OffsetUnavailable,
+)
 from livecomments.runtime.metrics import REGISTRY
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import NewRecord
+from livecomments_schemas.events import NewRecord, Record
 from tests.log.contract import (
     WAIT_S,
     alter_topic,
@@ -276,6 +285,63 @@ async def test_a_killed_broker_loses_nothing_acknowledged_and_the_log_recovers_a
             texts = texts_of(stored)
             acked = {offset: text for (of, offset), text in load.acked.items() if of == partition}
             assert {offset: texts[offset] for offset in acked} == acked
+
+
+@pytest.mark.timeout(300)
+async def test_a_log_that_lost_its_end_and_grew_beyond_it_before_it_was_asked_is_known_by_its_last_record(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    directory = tmp_path_factory.mktemp("regrown")
+    server = KafkaServer(directory, port=free_port(), heap_mb=192)
+    elsewhere = KafkaServer(directory, port=free_port(), heap_mb=192)  # where the reader does not see it
+    with running(server):
+        topic = await new_topic(server.address, 2)
+        async with KafkaLog(server.address, topic, 1) as log:
+            reader = log.follow()
+            reader.assign({0: 0, 1: 0})
+            await append_all(log, 0, [f"{number}" for number in range(10)])
+            await append_all(log, 1, ["a", "b", "c"])
+            await poll_until(reader, 13)
+            await asyncio.to_thread(server.kill)
+            lose_end(directory / "data" / f"{topic}-0", kept=6)
+            with running(elsewhere):
+                async with KafkaLog(elsewhere.address, topic, 1) as of_others:
+                    await append_all(of_others, 0, [f"n{number}" for number in range(8)])
+                    await append_all(of_others, 1, ["d", "e"])
+            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(server.wait_ready)
+            found, errors = await poll_with_errors(reader)
+            assert [(record.partition, record.offset) for record in found] == [(1, 3), (1, 4)]
+            assert {(error.partition, error.offset) for error in errors} == {(0, 10)}
+            reader.assign({0: 12, 1: 5})
+            assert texts_of(await poll_until(reader, 2)) == ["n6", "n7"]
+
+
+def lose_end(directory: Path, kept: int) -> None:
+    """Cut a partition's only segment behind its first batches, as a machine that lost power does."""
+    segment = directory / f"{0:020}.log"
+    data, at = segment.read_bytes(), 0
+    for _ in range(kept):
+        at += 12 + int.from_bytes(data[at + 8 : at + 12])
+    assert at < len(data)
+    segment.write_bytes(data[:at])
+    for other in directory.glob("*index"):
+        other.unlink()
+
+
+async def poll_with_errors(reader: LogReader) -> tuple[list[Record], list[OffsetUnavailable]]:
+    """Poll until two records came and it was told twice that an offset is not held."""
+    found: list[Record] = []
+    errors: list[OffsetUnavailable] = []
+    async with asyncio.timeout(_RESTART_S):
+        while len(found) < 2 or len(errors) < 2:
+            try:
+                found += await reader.poll()
+            except OffsetUnavailable as error:
+                errors.append(error)
+            except LogUnavailable:
+                await asyncio.sleep(0.1)
+    return found, errors
 
 
 async def append_when_it_is_back(

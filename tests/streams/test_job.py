@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_end import LogWentBack, check_log, claim_log
-from livecomments.log.interface import LogUnavailable
+from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import StoreUnavailable
@@ -55,6 +55,20 @@ class Parts:
         first = first_position(EPOCH)
         found = await self.store.read(VIDEOS[partition], first - 1, first + 10**6, 10**6, descending=False)
         return [offset_of(row.position) for row in found.rows]
+
+
+class Shortened(WatchedLog):
+    """A log of which retention took what lies before `first`."""
+
+    first = 0
+
+    async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
+        return {number: Bounds(self.first, end) for number, (_, end) in (await super().bounds(partitions)).items()}
+
+    async def read(self, partition: int, start: int, end: int, limit: int) -> Slice:
+        if start < self.first:
+            raise OffsetUnavailable(f"It begins at {self.first}.")
+        return await super().read(partition, start, end, limit)
 
 
 @pytest.fixture
@@ -288,6 +302,54 @@ async def test_a_log_made_anew_that_has_caught_up_between_two_looks_ends_it_too(
     for _ in range(2):
         with pytest.raises(LogWentBack):
             await job.observe()
+
+
+@pytest.mark.parametrize("count", [4, 5, 9])
+async def test_a_log_that_lost_its_end_and_grew_under_another_leader_ends_it(
+    parts: Parts, tmp_path: Path, count: int
+) -> None:
+    log = WatchedLog(parts.log)
+    job = Job(log, parts.store, DeadLetters(parts.letters, "comments-4"))
+    await job.take(await parts.append(0, 5), {0})  # nothing was read before
+    await job.take(following := await parts.append(0, 2), {0})
+    async with (
+        DurableFile(tmp_path / "other", LOG_TABLES + STORE_TABLES) as file,
+        EmbeddedLog(file, "comments-4", EPOCH, PARTITIONS) as other,
+        EmbeddedStore(file) as store,
+    ):
+        await Parts(other, parts.letters, store).append(0, count)
+        log.inner = other
+        await job.take([])
+        with pytest.raises(LogWentBack, match="another record at 6"):
+            await job.take([following[-1]._replace(offset=7)], {0})
+
+
+@pytest.mark.parametrize("away", ["bounds", "read"])
+async def test_another_leader_that_has_all_is_gone_on_with_once_it_answers(parts: Parts, away: str) -> None:
+    failing = ""
+
+    async def around(name: str) -> None:
+        nonlocal failing
+        if name == failing:
+            failing = ""
+            raise LogUnavailable("away")
+
+    job = Job(WatchedLog(parts.log, around), parts.store, DeadLetters(parts.letters, "comments-4"))
+    await job.take(await parts.append(0, 5))
+    following = await parts.append(0, 1)
+    failing = away
+    await job.take(following, {0})
+    assert not failing
+    assert await parts.stored(0) == list(range(6))
+
+
+async def test_of_what_retention_took_another_leader_is_not_asked(parts: Parts) -> None:
+    log = Shortened(parts.log)
+    job = Job(log, parts.store, DeadLetters(parts.letters, "comments-4"))
+    await job.take(await parts.append(0, 5))
+    log.first = 5
+    await job.take(await parts.append(0, 1), {0})
+    assert await parts.stored(0) == list(range(6))
 
 
 async def test_a_log_made_anew_under_a_running_job_ends_it(parts: Parts) -> None:
