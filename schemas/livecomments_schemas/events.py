@@ -44,6 +44,8 @@ EPOCH_BEGAN: Final = b"epoch.began"
 
 SCHEMA_VERSION: Final = b"1"
 DIGEST_BYTES: Final = 16
+_LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999; RFC 3339 has four digits for a year."""
 
 
 HeaderList = Sequence[tuple[str, bytes | None]]
@@ -184,7 +186,12 @@ def comment_digest(message: str, video_time_ms: int | None) -> bytes:
 
 
 def timestamp(unix_ms: int) -> str:
-    """Write a time by RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
+    """Write a time by RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`.
+
+    What lies before 1970 or behind the year 9999, as a foreign producer may have stamped a record where a topic takes
+    its word, becomes the nearest time between: no record may end an export.
+    """
+    unix_ms = min(max(unix_ms, 0), _LAST_MS)
     return f"{_second(unix_ms // 1000)}.{unix_ms % 1000:03d}Z"
 
 

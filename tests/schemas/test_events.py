@@ -163,6 +163,19 @@ def test_a_timestamp_is_rfc_3339_in_utc_to_the_millisecond(unix_ms: int) -> None
     assert (read - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() == pytest.approx(unix_ms / 1000, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("text", "beyond"),
+    [
+        ("1970-01-01T00:00:00.000Z", [0, -1, -1_000, -(2**63)]),
+        ("1970-01-01T00:00:00.001Z", [1]),
+        ("9999-12-31T23:59:59.998Z", [253_402_300_799_998]),
+        ("9999-12-31T23:59:59.999Z", [253_402_300_799_999, 253_402_300_800_000, 2**63 - 1]),
+    ],
+)
+def test_a_time_that_nobody_can_have_meant_becomes_the_nearest_that_has_a_year(text: str, beyond: list[int]) -> None:
+    assert {timestamp(unix_ms) for unix_ms in beyond} == {text}
+
+
 def test_a_timestamp_keeps_its_zeros() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00.000Z"
     assert timestamp(1_000_000_000_007) == "2001-09-09T01:46:40.007Z"
