@@ -3,5 +3,6 @@
 - `kafka/`: the topics as data, in a package of its own, which the wheel installs.
 - `router/`: a video's partition and its home, in Lua, for both.
 - `haproxy/`, `nginx/`: the load balancer's configuration as it is recommended; `make up` and compose.yaml run it.
+- `systemd/`: the embedded form as a service.
 - `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).
 """

@@ -7,6 +7,7 @@
 - `epochs`: makes the topics, opens the first epoch, lists them; `next_epoch`: opens the next after a loss.
 - `grow`: ends an epoch by fences, and opens the next with more partitions, while all goes on; `fences` reads where they
   are, `pause` tells how long writes waited.
+- `backups`: `backup` and `restore` of the embedded form.
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
 - `planning/`: `plan`: what a load takes, on which numbers.
 - `terminal/`: `tail` and `post`: a video in a terminal, by the public interface.

@@ -17,7 +17,7 @@ from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
 from livecomments.runtime.machine import memory_bytes, raise_open_files
 from livecomments.runtime.settings import Settings, key_of
 from livecomments.runtime.shared_settings import ServerSettings
-from livecomments_command import data_commands
+from livecomments_command import backups, data_commands
 from livecomments_command.capacity import fitted
 from livecomments_command.planning import commands as planning
 from livecomments_command.settings import (
@@ -48,6 +48,8 @@ app.add_typer(data_commands.dead_letters, name="dead-letters")
 app.add_typer(data_commands.epochs, name="epochs")
 for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
     app.command()(command)
+app.command()(backups.backup)
+app.command()(backups.restore)
 app.command("replay")(data_commands.replay_log)
 app.command("plan")(planning.plan_command)
 app.command()(terminal.tail)

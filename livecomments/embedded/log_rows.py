@@ -91,6 +91,15 @@ def insert(
     return records
 
 
+def insert_at(
+    file: sqlite3.Connection, topic_id: int, partition: int, offset: int, record: NewRecord, now_ms: int
+) -> None:
+    """Write the first record of a partition that is empty, at an offset above 0: it begins there."""
+    assert stored_bounds(file, topic_id, partition) == Bounds(0, 0)
+    key, value, headers = record
+    file.execute(_INSERT, (_place(topic_id, partition, offset), key, value, _packed(headers), now_ms))
+
+
 def select(file: sqlite3.Connection, topic_id: int, partition: int, start: int, end: int, limit: int) -> list[Record]:
     """Read up to `limit` records with start ≤ offset < end, ascending."""
     places = (_place(topic_id, partition, start), _place(topic_id, partition, end), limit)

@@ -18,7 +18,8 @@ from livecomments_gateway.posting import ALWAYS_ALLOWED, Posting
 from livecomments_gateway.settings import WriteSettings
 from livecomments_gateway.word_list import NO_WORDS, WordList
 
-_KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
+KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
+"""In the data directory, where no setting says what signs sessions."""
 _SECRET_BYTES: Final = 32
 
 
@@ -54,7 +55,7 @@ def make_tokens(settings: WriteSettings, revocations: Revocations, jwks: JwksKey
 
 def kept_secret(directory: Path) -> bytes:
     """Return the session secret of a data directory; make it first if it is missing, readable by its owner only."""
-    path = directory / _KEPT_SECRET
+    path = directory / KEPT_SECRET
     if not path.exists():
         making = path.with_suffix(".new")
         making.unlink(missing_ok=True)

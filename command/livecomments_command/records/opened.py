@@ -71,12 +71,19 @@ async def opened(
             return
         file = await stack.enter_async_context(_embedded_file(settings))
         elapsed = await elapsed_of(file)
-        contract = _chosen(await embedded_epochs(file, settings.partitions), epoch).contract
-        comments = await stack.enter_async_context(embedded_comments(file, contract))
+        epochs = await embedded_epochs(file, settings.partitions)
+        chosen = _chosen(epochs, epoch)
+        comments = await stack.enter_async_context(embedded_comments(file, chosen.contract))
+        after = [
+            await stack.enter_async_context(embedded_comments(file, one.contract))
+            for one in epochs.known
+            if one.number > chosen.number
+        ]
         letter_log = await stack.enter_async_context(EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1))
         lifetime = await lifetime_of(comments, settings.store_ttl_s)
         store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime, elapsed=elapsed))
-        yield Opened(comments_topic(comments.epoch), comments, letter_log, store, Lifetime(settings.store_ttl_s))
+        kept = Lifetime(settings.store_ttl_s)
+        yield Opened(comments_topic(comments.epoch), comments, letter_log, store, kept, after)
 
 
 async def opened_epochs(settings: ToolSettings) -> Epochs:
