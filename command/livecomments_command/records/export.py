@@ -8,7 +8,7 @@ both through the same position, whatever is appended meanwhile. Files are partit
 file.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,9 +18,10 @@ from rich.console import Console
 from livecomments.log.interface import OffsetUnavailable
 from livecomments.store.rows import row_of
 from livecomments_command.records.bars import bar
-from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact, pyarrow
+from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact
 from livecomments_command.records.kept_files import held_directory, on_files, write_atomically
 from livecomments_command.records.opened import Opened
+from livecomments_command.records.parquet import pyarrow
 from livecomments_command.records.scan import Deletes, Judged, deletes_of, patiently, scan
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
@@ -31,6 +32,8 @@ from livecomments_schemas.positions import comment_id, first_position, offset_of
 
 PART_COMMENTS_MAX: Final = 500_000
 """Of one file: what is done again after a stop."""
+PART_BYTES_MAX: Final = 128 << 20
+"""Of one file's comments as JSON: Parquet keeps them until they are sorted, and has about a quarter of it."""
 _DAY_CHARS: Final = len("2026-11-22")
 MANIFEST: Final = "export.json"
 
@@ -42,6 +45,7 @@ class ExportPlan(NamedTuple):
     form: str
     video_id: str | None = None
     part_comments_max: int = PART_COMMENTS_MAX
+    part_bytes_max: int = PART_BYTES_MAX
 
 
 class Manifest:
@@ -197,15 +201,20 @@ class _Segment:
         self._manifest = manifest
         self._partition = partition
         self._parts: dict[str, PartFile] = {}
+        self._ends: dict[str, Sequence[int]] = {}
+        """First and last position of what is in each."""
         self._day = ""
 
     def write(self, day: str, run: list[Judged], deleted: Deletes) -> None:
         """Add what is exported of records of one day."""
-        if "files" in self._parts and (
-            day != self._day or self._parts["files"].comments >= self._plan.part_comments_max
-        ):
+        part = self._parts.get("files")
+        is_full = part is not None and (
+            part.comments >= self._plan.part_comments_max or part.line_bytes >= self._plan.part_bytes_max
+        )
+        if part is not None and (is_full or day != self._day):
             self.finish(run[0].record.offset)
         epoch, comments, facts = self._manifest.content["epoch"], [], []
+        positions: dict[str, list[int]] = {"files": [], "facts": []}
         for record, verdict in run:
             if verdict.kind is not Kind.ACCEPTED or self._plan.video_id not in (None, verdict.video_id):
                 continue
@@ -213,9 +222,14 @@ class _Segment:
             if record.headers["type"] in FACT_TYPES:
                 row = row_of(record, verdict, epoch)
                 facts.append(exported_fact(comment_id(position, self._partition), row))
+                positions["facts"].append(position)
             elif record.headers["type"] == COMMENT_CREATED and not deleted.covers(verdict.video_id, position):
                 assert record.value is not None
                 comments.append(exported(comment_id(position, self._partition), record.value, record.appended_at_ms))
+                positions["files"].append(position)
+        for of, met in positions.items():
+            if met:
+                self._ends[of] = (self._ends.get(of, met)[0], met[-1])
         if comments:
             self._day = day
             self._part("files", f"day={day}", self._plan.form).write(comments)
@@ -230,10 +244,14 @@ class _Segment:
                 "path": part.path.relative_to(self._manifest.directory).as_posix(),
                 "partition": self._partition,
                 "comments" if of == "files" else "facts": part.comments,
+                "firstPosition": self._ends[of][0],
+                "lastPosition": self._ends[of][1],
                 "digest": str(part.digest),
+                **part.checks(),
             }
             self._manifest.content[of].append(file)
         self._parts.clear()
+        self._ends.clear()
         self._manifest.set_done(self._partition, following)
         self._manifest.save()
 

@@ -11,13 +11,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
 from livecomments.store.interface import Row
 from livecomments_command.records.kept_files import on_files
+from livecomments_command.records.parquet import (
+    COMMENT_COLUMNS,
+    FACT_VALUE,
+    SortedParquet,
+    comment_cells,
+    instant,
+    parquet_lines,
+)
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
 from livecomments_schemas.positions import COMMENT_ID_CHARS, parse_comment_id
@@ -28,8 +35,6 @@ _READ_BYTES: Final = 1 << 20
 _READ_LINES: Final = 2_000
 _HEAD: Final = len(b'{"commentId":"')
 _DIGEST_MODULUS: Final = 1 << 256
-_INT64_MAX: Final = (1 << 63) - 1
-_VALUE: Final = b',"value":'
 _CSV_END: Final = b"\r\n"
 _TO_QUOTE: Final = re.compile(r'[",\r\n]')
 _COLUMNS: Final = (
@@ -89,6 +94,7 @@ class PartFile:
     def __init__(self, path: Path, form: str) -> None:
         self.path = path
         self.comments = 0
+        self.line_bytes = 0
         self.digest = Digest()
         self._making = path.with_name(f".{path.name}.new")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +112,7 @@ class PartFile:
         self.comments += len(comments)
         for line, _ in comments:
             self.digest.add(line)
+            self.line_bytes += len(line)
 
     def finish(self) -> None:
         """Make it durable and visible, in place of any other of its name."""
@@ -120,11 +127,15 @@ class PartFile:
         finally:
             os.close(directory)
 
+    def checks(self) -> dict[str, object]:
+        """Return what anybody can check a finished file by: its size and what `sha256sum` says."""
+        with self.path.open("rb") as file:
+            return {"bytes": self.path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
     def abandon(self) -> None:
         """Remove what was written so far."""
-        for close in (self._form.close, self._file.close):
-            with suppress(OSError, ValueError):  # the disk may be full; but pyarrow complains of what is left open
-                close()
+        with suppress(OSError):  # the disk may be full
+            self._file.close()
         self._making.unlink(missing_ok=True)
 
 
@@ -165,39 +176,17 @@ def _cell(value: str | int | None) -> str:
 
 class _ParquetFormat:
     def __init__(self, file: io.BufferedWriter) -> None:
-        arrow, parquet = pyarrow()
-        text = arrow.string()
-        types = {"appended_at": arrow.timestamp("ms", tz="UTC"), "video_time_ms": arrow.int64()}
-        self._schema = arrow.schema([(name, types.get(name, text)) for name in (*_COLUMNS, "json")])
-        self._arrow = arrow
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._sheet = SortedParquet(file, COMMENT_COLUMNS)
 
     def write(self, comments: Sequence[Exported]) -> None:
-        columns: list[list[Any]] = [[] for _ in (*_COLUMNS, "json")]
-        for one in comments:
-            *texts, time_ms = _columns(one)
-            known_ms = time_ms if (time_ms or 0) <= _INT64_MAX else None  # of a foreign producer; `json` has it
-            for column, value in zip(columns, (*texts, known_ms, one.line.decode()), strict=True):
-                column.append(value)
-        arrays = [self._arrow.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-        self._writer.write_batch(self._arrow.record_batch(arrays, schema=self._schema))
+        self._sheet.write([comment_cells(*one) for one in comments])
 
     def close(self) -> None:
-        self._writer.close()
-
-
-def pyarrow() -> tuple[ModuleType, ModuleType]:
-    """Import pyarrow and its Parquet module. Raises StartRefused: it is not installed."""
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise StartRefused("Parquet needs pyarrow: pip install 'livecomments[data]', or --format jsonl.") from error
-    return arrow, pyarrow.parquet
+        self._sheet.close()
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the public JSON of each comment of a JSON Lines or Parquet file, in its order, in bounded memory.
+    """Yield the public JSON of each comment of a JSON Lines or Parquet file, by position, in bounded memory.
 
     Raises:
         StartRefused: a CSV file, which does not hold all of it. FilesRefused, FilesFailed: it cannot be read.
@@ -207,9 +196,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
             for line in file:
                 yield line.rstrip(b"\n")
     elif path.suffix == ".parquet":
-        with on_files(str(path)), pyarrow()[1].ParquetFile(path) as file:
-            for batch in file.iter_batches(_READ_LINES, columns=["json"]):
-                yield from (text.encode() for text in batch.column(0).to_pylist())
+        with on_files(str(path)):
+            yield from parquet_lines(path, _READ_LINES)
     else:
         raise StartRefused(f"{path} does not hold whole comments; only exports as jsonl or parquet do.")
 
@@ -225,7 +213,12 @@ def row_of_line(line: bytes) -> Row:
     position, _ = parse_comment_id(comment["commentId"])
     value = b"{" + line[_HEAD + COMMENT_ID_CHARS + 2 :]
     return Row(
-        comment["videoId"], position, COMMENT_CREATED, comment["author"]["id"], value, _unix_ms(comment["createdAt"])
+        comment["videoId"],
+        position,
+        COMMENT_CREATED,
+        comment["author"]["id"],
+        value,
+        instant(comment["createdAt"]) or 0,
     )
 
 
@@ -238,26 +231,17 @@ def exported_fact(position_id: str, row: Row) -> Exported:
         "authorId": row.author_id,
         "appendedAtMs": row.appended_at_ms,
     }
-    return Exported(orjson.dumps(head)[:-1] + _VALUE + row.value + b"}", row.appended_at_ms)
+    return Exported(orjson.dumps(head)[:-1] + FACT_VALUE + row.value + b"}", row.appended_at_ms)
 
 
 def row_of_fact(line: bytes) -> Row:
     """Return the row of an exported fact."""
-    head, _, value = line.partition(_VALUE)  # quotes within a string are escaped, so this is the first
+    head, _, value = line.partition(FACT_VALUE)  # quotes within a string are escaped, so this is the first
     fact = orjson.loads(head + b"}")
     position, _ = parse_comment_id(fact["position"])
     if (kind := fact["type"].encode()) not in FACT_TYPES:
         raise ValueError(fact["type"])
     return Row(fact["videoId"], position, kind, fact["authorId"], value[:-1], fact["appendedAtMs"])
-
-
-def _unix_ms(text: str) -> int:
-    from datetime import datetime
-
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError:
-        return 0  # of a foreign producer
 
 
 def _columns(one: Exported) -> tuple[Any, ...]:

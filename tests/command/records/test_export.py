@@ -3,12 +3,16 @@
 import asyncio
 import csv
 import gc
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import orjson
+import pyarrow.parquet
 import pytest
 from rich.console import Console
 
@@ -23,7 +27,7 @@ from livecomments_command.records.opened import Opened, opened
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id, position_at
+from livecomments_schemas.positions import BEFORE_EVERYTHING, comment_id, parse_comment_id, position_at
 from livecomments_schemas.render import render_comment
 from tests.command.installation import (
     PARTITIONS,
@@ -99,6 +103,45 @@ async def test_an_export_is_what_history_shows(settings: ToolSettings, tmp_path:
         for video in VIDEOS:
             assert str(of_video[video]) == await pages(reading, video, newest=True), video
             assert str(of_video[video]) == await pages(reading, video, newest=False), video
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_the_manifest_says_of_each_file_what_anybody_can_check(
+    settings: ToolSettings, tmp_path: Path, form: str
+) -> None:
+    async with opened(settings) as found:
+        in_pieces = replace(found, log=Breaking(found, 10_000))  # type: ignore[arg-type]  # it delegates the rest
+        done = await export(in_pieces, QUIET, ExportPlan(tmp_path / "out", form, part_bytes_max=9_000))
+    assert len(done.content["files"]) > PARTITIONS
+    for file in done.content["files"]:
+        content = (tmp_path / "out" / file["path"]).read_bytes()
+        assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        if form != "csv":
+            lines = [orjson.loads(line) for line in read_lines(tmp_path / "out" / file["path"])]
+            positions = [parse_comment_id(line["commentId"])[0] for line in lines]
+            assert positions == sorted(positions)
+            assert (file["firstPosition"], file["lastPosition"]) == (positions[0], positions[-1])
+            assert file["comments"] == len(lines)
+
+
+async def test_parquet_has_times_and_places_and_is_sorted_by_video(settings: ToolSettings, tmp_path: Path) -> None:
+    async with opened(settings) as found:
+        done = await export(found, QUIET, ExportPlan(tmp_path / "out", "parquet"))
+    for partition, path in done.files():
+        file = pyarrow.parquet.ParquetFile(path)
+        rows = file.read().to_pylist()
+        order = file.metadata.row_group(0).sorting_columns
+        assert [file.schema_arrow.names[one.column_index] for one in order] == ["video_id", "position"]
+        assert [(row["video_id"], row["position"]) for row in rows] == sorted(
+            (row["video_id"], row["position"]) for row in rows
+        )
+        for row in rows:
+            said = orjson.loads(row["json"])
+            assert row["created_at"] == datetime.fromisoformat(said["createdAt"])
+            assert row["appended_at"].utcoffset() == timedelta(0)
+            assert comment_id(row["position"], partition) == row["comment_id"] == said["commentId"]
+            place = (row["epoch"], row["log_partition"], row["log_offset"])
+            assert place == (1, partition, row["position"] - position_at(1, 0))
 
 
 @pytest.mark.parametrize("form", FORMATS)
