@@ -207,9 +207,18 @@ def verify(
 
 def export(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(help="Where the files go; one export a directory.")],
-    form: Annotated[str, typer.Option("--format", help="jsonl, csv or parquet.")] = "jsonl",
+    directory: Annotated[str, typer.Argument(help="Where the files go; of changes, s3://bucket/folder too.")],
+    form: Annotated[str, typer.Option("--format", help="jsonl, csv or parquet; of changes no csv.")] = "jsonl",
     video: Annotated[str | None, typer.Option(help="Only this video.")] = None,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="Comments and deletes as they came; run again, only what is new.")
+    ] = False,
+    after: Annotated[
+        str | None, typer.Option(help="Changes since this export, or since what these changes reach to.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Changes for ever, until it is stopped.")] = False,
+    every_s: Annotated[float, typer.Option(help="With --follow: a file so often, in seconds.", min=1)] = 300,
+    step_mb: Annotated[int, typer.Option(help="Changes: a file at so many MB in memory.", min=1, max=1024)] = 64,
     epoch: EpochOption = None,
 ) -> None:
     """Export the log's comments as they are now, duplicates and deletes applied; run again, it goes on."""
@@ -219,10 +228,22 @@ def export(
     from livecomments_command.records.replay_plan import check_video
 
     check_video(video)
+    console = plain_console(stderr=True)
+    if changes or after is not None or follow:
+        from livecomments_command.records.feed import Rhythm
+        from livecomments_command.records.feed_steps import FeedPlan
+        from livecomments_command.records.feeding import run_feed
+
+        rhythm = Rhythm(bytes_max=step_mb << 20, every_s=every_s if follow else None)
+        plan = FeedPlan(form, video, after)
+        _say(str(asyncio.run(run_feed(settings_of(context), console, directory, plan, rhythm, epoch))))
+        return
+    if "://" in directory:
+        raise StartRefused(f"{directory}: what goes into a bucket is a feed of changes. Say --changes or --follow.")
 
     async def run() -> Manifest:
         async with opened(settings_of(context), needs_store=False, epoch=epoch) as found:
-            return await write(found, plain_console(stderr=True), ExportPlan(directory, form, video))
+            return await write(found, console, ExportPlan(Path(directory), form, video))
 
     done = asyncio.run(run())
     _say(f"{done.comments:,} comments in {len(done.content['files'])} files, digest {done.digest}")

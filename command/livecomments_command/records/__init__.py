@@ -4,6 +4,9 @@
 - `kept_files`: checkpoints and manifests, written whole or not at all.
 - `verify`, `rebuild`: compares store and log; fills the store from the log.
 - `export`, `export_files`: the log's comments as files: what is exported, and in which form.
+- `parquet`: comments, changes and facts as Parquet.
+- `feeding`, `feed`, `feed_steps`: what changes, step by step: over epochs; in one; the files and manifests of a step.
+- `changes`, `places`: what a stretch of the log changes; where it is kept, a directory or a bucket.
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
 - `replay`, `replay_plan`: the topic's records again; from where, and up to where.
 - `replay_paced`, `replay_sinks`: how fast, and into what: JSON lines or another topic.

@@ -14,6 +14,7 @@ from livecomments_schemas.events import Record
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.positions import epoch_of, first_position, offset_of
+from livecomments_schemas.window import Window
 
 CHUNK_RECORDS: Final = 5_000
 """Of one step, at most: 80 MB if all were as large as a record may be, 2 MB as they are."""
@@ -72,6 +73,43 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     return await retrying(call, lambda error: isinstance(error, OffsetUnavailable) or is_tired(error), first_s=_RETRY_S)
 
 
+class JudgedReader:
+    """Reads one partition on, chunk by chunk, and judges it; keeps the window, so that it may be read on for ever."""
+
+    def __init__(self, log: CommentLog, window: Window, partition: int, following: int) -> None:
+        self._log = log
+        self._window = window
+        self._partition = partition
+        self.following = following
+        """The first offset not read yet."""
+
+    @classmethod
+    async def open(
+        cls, log: CommentLog, partition: int, following: int, window_records: int = DEDUPE_WINDOW_RECORDS
+    ) -> "JudgedReader":
+        """Read back the window before `following`. Raises OffsetUnavailable: the log begins behind it."""
+        start, end = (await patiently(lambda: log.bounds([partition])))[partition]
+        if following < min(start, end):
+            raise OffsetUnavailable(f"Partition {partition} begins at {start} by now, not at {following}.")
+        at = max(start, following)
+        window = await patiently(lambda: read_back(log, partition, at, start=start, window_records=window_records))
+        return cls(log, window, partition, at)
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether the end of the epoch was read: what comes behind it is void."""
+        return self._window.fence is not None
+
+    async def read(self, end: int, limit: int) -> list[Judged]:
+        """Read the next records before `end`, at most `limit`; none where what lay there is gone within the log.
+
+        Raises as `scan` does.
+        """
+        at = self.following
+        records, self.following = await patiently(lambda: read_on(self._log, self._partition, at, end, limit))
+        return [Judged(record, judge(record, self._window)) for record in records]
+
+
 async def scan(
     log: CommentLog,
     partition: int,
@@ -87,16 +125,10 @@ async def scan(
         OffsetUnavailable: the log lets go of them faster than they are read.
         LogUnavailable: for more than a minute.
     """
-    start = (await patiently(lambda: log.bounds([partition])))[partition].start
-    if first < min(start, end):
-        raise OffsetUnavailable(f"Partition {partition} begins at {start} by now, not at {first}.")
-    following = max(start, first)
-    window = await patiently(lambda: read_back(log, partition, following, start=start, window_records=window_records))
-    while following < end:
-        at = following
-        records, following = await patiently(lambda: read_on(log, partition, at, end, chunk_records))  # noqa: B023 (awaited)
-        if records:
-            yield [Judged(record, judge(record, window)) for record in records]
+    reader = await JudgedReader.open(log, partition, first, window_records)
+    while reader.following < end:
+        if chunk := await reader.read(end, chunk_records):
+            yield chunk
 
 
 async def deletes_of(

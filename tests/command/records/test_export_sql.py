@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import duckdb
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from livecomments_command.records.export import ExportPlan, export
+from livecomments_command.records.feed import Rhythm
+from livecomments_command.records.feed_steps import FeedPlan
+from livecomments_command.records.feeding import since
 from livecomments_command.records.opened import opened
+from livecomments_command.records.places import Directory
 from livecomments_schemas.events import (
     COMMENT_CREATED,
     VIDEO_ENDED,
@@ -27,9 +32,10 @@ from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
 from livecomments_schemas.window import Window
 from tests.command.installation import CREATED_AT_MS, append, comment, installation, make_file
+from tests.command.records.test_feed import feed_on, grow
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/DATA.md").read_text()
-BY_MINUTE, BUSIEST, RULE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+MERGED, BY_MINUTE, BUSIEST, RULE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 WINDOW: Final = 4
 HOME: Final = 3
 VIDEOS: Final = [video for video in (f"v{number}" for number in range(99)) if partition_of(video, 8) == HOME][:2]
@@ -57,6 +63,26 @@ async def test_comments_a_minute_and_the_busiest_videos(
     busiest = duckdb.connect().sql(BUSIEST).fetchall()
     assert [row[:3] for row in busiest] == [("demo", 12, 1), ("other", 6, 2)]
     assert [len(row[3].strip()) for row in busiest] == [40, 20]
+
+
+async def test_an_export_and_its_changes_merged_are_the_comments_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, plan = installation(tmp_path / "data"), FeedPlan("parquet", None, "comments")
+    await make_file(made)
+    monkeypatch.chdir(tmp_path)
+    lake, dice = duckdb.connect(), Random(20)
+    async with opened(made) as found:
+        await grow(found, dice, 40)
+        await export(found, Console(quiet=True), ExportPlan(Path("comments"), "parquet"))
+        for _ in range(3):
+            await grow(found, dice, 40)
+            await feed_on(found, Directory(Path("changes")), plan, Rhythm(bytes_max=9_000), await since(plan))
+            lake.execute(MERGED)
+        await export(found, Console(quiet=True), ExportPlan(Path("now"), "parquet"))
+    compared = "SELECT video_id, comment_id, json FROM {} ORDER BY ALL"
+    now = lake.sql(compared.format("'now/day=*/*.parquet'")).fetchall()
+    assert lake.sql(compared.format("comments")).fetchall() == now != []
 
 
 @st.composite
