@@ -28,6 +28,11 @@ streams) package=livecomments_streams tests='"tests/streams"' ;;
     exit 2
     ;;
 esac
+# Of one module only the tests that name it: a tenth of the time, and a score that is no better than that of all tests.
+if [ "$module" != "*" ]; then
+    found="$(grep -rlE "(${package##*/}|$(echo "$package" | tr / .))\.$module import" --include='test_*.py' $(echo "$tests" | tr -d '",') || true)"
+    [ -z "$found" ] || tests="$(echo "$found" | sed -e 's/.*/"&"/' | paste -sd, -)"
+fi
 place="$here/.run/mutants"
 copy="$place/$room"
 mkdir -p "$place"
