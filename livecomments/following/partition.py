@@ -1,6 +1,7 @@
 """One followed partition: its window, its tail, how far it is judged, and who waits for a record of it."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -13,6 +14,8 @@ from livecomments_schemas.judge import FENCED, Kind, Verdict, judge
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import Home, comment_id, epoch_of, position_at
 from livecomments_schemas.window import Window
+
+_log = logging.getLogger("livecomments.log")
 
 ACCEPTED: Final = Verdict(Kind.ACCEPTED)
 """What `verdict_at` answers for an accepted record; the record itself is in the tail."""
@@ -92,6 +95,7 @@ class FollowedPartition:
         accepted = []
         judge, window, tail, waiting = self._judge, self.window, self.tail, self._waiting
         first, accepted_kind = position_at(self.epoch, 0), Kind.ACCEPTED
+        was_open = window.fence is None
         for record in records:
             offset = record.offset
             if offset < self.next_offset:
@@ -113,8 +117,11 @@ class FollowedPartition:
         for position, reached in self._reaching:
             if position <= self.judged_through and not reached.done():
                 reached.set_result(None)
-        if window.fence is not None and waiting:
-            self.end(window.fence)
+        if window.fence is not None:
+            if was_open:
+                self._tell_end(window.fence)
+            if waiting:
+                self.end(window.fence)
         return accepted
 
     def end(self, fence: int) -> None:
@@ -124,6 +131,11 @@ class FollowedPartition:
             for waiter in waiters if offset > fence else ():
                 if not waiter.done():
                     waiter.set_result(FENCED)
+
+    def _tell_end(self, fence: int) -> None:
+        """Say that writes wait, before anybody is refused: a command that was killed leaves it so, or a stranger."""
+        sentence = "the epoch ended here, writes wait for the next: if nobody is opening it, livecomments epochs grow"
+        _log.warning(sentence, extra={"epoch": self.epoch, "partition": self.number, "offset": fence})
 
     async def verdict(self, offset: int, timeout_s: float) -> Verdict:
         """Return the verdict on the record at `offset` as soon as it is judged.

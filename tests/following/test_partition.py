@@ -12,7 +12,7 @@ from livecomments.following.partition import ACCEPTED, FollowedPartition
 from livecomments.following.read_back import read_on
 from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.interface import Bounds, OffsetUnavailable
-from livecomments_schemas.events import NewRecord, Record
+from livecomments_schemas.events import EPOCH_FENCE, NewRecord, Record, epoch_event
 from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.positions import first_position
 from livecomments_schemas.window import Window
@@ -49,6 +49,18 @@ async def test_accepted_records_are_in_the_tail_and_given_back() -> None:
     assert positions(accepted) == [0, 1, 5]
     assert followed.tail.forward("launch", START - 1, 9) == accepted
     assert followed.judged_through == START + 5
+
+
+async def test_the_end_of_the_epoch_is_said_once_and_before_anybody_waits(caplog: pytest.LogCaptureFixture) -> None:
+    followed = partition()
+    fence = epoch_event(EPOCH_FENCE, EPOCH)
+    followed.apply([at(0, comment()), at(1, epoch_event(EPOCH_FENCE, EPOCH + 1))], 1.0)
+    assert not caplog.records
+    followed.apply([at(2, comment()), at(3, fence), at(4, fence)], 1.0)
+    followed.apply([at(5, fence), at(6, comment())], 1.0)
+    (said,) = caplog.records
+    assert (said.levelname, said.__dict__["partition"], said.__dict__["offset"]) == ("WARNING", 0, 3)
+    assert "epochs grow" in said.message
 
 
 async def test_records_that_come_again_are_passed_over() -> None:
