@@ -89,7 +89,7 @@ class AsgiLane:
     async def serve(self, receive: Receive, want: Wanted) -> None:
         """Write what the viewer wants until it leaves, or the hub ends the stream."""
         pump = self._pump = asyncio.create_task(self._take_steps(want))
-        gone = asyncio.create_task(_disconnect(receive))
+        gone = asyncio.create_task(disconnect(receive))
         try:
             await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:  # also when the server cancels this call
@@ -152,6 +152,7 @@ class AsgiLane:
         self._writing_since = None
 
 
-async def _disconnect(receive: Receive) -> None:
+async def disconnect(receive: Receive) -> None:
+    """Return once the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -20,7 +20,7 @@ def entry_frames(entries: Iterable[Entry]) -> bytes:
         if entry.is_shown:
             frames += [b"event: comment\nid: ", entry.comment_id.encode(), b"\ndata: ", entry.rendered(), b"\n\n"]
         elif entry.kind == COMMENT_DELETED:
-            data = entry.value or _delete_value(entry)
+            data = entry.value or delete_value(entry)
             frames += [b"event: delete\nid: ", entry.comment_id.encode(), b"\ndata: ", data, b"\n\n"]
     return b"".join(frames)
 
@@ -81,7 +81,7 @@ def retry_answer(retry_ms: int) -> bytes:
     return b":\nretry: %d\n" % retry_ms
 
 
-def _delete_value(delete: Entry) -> bytes:
+def delete_value(delete: Entry) -> bytes:
     """Return the value of a delete that has lost its own in the store, where it was itself named as deleted."""
     _, partition = parse_comment_id(delete.comment_id)
     return b'{"commentId":"%b"}' % comment_id(delete.target, partition).encode()

@@ -14,6 +14,9 @@ _channels = Gauge("livecomments_edge_videos", "Videos with viewers.")
 _linger = Gauge("livecomments_edge_linger_seconds", "The longest time that comments of a video are joined for now.")
 _connections = Counter("livecomments_edge_connections_total", "Stream requests, by what became of them.", ["result"])
 _lanes = Counter("livecomments_edge_lanes_total", "Streams opened, by the way their bytes take.", ["lane"])
+_polls = Counter(
+    "livecomments_edge_polls_total", "Answers of durable streams, by what was waited for and given.", ["live", "result"]
+)
 _disconnects = Counter("livecomments_edge_disconnects_total", "Streams ended, by reason.", ["reason"])
 _delivered = Counter("livecomments_edge_delivered_total", "Comments written to viewers.")
 _bytes = Counter("livecomments_edge_written_bytes_total", "Bytes of events written to viewers, as they were sent.")
@@ -26,8 +29,8 @@ _delivery = Histogram(
     buckets=SECONDS_BUCKETS,
 )
 # To look a label up costs more than to count.
-_connections_of, _lanes_of, _disconnects_of = (
-    cache(counter.labels) for counter in (_connections, _lanes, _disconnects)
+_connections_of, _lanes_of, _disconnects_of, _polls_of = (
+    cache(counter.labels) for counter in (_connections, _lanes, _disconnects, _polls)
 )
 
 
@@ -42,7 +45,7 @@ class EdgeMetrics:
     def publish(self, viewers: Mapping[tuple[State, str], int], channels: int, linger_s: float) -> None:
         """Make the plain counts visible; `viewers` by state and lane."""
         for state in State:
-            for lane in ("transport", "asgi"):
+            for lane in ("transport", "asgi", "poll"):
                 _viewers.labels(state.value, lane).set(viewers.get((state, lane), 0))
         _channels.set(channels)
         _linger.set(linger_s)
@@ -61,12 +64,22 @@ class EdgeMetrics:
         """Count a stream request that is served, as resumed or joined."""
         self.connected("resumed" if is_resumed else "joined")
 
+    def polled(self, live: str, result: str) -> None:
+        """Count an answer of a durable stream, or an event of one: data, empty, full, address_full, draining.
+
+        `live`: no, long-poll or sse.
+        """
+        _polls_of(live or "no", result).inc()
+
     def opened(self, lane: str) -> None:
-        """Count a stream that begins in a lane: asgi, transport."""
+        """Count a stream that begins in a lane: asgi, transport, poll."""
         _lanes_of(lane).inc()
 
     def disconnected(self, reason: str) -> None:
-        """Count a stream that ended, by reason: client, stuck, drain, rotate, ended, revoked, error."""
+        """Count a stream that ended, by reason: client, stuck, drain, rotate, ended, revoked, error.
+
+        answered: a poll, which is one for as long as it waits.
+        """
         _disconnects_of(reason).inc()
 
     def gap(self, reason: str, viewers: int = 1) -> None:

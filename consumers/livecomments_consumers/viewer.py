@@ -181,6 +181,11 @@ class Viewer:
         """See `Place`."""
         return self._place.written_at
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its stream is to end at its next step."""
+        return self._bye is not None
+
     def may_stand(self, feed: Feed) -> bool:
         """Tell whether it needs nothing of its own now: what comes next for those at the head is for it as well."""
         is_at_head = feed.newest <= self.position <= feed.head and self.resets == feed.resets

@@ -84,6 +84,53 @@ _STREAM: Final = {
     "tags": ["comments"],
 }
 
+_DURABLE: Final = {
+    "operationId": "readStream",
+    "summary": "Read or follow a video's log by polling",
+    "description": "The reading half of the Durable Streams protocol (draft 1.0, JSON mode), made to be shared by "
+    "caches: with it a crowd costs the service as much as one client. Messages have a type: comment, delete or video. "
+    "Go on at Stream-Next-Offset, with Stream-Cursor as the cursor. A stream is never closed.",
+    "parameters": [
+        {
+            "name": "offset",
+            "in": "query",
+            "description": "What comes after it is answered: -1 is the beginning, now is the end, else a comment id.",
+            "schema": {"type": "string", "default": "-1"},
+        },
+        {
+            "name": "live",
+            "in": "query",
+            "description": "Wait for what comes: long-poll for one answer, some 20 s; sse for events, for a minute.",
+            "schema": {"enum": ["long-poll", "sse"]},
+        },
+        {
+            "name": "cursor",
+            "in": "query",
+            "description": "The Stream-Cursor of the last answer.",
+            "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+        },
+        {"name": "If-None-Match", "in": "header", "description": "An ETag.", "schema": {"type": "string"}},
+    ],
+    "responses": {
+        "200": {
+            "description": "Messages, or events.",
+            "content": {
+                "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        },
+        "204": {"description": "Nothing came while you waited. Wait again."},
+        "304": {"description": "You have it."},
+        "400": _problem("Problem: a parameter or id that cannot be, or a token in the URL."),
+        "401": _problem("Problem: the session of the token has ended."),
+        "410": _problem("Problem: what follows the offset is not in the log. Begin anew."),
+        "503": _problem("Problem: come back after Retry-After."),
+        "default": _ANY_PROBLEM,
+    },
+    "security": [{}, {"bearer": []}],
+    "tags": ["comments"],
+}
+
 
 def openapi(calls: Iterable[Call]) -> dict[str, Any]:
     """Make the document, as JSON takes it."""
@@ -93,6 +140,8 @@ def openapi(calls: Iterable[Call]) -> dict[str, Any]:
         at[call.method.lower()] = _operation(call)
     stream = "/comments/{videoId}/stream"
     paths[stream] = {"parameters": _path_parameters(stream), "get": _STREAM}
+    durable = "/streams/{videoId}"
+    paths[durable] = {"parameters": _path_parameters(durable), "get": _DURABLE}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -55,7 +55,7 @@ function M.start(servers, addresses)
 end
 
 local function tier_of(path)
-    return path:find("^/comments/[^/]+/stream$") and "edges" or "gateways"
+    return (path:find("^/comments/[^/]+/stream$") or path:find("^/streams/")) and "edges" or "gateways"
 end
 
 local function homes(tier, number)

@@ -84,7 +84,7 @@ end
 
 -- The id of the video that a path is of, not decoded; nil if it is of none.
 function M.video(path)
-    return path:match("^/comments/([^/]+)") or path:match("^/videos/([^/]+)")
+    return path:match("^/comments/([^/]+)") or path:match("^/videos/([^/]+)") or path:match("^/streams/([^/]+)")
 end
 
 -- The count of partitions in the answer of /internal/routing; nil if it is none.

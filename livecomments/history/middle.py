@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from livecomments.following.partition import FollowedPartition
 from livecomments.following.read_back import Judge, read_back, read_on
 from livecomments.following.tail import Tail, TailBounds
-from livecomments.history.stretch import HistoryBehind
+from livecomments.history.stretch import HistoryBehind, HistoryGone
 from livecomments.log.interface import CommentLog, OffsetUnavailable
 from livecomments_schemas.positions import first_position, offset_of
 
@@ -97,7 +97,7 @@ class Middle:
         """Return the partition's records later than `watermark`, as far as `through()` says once that is read.
 
         Raises:
-            HistoryBehind: more than the bounds allow, or the log no longer holds them.
+            HistoryBehind: more than the bounds allow. HistoryGone: the log no longer holds them.
             LogUnavailable
         """
         async with self._flight:
@@ -111,7 +111,7 @@ class Middle:
                 return Covered(watermark, await self._cover(watermark, through))
             except OffsetUnavailable as error:
                 self._drop()
-                raise HistoryBehind(_GONE) from error
+                raise HistoryGone(_GONE) from error
 
     def check_span(self, after: int, through: int) -> None:
         """Refuse a span of more records than the bound allows. Raises HistoryBehind."""
@@ -154,7 +154,7 @@ class Middle:
         start = (await log.bounds([self._partition]))[self._partition].start
         first = max(0, after + 1 - first_position(epoch))
         if first < start:
-            raise HistoryBehind(_GONE)
+            raise HistoryGone(_GONE)
         window = await read_back(
             log, self._partition, first, start=start, judge=self._judge, window_records=self._window_records
         )

@@ -18,6 +18,10 @@ class HistoryBehind(Unavailable):
     retry_after_s = 5
 
 
+class HistoryGone(HistoryBehind):
+    """The log no longer holds what the store is missing: waiting does not bring it back."""
+
+
 class Source(Enum):
     """Where a stretch came from."""
 

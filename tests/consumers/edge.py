@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from starlette.routing import Route
+
 from livecomments.following.follower import Follower
 from livecomments.following.tail import TailBounds
 from livecomments.history.reading import History
 from livecomments.store.interface import StoredSlice
 from livecomments.web.heads import parse_head
 from livecomments_consumers.app import stream_claim, stream_route
+from livecomments_consumers.durable import durable_route
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.settings import HubSettings
 from livecomments_schemas.errors import Rejected
@@ -47,6 +50,7 @@ class VirtualEdge:
         self.hub = Hub(self.follower, history, settings, write_to=self.kernel.write, clock=clock, rng=random.Random(1))
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)
+        self._durable = durable_route(self.hub, clock)
 
     def append(self, count: int, video_id: str = "v", text: str = "hi") -> None:
         """So many comments."""
@@ -73,24 +77,26 @@ class VirtualEdge:
 
     async def respond(self, video_id: str = "v", query: str = "", *lines: tuple[bytes, bytes]) -> "Reader":
         """A stream of the ASGI lane, or an answer that ends, once its head is written. Raises what is refused."""
-        reader = Reader()
-        connection = AsgiConnection(reader.transport)
-        reader.transport.set_protocol(connection)
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": f"/comments/{video_id}/stream",
-            "query_string": query.lstrip("?").encode(),
-        }
-        scope |= {"headers": [(b"host", b"h"), *lines]}
-        _, found = self._route.matches(scope)
-        reader.serving = asyncio.create_task(
-            self._route.handle({**scope, **found}, connection.receive, connection.send)
-        )
+        reader = self._ask(self._route, "GET", f"/comments/{video_id}/stream", query, *lines)
+        assert reader.serving is not None
         while not reader.said:
             await pass_time(0.001)
             if reader.serving.done() and isinstance(refused := reader.serving.exception(), Rejected):
                 raise refused
+        return reader
+
+    def poll(self, query: str = "", *lines: tuple[bytes, bytes], video_id: str = "v", method: str = "GET") -> "Reader":
+        """A request for the durable stream, which may still wait. Its `serving` raises what is refused."""
+        return self._ask(self._durable, method, f"/streams/{video_id}", query, *lines)
+
+    def _ask(self, route: Route, method: str, path: str, query: str, *lines: tuple[bytes, bytes]) -> "Reader":
+        reader = Reader()
+        connection = AsgiConnection(reader.transport)
+        reader.transport.set_protocol(connection)
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.lstrip("?").encode()}
+        scope |= {"headers": [(b"host", b"h"), *lines]}
+        _, found = route.matches(scope)
+        reader.serving = asyncio.create_task(route.handle({**scope, **found}, connection.receive, connection.send))
         return reader
 
 

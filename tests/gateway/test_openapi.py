@@ -102,8 +102,8 @@ def _call_all(running: Served, token: str) -> None:
     for result in schema.get_all_operations():
         assert isinstance(result, Ok), result
         operation = result.ok()
-        if operation.path.endswith("/stream"):
-            continue  # it never ends
+        if operation.path.endswith("/stream") or operation.path.startswith("/streams/"):
+            continue  # the one never ends, the other waits (tests/consumers/test_durable.py)
         called += 1
         strategy = operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 

@@ -286,7 +286,9 @@ def test_a_changed_setting_restarts_the_processes_and_a_changed_service_none(hel
 def backend_of(path: str, rendered: Rendered) -> list[str]:
     """The Services that the HTTPRoute and the Ingress choose for a path: the longest expression that matches wins."""
     (route,) = rendered.of("HTTPRoute").values()
-    rules = [(rule["matches"][0]["path"], rule["backendRefs"][0]["name"]) for rule in route["spec"]["rules"]]
+    rules = [
+        (match["path"], rule["backendRefs"][0]["name"]) for rule in route["spec"]["rules"] for match in rule["matches"]
+    ]
     # Istio tries every prefix before any expression, so these may not be mixed.
     assert {match["type"] for match, _ in rules} == {"RegularExpression"}
     by_route = [name for match, name in rules if re.fullmatch(match["value"], path)]
@@ -303,7 +305,8 @@ def test_streams_lead_to_the_edges_and_all_else_to_the_gateways(helm: Helm) -> N
     rendered = helm.render("full")
     unused: Any = None
     (stream,) = [stream_route(unused)]
-    assert backend_of(stream.path.replace("{video_id}", "a.b~c-D_1"), rendered) == [f"{FULLNAME}-edge"] * 2
+    for path in (stream.path, "/streams/{video_id}"):
+        assert backend_of(path.replace("{video_id}", "a.b~c-D_1"), rendered) == [f"{FULLNAME}-edge"] * 2
     others = [getattr(route, "path", "") for route in gateway_routes(unused, unused, unused, unused)]
     assert "/comments/{video_id}" in others
     for path in (*others, "/", "/page.js"):

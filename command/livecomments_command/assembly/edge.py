@@ -16,6 +16,7 @@ from livecomments_command.assembly.kafka import contract_watch, kafka_log, known
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
+from livecomments_consumers.durable import durable_route
 from livecomments_consumers.hub import Hub
 
 _EDGE_REST_S: Final = 0.01
@@ -48,7 +49,7 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
         growing = Growing(settings, known, follower, opened, rest_s=_EDGE_REST_S)
         cors = cors_rules(settings)
         serving = Serving(
-            app=make_app([stream_route(hub)], cors),
+            app=make_app([stream_route(hub), durable_route(hub)], cors),
             cors=cors,
             follower=follower,
             store=store,

@@ -36,6 +36,7 @@ from livecomments_command.assembly.telling import Life, tell_gone
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
 from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_claim, stream_route
+from livecomments_consumers.durable import durable_route
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.viewer import Viewer
 from livecomments_gateway.app import gateway_routes
@@ -113,6 +114,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
             [
                 *page_routes(),
                 stream_route(hub),
+                durable_route(hub),
                 *gateway_routes(follower, history, posting, tokens),
                 *health_routes(life.checks),
             ],
