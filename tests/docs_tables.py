@@ -31,7 +31,7 @@ from tests.tidy import Module, Tree
 ROOT: Final = Path(__file__).parents[1]
 BEGIN: Final = "<!-- Written by `make docs`. -->"
 END: Final = "<!-- By hand from here on. -->"
-KINDS: Final = frozenset(("Counter", "Gauge", "Histogram", "Info", "Reading", "Summary"))
+KINDS: Final = frozenset(("BulkHistogram", "Counter", "Gauge", "Histogram", "Info", "Reading", "Summary"))
 _WHAT_TO_DO: Final = re.compile(r"^\| `(\w+)` \| \d+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
 _METRIC_LIBRARIES: Final = frozenset(("livecomments.runtime.metrics", "prometheus_client"))
 
@@ -87,7 +87,7 @@ def metrics_table() -> str:
     rows = [
         (
             f"`{metric.name}`",
-            "gauge" if metric.kind == "Reading" else metric.kind.lower(),
+            {"Reading": "gauge", "BulkHistogram": "histogram"}.get(metric.kind, metric.kind.lower()),
             ", ".join(f"`{label}`" for label in metric.labels),
             metric.meaning,
         )

@@ -139,8 +139,8 @@ class AsgiLane:
             return
         await self._write(data)
         self.viewer.wrote(block.through, self._hub.now())
-        self._hub.metrics.delivered += block.comments
-        self._hub.metrics.bytes += len(data)
+        self._hub.metrics.wrote(block, self._form)
+        self._hub.metrics.took(block, self.viewer.came_at_ms)
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         """Write in pieces: each that is taken shows that the viewer is slow and not stuck."""

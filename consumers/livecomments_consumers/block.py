@@ -14,16 +14,26 @@ _FRAME_BYTES: Final = 80
 class Block:
     """Everything of a video after `after` up to `through`. It suits every viewer from `after` to before `first`."""
 
-    __slots__ = ("_forms", "after", "comments", "first", "is_shared", "through")
+    __slots__ = ("_forms", "after", "appended_at_ms", "comments", "first", "is_shared", "through")
 
     def __init__(
-        self, after: int, first: int, through: int, data: bytes, comments: int, *, is_shared: bool = False
+        self,
+        after: int,
+        first: int,
+        through: int,
+        data: bytes,
+        comments: int,
+        *,
+        appended_at_ms: int = 0,
+        is_shared: bool = False,
     ) -> None:
         self.after = after
         self.first = first
         """The position of its first entry."""
         self.through = through
         self.comments = comments
+        self.appended_at_ms = appended_at_ms
+        """When the oldest of its comments was appended: none of them was on its way for longer."""
         self.is_shared = is_shared
         """Many viewers get it, so that compressing it pays."""
         self._forms: list[bytes | None] = [data, None, None, None]
@@ -32,8 +42,10 @@ class Block:
     def of(cls, after: int, entries: Sequence[Entry], through: int, *, is_shared: bool = False) -> "Block":
         """Make the block of these entries; without any it only moves a viewer on to `through`."""
         first = entries[0].position if entries else through + 1
-        comments = sum(entry.is_shown for entry in entries)
-        return cls(after, first, through, entry_frames(entries), comments, is_shared=is_shared)
+        shown = [entry.appended_at_ms for entry in entries if entry.is_shown]
+        oldest_ms = shown[0] if shown else 0
+        frames = entry_frames(entries)
+        return cls(after, first, through, frames, len(shown), appended_at_ms=oldest_ms, is_shared=is_shared)
 
     def form(self, form: Form) -> bytes:
         """Return its bytes in a form, made at the first use."""

@@ -94,8 +94,6 @@ class Channel:
         """Writes the last flush to its viewers; the next one waits for it."""
         self.flushed_at = 0.0
         self.linger_s = linger_s
-        self.newest_append_ms = 0
-        """When the newest flushed entry was appended, by the log's clock."""
         self._pending: list[Entry] = []
         self._followed = followed
         self._follower = follower
@@ -182,7 +180,6 @@ class Channel:
         del self._flushed_blocks[: -self._sizes.flushed_kept]
         if entries:
             self.newest = entries[-1].position
-            self.newest_append_ms = entries[-1].appended_at_ms
         self.head = through
         return blocks
 

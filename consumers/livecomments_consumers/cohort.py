@@ -31,7 +31,7 @@ class Cohort(Place):
     It is written to in one go, in which nothing else runs; so its place is that of each of its members at any time.
     """
 
-    __slots__ = ("expires_at", "form", "members", "resets")
+    __slots__ = ("came_at_ms", "expires_at", "form", "members", "resets")
     is_shared = True
 
     def __init__(self, form: Form, resets: int, position: int, now: float, told: int = 0) -> None:
@@ -43,11 +43,14 @@ class Cohort(Place):
         """By descriptor. Nothing waits in their transports."""
         self.expires_at = math.inf
         """Before this no member's life ends, so that they need not be looked at one by one."""
+        self.came_at_ms = 0
+        """When the last of its members came, and none after that."""
 
     def add(self, member: Member) -> None:
         """Take in a member, whose place this is."""
         self.members[member.fd] = member
         self.expires_at = min(self.expires_at, member.viewer.expires_at)
+        self.came_at_ms = max(self.came_at_ms, member.viewer.came_at_ms)
 
     def expired(self, now: float) -> list[Member]:
         """Return the members whose life has ended before `now`."""

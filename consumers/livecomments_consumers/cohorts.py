@@ -55,12 +55,13 @@ class Cohorts:
             self._all.remove(cohort)
 
     def write(self, cohort: Cohort, block: Block, write_to: WriteTo, rng: random.Random, now: float) -> int:
-        """Write a block that `is_for` a cohort to all of it; returns to how many. Who did not take all falls back."""
-        count, data = len(cohort.members), block.form(cohort.form)
-        for member, sent in cohort.write(block, write_to, rng, now):
+        """Write a block that `is_for` a cohort to all of it; returns how many took it. Who did not falls back."""
+        count = len(cohort.members)
+        fallen = cohort.write(block, write_to, rng, now)
+        for member, sent in fallen:
             self.step_out(member)
-            member.fall_back(data, sent)
-        return count
+            member.fall_back(block, sent)
+        return count - len(fallen)
 
     def _with_room(self, member: Member, feed: Feed) -> Cohort:
         """Return a cohort that a member may be taken into, or a new one where its viewer is."""

@@ -139,6 +139,7 @@ class Hub:
         now = self.now()
         viewer = self._make_viewer(channel.head, now, self.settings.heartbeat_interval_s)
         viewer.expires_at = now + self.settings.viewer_life_s * self._rng.uniform(0.75, 1.25)
+        viewer.came_at_ms = time.time_ns() // 1_000_000
         viewer.resets = channel.resets
         return viewer
 

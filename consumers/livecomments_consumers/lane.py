@@ -51,5 +51,5 @@ class Member(Lane, Protocol):
     def fd(self) -> int:
         """The descriptor that the cohort writes to."""
 
-    def fall_back(self, data: bytes, sent: int) -> None:
-        """Send the rest of `data`, of which its former cohort sent `sent` bytes; the viewer's place is after `data`."""
+    def fall_back(self, block: Block, sent: int) -> None:
+        """Send the rest of `block`, of which its former cohort sent `sent` bytes; the viewer's place is behind it."""

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from functools import cache
 
 from livecomments.history.stretch import Source
-from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments.runtime.metrics import SECONDS_BUCKETS, BulkHistogram, Counter, Gauge, Histogram
+from livecomments_consumers.block import Block
 from livecomments_consumers.viewer import State
+from livecomments_consumers.wire import Form
 
 _viewers = Gauge("livecomments_edge_viewers", "Open streams: in the pass or behind, by lane.", ["state", "lane"])
 _viewers_max = Gauge("livecomments_edge_viewers_max", "Open streams beyond which a new one is told to come back.")
@@ -23,9 +25,9 @@ _bytes = Counter("livecomments_edge_written_bytes_total", "Bytes of events writt
 _gaps = Counter("livecomments_edge_gaps_total", "Gaps told to viewers, by reason.", ["reason"])
 _backfills = Counter("livecomments_edge_backfills_total", "Reads for viewers behind, by source.", ["source"])
 _pass = Histogram("livecomments_edge_pass_seconds", "Writing a block to its viewers.", buckets=SECONDS_BUCKETS)
-_delivery = Histogram(
+_delivery = BulkHistogram(
     "livecomments_edge_delivery_seconds",
-    "From the append of a block's newest comment until all viewers who take bytes were written to.",
+    "A comment to one viewer: from append, or from when the viewer came if later, until its socket took it.",
     buckets=SECONDS_BUCKETS,
 )
 # To look a label up costs more than to count.
@@ -90,7 +92,22 @@ class EdgeMetrics:
         """Count a stretch of history that was read, once for all the viewers behind who waited for it."""
         _backfills.labels(source.value).inc()
 
-    def passed(self, pass_s: float, appended_at_ms: int) -> None:
-        """Observe how long a pass took, and how long ago its newest entry was appended (Unix, milliseconds)."""
+    def passed(self, pass_s: float) -> None:
+        """Observe how long a pass took."""
         _pass.observe(pass_s)
-        _delivery.observe(max(0.0, time.time() - appended_at_ms / 1000))
+
+    def wrote(self, block: Block, form: Form, viewers: int = 1) -> None:
+        """Count a block that was given to so many viewers' sockets, or to what waits before them."""
+        self.delivered += viewers * block.comments
+        self.bytes += viewers * len(block.form(form))
+
+    def took(self, block: Block, came_at_ms: int, viewers: int = 1) -> None:
+        """Observe how late so many viewers' sockets took a block's comments, each counted as the oldest of them.
+
+        Args:
+            block: what they took.
+            came_at_ms: when these viewers connected (Unix, milliseconds): who resumes waits from then on.
+            viewers: how many.
+        """
+        since_ms = max(block.appended_at_ms, came_at_ms)
+        _delivery.observe(max(0.0, time.time() - since_ms / 1_000), viewers * block.comments)

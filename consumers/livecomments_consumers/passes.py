@@ -140,12 +140,16 @@ class Passes:
                 self.advance(member)
             return
         count = channel.cohorts.write(cohort, block, self.write_to, self.rng, self.now())
-        self.metrics.delivered += count * block.comments
-        self.metrics.bytes += count * len(block.form(cohort.form))
+        self.metrics.wrote(block, cohort.form, count)
+        if cohort.came_at_ms <= block.appended_at_ms:
+            self.metrics.took(block, 0, count)
+        else:
+            for member in cohort.members.values():
+                self.metrics.took(block, member.viewer.came_at_ms)
 
     def _finish_pass(self, began_at: float, channel: Channel, blocks: list[Block]) -> None:
         pass_s = self.now() - began_at
         if any(block.comments for block in blocks):
-            self.metrics.passed(pass_s, channel.newest_append_ms)
+            self.metrics.passed(pass_s)
         wanted_s = min(max(pass_s * _PASS_SHARE, self.linger_min_s), self.linger_max_s)
         channel.linger_s += (wanted_s - channel.linger_s) / 8

@@ -61,6 +61,7 @@ class TransportLane(asyncio.Protocol):
         "_full_since",
         "_head",
         "_hub",
+        "_owed",
         "_read_task",
         "_state",
         "_transport",
@@ -89,6 +90,8 @@ class TransportLane(asyncio.Protocol):
         self._full_since: float | None = None
         """Since when the transport has waited for its viewer to take something."""
         self._full_bytes = 0
+        self._owed: Block | None = None
+        """The comments of which its transport still holds a part."""
         self._read_task: asyncio.Task[None] | None = None
         self._end_reason = "client"
 
@@ -118,9 +121,10 @@ class TransportLane(asyncio.Protocol):
         else:
             self.advance(now)
 
-    def fall_back(self, data: bytes, sent: int) -> None:
+    def fall_back(self, block: Block, sent: int) -> None:
         try:
-            write_rest(self._transport, data, sent)
+            write_rest(self._transport, block.form(self.form), sent)
+            self._wrote(block)
             self._go_on()
         except Exception:
             self._hub.failed(self)
@@ -150,6 +154,7 @@ class TransportLane(asyncio.Protocol):
             self.abort("stuck")
 
     def abort(self, reason: str) -> None:
+        self._settle()  # it never had them, and is counted as one that had them this late
         self._step_out()
         self._state = _LaneState.OVER
         self._end_reason = reason
@@ -161,6 +166,7 @@ class TransportLane(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._state is not _LaneState.OVER:
             self._full_since = None
+            self._settle()
             self._go_on()
 
     def data_received(self, data: bytes) -> None:
@@ -238,9 +244,21 @@ class TransportLane(asyncio.Protocol):
             return
         self._put(data)
         self.viewer.wrote(block.through, now)
-        metrics = self._hub.metrics
-        metrics.delivered += block.comments
-        metrics.bytes += len(data)
+        self._hub.metrics.wrote(block, self.form)
+        self._wrote(block)
+
+    def _wrote(self, block: Block) -> None:
+        """Count comments as delivered now, or once the transport has none of them any more."""
+        if block.comments:
+            self._settle()
+            self._owed = block
+            if self._full_since is None:
+                self._settle()
+
+    def _settle(self) -> None:
+        if self._owed is not None:
+            self._hub.metrics.took(self._owed, self.viewer.came_at_ms)
+            self._owed = None
 
     def _put(self, data: bytes) -> None:
         write(self._transport, self.fd, data, self._hub.write_to)

@@ -150,12 +150,14 @@ class Place:
 class Viewer:
     """The state machine of one viewer."""
 
-    __slots__ = ("_bye", "_heartbeat_interval_s", "_place", "_stale_at", "expires_at", "resets")
+    __slots__ = ("_bye", "_heartbeat_interval_s", "_place", "_stale_at", "came_at_ms", "expires_at", "resets")
 
     def __init__(self, position: int, now: float, heartbeat_interval_s: float) -> None:
         self._place = Place(position, now)
         self.expires_at = math.inf
         """When the hub ends the stream, so that it comes back elsewhere."""
+        self.came_at_ms = 0
+        """When it connected, by the clock that appends are dated by (Unix)."""
         self.resets = 0
         """How many of the feed's resets the position knows of."""
         self._stale_at = now

@@ -19,7 +19,10 @@ from livecomments_schemas.partitions import parse_video_id, partition_of
 
 _requests = Counter("livecomments_gateway_requests_total", "Requests, by call and code.", ["call", "result"])
 _seconds = Histogram(
-    "livecomments_gateway_request_seconds", "A request, body included.", ["call"], buckets=SECONDS_BUCKETS
+    "livecomments_gateway_request_seconds",
+    "A request that was answered as asked, body included; a refusal's speed is nobody's promise.",
+    ["call"],
+    buckets=SECONDS_BUCKETS,
 )
 
 
@@ -108,12 +111,12 @@ class _Measured:
                 await self._home(parse_video_id(video_id), request.headers.get(ROUTE_HEADER))
             response = await self._endpoint(request)
             result = "done"
+            self._seconds.observe(time.perf_counter() - began_at)
         except (Rejected, Unavailable) as error:
             result = error.code
             raise
         finally:
             (self._done if result == "done" else _requests.labels(self._call, result)).inc()
-            self._seconds.observe(time.perf_counter() - began_at)
         await response(scope, receive, send)
 
     async def _home(self, video_id: str, route: str | None) -> None:

@@ -5,13 +5,29 @@ rooms that it imports, which are those that it runs.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
-SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""An edge exactly at 0.2 s, the promise to viewers."""
+# A fifth of a scrape, which nobody reads: a process's start is in process_start_time_seconds.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one untyped
+
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""An edge exactly at 0.2 s, the promise to viewers, and one on either side: 150 ms is well, 250 ms is not."""
 READING_FRESH_S: Final = 15.0
 """Many times the interval of whoever looks, each second or so; less than what an alert waits for."""
 
@@ -20,6 +36,7 @@ __all__ = [
     "READING_FRESH_S",
     "REGISTRY",
     "SECONDS_BUCKETS",
+    "BulkHistogram",
     "Counter",
     "Gauge",
     "Histogram",
@@ -66,6 +83,44 @@ class Reading(Gauge):
         if self._read_at is None or self._clock() - self._read_at > self._fresh_s:
             return []
         return super().collect()
+
+
+class BulkHistogram(Collector):
+    """A histogram of what happens to many at once, for the price of one: a number is added to its bucket.
+
+    Args:
+        name: as of any metric.
+        documentation: as of any metric.
+        buckets: the upper bounds, ascending; a last one without a bound is added.
+        registry: where it is shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        *,
+        buckets: Sequence[float],
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count `count` times the same value."""
+        self._counts[bisect_left(self._bounds, value)] += count
+        self._sum += value * count
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Give all samples."""
+        names = [*map(str, self._bounds), "+Inf"]
+        counts = [float(count) for count in accumulate(self._counts)]
+        buckets = list(zip(names, counts, strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
 
 
 def exposition() -> bytes:

@@ -38,8 +38,8 @@ class Stander:
     def abort(self, reason: str) -> None:
         """Nothing is open."""
 
-    def fall_back(self, data: bytes, sent: int) -> None:
-        self.fell.append((data, sent))
+    def fall_back(self, block: Block, sent: int) -> None:
+        self.fell.append((block.form(self.form), sent))
 
 
 def cohort_of(member: Stander) -> Cohort:

@@ -69,7 +69,7 @@ def test_who_does_not_take_all_falls_back_and_keeps_nobody_from_theirs(takes: in
         cohorts.enter(member)
         cohorts.stand(member, feed)
     (cohort,) = cohorts
-    assert cohorts.write(cohort, BLOCK, kernel.write, RNG, 7.0) == 5
+    assert cohorts.write(cohort, BLOCK, kernel.write, RNG, 7.0) == 4
     assert members[2].fell == [(BLOCK.form(Form.CHUNKED), max(takes, 0))]
     assert list(cohorts.loose) == [members[2]]
     assert sorted(cohort.members) == [0, 1, 3, 4]

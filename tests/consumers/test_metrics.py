@@ -1,6 +1,7 @@
 """Each metric of the edge moves when what it counts happens."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -77,16 +78,29 @@ async def test_gaps_by_reason_backfills_by_source_and_what_is_in_memory(running:
     assert 0.0 <= of_the_log("silence_seconds") < BOUND_S
 
 
-async def test_time_from_append_to_write_has_an_edge_at_the_promise(running: Served) -> None:
+async def test_each_comment_to_each_viewer_is_a_delivery(running: Served) -> None:
     before = counted("pass_seconds_count"), counted("delivery_seconds_count")
-    async with stream_of(running.client, "v") as stream:
+    async with aiohttp.ClientSession(running.url) as other, stream_of(running.client, "v") as stream:
         await stream.next(b"heartbeat")
-        ids = await posted(running, 1)
-        assert await stream.ids(1) == ids
-        assert counted("pass_seconds_count") == before[0] + 1
-        assert counted("delivery_seconds_count") == before[1] + 1
+        async with stream_of(other, "v") as second:
+            await second.next(b"heartbeat")
+            ids = await posted(running, 1)
+            assert await stream.ids(1) == await second.ids(1) == ids
+        await until(lambda: counted("pass_seconds_count") == before[0] + 1)
+        assert counted("delivery_seconds_count") == before[1] + 2
     for name in ("delivery_seconds", "pass_seconds"):
         assert REGISTRY.get_sample_value(f"livecomments_edge_{name}_bucket", {"le": "0.2"}) is not None
+
+
+async def test_who_resumes_waits_from_when_it_came(running: Served) -> None:
+    ids = await posted(running, 3)
+    before_ms = time.time_ns() // 1_000_000
+    count, seconds = counted("delivery_seconds_count"), counted("delivery_seconds_sum")
+    async with stream_of(running.client, "v", after=ids[0]) as stream:
+        assert await stream.ids(2) == ids[1:]
+    within_s = time.time() - before_ms / 1_000
+    assert counted("delivery_seconds_count") == count + 2
+    assert counted("delivery_seconds_sum") - seconds <= 2 * within_s, "they were appended long before"
 
 
 async def test_a_request_to_an_edge_that_drains_is_counted_as_that_and_told_to_come_back(running: Served) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from livecomments.runtime.metrics import Reading
+from livecomments.runtime.metrics import SECONDS_BUCKETS, BulkHistogram, Histogram, Reading
 
 
 def test_a_reading_is_absent_until_it_is_read_off_and_when_that_is_long_ago() -> None:
@@ -23,6 +23,17 @@ def test_a_reading_is_absent_until_it_is_read_off_and_when_that_is_long_ago() ->
     assert registry.get_sample_value("lag") == 7.0
     reading.forget()
     assert registry.get_sample_value("lag") is None
+
+
+def test_a_histogram_that_is_told_of_many_at_once_shows_what_one_shows_that_is_told_of_each() -> None:
+    one, other = CollectorRegistry(), CollectorRegistry()
+    at_once = BulkHistogram("age_seconds", "How old.", buckets=SECONDS_BUCKETS, registry=one)
+    each = Histogram("age_seconds", "How old.", buckets=SECONDS_BUCKETS, registry=other)
+    for value, count in ((0.25, 3), (0.15, 2), (0.2, 1), (99.0, 2)):
+        at_once.observe(value, count)
+        for _ in range(count):
+            each.observe(value)
+    assert generate_latest(one) == generate_latest(other)
 
 
 @pytest.mark.parametrize(
