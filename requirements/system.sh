@@ -17,6 +17,7 @@ nginx nginx-light tests/conformance, tests/infra
 /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua tests/infra
 curl curl tests/conformance
 kcat kcat tests/live
+promtool prometheus tests/monitoring
 node nodejs tests/browser, tests/clients, tests/conformance
 npm npm tests/browser, tests/clients, tests/conformance
 go golang-go tests/conformance

@@ -1,0 +1,92 @@
+"""Each alert fires when it should and stays quiet when it should, has a runbook, and reads what there is."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from livecomments.web.problems import STATUS
+from tests.docs_tables import declared_metrics
+from tests.monitoring.rules import CASES, ROOT, RULES, alerts, metrics_selected, written
+from tests.tidy import Tree
+
+_OF_EVERY_PROCESS: Final = {"up", "process_open_fds", "process_max_fds"}
+"""Prometheus's own, and what its library tells of any process."""
+_KEPT_BY_ITS_OWNER: Final = {
+    "livecomments_build_info": "always 1",
+    "livecomments_edge_viewers": "absent until the hub ticks, which ends the process when it fails",
+    "livecomments_edge_viewers_max": "a bound",
+    "livecomments_gateway_appends_in_flight": "a count of what is under way, kept where it begins and ends",
+    "livecomments_gateway_appends_in_flight_max": "a bound",
+    "livecomments_log_contract_differences": "absent until somebody compares",
+    "livecomments_log_tail_bytes_max": "a bound",
+}
+"""Gauges that are true without anybody who looks again and again."""
+
+
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
+    assert {case.alert for case in CASES} == set(alerts())
+
+
+def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("needs promtool; on Debian: apt-get install prometheus")
+    shutil.copy(RULES, tmp_path / "rules.yaml")
+    (tmp_path / "cases.yaml").write_text(written())
+    done = subprocess.run(
+        [promtool, "test", "rules", "cases.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_leads_to_a_section_that_says_whom_it_wakes() -> None:
+    page = (ROOT / "docs/RUNBOOKS.md").read_text()
+    sections = dict(re.findall(r"^### (\w+)\n\*(Page|Ticket)\.\* ", page, re.MULTILINE))
+    assert sections == {name: rule["labels"]["severity"].capitalize() for name, rule in alerts().items()}
+    for name, rule in alerts().items():
+        assert rule["annotations"]["runbook_url"] == f"docs/RUNBOOKS.md#{name.lower()}"
+        assert rule["annotations"]["summary"]
+
+
+def test_every_row_of_what_to_watch_is_watched() -> None:
+    page = (ROOT / "docs/OPERATING.md").read_text().split("## What to watch")[1].split("\n## ")[0]
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {name for cell in cells for name in re.findall(r"`((?:livecomments|process)_\w+)", cell)}
+    assert len(cells) > 15
+    assert named - metrics_selected() == set()
+
+
+def test_no_rule_reads_a_gauge_that_is_0_when_nobody_looks() -> None:
+    kinds = {metric.name: metric.kind for metric in declared_metrics(Tree(ROOT))}
+    told_by_whoever_is_there = {name for name in metrics_selected() - _OF_EVERY_PROCESS if kinds[name] == "Gauge"}
+    assert told_by_whoever_is_there == set(_KEPT_BY_ITS_OWNER)
+
+
+def test_a_process_that_only_started_shows_no_reading() -> None:
+    code = (
+        "import livecomments_command.assembly.embedded, livecomments_command.assembly.stream\n"
+        "from livecomments.runtime.metrics import REGISTRY\n"
+        "print(*(sample.name for one in REGISTRY.collect() if one.type == 'gauge' for sample in one.samples))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    shown = {name for name in done.stdout.split() if name.startswith("livecomments_")}
+    assert shown & metrics_selected() <= set(_KEPT_BY_ITS_OWNER)
+    assert shown & metrics_selected()
+
+
+def test_a_fault_of_ours_breaks_the_promise_of_a_post() -> None:
+    (faults,) = set(re.findall(r'call="postComment",result=~"([^"]+)"', RULES.read_text()))
+    assert set(faults.split("|")) == {code for code, (status, _) in STATUS.items() if status >= 500} - {
+        "not_implemented",
+        "version_not_supported",
+    }
