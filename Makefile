@@ -28,8 +28,9 @@ format: install ## Format the code and apply the linter's safe fixes
 	$(PYTHON_IN) -m ruff format .
 	$(PYTHON_IN) -m ruff check --fix .
 
-docs: install ## Write the tables of docs/CONFIG.md and docs/METRICS.md anew
+docs: install ## Write the tables of the pages and the dashboards of the chart anew
 	@$(PYTHON_IN) -m tests.docs_tables
+	@$(PYTHON_IN) -m infra.dashboards
 
 clients: ## Build and test the clients in other languages (clients/js: node and npm), and write what the gateway serves of them
 	cd clients/js && npm ci --no-audit --no-fund --ignore-scripts && node build.mjs --write && npm run check && npm test && npm run packed

@@ -4,5 +4,6 @@
 - `router/`: a video's partition and its home, in Lua, for both.
 - `haproxy/`, `nginx/`: the load balancer's configuration as it is recommended; `make up` and compose.yaml run it.
 - `systemd/`: the embedded form as a service.
+- `dashboards/`: Grafana's, as code, written into the chart.
 - `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).
 """

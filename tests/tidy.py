@@ -99,6 +99,7 @@ DOORS: Final[dict[str, tuple[str, ...]]] = {
 
 IMPORTED_AS: Final = {
     "faust-streaming": ("faust", "mode"),
+    "grafana-foundation-sdk": ("grafana_foundation_sdk",),
     "helm-python-sdk": ("helm_python",),
     "httpx-sse": ("httpx_sse",),
     "prometheus-client": ("prometheus_client",),

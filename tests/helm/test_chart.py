@@ -14,7 +14,18 @@ from livecomments_command.settings import EdgeSettings, load
 from livecomments_consumers.app import stream_route
 from livecomments_gateway.app import gateway_routes
 from livecomments_streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
-from tests.helm.chart import COMPONENTS, EXAMPLES, RELEASE, ROOT, ChartRefused, Helm, Manifest, Rendered, example_values
+from tests.helm.chart import (
+    CHART,
+    COMPONENTS,
+    EXAMPLES,
+    RELEASE,
+    ROOT,
+    ChartRefused,
+    Helm,
+    Manifest,
+    Rendered,
+    example_values,
+)
 from tests.helm.settings_schema import KINDS
 
 PARTITIONS = tomllib.loads((ROOT / "infra/kafka/livecomments_topics/topics.toml").read_text())["topic"][0]["partitions"]
@@ -382,6 +393,27 @@ def test_metrics_of_every_process_are_collected(helm: Helm) -> None:
     (endpoint,) = monitor["spec"]["endpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_alerts_and_dashboards_come_with_it(helm: Helm) -> None:
+    rendered = helm.render("full")
+    (rule,) = rendered.of("PrometheusRule").values()
+    given = yaml.safe_load((CHART / "monitoring/rules.yaml").read_text())
+    assert [group["name"] for group in rule["spec"]["groups"]] == [group["name"] for group in given["groups"]]
+    alerts = {each["alert"]: each for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each}
+    assert f'job=~"{FULLNAME}-internal"' in alerts["LivecommentsDown"]["expr"]
+    where = "https://docs.example.org/livecomments/RUNBOOKS#livecommentsdown"
+    assert alerts["LivecommentsDown"]["annotations"]["runbook_url"] == where
+    assert "{{ $labels.instance }}" in alerts["LivecommentsDown"]["annotations"]["summary"]
+    boards = [one for name, one in rendered.of("ConfigMap").items() if name.startswith("dashboard-")]
+    files = {name: text for one in boards for name, text in one["data"].items()}
+    assert files == {
+        f"livecomments-{path.name}": path.read_text() for path in (CHART / "monitoring/dashboards").iterdir()
+    }
+    assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in boards)
+    plain = helm.render()
+    assert not plain.of("PrometheusRule")
+    assert not [name for name in plain.of("ConfigMap") if name.startswith("dashboard-")]
 
 
 def test_each_component_is_spread_over_nodes_and_zones(helm: Helm) -> None:
