@@ -111,6 +111,7 @@ CASES: Final = (
     Case("LivecommentsAppendsUnknown", *_growth("livecomments_gateway_comments_total", '{result="unknown"}')),
     # A series that begins with its first event.
     Case("LivecommentsAppendsUnknown", {'livecomments_gateway_comments_total{result="unknown"}': "_x28 1x2"}, {}),
+    Case("LivecommentsAppendsHeld", *_level("livecomments_gateway_appends_held", 1, 0)),
     Case("LivecommentsAppendsSlow", *_quantile("livecomments_gateway_append_seconds", "0.2")),
     Case("LivecommentsBatchesUndecodable", *_growth("livecomments_log_undecodable_batches_total")),
     Case("LivecommentsStoreBehind", *_level("livecomments_history_store_behind_seconds", 31, 29)),

@@ -20,6 +20,7 @@ _KEPT_BY_ITS_OWNER: Final = {
     "livecomments_build_info": "always 1",
     "livecomments_edge_viewers": "absent until the hub ticks, which ends the process when it fails",
     "livecomments_edge_viewers_max": "a bound",
+    "livecomments_gateway_appends_held": "the same of those that wait",
     "livecomments_gateway_appends_in_flight": "a count of what is under way, kept where it begins and ends",
     "livecomments_gateway_appends_in_flight_max": "a bound",
     "livecomments_log_contract_differences": "absent until somebody compares",
