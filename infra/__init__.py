@@ -3,6 +3,7 @@
 - `kafka/`: the topics as data, in a package of its own, which the wheel installs.
 - `router/`: a video's partition and its home, in Lua, for both.
 - `haproxy/`, `nginx/`: the load balancer's configuration as it is recommended; `make up` and compose.yaml run it.
+- `varnish/`: with nginx's `crowd.conf` the caches before edges as they are recommended, for a crowd that polls.
 - `systemd/`: the embedded form as a service.
 - `dashboards/`: Grafana's, as code, written into the chart.
 - `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).

@@ -14,6 +14,7 @@ javac openjdk-17-jdk-headless tests of a real Kafka and Cassandra, tests/conform
 mvn maven tests of a real Kafka and Cassandra, tests/conformance, tests/generators
 haproxy haproxy tests/bench, tests/conformance, tests/infra, tests/live
 nginx nginx-light tests/conformance, tests/infra
+varnishd varnish tests/infra
 /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua tests/infra
 curl curl tests/conformance
 kcat kcat tests/live

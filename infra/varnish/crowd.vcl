@@ -1,0 +1,77 @@
+# Varnish as a cache before edges, for a crowd that polls `/streams/`. Tried with 7.1, started with
+#
+#   varnishd -f crowd.vcl -a :8080 -s malloc,256m -p thread_pool_min=50 -p thread_pool_max=50 -p thread_queue_limit=20000
+#
+# All who wait at one place are one request to an edge, and are woken by its answer. Who waits so holds no thread: a small
+# pool is enough, and is faster than one of thousands.
+#
+# Everybody is answered from the cache, whoever they are: only for videos that everybody may read.
+vcl 4.1;
+
+import directors;
+
+backend edge_1 {
+    .host = "edge-1";
+    .port = "8080";
+    .connect_timeout = 500ms;
+    # An edge answers who waits after some 21 s.
+    .first_byte_timeout = 50s;
+    .between_bytes_timeout = 50s;
+}
+backend edge_2 {
+    .host = "edge-2";
+    .port = "8080";
+    .connect_timeout = 500ms;
+    .first_byte_timeout = 50s;
+    .between_bytes_timeout = 50s;
+}
+
+sub vcl_init {
+    new edges = directors.round_robin();
+    edges.add_backend(edge_1);
+    edges.add_backend(edge_2);
+}
+
+sub vcl_recv {
+    set req.backend_hint = edges.backend();
+    if (req.url !~ "^/streams/" || (req.method != "GET" && req.method != "HEAD")) {
+        return (pass);
+    }
+    # One form for all, and one for the pages of all sites.
+    unset req.http.Accept-Encoding;
+    unset req.http.Origin;
+    # Of another place for everybody who asks; of each one's own connection; of somebody who says who he is.
+    if (req.method == "HEAD" || req.url ~ "[?&](offset=now|live=sse)(&|$)" || req.http.Authorization) {
+        return (pass);
+    }
+    unset req.http.Cookie;
+    # An edge's answer does not depend on what others call their parameters.
+    set req.url = regsub(req.url, "\?.*$", "")
+        + "?cursor=" + regsub(req.url, "^(?:.*[?&]cursor=([^&]*))?.*$", "\1")
+        + "&live=" + regsub(req.url, "^(?:.*[?&]live=([^&]*))?.*$", "\1")
+        + "&offset=" + regsub(req.url, "^(?:.*[?&]offset=([^&]*))?.*$", "\1");
+    # An empty parameter is one that was not there.
+    set req.url = regsuball(req.url, "(cursor|live|offset)=(&|$)", "");
+    set req.url = regsub(req.url, "[?&]$", "");
+    return (hash);
+}
+
+sub vcl_backend_response {
+    unset beresp.http.Vary;
+    # Nothing is kept for longer than its answer says: a deleted text would stay.
+    set beresp.grace = 0s;
+    set beresp.keep = 0s;
+    if (bereq.url ~ "[?&]live=sse") {
+        set beresp.do_stream = true;
+    }
+    # What is not to be kept must not make those who wait stand in line for the next answer either.
+    if (beresp.http.Cache-Control ~ "no-store" || beresp.status >= 400) {
+        set beresp.uncacheable = true;
+        set beresp.ttl = 1s;
+    }
+}
+
+sub vcl_deliver {
+    set resp.http.Access-Control-Allow-Origin = "*";
+    set resp.http.Access-Control-Expose-Headers = "Age, ETag, Retry-After, Stream-Cursor, Stream-Next-Offset, Stream-Up-To-Date";
+}

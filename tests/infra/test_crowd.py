@@ -1,0 +1,95 @@
+"""A crowd behind the recommended caches, as real programs: everything once, in order, in few requests of an edge."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+
+from infra.local.ports import free_port
+from tests.consumers.streams import counted
+from tests.infra.crowds import HOST, PROGRAMS, Cache, FollowingPoller, cache_before
+from tests.served import Served, served
+
+POLLERS: Final = 40
+COMMENTS: Final = 60
+RESTARTED_AT: Final = 35
+WITHIN_S: Final = 300.0
+
+
+def polled() -> float:
+    """How often an edge was asked so far."""
+    asked = ((live, result) for live in ("no", "long-poll") for result in ("data", "empty"))
+    return sum(counted("polls_total", live=live, result=result) for live, result in asked)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_a_crowd_is_a_few_requests_and_misses_nothing_when_the_cache_is_restarted(
+    program: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with served(tmp_path / "data") as running:
+        edge = int(running.url.rpartition(":")[2])
+        with cache_before(program, tmp_path / program, port, (edge, edge)) as cache:
+            async with asyncio.timeout(WITHIN_S), aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
+                await _tell_a_crowd(running, cache, client)
+
+
+async def _tell_a_crowd(running: Served, cache: Cache, client: aiohttp.ClientSession) -> None:
+    token = await running.token()
+
+    async def post(text: str) -> str:
+        return str((await running.post("v", text, token))[1]["commentId"])
+
+    ids = [await post(str(n)) for n in range(10)]
+    pollers = [FollowingPoller(client, "v", "-1" if n % 2 else ids[n % 10]) for n in range(POLLERS)]
+    begun = polled()
+
+    async def follow(poller: FollowingPoller) -> None:
+        def has_all() -> bool:
+            return len(ids) == COMMENTS and poller.ids[-1:] == ids[-1:]
+
+        while not has_all():
+            try:
+                await poller.ask()
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)  # as a client does
+
+    async def write() -> None:
+        for n in range(len(ids), COMMENTS):
+            if n == RESTARTED_AT:
+                await asyncio.to_thread(cache.stop)
+                await asyncio.to_thread(cache.start)
+            ids.append(await post(str(n)))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        for poller in pollers:
+            tasks.create_task(follow(poller))
+    for n, poller in enumerate(pollers):
+        assert poller.ids == (ids if n % 2 else ids[n % 10 + 1 :])
+    answered = sum(poller.answers for poller in pollers)
+    assert (polled() - begun) * 2 < answered, "the crowd asked the edge by itself"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_who_is_somebody_is_answered_by_an_edge_and_pages_of_any_site_may_read(
+    program: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with served(tmp_path / "data", cors_origins="https://a.example") as running:
+        edge = int(running.url.rpartition(":")[2])
+        with cache_before(program, tmp_path / program, port, (edge, edge)):
+            async with asyncio.timeout(WITHIN_S), aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
+                token = await running.token()
+                await running.post("v", "hi", token)
+                for headers in ({"Authorization": f"Bearer {token}"}, {"Origin": "https://b.example"}, {}):
+                    async with client.get("/streams/v?utm_x=1&offset=-1", headers=headers) as answer:
+                        assert (answer.status, len(await answer.json())) == (200, 1)
+                        assert answer.headers.getall("Access-Control-Allow-Origin") == ["*"]
+                        assert ("no-store" in answer.headers["Cache-Control"]) == ("Authorization" in headers)
+                async with client.get("/streams/v?offset=now") as now:
+                    assert "no-store" in now.headers["Cache-Control"]
+                async with client.get("/streams/v?offset=x") as refused:
+                    assert refused.status == 400
