@@ -20,7 +20,14 @@ MODERATE: Final = "moderate"
 """The role of those who may delete any comment, ban, and write where only moderators may."""
 OWN: Final = "own"
 """The role of those who may say what a video is."""
+_SHOWN_ROLES: Final = (OWN, MODERATE)
+"""What everybody may see of a token: not the other roles that an issuer puts into it."""
 SLOW_MODE_MAX_S: Final = 3_600
+
+
+def shown_roles(identity: Identity) -> tuple[str, ...]:
+    """Return the roles that a comment tells of its author."""
+    return tuple(role for role in _SHOWN_ROLES if role in identity.roles)
 
 
 class UserBannedRejected(Rejected):

@@ -21,7 +21,7 @@ from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.copies import Copy, check_age, first_copy, is_preceded
 from livecomments_gateway.counting import Counting
-from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected
+from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected, shown_roles
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.videos import Videos
 from livecomments_gateway.word_list import NO_WORDS, WordList
@@ -166,6 +166,7 @@ class Posting:
             new.message,
             identity.author,
             created_at_ms=time.time_ns() // 1_000_000,
+            roles=shown_roles(identity),
             video_time_ms=new.video_time_ms,
             key=new.key,
             traceparent=new.traceparent,

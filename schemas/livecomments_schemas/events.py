@@ -113,15 +113,22 @@ def comment_created(
     author: Author,
     *,
     created_at_ms: int,
+    roles: Sequence[str] = (),
     video_time_ms: int | None = None,
     key: str | None = None,
     traceparent: str | None = None,
 ) -> NewRecord:
-    """Make the record of a comment. `message` is in normal form (`text.clean_message`)."""
+    """Make the record of a comment. `message` is in normal form (`text.clean_message`); `roles` go with the author.
+
+    No member of an author without roles: readers of before pass a member over that they do not know.
+    """
+    said_of_author: dict[str, object] = {"id": author.id, "displayName": author.display_name}
+    if roles:
+        said_of_author["roles"] = list(roles)
     value: dict[str, object] = {
         "videoId": video_id,
         "message": message,
-        "author": {"id": author.id, "displayName": author.display_name},
+        "author": said_of_author,
         "createdAt": timestamp(created_at_ms),
     }
     if video_time_ms is not None:

@@ -13,6 +13,8 @@ import pytest
 from playwright.async_api import APIRequestContext, Browser, Error, Playwright, async_playwright
 
 from infra.local.ports import free_port
+from tests.gateway.test_answers import JWT
+from tests.live.stream import environment_of
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 15.0
@@ -45,7 +47,12 @@ class Server:
     async def start(self) -> None:
         """Returns when the server says that it is ready."""
         with self._output.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(*self._command, stdout=output, stderr=output)
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=environment_of({name.upper(): value for name, value in JWT.items()}),
+                stdout=output,
+                stderr=output,
+            )
         async with asyncio.timeout(START_TIMEOUT_S):
             while not await self._is_ready():
                 assert self._process.returncode is None, f"It has ended: {self._output.read_text()}"

@@ -1,13 +1,24 @@
 """The page as one looks at it: the clip, the layout at each size, and what the service says in its place."""
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
 from playwright.async_api import APIRequestContext, Browser, BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import Server
-from tests.browser.test_page import SOON_MS, VIDEO, expect_comments, expect_state, open_session, post, write
+from tests.browser.test_page import (
+    SOON_MS,
+    VIDEO,
+    expect_comments,
+    expect_state,
+    open_menu,
+    open_session,
+    post,
+    write,
+)
+from tests.gateway.test_answers import signed
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(200)]
 
@@ -133,3 +144,61 @@ async def test_live_is_said_only_while_it_is(browser: Browser, server: Server) -
     await expect(page.locator("#badge")).to_be_hidden()
     await page.context.set_offline(False)
     await expect(page.locator("#badge")).to_have_text("Live", timeout=SOON_MS)
+
+
+async def test_roles_are_badges_and_read_aloud_where_a_flood_is_not(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    page = await open_at(browser, server)
+    said = page.locator("#said")
+    for role, name in (("own", "Mara"), ("moderate", "Idris")):
+        await post(api, server, signed(sub=name, name=name, roles=[role, "admin"]), f"by {name}")
+        await expect(said).to_have_text(f"{name}: by {name}")
+    await post(api, server, signed(sub="ana", name="Ana", roles=["admin"]), "by Ana")
+    await expect_comments(page, ["by Mara", "by Idris", "by Ana"])
+    await expect(page.locator("#rows .role:visible")).to_have_text(["Host", "Mod"])
+    await expect(said).to_have_text("Idris: by Idris")
+    await write(page, "mine", name="Ben")
+    await expect(said).to_have_text("Ben: mine")
+    await page.reload()  # from a page of history as from the stream
+    await expect(page.locator("#rows .role:visible")).to_have_text(["Host", "Mod"])
+    await expect(said).to_be_empty()
+
+
+async def test_who_is_muted_is_not_seen_here_until_shown_again(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    loud, calm = await open_session(api, server, "Loud"), await open_session(api, server, "Calm")
+    await post(api, server, loud, "first")
+    await post(api, server, calm, "second")
+    page, other = await open_at(browser, server), await open_at(browser, server)
+    await open_menu(page, "first")
+    await expect(page.locator("#menu p")).to_have_text(re.compile(r"Loud · .*\d:\d\d"))  # when, to the second
+    await page.get_by_role("button", name="Mute").click()
+    await post(api, server, loud, "third")
+    await expect(other.locator("#rows .text:visible")).to_have_text(["first", "second", "third"])
+    await expect(page.locator("#rows .row")).to_have_count(3)
+    await expect(page.locator("#rows .text:visible")).to_have_text(["second"])
+    await page.reload()
+    await expect(page.locator("#rows .row")).to_have_count(3)
+    await expect(page.locator("#rows .text:visible")).to_have_text(["second"])
+    await page.get_by_role("button", name="1 muted").click()
+    await page.get_by_role("button", name="Show Loud").click()
+    await expect(page.locator("#rows .text:visible")).to_have_text(["first", "second", "third"])
+    await expect(page.locator("#muted")).to_be_hidden()
+
+
+async def test_rows_are_walked_with_arrows_and_focus_comes_back(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    token = await open_session(api, server, "Ana")
+    for number in range(3):
+        await post(api, server, token, f"comment {number}")
+    page = await open_at(browser, server)
+    await expect(page.locator("#rows .more[tabindex='0']")).to_have_count(1)
+    await page.locator("#rows .more[tabindex='0']").focus()
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#menu button").first).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#rows .row", has_text="comment 1").locator(".more")).to_be_focused()

@@ -7,7 +7,8 @@ export interface Comment {
   readonly commentId: string;
   readonly videoId: string;
   readonly message: string;
-  readonly author: { readonly id: string; readonly displayName: string };
+  /** `roles`: what the author was then: `own`, `moderate`, and what may be added. Absent of most. */
+  readonly author: { readonly id: string; readonly displayName: string; readonly roles?: readonly string[] };
   /** RFC 3339, of the server's clock: to show, never to order by. */
   readonly createdAt: string;
   readonly videoTimeMs?: number;

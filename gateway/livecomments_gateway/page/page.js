@@ -4,6 +4,8 @@
  *
  *     composer.js  writing
  *     film.js      the video, which is a clip of ours
+ *     acts.js      what can be done about a comment, in menus (menu.js); loaded when it is asked for
+ *     mute.js      whom one does not want to see
  *     row.js       what one comment looks like
  *     client.js    the rest: what clients/js makes
  */
@@ -11,7 +13,8 @@
 import { auto, createCommentsClient, createView, sharedStream } from "./client.js";
 import { Composer } from "./composer.js";
 import { showFilm } from "./film.js";
-import { buildPendingRow, buildRow, confirmed, leave, markOwn } from "./row.js";
+import { isMuted, mutedPeople, onMuted } from "./mute.js";
+import { buildPendingRow, buildRow, leave } from "./row.js";
 
 const STATES = {
   idle: "Connecting", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Delayed",
@@ -23,22 +26,27 @@ const ROWS_MAX = 500;
 const NEW_SHOWN_MAX = 999;
 
 const part = (id) => document.getElementById(id);
-const [pill, badge, edge, jump, scroller, rows, pending] =
-  ["connection", "badge", "edge", "jump", "scroller", "rows", "pending"].map(part);
+const [pill, badge, edge, jump, scroller, rows, pending, muted, said] =
+  ["connection", "badge", "edge", "jump", "scroller", "rows", "pending", "muted", "said"].map(part);
+const touch = matchMedia("(hover: none)");
 
 const videoId = new URLSearchParams(location.search).get("video") || "demo";
 const client = createCommentsClient({ baseUrl: ".", transport: sharedStream(auto()) });
 const video = client.video(videoId, { history: HISTORY, maxComments: ROWS_MAX });
 const title = part("video");
 const film = showFilm(part("film"), part("play"));
-const composer = new Composer(client, video, showSession);
+const composer = new Composer(client, video, showPeople);
+const written = new WeakMap(); // row -> comment
 const userId = () => client.session.get()?.userId ?? null;
+const whole = { video, composer, showPeople, userId };
+let tabbable = null; // the one row's button that Tab reaches; arrows go on from there
 
 const view = createView(video, {
   scroller, rows, pending,
   row: (comment) => {
     const row = buildRow(comment);
-    markOwn(row, userId(), confirmDelete);
+    written.set(row, comment);
+    mark(row);
     return row;
   },
   pendingRow: (own) => buildPendingRow(own, client.session.get(), {
@@ -65,23 +73,58 @@ function show({ snapshot, isStuck, isTorn, unread }) {
   edge.textContent = /idle|connecting/.test(state.is) && !comments.length ? "" : hasOlder ? "Loading older comments"
     : comments.length + snapshot.pending.length ? "Start of the conversation"
       : "No comments yet. Yours could be the first.";
+  const newest = rows.lastElementChild?.querySelector(".more");
+  if (newest && newest !== tabbable) {
+    if (tabbable) tabbable.tabIndex = -1;
+    tabbable = newest;
+    newest.tabIndex = 0;
+  }
   composer.show(snapshot);
 }
 
-function showSession() {
-  for (const row of rows.children) markOwn(row, userId(), confirmDelete);
+/** Whether it is one's own, and whether it is shown. */
+function mark(row) {
+  const { id } = written.get(row)?.author ?? {};
+  row.classList.toggle("own", id === userId());
+  row.classList.toggle("muted", isMuted(id));
 }
 
-/** The first click asks, the second does. */
-function confirmDelete(button, commentId) {
-  if (!confirmed(button)) return;
-  button.disabled = true;
-  video.delete(commentId).catch((problem) => {
-    button.disabled = false;
-    if (problem.status === 401) composer.askName(problem.message);
-    else composer.say(problem.message);
-  });
+function showPeople() {
+  for (const row of rows.children) mark(row);
+  const { length } = mutedPeople();
+  muted.hidden = !length;
+  muted.textContent = `${length} muted`;
 }
+
+/** Menus are loaded when one is asked for: `act(menus)`. */
+async function open(act) {
+  try {
+    act(await import("./acts.js"));
+  } catch {
+    composer.say("The menu cannot be loaded just now. Try again in a moment.");
+  }
+}
+
+rows.addEventListener("click", ({ target }) => {
+  const isWanted = target.closest(".more") || (touch.matches && getSelection().isCollapsed);
+  const row = target.closest(".row");
+  if (isWanted && row) open(({ actOn }) => actOn(row, written.get(row), whole));
+});
+rows.addEventListener("keydown", (event) => {
+  const to = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
+  if (!to || !event.target.matches(".more")) return;
+  let row = event.target.closest(".row")[to];
+  while (row?.matches(".muted")) row = row[to];
+  row?.querySelector(".more").focus();
+  event.preventDefault();
+});
+muted.addEventListener("click", () => open(({ showMuted }) => showMuted(muted, whole)));
+onMuted(showPeople);
 
 jump.addEventListener("click", () => view.stick());
+// Read aloud: what is one's own, and what those say who lead the conversation. A flood is not.
+video.on("comments", ({ news, origin }) => {
+  const heard = origin === "live" && news.findLast(({ author }) => author.id === userId() || author.roles?.length);
+  if (heard) said.textContent = `${heard.author.displayName}: ${heard.message}`;
+});
 video.on("state", (state) => state.is === "failed" && composer.say(state.cause.message));

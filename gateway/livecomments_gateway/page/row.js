@@ -2,11 +2,10 @@
 
 const template = document.getElementById("row").content.firstElementChild;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const graphemes = new Intl.Segmenter();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const LEAVE_MS = 180;
-const ARMED_MS = 4_000;
+const ROLES = [["own", "Host"], ["moderate", "Mod"]]; // the first that the author has is shown
 const STATUS = {
   sending: "Sending", unknown: "Still sending", waiting: "Goes out by itself", sent: "Sent", rejected: "Not sent",
 };
@@ -27,17 +26,21 @@ function initialOf(name) {
 
 export function buildRow({ author, message, createdAt }) {
   const row = template.cloneNode(true);
-  const [avatar, name, text, time] = row.querySelectorAll(".avatar, .name, .text, time");
+  const [avatar, name, badge, text, time] = row.querySelectorAll(".avatar, .name, .role, .text, time");
   row.style.setProperty("--hue", hueOf(author.id));
   row.dataset.author = author.id;
   avatar.textContent = initialOf(author.displayName);
   name.textContent = name.title = author.displayName;
+  const role = Array.isArray(author.roles) && ROLES.find(([each]) => author.roles.includes(each));
+  if (role) {
+    [row.dataset.role, badge.textContent] = role;
+    badge.hidden = false;
+  }
   text.textContent = message;
   const at = new Date(createdAt);
   if (!Number.isNaN(at.getTime())) {
     time.dateTime = createdAt;
     time.textContent = clock.format(at);
-    time.title = calendar.format(at);
   }
   return row;
 }
@@ -55,6 +58,7 @@ function addAct(row, label, act) {
 export function buildPendingRow(pending, session, acts) {
   const author = { id: session?.userId ?? "", displayName: session?.displayName ?? "" };
   const row = buildRow({ author, message: pending.message });
+  row.querySelector(".more").remove();
   row.dataset.state = pending.is === "rejected" ? "unsent" : "sending";
   row.querySelector("time").textContent = STATUS[pending.is];
   if (pending.is === "rejected") {
@@ -64,28 +68,6 @@ export function buildPendingRow(pending, session, acts) {
     for (const [label, act] of Object.entries(acts)) addAct(row, label, act);
   }
   return row;
-}
-
-/** Whether the row is the viewer's own, and may be deleted: `act(button, commentId)`. */
-export function markOwn(row, userId, act) {
-  const own = row.dataset.author === userId;
-  if (own === row.classList.contains("own")) return;
-  row.classList.toggle("own", own);
-  if (!own) row.querySelector(".acts").replaceChildren();
-  else addAct(row, "Delete", (button) => act(button, row.dataset.commentId));
-}
-
-/** Whether this click is the second; the first only asks, and for a few seconds. */
-export function confirmed(button) {
-  if (!button.classList.toggle("armed")) return true;
-  button.textContent = "Delete?";
-  const disarm = () => {
-    button.classList.remove("armed");
-    button.textContent = "Delete";
-  };
-  const timer = setTimeout(disarm, ARMED_MS);
-  button.addEventListener("blur", () => { clearTimeout(timer); disarm(); }, { once: true });
-  return false;
 }
 
 /** A deleted comment's row goes, with no jump of what is below it. */
