@@ -203,7 +203,7 @@ class Channel:
             return
         self._state = state
         settings = orjson.loads(state.settings) if state.settings else {}
-        video = render_video(self.video_id, settings, is_ended=state.is_ended)
+        video = render_video(self.video_id, settings, is_ended=state.is_ended, pinned=state.pinned)
         self.said_at = state.said_at
         if video != self._video_json:
             self._video_json, self._video, self._greeting = video, None, None

@@ -228,8 +228,37 @@ UNBAN: Final = Call(
     ("invalid_video_id", "invalid_user_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
     takes_token=True,
 )
+PIN: Final = Call(
+    "PUT",
+    "/videos/{videoId}/pin/{commentId}",
+    "pinComment",
+    "Put a comment above the others",
+    "Takes the role moderate or own. It stands in the place of the one pinned before; viewers are told its id.",
+    {204: None},
+    (
+        "invalid_video_id",
+        "invalid_cursor",
+        "role_missing",
+        "comment_not_found",
+        "comment_deleted",
+        *_TOKEN,
+        *_READ,
+        *_APPEND,
+    ),
+    takes_token=True,
+)
+UNPIN: Final = Call(
+    "DELETE",
+    "/videos/{videoId}/pin",
+    "unpinComment",
+    "Pin no comment",
+    "Takes the role moderate or own. Where none is pinned, nothing changes.",
+    {204: None},
+    ("invalid_video_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
+    takes_token=True,
+)
 _COMMENTS: Final = (POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT)
 _SESSIONS: Final = (OPEN_SESSION, RENEW_SESSION, END_SESSION)
-_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, BAN, UNBAN)
+_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, BAN, UNBAN, PIN, UNPIN)
 CALLS: Final = _COMMENTS + _SESSIONS + _VIDEOS
 """All that the gateway answers; the stream is the edge's."""

@@ -1,4 +1,6 @@
-"""The state of a video: what its owner set, whether it has ended, and who is banned. Pure: a fold over its facts.
+"""The state of a video: what its owner set, whether it has ended, what is pinned, who is banned.
+
+Pure: a fold over its facts.
 
 Each fact holds until a later record says otherwise; later is by position, so the order in which they are heard does not
 matter, and hearing one twice changes nothing.
@@ -10,7 +12,15 @@ import orjson
 
 from livecomments_gateway.identity import Identity
 from livecomments_schemas.errors import Rejected
-from livecomments_schemas.events import USER_BANNED, USER_UNBANNED, VIDEO_CHANGED, VIDEO_ENDED, VIDEO_STARTED
+from livecomments_schemas.events import (
+    COMMENT_PINNED,
+    COMMENT_UNPINNED,
+    USER_BANNED,
+    USER_UNBANNED,
+    VIDEO_CHANGED,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+)
 from livecomments_schemas.render import render_video
 
 EVERYONE: Final = "everyone"
@@ -82,6 +92,8 @@ class VideoFacts:
         missing."""
         self._settings_at = -1
         self._state_at = -1
+        self._pinned_at = -1
+        self._pinned = ""
         self._banned: dict[str, tuple[int, bool]] = {}
 
     def __len__(self) -> int:
@@ -98,6 +110,8 @@ class VideoFacts:
             self._settings_at, self.settings = position, VideoSettings.of(orjson.loads(value))
         elif kind in (VIDEO_STARTED, VIDEO_ENDED) and position > self._state_at:
             self._state_at, self.is_ended = position, kind == VIDEO_ENDED
+        elif kind in (COMMENT_PINNED, COMMENT_UNPINNED) and position > self._pinned_at:
+            self._pinned_at, self._pinned = position, orjson.loads(value).get("commentId", "")
         elif kind in (USER_BANNED, USER_UNBANNED):
             user_id = orjson.loads(value)["userId"]
             if position > self._banned.get(user_id, (-1, False))[0]:
@@ -120,4 +134,4 @@ class VideoFacts:
 
     def said(self, video_id: str) -> bytes:
         """Render the public JSON of the video."""
-        return render_video(video_id, self.settings.said(), is_ended=self.is_ended)
+        return render_video(video_id, self.settings.said(), is_ended=self.is_ended, pinned=self._pinned)

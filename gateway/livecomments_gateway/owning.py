@@ -1,4 +1,4 @@
-"""What owners and moderators do: set and end a video, ban people. Each act is a record in the log.
+"""What owners and moderators do: set and end a video, ban people, pin. Each act is a record in the log.
 
 So every gateway, and a replay, comes to the same state. An act is appended even if it seems to change nothing: what
 this gateway knows may be old, or empty while the store is away, and a second record of the same act does no harm.
@@ -20,6 +20,8 @@ from livecomments_schemas.events import (
     VIDEO_STARTED,
     NewRecord,
     comment_deleted,
+    comment_pinned,
+    comment_unpinned,
     user_event,
     video_changed,
     video_event,
@@ -93,6 +95,22 @@ class Owning:
         """Let a person write again. Raises as `ban` does."""
         await self._set_ban(video_id, user_id, identity, banned=False)
 
+    async def pin(self, video_id: str, id_text: str, identity: Identity) -> None:
+        """Put a comment above the others, in the place of the one that was pinned.
+
+        Raises:
+            RoleRejected, and what `Posting.find` raises of a comment that is not there: nothing was written.
+            Unavailable leaves: written or not; the call may be repeated.
+        """
+        _check_role(identity, MODERATE, OWN)
+        await self._posting.find(video_id, id_text)
+        await self._say(video_id, comment_pinned(video_id, id_text, identity.author.id))
+
+    async def unpin(self, video_id: str, identity: Identity) -> None:
+        """Let no comment be pinned. Raises RoleRejected; Unavailable leaves as `pin` does."""
+        _check_role(identity, MODERATE, OWN)
+        await self._say(video_id, comment_unpinned(video_id, identity.author.id))
+
     async def _set_ban(self, video_id: str, user_id: str, identity: Identity, *, banned: bool) -> None:
         _check_role(identity, MODERATE)
         if not 0 < len(user_id.encode("utf-8", "surrogatepass")) <= AUTHOR_ID_BYTES_MAX or not _is_text(user_id):
@@ -115,9 +133,10 @@ class Owning:
         await self._posting.append(video_id, record)
 
 
-def _check_role(identity: Identity, role: str) -> None:
-    if role not in identity.roles:
-        raise RoleRejected(f"This takes a token with the role {role}.")
+def _check_role(identity: Identity, *roles: str) -> None:
+    """Check that the token has one of these."""
+    if identity.roles.isdisjoint(roles):
+        raise RoleRejected(f"This takes a token with the role {' or '.join(roles)}.")
 
 
 def _is_text(user_id: str) -> bool:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from livecomments_gateway.answers import Endpoint, JsonAnswer, video_id_of
-from livecomments_gateway.calls import BAN, GET_VIDEO, PUT_VIDEO, UNBAN, Call
+from livecomments_gateway.calls import BAN, GET_VIDEO, PIN, PUT_VIDEO, UNBAN, UNPIN, Call
 from livecomments_gateway.facts import VideoSettings
 from livecomments_gateway.identity import Identity, Tokens
 from livecomments_gateway.owning import Owning, UserIdRejected
@@ -61,7 +61,17 @@ def video_endpoints(owning: Owning, tokens: Tokens) -> dict[Call, Endpoint]:
         await owning.unban(video_id, _user_id(request), identity)
         return Response(status_code=204)
 
-    return {PUT_VIDEO: put_video, GET_VIDEO: read_video, BAN: ban, UNBAN: unban}
+    async def pin(request: Request) -> Response:
+        video_id, identity = asked(request)
+        await owning.pin(video_id, request.path_params["comment_id"], identity)
+        return Response(status_code=204)
+
+    async def unpin(request: Request) -> Response:
+        video_id, identity = asked(request)
+        await owning.unpin(video_id, identity)
+        return Response(status_code=204)
+
+    return {PUT_VIDEO: put_video, GET_VIDEO: read_video, BAN: ban, UNBAN: unban, PIN: pin, UNPIN: unpin}
 
 
 def _user_id(request: Request) -> str:

@@ -65,7 +65,7 @@ COMMENTS_AND_DELETES: Final = View(
 )
 """What pages show to a client that has older pages, and must learn of deletes in them."""
 FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES, facts_of)
-"""Records that say that a video started or ended, its settings, and who is banned."""
+"""Records that say that a video started or ended, its settings, who is banned, and what is pinned."""
 
 
 IsTold = Callable[[int], Awaitable[bool]]

@@ -13,7 +13,8 @@ A record's key is the video id in ASCII. Its value is JSON on one line, UTF-8. I
 
 A `comment.created` value is the public JSON of the comment without its id (the id is the record's own position).
 A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`. A
-`video.changed` value has all that can be set of a video; `user.banned`/`user.unbanned` values add a `userId`.
+`video.changed` value has all that can be set of a video; `user.banned`/`user.unbanned` values add a `userId`, and
+`comment.pinned` a `commentId`, of the one comment that stands above the others until `comment.unpinned` or another pin.
 
 Records of no video have the epoch's number in decimal as their key, the headers `type` and `schema`, and the value
 `{"epoch": …}`: `epoch.fence` ends the epoch in its partition, `epoch.began` is the first of each partition of the next.
@@ -34,7 +35,11 @@ VIDEO_ENDED: Final = b"video.ended"
 VIDEO_CHANGED: Final = b"video.changed"
 USER_BANNED: Final = b"user.banned"
 USER_UNBANNED: Final = b"user.unbanned"
-FACT_TYPES: Final = frozenset((VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED, USER_BANNED, USER_UNBANNED))
+COMMENT_PINNED: Final = b"comment.pinned"
+COMMENT_UNPINNED: Final = b"comment.unpinned"
+FACT_TYPES: Final = frozenset(
+    (VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED, USER_BANNED, USER_UNBANNED, COMMENT_PINNED, COMMENT_UNPINNED)
+)
 """Event types that set the state of a video, until a later record changes it."""
 EVENT_TYPES: Final = FACT_TYPES | {COMMENT_CREATED, COMMENT_DELETED}
 EPOCH_FENCE: Final = b"epoch.fence"
@@ -163,6 +168,18 @@ def user_event(kind: bytes, video_id: str, user_id: str, by: str) -> NewRecord:
     assert kind in (USER_BANNED, USER_UNBANNED)
     value = orjson.dumps({"videoId": video_id, "userId": user_id})
     return NewRecord(video_id.encode("ascii"), value, _headers(kind, by, None))
+
+
+def comment_pinned(video_id: str, comment_id: str, by: str) -> NewRecord:
+    """Make the record that puts one comment above the others, in the place of the one pinned before."""
+    value = orjson.dumps({"videoId": video_id, "commentId": comment_id})
+    return NewRecord(video_id.encode("ascii"), value, _headers(COMMENT_PINNED, by, None))
+
+
+def comment_unpinned(video_id: str, by: str) -> NewRecord:
+    """Make the record after which no comment is pinned."""
+    value = orjson.dumps({"videoId": video_id})
+    return NewRecord(video_id.encode("ascii"), value, _headers(COMMENT_UNPINNED, by, None))
 
 
 def epoch_event(kind: bytes, epoch: int) -> NewRecord:

@@ -16,6 +16,7 @@ from livecomments_schemas.errors import Corrupt
 from livecomments_schemas.events import (
     COMMENT_CREATED,
     COMMENT_DELETED,
+    COMMENT_PINNED,
     DIGEST_BYTES,
     EPOCH_FENCE,
     EVENT_TYPES,
@@ -103,6 +104,8 @@ def judge(record: Record, window: Window) -> Verdict:
         if kind == COMMENT_DELETED:
             return accepted._replace(target=_target_of(record, window))
         _check_fact(record, kind, accepted.video_id)
+        if kind == COMMENT_PINNED:
+            _target_of(record, window)
     except RecordCorrupt as corrupt:
         return Verdict(Kind.INVALID, reason=corrupt.reason)
     if kind in (VIDEO_STARTED, VIDEO_ENDED):

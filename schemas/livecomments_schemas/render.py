@@ -24,7 +24,12 @@ def render_comment(comment_id: str, value: bytes) -> bytes:
     return b"".join((_HEAD, comment_id.encode("ascii"), b'",', value[1:]))
 
 
-def render_video(video_id: str, settings: Mapping[str, object], *, is_ended: bool) -> bytes:
-    """Render a video as clients see it, of the members of a `video.changed` value; what they lack is usual."""
+def render_video(video_id: str, settings: Mapping[str, object], *, is_ended: bool, pinned: str = "") -> bytes:
+    """Render a video as clients see it, of the members of a `video.changed` value; what they lack is usual.
+
+    `pinned` is the id of the comment that stands above the others; without one there is no such member.
+    """
     said = {name: settings.get(name, usual) for name, usual in VIDEO_DEFAULTS.items()}
+    if pinned:
+        said["pinnedCommentId"] = pinned
     return orjson.dumps({"videoId": video_id, "state": "ended" if is_ended else "live", **said})

@@ -21,6 +21,8 @@ from livecomments_schemas.events import (
     VIDEO_CHANGED,
     VIDEO_ENDED,
     VIDEO_STARTED,
+    comment_pinned,
+    comment_unpinned,
     user_event,
     video_changed,
     video_event,
@@ -161,6 +163,25 @@ def test_what_is_so_of_a_video_is_told_at_the_beginning_and_whenever_it_changes(
             for reader in (first, second):
                 assert reader.said.index(b'"state":"ended"') < reader.said.index(b"event: bye")
             assert first.said.index(b"before") < first.said.index(b'"slowModeS":5')
+
+    virtually(run)
+
+
+def test_viewers_are_told_what_is_pinned_and_when_nothing_is_any_more() -> None:
+    async def run() -> None:
+        async with virtual_edge(HubSettings()) as edge:
+            edge.append(1)
+            pinned = comment_id(START, 0)
+            edge.log.append(comment_pinned("v", pinned, "mod"))
+            await edge.store_all()
+            edge.hub.facts._known.clear()  # as if it had been started since
+            reader = await watching(edge, "transport")
+            edge.log.append(video_changed("v", SETTINGS, "own"))
+            await pass_time(1.0)
+            edge.log.append(comment_unpinned("v", "mod"))
+            await pass_time(1.0)
+            told = [(video["title"], video.get("pinnedCommentId")) for video in videos(reader)]
+            assert told[-3:] == [("", pinned), (SETTINGS["title"], pinned), (SETTINGS["title"], None)]
 
     virtually(run)
 

@@ -13,12 +13,14 @@ from livecomments_gateway.calls import (
     END_SESSION,
     GET_VIDEO,
     OPEN_SESSION,
+    PIN,
     POST_COMMENT,
     PUT_VIDEO,
     READ_COMMENT,
     READ_PAGE,
     RENEW_SESSION,
     UNBAN,
+    UNPIN,
     Call,
 )
 from tests.gateway.test_answers import JWT, signed
@@ -39,6 +41,8 @@ MAY: Final[dict[Call, dict[str, tuple[int, str]]]] = {
     PUT_VIDEO: dict.fromkeys(("plain", "moderate", "other"), (403, "role_missing")),
     BAN: dict.fromkeys(("plain", "own", "other"), (403, "role_missing")),
     UNBAN: dict.fromkeys(("plain", "own", "other"), (403, "role_missing")),
+    PIN: dict.fromkeys(("plain", "other"), (403, "role_missing")),
+    UNPIN: dict.fromkeys(("plain", "other"), (403, "role_missing")),
     RENEW_SESSION: dict.fromkeys(ROLES, (403, "not_a_session")),
     END_SESSION: {},
 }
@@ -49,6 +53,8 @@ DONE: Final = {
     PUT_VIDEO: 200,
     BAN: 204,
     UNBAN: 204,
+    PIN: 204,
+    UNPIN: 204,
     RENEW_SESSION: 201,
     END_SESSION: 204,
 }

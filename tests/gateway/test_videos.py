@@ -35,6 +35,8 @@ from livecomments_schemas.events import (
     VIDEO_ENDED,
     VIDEO_STARTED,
     Author,
+    comment_pinned,
+    comment_unpinned,
     user_event,
     video_changed,
     video_event,
@@ -69,6 +71,7 @@ MATRIX: Final = [
     ("PUT", "/videos/v/bans/rude", None, {"moderator": 204}),
     ("DELETE", "/videos/v/bans/rude", None, {"moderator": 204}),
     ("POST", "/comments/v", {"message": "hi"}, dict.fromkeys(("guest", "user", "moderator", "owner"), 201)),
+    ("DELETE", "/videos/v/pin", None, {"moderator": 204, "owner": 204}),
     ("POST", "/sessions/current", None, {"guest": 201}),
 ]
 
@@ -93,6 +96,28 @@ async def test_a_video_is_read_as_it_was_set_also_after_a_restart(tmp_path: Path
     async with served(tmp_path, **JWT, tail_records_max=tail_records_max) as running:
         assert await call(running, "GET", "/videos/v", None) == (200, video)
         assert (await call(running, "PUT", "/videos/v", ROLES["owner"], {}))[1]["title"] == ""
+
+
+async def test_one_comment_is_pinned_at_a_time_also_after_a_restart(tmp_path: Path) -> None:
+    user, moderator = ROLES["user"] or "", ROLES["moderator"]
+    async with served(tmp_path, **JWT) as running:
+        await call(running, "PUT", "/videos/v", ROLES["owner"], {"title": "T"})
+        first, second, gone = [(await running.post("v", f"m{n}", user))[1]["commentId"] for n in range(3)]
+        await call(running, "DELETE", f"/comments/v/{gone}", user)
+        assert (await call(running, "PUT", f"/videos/v/pin/{gone}", moderator))[1]["code"] == "comment_deleted"
+        elsewhere = (await running.post("w", "m", user))[1]["commentId"]
+        assert (await call(running, "PUT", f"/videos/v/pin/{elsewhere}", moderator))[0] in (400, 404)
+        assert (await call(running, "PUT", "/videos/v/pin/nothing", moderator))[1]["code"] == "invalid_cursor"
+        assert "pinnedCommentId" not in (await call(running, "GET", "/videos/v", None))[1]
+        for pinned in (first, second):
+            assert await call(running, "PUT", f"/videos/v/pin/{pinned}", moderator) == (204, None)
+            assert (await call(running, "GET", "/videos/v", None))[1]["pinnedCommentId"] == pinned
+        set_anew = await call(running, "PUT", "/videos/v", ROLES["owner"], {"title": "other"})
+        assert set_anew[1]["pinnedCommentId"] == second
+    async with served(tmp_path, **JWT) as running:
+        assert (await call(running, "GET", "/videos/v", None))[1]["pinnedCommentId"] == second
+        assert await call(running, "DELETE", "/videos/v/pin", ROLES["owner"]) == (204, None)
+        assert "pinnedCommentId" not in (await call(running, "GET", "/videos/v", None))[1]
 
 
 async def test_an_ended_video_takes_no_comment_until_it_is_live_again(running: Served) -> None:
@@ -255,6 +280,8 @@ FACTS = st.lists(
         st.tuples(st.sampled_from([USER_BANNED, USER_UNBANNED]), st.sampled_from("abc")).map(
             lambda each: user_event(each[0], "v", each[1], "m")
         ),
+        st.sampled_from(["000g000000000000", "000g000000200000"]).map(lambda one: comment_pinned("v", one, "m")),
+        st.just(comment_unpinned("v", "m")),
     ),
     max_size=12,
 )

@@ -31,3 +31,4 @@ def test_a_video_is_told_with_all_that_can_be_set_in_one_order() -> None:
         b'{"videoId":"launch","state":"live","title":"","whoMayComment":"everyone","slowModeS":5,"maxCommentsPerS":0}'
     )
     assert orjson.loads(render_video("launch", {}, is_ended=True))["state"] == "ended"
+    assert render_video("launch", {}, is_ended=False, pinned=ID).endswith(b',"pinnedCommentId":"%b"}' % ID.encode())

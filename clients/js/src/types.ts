@@ -30,6 +30,8 @@ export interface VideoSettings {
   readonly whoMayComment: string;
   readonly slowModeS: number;
   readonly maxCommentsPerS: number;
+  /** The comment that stands above the others; it may be older than those kept, or deleted. */
+  readonly pinnedCommentId?: string;
 }
 
 /**

@@ -82,7 +82,7 @@ class Life:
         """What is so of a video now."""
         state = self.states[video_id]
         settings = orjson.loads(state.settings) if state.settings else {}
-        return render_video(video_id, settings, is_ended=state.is_ended)
+        return render_video(video_id, settings, is_ended=state.is_ended, pinned=state.pinned)
 
     def said_at_first(self, video_id: str) -> bytes:
         """What is so of a video of which nobody has said anything."""
