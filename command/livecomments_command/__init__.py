@@ -11,7 +11,7 @@
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
 - `planning/`: `plan`: what a load takes, on which numbers.
 - `terminal/`: `tail` and `post`: a video in a terminal, by the public interface.
-- `demo`: plays a real chat into a running service.
+- `demo`: plays a real chat into a running service; `cast`: who plays in it.
 
 Deliberately not here: any rule about comments.
 """

@@ -83,6 +83,10 @@ def run(
     level = "warning" if is_by_hand else None
     options = {"host": host, "port": port, "data_dir": data_dir, "log_level": level}
     settings = _fitted(load_settings(RunSettings, os.environ, **options))
+    if demo:
+        from livecomments_command.demo import with_issuer
+
+        settings = with_issuer(settings)
 
     async def serve() -> None:
         listening = listening_socket(settings.host, settings.port)
@@ -90,13 +94,20 @@ def run(
 
         def started(_: Embedded) -> None:
             console = plain_console()
-            greet(console, url_of(listening), note=f"   (comments are kept in {settings.data_dir})")
+            url, note = url_of(listening), f"   (comments are kept in {settings.data_dir})"
+            greet(console, url, note=note, moderated_at=_moderators_page(settings, url) if demo else "")
             console.print("Stop with Ctrl-C.", style="dim")
 
         await serve_embedded(settings, listening, started, beside=_play if demo else None)
 
     gc.set_threshold(*_COLLECT)
     uvloop.run(serve())
+
+
+def _moderators_page(settings: RunSettings, url: str) -> str:
+    from livecomments_command.demo import moderators_page
+
+    return moderators_page(settings, url)
 
 
 async def _play(service: "Embedded") -> None:

@@ -28,7 +28,7 @@ MODERATOR: Final = Identity(Author("demo-moderator", "Idris"), frozenset((MODERA
 WELCOME: Final = "Welcome, everybody! Be kind, no spoilers. Questions for the end go in here all evening."
 
 
-class Line(NamedTuple):
+class DemoComment(NamedTuple):
     """One comment of the demo. `wait_s`: since the one before."""
 
     wait_s: float
@@ -65,14 +65,14 @@ def _name(number: int) -> str:
     return _NAMES[number % len(_NAMES)] + _INITIALS[number // len(_NAMES) % len(_INITIALS)]
 
 
-def lines(chat: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
+def lines(chat: Iterable[Mapping[str, Any]]) -> Iterator[DemoComment]:
     """Yield the demo's comments: the chat at its own pace, with one of ours before every seventh line of it."""
     offset_ms, asides = 0, 0
     for count, said in enumerate(chat):
         if count % _CHAT_LINES == 0:
             who, message = _ASIDES[asides % len(_ASIDES)]
             asides += 1
-            yield Line(0.0, who, message)
+            yield DemoComment(0.0, who, message)
         wait_s = (said["offsetMs"] - offset_ms) / 1000
         offset_ms = said["offsetMs"]
-        yield Line(wait_s, _guest(said["author"], named(said["author"])), named(said["message"]))
+        yield DemoComment(wait_s, _guest(said["author"], named(said["author"])), named(said["message"]))

@@ -7,7 +7,9 @@ from rich.console import Console
 _JSON: Final = "-H 'Content-Type: application/json'"
 
 
-def greet(console: Console, url: str, *, streams_url: str | None = None, note: str = "") -> None:
+def greet(
+    console: Console, url: str, *, streams_url: str | None = None, note: str = "", moderated_at: str = ""
+) -> None:
     """Print the service's address, and how to write and follow a comment.
 
     Args:
@@ -15,6 +17,7 @@ def greet(console: Console, url: str, *, streams_url: str | None = None, note: s
         url: of the service, without a slash at its end.
         streams_url: where streams are, if elsewhere.
         note: goes on behind the address, or below it.
+        moderated_at: where the demo is moderated, with a token for whoever has this terminal; it is in no log.
     """
     console.print("livecomments", style="bold green", end=" is running: ")
     console.print(f"{url}/", style="bold", end=f"{note}\n\n")
@@ -25,3 +28,6 @@ def greet(console: Console, url: str, *, streams_url: str | None = None, note: s
     )
     console.print("Follow a video:", style="dim")
     console.print(f"  curl -N '{streams_url or url}/comments/demo/stream?history=10'\n")
+    if moderated_at:
+        console.print("Moderate the demo:", style="dim")
+        console.print(f"  {moderated_at}\n", soft_wrap=True)

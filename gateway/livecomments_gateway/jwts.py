@@ -92,6 +92,11 @@ def verify_jwt(token: str, rules: JwtRules, now: float) -> VerifiedJwt:
     return VerifiedJwt(_author(claims), _roles(claims), expires_at, KeyUse(kid, key))
 
 
+def sign_jwt(claims: Mapping[str, Any], secret: str) -> str:
+    """Make a token as an issuer would that shares this secret with us (HS256)."""
+    return jwt.encode(dict(claims), secret, "HS256")
+
+
 def _parsed(segment: str) -> dict[str, Any]:
     return _object(orjson.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))))
 

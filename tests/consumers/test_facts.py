@@ -290,6 +290,9 @@ def test_who_heard_all_that_can_be_said_of_a_video_need_not_read(lane: str, kind
             edge.log.append(video_changed("v", SETTINGS, "own"))
             await pass_time(0.2)
             assert videos(reader) == []
+            edge.log.append(comment_unpinned("v", "own"))
+            await pass_time(0.2)
+            assert videos(reader) == []
             edge.log.append(video_event(kind, "v", "own"))
             await pass_time(0.2)
             assert videos(reader) == [{"videoId": "v", "state": state, **SETTINGS}]

@@ -1,8 +1,9 @@
 /** What one can do about a comment, and about the people one has muted. */
 
 import { openMenu } from "./menu.js";
-import { mutedPeople, setMuted } from "./mute.js";
+import { mutedPeople } from "./row.js";
 
+const PEOPLE_MAX = 200; // muted; whoever was before so many others is seen again
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 export function actOn(row, comment, page) {
@@ -13,17 +14,25 @@ export function actOn(row, comment, page) {
   const acts = author.id === page.userId()
     ? [["Delete", () => remove(commentId, page), "Delete?"]]
     : [["Mute", () => mute(author, true, page)]];
+  acts.push(...(page.desk?.actsOn(comment) ?? []));
   openMenu(row.querySelector(".more"), [name, Number.isNaN(at.getTime()) ? "" : ` · ${moment.format(at)}`], acts);
 }
 
 export function showMuted(button, page) {
-  const acts = mutedPeople().map(([id, displayName]) =>
+  const acts = [...mutedPeople].map(([id, displayName]) =>
     [`Show ${displayName}`, () => mute({ id, displayName }, false, page)]);
   openMenu(button, ["Muted in this browser"], acts);
 }
 
-function mute(author, isMuted, page) {
-  setMuted(author, isMuted);
+function mute({ id, displayName }, isMuted, page) {
+  mutedPeople.delete(id);
+  if (isMuted) mutedPeople.set(id, displayName);
+  for (const [first] of mutedPeople) if (mutedPeople.size > PEOPLE_MAX) mutedPeople.delete(first);
+  try {
+    localStorage.setItem("livecomments.muted", JSON.stringify([...mutedPeople]));
+  } catch {
+    // forbidden: until the page is left
+  }
   page.showPeople();
 }
 

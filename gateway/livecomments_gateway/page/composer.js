@@ -28,12 +28,15 @@ export class Composer {
   #client;
   #video;
   #shown; // called when the session is another
+  #member;
   #opening = false;
   #ended = false;
   #tick = 0;
   #asked = new Set(); // keys of comments that were refused because nobody is known
 
-  constructor(client, video, shown) {
+  /** `member`: who came with a token of the site; without one, people give a name. */
+  constructor(client, video, shown, member) {
+    this.#member = member;
     this.#client = client;
     this.#video = video;
     this.#shown = shown;
@@ -62,7 +65,7 @@ export class Composer {
 
   /** What the video says of own comments, and whether there may be more. */
   show({ state, pending }) {
-    if (state.is === "ended" && !this.#ended) this.#end();
+    if ((state.is === "ended") !== this.#ended) this.#end(state.is === "ended");
     for (const own of pending) {
       if (own.is !== "rejected" || this.#asked.has(own.key)) continue;
       this.#asked.add(own.key);
@@ -74,6 +77,7 @@ export class Composer {
 
   /** Asks for a name again, with the old one filled in. */
   askName(words, focus = false) {
+    if (this.#member) return this.say("Your token is not accepted any more. Come back with a new one.");
     ask.hidden = false;
     known.hidden = true;
     this.say(words);
@@ -90,10 +94,9 @@ export class Composer {
     if (left > 0) this.#tick = setTimeout(() => this.#wait(this.#video.getSnapshot().pending), SECOND_MS);
   }
 
-  #end() {
-    this.#ended = true;
-    field.placeholder = "This video has ended";
-    field.disabled = nameField.disabled = true;
+  #end(isEnded) {
+    this.#ended = field.disabled = nameField.disabled = isEnded;
+    field.placeholder = isEnded ? "This video has ended" : "Add a comment";
     this.#measure();
   }
 
@@ -147,7 +150,8 @@ export class Composer {
   }
 
   #showSession() {
-    const session = this.#client.session.get();
+    const session = this.#member ?? this.#client.session.get();
+    part("change").hidden = Boolean(this.#member);
     ask.hidden = Boolean(session);
     known.hidden = !session;
     as.textContent = session?.displayName ?? "";

@@ -1,20 +1,19 @@
 /**
- * The page of one video, by the client of clients/js: one stream for all tabs of a browser, pages where there is no room
- * for a stream, and everything that a break costs.
+ * The page of one video. What is not needed at once is loaded when it is.
  *
+ *     client.js    what clients/js makes
  *     composer.js  writing
- *     film.js      the video, which is a clip of ours
- *     acts.js      what can be done about a comment, in menus (menu.js); loaded when it is asked for
- *     mute.js      whom one does not want to see
- *     row.js       what one comment looks like
- *     client.js    the rest: what clients/js makes
+ *     film.js      the video: a clip of ours
+ *     row.js       one comment
+ *     acts.js      menus (menu.js) of comments
+ *     member.js    who came with a token; moderate.js: what they may do
+ *     pin.js       the pinned comment
  */
 
 import { auto, createCommentsClient, createView, sharedStream } from "./client.js";
 import { Composer } from "./composer.js";
 import { showFilm } from "./film.js";
-import { isMuted, mutedPeople, onMuted } from "./mute.js";
-import { buildPendingRow, buildRow, leave } from "./row.js";
+import { buildPendingRow, buildRow, leave, mutedPeople, readMuted } from "./row.js";
 
 const STATES = {
   idle: "Connecting", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Delayed",
@@ -31,14 +30,22 @@ const [pill, badge, edge, jump, scroller, rows, pending, muted, said] =
 const touch = matchMedia("(hover: none)");
 
 const videoId = new URLSearchParams(location.search).get("video") || "demo";
-const client = createCommentsClient({ baseUrl: ".", transport: sharedStream(auto()) });
+// Who came with a token of the site; anybody else is a guest.
+const hasToken = history.state?.token || location.hash.startsWith("#token=");
+const member = hasToken ? (await import("./member.js")).takeMember() : null;
+const client = createCommentsClient({
+  baseUrl: ".", transport: sharedStream(auto()),
+  ...(member && { getToken: (why) => (why === "refused" ? null : member.token) }),
+});
 const video = client.video(videoId, { history: HISTORY, maxComments: ROWS_MAX });
 const title = part("video");
 const film = showFilm(part("film"), part("play"));
-const composer = new Composer(client, video, showPeople);
+const composer = new Composer(client, video, showPeople, member);
 const written = new WeakMap(); // row -> comment
-const userId = () => client.session.get()?.userId ?? null;
-const whole = { video, composer, showPeople, userId };
+const known = () => member ?? client.session.get();
+const userId = () => known()?.userId ?? null;
+const whole = { video, videoId, composer, showPeople, userId };
+let pinned; // the id of the comment that is
 let tabbable = null; // the one row's button that Tab reaches; arrows go on from there
 
 const view = createView(video, {
@@ -49,7 +56,7 @@ const view = createView(video, {
     mark(row);
     return row;
   },
-  pendingRow: (own) => buildPendingRow(own, client.session.get(), {
+  pendingRow: (own) => buildPendingRow(own, known(), {
     ...(own.problem?.isFinal ? {} : { "Try again": () => video.retry(own.key).catch(() => {}) }),
     Discard: () => video.discard(own.key),
   }),
@@ -79,6 +86,8 @@ function show({ snapshot, isStuck, isTorn, unread }) {
     tabbable = newest;
     newest.tabIndex = 0;
   }
+  const id = settings?.pinnedCommentId;
+  if (id !== pinned) import("./pin.js").then(({ showPin }) => showPin(whole, (pinned = id)), () => {}); // with the next change
   composer.show(snapshot);
 }
 
@@ -86,14 +95,13 @@ function show({ snapshot, isStuck, isTorn, unread }) {
 function mark(row) {
   const { id } = written.get(row)?.author ?? {};
   row.classList.toggle("own", id === userId());
-  row.classList.toggle("muted", isMuted(id));
+  row.classList.toggle("muted", mutedPeople.has(id));
 }
 
 function showPeople() {
   for (const row of rows.children) mark(row);
-  const { length } = mutedPeople();
-  muted.hidden = !length;
-  muted.textContent = `${length} muted`;
+  muted.hidden = !mutedPeople.size;
+  muted.textContent = `${mutedPeople.size} muted`;
 }
 
 /** Menus are loaded when one is asked for: `act(menus)`. */
@@ -101,7 +109,7 @@ async function open(act) {
   try {
     act(await import("./acts.js"));
   } catch {
-    composer.say("The menu cannot be loaded just now. Try again in a moment.");
+    composer.say("That cannot be loaded just now. Try again.");
   }
 }
 
@@ -119,7 +127,14 @@ rows.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 muted.addEventListener("click", () => open(({ showMuted }) => showMuted(muted, whole)));
-onMuted(showPeople);
+addEventListener("storage", () => {
+  readMuted(); // another tab's are this one's too
+  showPeople();
+});
+if (member?.roles.length) {
+  import("./moderate.js").then(({ Desk }) => (whole.desk = new Desk(whole, member)),
+    () => composer.say("That cannot be loaded just now. Reload the page."));
+}
 
 jump.addEventListener("click", () => view.stick());
 // Read aloud: what is one's own, and what those say who lead the conversation. A flood is not.

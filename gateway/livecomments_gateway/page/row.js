@@ -10,6 +10,20 @@ const STATUS = {
   sending: "Sending", unknown: "Still sending", waiting: "Goes out by itself", sent: "Sent", rejected: "Not sent",
 };
 
+/** Whose comments this browser does not show, id -> name: kept here alone, told to nobody. Written by acts.js. */
+export const mutedPeople = new Map();
+
+export function readMuted() {
+  mutedPeople.clear();
+  try {
+    for (const [id, name] of JSON.parse(localStorage.getItem("livecomments.muted"))) mutedPeople.set(id, name);
+  } catch {
+    // nobody, or forbidden
+  }
+}
+
+readMuted();
+
 /** A hue for an author: the same everywhere, from the id alone. Lightness is the stylesheet's, for contrast. */
 function hueOf(authorId) {
   let hash = 0x811c9dc5; // FNV-1a, then murmur3's finish: without it neighbouring ids get two colours between them
