@@ -57,6 +57,7 @@ needs longer goes on longer."""
 _KEPT_AS_WAS: Final = ("retention.ms", "retention.bytes")
 """Of the topic before: its operators may have chosen them."""
 _NOTHING: Final = "No fence was written: all goes on as before."
+_WAITING: Final = "There are fences, and writes wait: mend it, and run this again."
 _NOT_APPENDED: Final = (AppendUnavailable, AppendUnknown)
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ async def grow(
         stored_within_s: for a record that was just appended to be stored, before the first fence.
 
     Raises:
-        StartRefused: it cannot be, with what to do; no fence was written.
+        StartRefused: it cannot be, with what to do, and whether writes wait.
         LogUnavailable, StoreUnavailable, AppendUnavailable, AppendUnknown: run it again.
     """
     async with known_epochs(settings) as known:
@@ -90,7 +91,7 @@ async def grow(
             steps = _Steps(settings, known, log, store, console)
             if not writes_wait:
                 await steps.check(newest, stored_within_s)
-            contract = await steps.prepare(newest, partitions)
+            contract = await steps.prepare(newest, partitions, writes_wait=writes_wait)
             if not newest.is_closed:
                 newest = await steps.end(newest, contract, ahead_s=0.0 if writes_wait else _AHEAD_S)
             await steps.wait_until_stored(newest)
@@ -221,8 +222,10 @@ class _Steps:
                 f"not. {_NOTHING}"
             )
 
-    async def prepare(self, growing: Epoch, partitions: int) -> Contract:
+    async def prepare(self, growing: Epoch, partitions: int, *, writes_wait: bool) -> Contract:
         """Make the next epoch's topic, if need be, with a record in each partition; the contract that it can keep.
+
+        Where writes wait already, whoever wrote the first fence had made it, and there is only forward.
 
         Raises:
             StartRefused: it cannot be, or is there and is not as it must be.
@@ -235,14 +238,14 @@ class _Steps:
             if await create_missing(self._connection, [wanted]):
                 self._console.print(f"created {wanted.name}, with {partitions} partitions")
         except LogUnavailable as error:
-            raise StartRefused(f"{error} {_NOTHING}") from error
+            raise StartRefused(f"{error} {_WAITING if writes_wait else _NOTHING}") from error
         contract = await retrying(lambda: contract_of(self._settings, number), within(ANSWER_S))
         if contract.partitions != partitions:
             raise StartRefused(
                 f"Topic {wanted.name} is there with {contract.partitions} partitions: another has begun to grow to "
                 f"that. Go on with --partitions {contract.partitions}, or delete it before the first fence is written."
             )
-        if growing.is_closed:
+        if writes_wait:
             return contract
         await self._check_in_sync(comments_topic(number))
         began = epoch_event(EPOCH_BEGAN, number)
