@@ -83,7 +83,7 @@ def stream_claim(hub: Hub, cors: CorsRules = NO_CORS) -> Claim:
 
 def _count(asked: StreamRequest, admitted: Serve, hub: Hub) -> None:
     hub.metrics.admitted(is_resumed=admitted.want.after is not None)
-    count_routed(asked.headers.get(ROUTE_HEADER), asked.video_id, hub.follower.log.partition_count)
+    count_routed(asked.headers.get(ROUTE_HEADER), admitted.followed.number, hub.follower.log.partition_count)
 
 
 async def _admit_when_ready(asked: StreamRequest, hub: Hub, partition: int) -> Admission:

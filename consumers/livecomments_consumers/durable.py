@@ -79,7 +79,7 @@ def durable_route(hub: Hub, wall: Clock = time.time) -> Route:
             return _Heads(said.video_id, want, wall).tail(followed)
         if want.offset is not None:
             await slices.check(followed, want.offset)
-        count_routed(said.headers.get(ROUTE_HEADER), said.video_id, hub.follower.log.partition_count)
+        count_routed(said.headers.get(ROUTE_HEADER), followed.number, hub.follower.log.partition_count)
         return _StreamAnswer(hub, slices, said, want, followed, wall)
 
     return Route("/streams/{video_id}", read, methods=["GET"])

@@ -66,7 +66,8 @@ _PARAMETERS: Final = {
 def call_routes(endpoints: Mapping[Call, Endpoint], follower: Follower) -> list[Route]:
     """Make a route for each path of the table, with its endpoints.
 
-    A request that names a video waits until the video's partition is followed, for `_TAKE_ON_S` at most.
+    A request that names a video is refused unless that is a video id, and waits until the video's partition is followed,
+    for `_TAKE_ON_S` at most.
     """
     assert endpoints.keys() == set(CALLS)
     by_path: dict[str, dict[str, _Measured]] = {}
@@ -122,7 +123,7 @@ class _Measured:
     async def _home(self, video_id: str, route: str | None) -> None:
         """Wait until the video's partition is followed. Raises PartitionUnavailable after `_TAKE_ON_S`."""
         count = self._follower.log.partition_count
-        count_routed(route, video_id, count)
         number = partition_of(video_id, count)
+        count_routed(route, number, count)
         if number not in self._follower.followed:
             await self._follower.ready_partition(number, _TAKE_ON_S)

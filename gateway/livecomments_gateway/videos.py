@@ -81,7 +81,11 @@ class Videos:
         return len(self._known)
 
     async def facts(self, video_id: str) -> VideoFacts:
-        """Return the facts of a video. Raises PartitionUnavailable."""
+        """Return the facts of a video, where it is at home now: its caller may have waited while an epoch ended.
+
+        Raises:
+            PartitionUnavailable
+        """
         followed = self._history.home(video_id)
         known = self._known.get(video_id)
         if known is None or known.followed() is not followed:

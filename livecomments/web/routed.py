@@ -8,7 +8,6 @@ import re
 from typing import Final
 
 from livecomments.runtime.metrics import Counter
-from livecomments_schemas.partitions import VideoIdRejected, parse_video_id, partition_of
 
 ROUTE_HEADER: Final = "livecomments-route"
 """Change with infra/router/partition.lua and the load balancers' files."""
@@ -23,8 +22,8 @@ _ELSEWHERE: Final = _requests.labels("elsewhere")
 _UNROUTED: Final = _requests.labels("unrouted")
 
 
-def count_routed(route: str | None, video_id: str, partition_count: int) -> None:
-    """Count a request for `video_id`, by what the router said of it.
+def count_routed(route: str | None, home: int, partition_count: int) -> None:
+    """Count a request for a video of the partition `home`, by what the router said of it.
 
     - home: the first server of the partition. - spill: a further one, since the first has its bound of this partition.
     - elsewhere: the router takes the video for one of another partition, or counts other partitions than there are.
@@ -34,10 +33,6 @@ def count_routed(route: str | None, video_id: str, partition_count: int) -> None
     if said is None:
         _UNROUTED.inc()
         return
-    try:
-        home = partition_of(parse_video_id(video_id), partition_count)
-    except VideoIdRejected:
-        return  # of no partition
     partition, count, rank = map(int, said.groups())
     if (partition, count) != (home, partition_count):
         _ELSEWHERE.inc()
