@@ -34,7 +34,7 @@ class Saw(NamedTuple):
     read_bytes: int
     comments: int
     comments_min: int
-    """Of the viewer that got fewest, since it was asked last."""
+    """Comments of the viewer that got fewest."""
     comments_max: int
     offset_min: int
     """Of the last id, of the viewer that is furthest behind."""
@@ -51,7 +51,7 @@ class Saw(NamedTuple):
 
     @property
     def faults(self) -> int:
-        """Of the promise to viewers."""
+        """Count what breaks the promise to viewers: comments lost, twice or out of order, and streams that ended."""
         return self.disordered + self.holes + self.gaps + self.closed + self.refused
 
     def and_then(self, later: "Saw") -> "Saw":

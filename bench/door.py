@@ -32,7 +32,7 @@ from livecomments.runtime.console import plain_console
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
 
 CLIENTS: Final = 4
-"""That behave well."""
+"""Connections of clients that behave well."""
 ATTACKERS: Final = 16
 """Connections of one attack."""
 SPAN_S: Final = 4.0
@@ -57,14 +57,14 @@ ATTACKS: Final = {
 
 
 class Span(NamedTuple):
-    """Of the well-behaved, and of the service."""
+    """What one span showed: of the well-behaved clients, and of the service."""
 
     p99_ms: float
     p99_server_ms: float
     posts_per_s: float
     grown_mb: float
     sent_bytes: int
-    """By attackers."""
+    """Bytes that attackers sent meanwhile."""
 
 
 def attack(port: int, payload: bytes, reads: bool) -> None:

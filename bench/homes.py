@@ -57,7 +57,7 @@ class Row(NamedTuple):
     nodes: int
     partitions: int
     partitions_busiest: float
-    """The most that are at home at one node, over the mean; so below."""
+    """What the busiest node has, over the mean of all nodes; likewise below."""
     records_busiest: float
     records_but_hot: float
     """Of all but the hot partition, which cannot be divided: each of its homes reads all of it."""

@@ -28,7 +28,7 @@ from livecomments_schemas.partitions import partition_of
 
 PARTITIONS: Final = 64
 SETTLED_S: Final = 2.0
-"""Behind the last comment, or a crowd that came or left: what was on its way has arrived by then."""
+"""Seconds waited behind the last comment, or a crowd that came or left: what was on its way has arrived by then."""
 NO_CQL: Final = "127.0.0.1:9"
 _FEED_STEP_S: Final = 0.002
 _SETTLE_TIMEOUT_S: Final = 60.0
@@ -70,9 +70,9 @@ class Stand:
         self.edge = edge
         self.crowd = crowd
         self.cpus = cpus
-        """Of the edge."""
+        """Cores that the edge may use."""
         self.appended = 0
-        """Comments, in all."""
+        """Comments appended so far."""
         self._zero_ms = zero_ms
 
     def comment(self, video_id: str, text: Text) -> NewRecord:

@@ -66,7 +66,7 @@ _PARAMETERS: Final = {
 def call_routes(endpoints: Mapping[Call, Endpoint], follower: Follower) -> list[Route]:
     """Make a route for each path of the table, with its endpoints.
 
-    A request that names a video is refused unless that is a video id, and waits until the video's partition is followed,
+    A request that names a video is refused where that is no video id. It waits until the video's partition is followed,
     for `_TAKE_ON_S` at most.
     """
     assert endpoints.keys() == set(CALLS)

@@ -30,9 +30,10 @@ HTTP_LIMITS: Final = HttpLimits()
 EMPTY_BYTES_MAX: Final = 64
 """Of empty lines before a request, which old clients send behind a body (RFC 9112, 2.2)."""
 BACKLOG_BYTES_MAX: Final = 16_384
-"""Of requests that wait behind one: a head. The rest waits where it costs us nothing, at the client."""
+"""Of what is kept of requests that come while another one is answered: as much as a head. Beyond it nothing is read
+(backpressure), so the rest waits at the client, where it costs us nothing."""
 UNREAD_BYTES_MAX: Final = 8 * BODY_BYTES_MAX
-"""Of a body that is read on though it was answered, so that its connection can be used again."""
+"""Of a body that is still read when its request is answered already, so that its connection can be used again."""
 LINGER_S: Final = 2.0
 """After a last answer, for the client to read it: what it still sends would make the kernel throw the answer away
 (RFC 9112, 9.6)."""

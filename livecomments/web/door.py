@@ -75,9 +75,9 @@ class Door(asyncio.Protocol):
         self._buffer = bytearray()
         self._heads = HeadReader(limits)
         self._exchange: Exchange | None = None
-        """Until it is answered."""
+        """The request that is being answered; None between two."""
         self._body: Body | None = None
-        """Until it has come to its end, answered or not."""
+        """The body that is being read, even if its request is answered already; None between two."""
         self._is_new = True
         self._is_last = False
         """No further request is read."""
@@ -86,9 +86,9 @@ class Door(asyncio.Protocol):
         self._unread_bytes = 0
         self._is_paused = False
         self._is_in_line = False
-        """What has come already waits for its turn, or who is to leave."""
+        """It stands in one of the lines: for a turn to go on with what has come, or to be refused and leave."""
         self._last_words = b""
-        """Why it is refused, until it is its turn to hear it."""
+        """The answer that refuses the client, kept until its turn in the line of exits."""
         self._writable: asyncio.Event | None = None
         self._wait: WaitingFor | None = None
         self._deadline = Deadline(self._loop, self._come_to_its_time)
@@ -149,7 +149,7 @@ class Door(asyncio.Protocol):
             self._transport.close()
 
     def write(self, data: bytes) -> None:
-        """See `exchange.Connection`, as for the next five."""
+        """Do as `exchange.Connection` says; so do the next five."""
         if data and not self._transport.is_closing():
             self._transport.write(data)
 

@@ -42,7 +42,7 @@ class Connection(Protocol):
         """Note that the answer has ended."""
 
     def broke_off(self) -> None:
-        """Give up an answer that ends nowhere, or never began: our fault."""
+        """Give up an answer that the application left unfinished, or never began: our fault."""
 
     def wants_body(self) -> None:
         """Note that the application waits for more of the body."""
@@ -82,11 +82,11 @@ class Exchange:
         self._is_disconnected = False
         self._waiting: asyncio.Event | None = None
         self._start: Message | None = None
-        """An answer's head is written with the first of its body, in one piece."""
+        """The message that began the answer, whose head is written in one piece with the first bytes of its body."""
         self._goes_on = False
         self._is_chunked = False
         self._left: int | None = None
-        """Of an answer whose length was said, in bytes."""
+        """Bytes of the answer's body that are still to come; None if its length was not said."""
 
     @property
     def unread(self) -> int:

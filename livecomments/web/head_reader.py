@@ -19,12 +19,12 @@ _TOO_LARGE: Final = "Send fewer or shorter headers."
 
 
 class HeadReader:
-    """Of one connection."""
+    """Reads the heads of one connection's requests, each within `limits`."""
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limits = limits
         self.empty_bytes = 0
-        """Of empty lines, since the last head."""
+        """Bytes of empty lines dropped since the last head."""
 
     def take(self, buffer: bytearray, *, has_ended: bool) -> RequestHead | None:
         """Take the next head from the front of `buffer`, if it has come whole; nothing more comes if it `has_ended`.

@@ -1,4 +1,4 @@
-"""Who has more to do than one turn of theirs takes: in a line, one turn at a time and a rest behind each.
+"""Fair queueing of costly connections: they wait in a line, one has its turn at a time, and the line rests behind it.
 
 A connection that sends its next request before the last one is answered, or a body in thousands of chunks, has all its
 work here already. Done as it comes, a hundred such connections would have a hundred turns between two of everybody
@@ -20,13 +20,13 @@ Some come again at once, as often as they are let go; others send for ever."""
 
 
 class Line:
-    """One line of a server."""
+    """One line of a server: first come, first served, with a rest of `rest_s` seconds behind each turn."""
 
     def __init__(self, rest_s: float) -> None:
         self.rest_s = rest_s
         self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
         self._is_busy = False
-        """A turn is to be given, or rested from."""
+        """A call of `_give` is due: for the next turn, or at the end of a rest."""
 
     def join(self, turn: Callable[[], None]) -> None:
         """Have `turn` called after all that joined before, in a round of its own. It may join again."""

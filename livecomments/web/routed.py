@@ -1,4 +1,4 @@
-"""What the router says of a request in a header of its own: `partition/count/rank`. Counted, and believed in nothing.
+"""What the router says of a request in a header of its own: `partition/count/rank`. It is counted, and nothing more.
 
 A router that does not know the partitions, or takes another number of them for true, is right all the same and only
 makes more work; so here is where it shows.

@@ -74,7 +74,8 @@ class RecordCorrupt(Corrupt):
 _ACCEPTED: Final = Kind.ACCEPTED  # looked up in the Enum it takes a twentieth of a judgement
 _UNKNOWN_TYPE: Final = Verdict(Kind.UNKNOWN_TYPE)
 FENCED: Final = Verdict(Kind.VOID, reason="fenced")
-"""Of whatever lies behind the end of its epoch: it counts as never written, and is appended to the next one again."""
+"""The verdict on what lies behind the end of its epoch: it counts as never written. Who appended it does so again in
+the next epoch."""
 _VERDICTS_REMEMBERED: Final = 65_536
 """One of a video: finding it by the record's key takes a fifth of what making it does."""
 _LF: Final = 0x0A
@@ -203,7 +204,7 @@ def _target_of(record: Record, window: Window) -> int:
 
 
 def _json_object(record: Record) -> dict[str, object]:
-    """Parse it: one malformed value would break each page it stands in, since those splice values. Costs 0.4 µs."""
+    """Parse a value as a JSON object, at 0.4 µs: a malformed one would break each page it is spliced into."""
     assert record.value is not None
     try:
         parsed = orjson.loads(record.value)

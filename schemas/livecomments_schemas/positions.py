@@ -68,7 +68,7 @@ def first_position(epoch: int) -> int:
 
 
 def comment_id(position: int, partition: int) -> str:
-    """Write it as sixteen characters, `0-9a-v`, ordered as positions are within one partition."""
+    """Write position and partition as sixteen characters, `0-9a-v`, ordered as positions are within one partition."""
     number, pairs = position << PARTITION_BITS | partition, _PAIRS
     return (
         f"{pairs[number >> 70]}{pairs[number >> 60 & 1023]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"

@@ -25,7 +25,7 @@ def render_comment(comment_id: str, value: bytes) -> bytes:
 
 
 def render_video(video_id: str, settings: Mapping[str, object], *, is_ended: bool, pinned: str = "") -> bytes:
-    """Render a video as clients see it, of the members of a `video.changed` value; what they lack is usual.
+    """Render a video as clients see it, of the members of a `video.changed` value; the rest is as in `VIDEO_DEFAULTS`.
 
     `pinned` is the id of the comment that stands above the others; without one there is no such member.
     """

@@ -39,7 +39,7 @@ class Poll(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
 
 
 class WholePolls:
-    """The order of what was fetched: all of it at once."""
+    """Faust's buffer of fetched records, in place of one that yields them one by one in turns of partitions."""
 
     def iterate(self, fetched: Mapping[TP, Sequence[Record]]) -> Iterator[tuple[TP, Mapping[TP, Sequence[Record]]]]:
         """Yield all that was fetched at once, under the first of its partitions."""
@@ -49,7 +49,7 @@ class WholePolls:
 
 
 class ImpatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
-    """Faust's thread for the consumer, with a wait of ours, which is no setting of Faust's."""
+    """Faust's thread of the consumer, whose fetches wait `_FETCH_WAIT_MS`: Faust has no setting for it."""
 
     async def on_start(self) -> None:
         """Start the consumer, and let it give out our records: one that cannot be decoded must not end them all."""
@@ -83,7 +83,7 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
 
     @property
     def group_error(self) -> Exception | None:
-        """What the group refused this process for, if it did."""
+        """The error by which the group refused this process, if it did."""
         error: Exception | None = self._thread.group_error
         return error
 

@@ -16,7 +16,7 @@ _AGAIN: Final = told(_log, "log or store not ready, trying again")
 
 
 async def store_to_end(log: CommentLog, store: CommentStore, dead_letters: DeadLetters) -> int:
-    """Store every record of a log that is not stored, and set its watermarks; how many there were.
+    """Store every record of a log that is not stored yet, set its watermarks, and return how many records those were.
 
     A partition that ends before what is stored of it has nothing left to store. Tries until log and store answer; harms
     nothing beside a stream job that does the same.

@@ -66,7 +66,7 @@ class Job:
     ) -> None:
         self.progress = Progress(clock())
         self.delivered: dict[int, int] = {}
-        """Of given partitions: the offset behind the last record that came by `take` and is stored."""
+        """By partition given to this process: the offset behind the last record that came by `take` and is stored."""
         self._log = log
         self._store = store
         self._dead_letters = dead_letters
@@ -81,7 +81,7 @@ class Job:
         self._last: dict[int, Record] = {}
         """By partition: the last record that came by `take` and is stored."""
         self._stored: dict[int, int] = {}
-        """Of given partitions without a persister: the first offset that is not in the store."""
+        """By partition given to this process that has no persister yet: the first offset that is not in the store."""
 
     async def persister(self, partition: int) -> Persister:
         """Return the partition's persister, opened if need be. Tries until log and store answer; raises LogWentBack."""

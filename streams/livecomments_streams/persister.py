@@ -47,7 +47,7 @@ _lost = Counter("livecomments_stream_lost_to_retention_total", "Records the log 
 
 
 class Persister:
-    """One partition's way into the store. For one task; after a `persist` that raised or was cancelled, not for any."""
+    """Brings one partition into the store. For one task, and for none once a `persist` raised or was cancelled."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Persister:
         self.next_offset = next_offset
         """The first offset that is not in the store."""
         self.watermark = watermark
-        """The stored one."""
+        """Its position as it stands in the store."""
         self._log = log
         self._store = store
         self._dead_letters = dead_letters

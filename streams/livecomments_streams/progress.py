@@ -25,7 +25,7 @@ class _PartitionProgress:
 
     def __init__(self, idle_s: float) -> None:
         self.fed_at = idle_s
-        """By the clock that stands still while records are being stored."""
+        """When it last got records, by a clock that stands still while records are being stored."""
         self.lag = Lag()
         self.end_when_given: int | None = None
 
