@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from livecomments.embedded.log import TABLES as LOG_TABLES
+from livecomments.embedded.log import EmbeddedLog
 from livecomments.log.interface import Bounds
+from livecomments.sqlite import DurableFile
 from livecomments_command.records.export import ExportPlan, export
 from livecomments_command.records.feed import Fed, Rhythm, beginning, feed, standing
 from livecomments_command.records.feed_steps import FeedPlan, Step
@@ -24,7 +27,17 @@ from livecomments_command.records.places import Directory, Folder, PlaceUnavaila
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import VIDEO_ENDED, VIDEO_STARTED, comment_deleted, video_event
-from tests.command.installation import append, comment, deletion, id_of, installation, lines_of, make_file, run
+from tests.command.installation import (
+    PARTITIONS,
+    append,
+    comment,
+    deletion,
+    id_of,
+    installation,
+    lines_of,
+    make_file,
+    run,
+)
 from tests.command.records.chain import digest_of, exported_state, manifests, merge
 from tests.command.records.test_rebuild import VIDEOS, fill
 from tests.command.records.test_rebuild_export import Retained
@@ -149,6 +162,32 @@ async def test_a_feed_behind_a_feed_goes_on_where_that_ended(settings: ToolSetti
         await feed_on(found, Directory(tmp_path / "two"), plan, last=await since(plan))
         now = await export(found, QUIET, ExportPlan(tmp_path / "now", "jsonl"))
     assert digest_of(merge(tmp_path / "two", merge(tmp_path / "one", {}))) == now.digest
+
+
+async def test_a_feed_goes_on_in_the_next_epoch_whose_deletes_reach_back(tmp_path: Path) -> None:
+    made, place, dice = installation(tmp_path / "data"), Directory(tmp_path / "feed"), random.Random(3)
+    async with DurableFile(made.data_dir, LOG_TABLES) as file:  # two epochs, the second with twice the partitions
+        for epoch, count in ((1, PARTITIONS), (2, 2 * PARTITIONS)):
+            async with EmbeddedLog(file, f"comments-{epoch}", epoch, count) as log:
+                await log.append(0, comment("nobody's", epoch))
+    async with opened(made, epoch=1) as found:
+        await grow(found, dice, 60)
+        await feed_on(found, place)
+        before = merge(tmp_path / "feed", {})
+        await grow(found, dice, 60)
+    async with opened(made) as found:
+        assert (found.log.epoch, found.log.partition_count) == (2, 2 * PARTITIONS)
+        for video, gone in (*dice.sample(sorted(before), 9), (VIDEOS[0], id_of(VIDEOS[1], 0))):
+            await append(found, [comment(video, 1), comment_deleted(video, gone, "mod")])
+    assert (await run_feed(made, QUIET, place.name, LINES, AT_ONCE)).steps == 2
+    state, now = merge(tmp_path / "feed", {}), {}
+    for epoch in (1, 2):
+        async with opened(made, epoch=epoch) as found:
+            plan = ExportPlan(tmp_path / f"now-{epoch}", "jsonl")
+            now |= exported_state(await export(found, QUIET, plan))
+    assert state == now
+    assert len(before.keys() - now.keys()) >= 9
+    assert [one["epoch"] for one in manifests(tmp_path / "feed")] == [1, 1, 2]
 
 
 class Telling(Directory):
