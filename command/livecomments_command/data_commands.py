@@ -266,15 +266,19 @@ def replay_log(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Remembers how far it is, to go on if run again with the same options.")
     ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="And what comes, for ever, until it is stopped.")] = False,
     epoch: EpochOption = None,
 ) -> None:
     """Write the topic's records again, each with its verdict, as JSON lines; partition by partition, from the first."""
     from livecomments_command.records.opened import Opened, opened
     from livecomments_command.records.replay import replay as write_records
+    from livecomments_command.records.replay_followed import Followed, told_to_stop
     from livecomments_command.records.replay_paced import Pace
     from livecomments_command.records.replay_plan import planned
     from livecomments_command.records.replay_sinks import Checkpoint, opened_sink
 
+    if follow and (pace is not None or until != "now"):
+        raise StartRefused("--follow has no end and goes as fast as the log: leave out --until and --pace.")
     plan, settings = planned(video, from_time, from_id, from_offset or [], until), settings_of(context)
     console = plain_console(stderr=True, quiet=out is None and sys.stdout.isatty())
     said: dict[str, Any] = {
@@ -286,13 +290,15 @@ def replay_log(
     }
 
     async def run(kept: Path | None) -> None:
+        following = Followed(told_to_stop(settings)) if follow else None
         async with opened(settings, needs_store=False, epoch=epoch) as found:
             known = None if kept is None else Checkpoint(kept, {"epoch": found.log.epoch, **said})
-            await write(found, known)
+            await write(found, known, following)
 
-    async def write(found: Opened, known: Checkpoint | None) -> None:
+    async def write(found: Opened, known: Checkpoint | None, following: Followed | None) -> None:
+        by = Pace(pace) if pace else None
         async with opened_sink(settings, found, out, to_topic, known) as sink:
-            done = await write_records(found, console, plan, sink, pace=Pace(pace) if pace else None, checkpoint=known)
+            done = await write_records(found, console, plan, sink, pace=by, checkpoint=known, follow=following)
             console.print(f"{done.lines:,} records. To go on: {done.options()}")
 
     with checkpoint_of_one(checkpoint) as kept:

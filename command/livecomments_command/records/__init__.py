@@ -9,7 +9,7 @@
 - `changes`, `places`: what a stretch of the log changes; where it is kept, a directory or a bucket.
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
 - `replay`, `replay_plan`: the topic's records again; from where, and up to where.
-- `replay_paced`, `replay_sinks`: how fast, and into what: JSON lines or another topic.
+- `replay_paced`, `replay_followed`, `replay_sinks`: how fast, for how long, and into what: JSON lines or another topic.
 - `copies`: what a copied record says of where it was.
 - `dead_letters`: lists, shows and replays records that were set aside.
 

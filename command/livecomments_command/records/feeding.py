@@ -1,7 +1,6 @@
 """Runs a feed as the command does: where it goes on, in which epoch, and over the end of an epoch into the next."""
 
 import asyncio
-import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from livecomments_command.records.feed_steps import FEED_FORMATS, FeedPlan, Step
 from livecomments_command.records.opened import opened, opened_epochs
 from livecomments_command.records.parquet import pyarrow
 from livecomments_command.records.places import Directory, Folder, folder_of
+from livecomments_command.records.replay_followed import told_to_stop
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 
@@ -31,15 +31,10 @@ async def run_feed(
     """
     if plan.form not in FEED_FORMATS:
         raise StartRefused(f"--format {plan.form}: changes are written as {' or '.join(FEED_FORMATS)}.")
-    if rhythm.every_s is not None and not settings.kafka:
-        raise StartRefused("--follow needs Kafka: the embedded file is one process's, so nothing comes meanwhile.")
+    stop = asyncio.Event() if rhythm.every_s is None else told_to_stop(settings)
     if plan.form == "parquet":
         pyarrow()
     place = folder_of(where)
-    stop = asyncio.Event()
-    if rhythm.every_s is not None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with place.held():
         last = await standing(place, plan) or await since(plan)
         over = _FeedRun(settings, console, place, plan, replace(rhythm, stop=stop))

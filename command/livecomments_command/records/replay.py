@@ -1,9 +1,9 @@
 """`livecomments replay`: the topic again, from a time, an offset or an id, as JSON lines: every record and its verdict.
 
-What is replayed is fixed when it begins: each partition ends where it ended then. It joins no group, so that nobody's
-offsets move, and it keeps one chunk of records at a time. Partitions come one after the other, each in its order; at
-a pace they come together, by the times of their appends. With a checkpoint it goes on where it was: a file holds every
-line once, standard output and a topic may get what was written since the last checkpoint again.
+What is replayed is fixed when it begins, each partition ending where it ended then, unless the log is followed. It
+joins no group, so that nobody's offsets move, and it keeps one chunk of records at a time. Partitions come one after
+the other, each in its order; at a pace they come together, by the times of their appends. With a checkpoint it goes on
+where it was: a file holds every line once, standard output and a topic may get what was written since then again.
 """
 
 import time
@@ -16,6 +16,7 @@ from rich.console import Console
 from livecomments.log.interface import Bounds, CommentLog
 from livecomments_command.records.bars import bar
 from livecomments_command.records.opened import Opened
+from livecomments_command.records.replay_followed import Followed
 from livecomments_command.records.replay_paced import Pace, paced
 from livecomments_command.records.replay_plan import ReplayPlan, ranges_of
 from livecomments_command.records.replay_sinks import Checkpoint, Sink
@@ -45,8 +46,11 @@ async def replay(
     *,
     pace: Pace | None = None,
     checkpoint: Checkpoint | None = None,
+    follow: Followed | None = None,
 ) -> Replayed:
     """Give every record of the plan to the sink; from the checkpoint on, if it has one.
+
+    With `follow` what comes after it, too, each as soon as it is there, until it is told to stop or the epoch is over.
 
     Raises:
         StartRefused: an id, offset or partition that is not in the log.
@@ -67,16 +71,21 @@ async def replay(
         checkpoint.save(following, sink.flushed())
     lines, saved_at = 0, time.monotonic()
     chunks = _one_after_the_other(log, ranges) if pace is None else paced(log, ranges, pace)
+    if follow is not None:
+        chunks = follow.chunks(log, ranges)
     try:
         with bar(console, "Replaying", sum(held.end - held.start for held in ranges.values())) as advance:
             async for chunk in chunks:
                 lines += await sink.put([one for one in chunk if key is None or one.record.key == key])
                 following |= {one.record.partition: one.record.offset + 1 for one in chunk}
                 advance(len(chunk))
+                if follow is not None:
+                    sink.flushed()  # somebody waits for it
                 if checkpoint is not None and time.monotonic() - saved_at >= _CHECKPOINT_S:
                     checkpoint.save(following, sink.flushed())
                     saved_at = time.monotonic()
-        following = {partition: held.end for partition, held in ranges.items()}
+        if follow is None:
+            following = {partition: held.end for partition, held in ranges.items()}
     finally:
         if checkpoint is not None:
             checkpoint.save(following, sink.flushed())

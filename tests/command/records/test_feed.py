@@ -38,7 +38,7 @@ from tests.command.installation import (
     make_file,
     run,
 )
-from tests.command.records.chain import digest_of, exported_state, manifests, merge
+from tests.command.records.chain import State, digest_of, exported_state, manifests, merge
 from tests.command.records.test_rebuild import VIDEOS, fill
 from tests.command.records.test_rebuild_export import Retained
 
@@ -180,7 +180,7 @@ async def test_a_feed_goes_on_in_the_next_epoch_whose_deletes_reach_back(tmp_pat
         for video, gone in (*dice.sample(sorted(before), 9), (VIDEOS[0], id_of(VIDEOS[1], 0))):
             await append(found, [comment(video, 1), comment_deleted(video, gone, "mod")])
     assert (await run_feed(made, QUIET, place.name, LINES, AT_ONCE)).steps == 2
-    state, now = merge(tmp_path / "feed", {}), {}
+    state, now = merge(tmp_path / "feed", {}), State()
     for epoch in (1, 2):
         async with opened(made, epoch=epoch) as found:
             plan = ExportPlan(tmp_path / f"now-{epoch}", "jsonl")

@@ -16,12 +16,13 @@ from livecomments.log.interface import Bounds, OffsetUnavailable, Slice
 from livecomments.runtime.settings import PREFIX
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.replay import replay
+from livecomments_command.records.replay_followed import Followed
 from livecomments_command.records.replay_plan import ReplayPlan, first_since, planned, ranges_of
-from livecomments_command.records.replay_sinks import Lines, line_of
+from livecomments_command.records.replay_sinks import Checkpoint, Lines, line_of
 from livecomments_command.records.scan import Judged
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import NewRecord, Record, video_event
+from livecomments_schemas.events import EPOCH_FENCE, NewRecord, Record, epoch_event, video_event
 from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
@@ -53,6 +54,48 @@ async def lines(found: Opened, plan: ReplayPlan) -> list[dict[str, Any]]:
     replayed = [json.loads(line) for line in written.getvalue().splitlines()]
     assert done.lines == len(replayed)
     return replayed
+
+
+class Heard(Lines):
+    """Lines that somebody waits for: their offsets, each once it was made durable."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), 1)
+        self.heard: asyncio.Queue[int] = asyncio.Queue()
+        self._taken: list[int] = []
+
+    async def put(self, records: Sequence[Judged]) -> int:
+        self._taken += [one.record.offset for one in records]
+        return await super().put(records)
+
+    def flushed(self) -> int:
+        for offset in self._taken:
+            self.heard.put_nowait(offset)
+        self._taken.clear()
+        return 0
+
+
+async def test_what_comes_is_followed_until_it_is_told_to_stop(found: Opened, tmp_path: Path) -> None:
+    plan, heard, followed = ReplayPlan(video_id="video-0"), Heard(), Followed(poll_s=0.001)
+    await append(found, [comment("video-0", number) for number in range(3)])
+    checkpoint = Checkpoint(tmp_path / "checkpoint", {})
+    following = asyncio.create_task(replay(found, QUIET, plan, heard, checkpoint=checkpoint, follow=followed))
+    assert [await heard.heard.get() for _ in range(3)] == [0, 1, 2]
+    for number in range(3, 6):
+        await append(found, [comment("video-0", number)])
+        assert await heard.heard.get() == number
+    followed.stop.set()
+    done = await following
+    assert (done.lines, done.next_offsets) == (6, {HOME: 6})
+    assert Checkpoint(tmp_path / "checkpoint", {}).next_offsets == {HOME: 6}
+
+
+async def test_following_ends_where_the_epoch_does(found: Opened) -> None:
+    await append(found, [comment("video-0", 0)])
+    await found.log.append(HOME, epoch_event(EPOCH_FENCE, 1))
+    await append(found, [comment("video-0", 1)])
+    done = await replay(found, QUIET, ReplayPlan(video_id="video-0"), Heard(), follow=Followed())
+    assert done.lines == 2
 
 
 class Timed:
