@@ -91,6 +91,18 @@ def test_where_an_epoch_ended_before_its_fences_is_what_was_said_first_while_it_
     assert late.known[0].ends == ()
 
 
+def test_the_end_of_an_epoch_changes_nothing_of_those_before_it() -> None:
+    first, second = epoch_opened(contract(1, partitions=2)), epoch_opened(contract(2, partitions=2))
+    before = fold(placed([first, epoch_closed(1, ""), second]))
+    ending = fold(placed([first, epoch_closed(1, ""), second, epoch_ending(2, [5, 6])]))
+    assert ending.find(1) == before.find(1) is not None
+    assert [one.ends for one in ending.known] == [(), (5, 6)]
+
+
+def test_of_an_epoch_that_nobody_told_of_nothing_is_found() -> None:
+    assert fold(placed([epoch_opened(contract(1))])).find(2) is None
+
+
 SAID = {"epoch": 1, "partitions": 64, "topicId": "id", "replicas": 3, "settings": SETTINGS}
 SAID_NEXT = SAID | {"epoch": 2}
 

@@ -264,6 +264,7 @@ def test_what_is_no_unicode_text_is_rejected_as_such(text: str) -> None:
         with pytest.raises(TextNotUnicodeRejected) as rejected:
             clean(text)
         assert rejected.value.code == "text_not_unicode"
+        assert ("U+0000" if "\0" in text else "surrogate") in str(rejected.value)
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "한", "🎉", "é".encode().decode(), "1\ufe0f"])
