@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livecomments.following.partition import FollowedPartition
-from livecomments.web.problems import problem
+from livecomments.web.problems import problem, request_id
 from livecomments.web.routed import ROUTE_HEADER, count_routed
 from livecomments_consumers.asgi_lane import disconnect
 from livecomments_consumers.channel import Channel
@@ -72,7 +72,8 @@ def durable_route(hub: Hub, wall: Clock = time.time) -> Route:
         refusal = hub.refusal(said.address)
         if refusal is not None:
             hub.metrics.polled(want.live.value, refusal)
-            return problem("overloaded", "Come back in a few seconds.", {"Retry-After": str(hub.retry_ms() // 1_000)})
+            later = {"Retry-After": str(hub.retry_ms() // 1_000)}
+            return problem("overloaded", "Come back in a few seconds.", later, request_id(request))
         if followed is None:
             followed = await hub.follower.ready_partition(home.partition, _PARTITION_TIMEOUT_S)
         if request.method == "HEAD":

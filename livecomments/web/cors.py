@@ -34,7 +34,7 @@ _REQUEST_HEADERS: Final = b", ".join(
 """Named whether a preflight asks for them or not; what else it asks for is named behind them."""
 _ANSWER_HEADERS: Final = (
     b"Allow, Date, ETag, RateLimit, RateLimit-Policy, Retry-After, Stream-Cursor, Stream-Next-Offset, "
-    b"Stream-Up-To-Date, WWW-Authenticate"
+    b"Stream-Up-To-Date, WWW-Authenticate, X-Request-Id"
 )
 """All that ours have beside those which every page may read (held by tests/gateway/test_cors.py)."""
 _ASKED: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*+")

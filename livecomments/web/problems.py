@@ -1,6 +1,8 @@
 """Errors as answers: RFC 9457 problem+json with a stable `code`. One table for every leaf of the error tree."""
 
 import logging
+import re
+import secrets
 from collections.abc import Mapping
 from typing import Final
 
@@ -84,39 +86,61 @@ _NOT_KEPT: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosn
 """Caches may keep a 404, 405, 410, 414 or 501 by their own judgement (RFC 9110, 15.1), and so past its time."""
 
 
-def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Make the answer for `code`. `detail` says what to do next and never repeats what was sent."""
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+"""A UUID, a ULID, what load balancers make. Neither a JWT nor a session's token passes: it is logged."""
+
+
+def request_id(request: Request) -> str:
+    """Return what `X-Request-Id` calls a request, if that is a plain word; else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def problem(code: str, detail: str, headers: Mapping[str, str] | None = None, named: str = "") -> Response:
+    """Make the answer for `code`.
+
+    Args:
+        code: a key of `STATUS`.
+        detail: says what to do next, and never repeats what was sent.
+        headers: to be sent with it.
+        named: the request's id; a new one where there was no request that could be read.
+    """
     status, title = STATUS[code]
     kind = f"urn:livecomments:problem:{code}"
-    body = {"type": kind, "title": title, "status": status, "detail": detail, "code": code}
-    return Response(orjson.dumps(body), status, {**_NOT_KEPT, **(headers or {})}, "application/problem+json")
+    named = named or secrets.token_hex(8)
+    body = {"type": kind, "title": title, "status": status, "detail": detail, "code": code, "requestId": named}
+    _log.debug("problem", extra={"code": code, "request_id": named})
+    sent = {**_NOT_KEPT, "X-Request-Id": named, **(headers or {})}
+    return Response(orjson.dumps(body), status, sent, "application/problem+json")
 
 
-async def answer_rejected(_: Request, error: Exception) -> Response:
+async def answer_rejected(request: Request, error: Exception) -> Response:
     """Answer what the caller has to change."""
     assert isinstance(error, Rejected)
     bearer = {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else {}
-    return problem(error.code, str(error), {**bearer, **error.headers})
+    return problem(error.code, str(error), {**bearer, **error.headers}, request_id(request))
 
 
-async def answer_unavailable(_: Request, error: Exception) -> Response:
+async def answer_unavailable(request: Request, error: Exception) -> Response:
     """Answer what may work in a moment."""
     assert isinstance(error, Unavailable)
-    return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)})
+    return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)}, request_id(request))
 
 
-async def answer_http(_: Request, error: Exception) -> Response:
+async def answer_http(request: Request, error: Exception) -> Response:
     """Answer what the router refuses."""
     assert isinstance(error, HTTPException)
+    named = request_id(request)
     if error.status_code == 405:
-        return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers)
-    return problem("not_found", "There is nothing at this path.")
+        return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers, named)
+    return problem("not_found", "There is nothing at this path.", named=named)
 
 
-async def answer_bug(_: Request, error: Exception) -> Response:
+async def answer_bug(request: Request, error: Exception) -> Response:
     """Answer for our own fault: logged with its traceback, told without."""
-    _log.error("unhandled error", exc_info=error)
-    return problem("internal", "This is our fault, and it has been logged. Try again later.")
+    named = request_id(request)
+    _log.error("unhandled error", exc_info=error, extra={"request_id": named})
+    return problem("internal", "This is our fault, and it has been logged. Try again later.", named=named)
 
 
 HANDLERS: Final = {
