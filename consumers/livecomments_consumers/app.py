@@ -18,7 +18,7 @@ from livecomments.web.door import Claim
 from livecomments.web.heads import RequestHead
 from livecomments.web.routed import ROUTE_HEADER, count_routed
 from livecomments_consumers.admission import Admission, Ahead, ComeBack, NotYet, Over, Serve, admit
-from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream
+from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream, without_length
 from livecomments_consumers.frames import retry_answer
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.request import StreamRequest, asgi_request, stream_request
@@ -44,7 +44,7 @@ def stream_route(hub: Hub) -> Route:
         if isinstance(admission, Ahead):
             admission = await _admit_ahead(asked, hub, admission.epoch)
         if request.method == "HEAD":
-            return Response(status_code=204) if isinstance(admission, Over) else _head_response()
+            return Response(status_code=204) if isinstance(admission, Over) else without_length(_stream_response(b""))
         if isinstance(admission, NotYet):
             admission = await _admit_when_ready(asked, hub, admission.partition)
         if isinstance(admission, Serve):
@@ -102,13 +102,6 @@ async def _admit_ahead(asked: StreamRequest, hub: Hub, epoch: int) -> Admission:
     except LogUnavailable:
         is_told = True
     return ComeBack("epoch") if is_told else admit(asked, hub, is_known=True)
-
-
-def _head_response() -> Response:
-    """Answer a HEAD of a stream: without a length, which the stream itself has not (RFC 9110, 8.6)."""
-    response = _stream_response(b"")
-    del response.headers["content-length"]
-    return response
 
 
 def _stream_response(content: bytes) -> Response:

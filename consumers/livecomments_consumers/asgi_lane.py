@@ -7,6 +7,7 @@ take what was written, so a slow viewer holds one block and no queue.
 import asyncio
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from livecomments_consumers.admission import Serve
@@ -156,3 +157,9 @@ async def disconnect(receive: Receive) -> None:
     """Return once the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def without_length(response: Response) -> Response:
+    """Take the length out of an answer to HEAD whose GET has another one, or none (RFC 9110, 8.6)."""
+    del response.headers["content-length"]
+    return response

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from livecomments.following.partition import FollowedPartition
 from livecomments.web.problems import problem, request_id
 from livecomments.web.routed import ROUTE_HEADER, count_routed
-from livecomments_consumers.asgi_lane import disconnect
+from livecomments_consumers.asgi_lane import disconnect, without_length
 from livecomments_consumers.channel import Channel
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.messages import messages_of
@@ -197,7 +197,7 @@ class _Heads:
         through = followed.judged_through
         rest = rest_of(followed.tail, self._video_id, through, through)
         headers = {"Stream-Next-Offset": followed.id_at(self._video_id, rest), "Cache-Control": "no-store"}
-        return Response(b"", 200, {**_BROWSERS, **headers}, "application/json")
+        return without_length(Response(b"", 200, {**_BROWSERS, **headers}, "application/json"))
 
     def answer(self, found: Portion, next_offset: str, if_none_match: str | None) -> Response:
         """Answer GET: 204 to who waited in vain, 304 to who has it, else the messages."""
