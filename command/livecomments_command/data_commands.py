@@ -31,7 +31,8 @@ def list_epochs(context: typer.Context) -> None:
     from livecomments_command.epochs import table_of_epochs
     from livecomments_command.records.opened import opened_epochs
 
-    table = table_of_epochs(asyncio.run(opened_epochs(settings_of(context))))
+    settings = settings_of(context)
+    table = table_of_epochs(asyncio.run(opened_epochs(settings)), settings.topic_prefix)
     plain_console(width=WIDTH_WITHOUT_TERMINAL).print(table)
 
 

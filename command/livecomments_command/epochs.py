@@ -145,14 +145,14 @@ def _of_contract(topic: Topic, contract: Contract) -> Topic:
     return dataclasses.replace(topic, settings={**topic.settings, **contract.settings})
 
 
-def table_of_epochs(epochs: Epochs) -> Table:
-    """Return a table of the epochs, the oldest first."""
+def table_of_epochs(epochs: Epochs, prefix: str) -> Table:
+    """Return a table of the epochs, the oldest first; `prefix` is of the topics' names."""
     table = Table(title="Epochs", title_justify="left")
     for head in ("epoch", "topic", "partitions", "replicas", "opened", "closed", "why", "topic id"):
         table.add_column(head, justify="right" if head in ("epoch", "partitions", "replicas") else "left")
     for one in epochs.known:
         contract, closed = one.contract, "" if one.closed_at_ms is None else timestamp(one.closed_at_ms)
-        name, counts = comments_topic(one.number), (str(contract.partitions), str(contract.replicas))
+        name, counts = prefix + comments_topic(one.number), (str(contract.partitions), str(contract.replicas))
         opened = timestamp(one.opened_at_ms)
         table.add_row(str(one.number), name, *counts, opened, closed, one.reason, contract.topic_id)
     return table
