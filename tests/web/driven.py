@@ -92,9 +92,9 @@ async def driven(
 async def _settled(wire: Wire, state: ServerState) -> None:
     """Let the loop run until nothing changes any more: who still waits, waits for bytes."""
     seen, quiet, rounds = (-1, 0), 0, 0
-    while quiet < QUIET_ROUNDS or wire.is_paused:
+    while quiet < QUIET_ROUNDS:
         await asyncio.sleep(0)
         now = (len(wire.written), len(state.tasks))
-        quiet = quiet + 1 if now == seen else 0
+        quiet = quiet + 1 if now == seen and not wire.is_paused else 0
         seen, rounds = now, rounds + 1
         assert rounds < ROUNDS_MAX

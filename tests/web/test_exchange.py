@@ -4,11 +4,16 @@ import asyncio
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
+from livecomments.web.door import Door, claim_nothing
 from livecomments.web.exchange import Exchange
 from livecomments.web.heads import parse_head
+from livecomments.web.line import Line
 from tests.corpus.messages import NEXT, first
-from tests.web.driven import QUIET_ROUNDS, driven
+from tests.web.driven import QUIET_ROUNDS, Wire, driven
+from tests.web.echo import Echo
 
 EXPECT: Final = first(b"Expect: 100-continue", b"Content-Length: 5")
 
@@ -68,3 +73,16 @@ async def test_who_waits_to_be_told_to_go_on_is_told_and_who_has_gone_on_is_not(
         assert [(one.path, one.content) for one in echo.reached] == [("/first", b"hello"), ("/next", b"")]
         assert wire.written.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ") is is_told
         assert (b" 100 " in wire.written) is is_told
+
+
+async def test_a_server_that_shuts_down_answers_what_is_under_way_and_nothing_behind_it() -> None:
+    state, wire, echo = ServerState(), Wire(), Echo()
+    rest = Line(rest_s=0)
+    door = Door(claim_nothing, Config(echo, log_config=None), state, {}, line=rest, exits=rest)
+    door.connection_made(wire)
+    door.data_received(first(method=b"GET") + NEXT)
+    door.shutdown()
+    await asyncio.gather(*state.tasks)
+    assert [one.path for one in echo.reached] == ["/first"]
+    assert b"\r\nconnection: close\r\n" in wire.written
+    door.connection_lost(None)

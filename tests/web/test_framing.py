@@ -10,6 +10,7 @@ from tests.corpus.messages import CHUNKED, NEXT, NOTHING, chunked, first
 from tests.web.driven import driven
 from tests.web.echo import SAID
 
+FRAMING_BYTES_MAX: Final = 65_536
 LF_ALONE: Final = (
     b"5\nhello\r\n0\r\n\r\n",
     b"5;a=b\nhello\r\n0\r\n\r\n",
@@ -73,3 +74,12 @@ async def test_who_is_refused_amid_a_body_without_an_end_is_told_that_no_other_r
     _, wire = await driven([first(CHUNKED) + pieces], app=_refuse_unread)
     assert wire.written.startswith(b"HTTP/1.1 413 ")
     assert (b"\r\nconnection: close\r\n" in wire.written) is not goes_on
+
+
+@pytest.mark.parametrize("count", [100, 120])
+async def test_what_frames_a_body_is_bounded_over_all_its_chunks(count: int) -> None:
+    line = b"1;a=" + b"b" * 600 + b"\r\nx\r\n"
+    echo, wire = await driven([first(CHUNKED) + line * count + NOTHING + NEXT])
+    is_taken = count * len(line) < FRAMING_BYTES_MAX
+    assert len(echo.reached) == (2 if is_taken else 0)
+    assert wire.written.startswith(b"HTTP/1.1 200 " if is_taken else b"HTTP/1.1 400 ")
