@@ -74,6 +74,7 @@ def _posts_as(kept: str, answered: str, faults: str) -> dict[str, str]:
         f"livecomments_gateway_request_seconds_count{{{call}}}": answered,
         f'livecomments_gateway_requests_total{{{call},result="done"}}': answered,
         f'livecomments_gateway_requests_total{{{call},result="append_unknown"}}': faults,
+        f'livecomments_gateway_requests_total{{{call},result="message_empty"}}': "0+1000x60",
     }
 
 
@@ -117,6 +118,17 @@ CASES: Final = (
     Case("LivecommentsStoreBehind", *_level("livecomments_history_store_behind_seconds", 31, 29)),
     Case("LivecommentsStoreNearRetention", *_level("livecomments_history_store_behind_seconds", 26_000, 25_000)),
     Case("LivecommentsStoreUnwatched", {}, {"livecomments_history_store_behind_seconds": "0x30"}),
+    Case(
+        "LivecommentsStoreUnwatched",
+        {
+            'livecomments_gateway_appends_in_flight_max{instance="a"}': "9x30",
+            'livecomments_stream_lag_seconds{instance="b"}': "0x30",
+        },
+        {
+            'livecomments_gateway_appends_in_flight_max{instance="a"}': "9x30",
+            'livecomments_stream_lag_seconds{instance="a"}': "0x30",
+        },
+    ),
     Case("LivecommentsStreamBehind", *_level("livecomments_stream_lag_seconds", 31, 29)),
     Case(
         "LivecommentsStreamGone",
