@@ -1,6 +1,8 @@
 """The SQL of docs/DATA.md does what the page says: each statement is read from there and run."""
 
+import asyncio
 import re
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -36,6 +38,7 @@ from tests.command.records.test_feed import feed_on, grow
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/DATA.md").read_text()
 MERGED, BY_MINUTE, BUSIEST, RULE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+IN_PYTHON: Final = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WINDOW: Final = 4
 HOME: Final = 3
 VIDEOS: Final = [video for video in (f"v{number}" for number in range(99)) if partition_of(video, 8) == HOME][:2]
@@ -83,6 +86,25 @@ async def test_an_export_and_its_changes_merged_are_the_comments_of_now(
     compared = "SELECT video_id, comment_id, json FROM {} ORDER BY ALL"
     now = lake.sql(compared.format("'now/day=*/*.parquet'")).fetchall()
     assert lake.sql(compared.format("comments")).fetchall() == now != []
+
+
+async def test_python_counts_comments_a_minute_as_sql_does(tmp_path: Path) -> None:
+    """In a process of their own, as people run them: what libraries warn of there is theirs."""
+    made = installation(tmp_path / "data")
+    await make_file(made)
+    async with opened(made) as found:
+        await append(found, [comment("demo", 20_000 * number) for number in range(12)])
+        await append(found, [comment("other", number) for number in range(6)])
+        await export(found, Console(quiet=True), ExportPlan(tmp_path / "comments", "parquet"))
+    assert len(IN_PYTHON) == 2
+    for example, wanted in zip(
+        IN_PYTHON, ("minutes[minutes > 0].tolist()", "minutes['comments'].to_list()"), strict=True
+    ):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", f"{example}\nprint({wanted})", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+        assert printed.decode().splitlines()[-1] == "[2, 3, 3, 3, 1]", example
 
 
 @st.composite
