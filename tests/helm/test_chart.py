@@ -350,18 +350,6 @@ def test_evictions_take_one_of_each_at_a_time(helm: Helm) -> None:
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_gateways_scale_by_cpu_and_nobody_else_sets_their_number(helm: Helm) -> None:
-    rendered = helm.render("full")
-    (scaler,) = rendered.of("HorizontalPodAutoscaler").values()
-    gateway = rendered.of("Deployment")["gateway"]
-    assert scaler["spec"]["scaleTargetRef"]["name"] == gateway["metadata"]["name"]
-    assert scaler["spec"]["metrics"][0]["resource"]["name"] == "cpu"
-    assert scaler["spec"]["minReplicas"] <= scaler["spec"]["maxReplicas"]
-    assert "replicas" not in gateway["spec"]
-    assert not helm.render().of("HorizontalPodAutoscaler")
-    assert helm.render().of("Deployment")["gateway"]["spec"]["replicas"] == 2
-
-
 def test_the_network_lets_through_what_is_needed_only(helm: Helm) -> None:
     rendered = helm.render("full")
     values = example_values("full")["networkPolicy"]
@@ -425,14 +413,17 @@ def test_each_component_is_spread_over_nodes_and_zones(helm: Helm) -> None:
             assert selected(rendered, one["labelSelector"]["matchLabels"]) == {component}
 
 
+APPENDED = {"Job": "-abcde", "Deployment": "-0123456789", "StatefulSet": "-0123456789"}
+"""What controllers add, in names and labels of what they make."""
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_longest_name_still_fits(helm: Helm, example: str) -> None:
     release = "r" * 53  # the longest that Helm takes
     values = example_values(example) | {"fullnameOverride": "", "nameOverride": "n" * 63}
     manifests = [one for one in yaml.safe_load_all(helm.render_values(values, release)) if one]
     for one in manifests:
-        appended = "-abcde" if one["kind"] == "Job" else "-0123456789"  # by controllers, in names and labels
-        assert len(one["metadata"]["name"] + appended) <= 63
+        assert len(one["metadata"]["name"] + APPENDED.get(one["kind"], "")) <= 63
         assert all(len(value) <= 63 for value in one["metadata"].get("labels", {}).values())
 
 

@@ -102,6 +102,49 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- if and (or .Values.jwtSecret.existingSecret .Values.jwtSecret.value $gateway.jwt_jwks_url) (not (and $gateway.jwt_issuer $gateway.jwt_audience)) }}
 {{- $problems = append $problems "settings.jwt_issuer and settings.jwt_audience: set both, as JWTs are accepted." }}
 {{- end }}
+{{- range $name := list "kafka" "cql" }}
+{{- $given := index $.Values.settings $name }}
+{{- if and $given (not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[0-9]{1,5}(, *(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[0-9]{1,5})*$" $given)) }}
+{{- $problems = append $problems (printf "settings.%s: %q is no list of addresses (host:port, comma-separated)." $name $given) }}
+{{- end }}
+{{- end }}
+{{- /* The same data, spoken to in the same way: one process that sees others would lose what is written. */}}
+{{- range $component := list "gateway" "edge" "stream" }}
+{{- range $name := list "kafka" "kafka_user" "topic_prefix" "cql" "cql_user" "cql_keyspace" "replicas" "store_ttl_s" }}
+{{- if hasKey (index $.Values $component).settings $name }}
+{{- $problems = append $problems (printf "%s.settings.%s: it is the same for all, so set settings.%s." $component $name $name) }}
+{{- end }}
+{{- end }}
+{{- with (index $.Values $component).autoscaling }}
+{{- if .enabled }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- $problems = append $problems (printf "%s.autoscaling: minReplicas %d is above maxReplicas %d." $component (int .minReplicas) (int .maxReplicas)) }}
+{{- end }}
+{{- if and .targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" (index $.Values $component).resources)) }}
+{{- $problems = append $problems (printf "%s.resources.requests.cpu: give it, as autoscaling goes by a share of it." $component) }}
+{{- end }}
+{{- if not (or .targetCPUUtilizationPercentage .metrics) }}
+{{- $problems = append $problems (printf "%s.autoscaling: give targetCPUUtilizationPercentage or metrics to go by." $component) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq (int .Values.ports.http) (int .Values.ports.internal) }}
+{{- $problems = append $problems "ports: http and internal must differ; what is internal has no authentication." }}
+{{- end }}
+{{- range $name := list "sessionSecret" "jwtSecret" }}
+{{- with index $.Values $name }}
+{{- if and .existingSecret .value }}
+{{- $problems = append $problems (printf "%s: give existingSecret or value, not both." $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.sessionSecret.value .Values.jwtSecret.value (eq .Values.sessionSecret.key .Values.jwtSecret.key) }}
+{{- $problems = append $problems "sessionSecret.key and jwtSecret.key must differ: both are in one Secret." }}
+{{- end }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "livecomments.fullname" .)) }}
+{{- $problems = append $problems (printf "fullnameOverride: %q can be no name of a Service; begin it with a lower-case letter, without dots." (include "livecomments.fullname" .)) }}
+{{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- $problems = append $problems "httpRoute.parentRefs: name the Gateway to attach to." }}
 {{- end }}

@@ -38,6 +38,9 @@ spec:
         {{- end }}
       args: [{{ .component }}]
       envFrom:
+        {{- with $values.extraEnvFrom }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
         - configMapRef:
             name: {{ include "livecomments.fullname" .root }}
       env:
@@ -52,7 +55,7 @@ spec:
         httpGet: {path: {{ (index $.root.Values.probes $probe).path }}, port: internal}
         {{- toYaml (omit (index $.root.Values.probes $probe) "path") | nindent 8 }}
       {{- end }}
-      {{- if ne .component "stream" }}
+      {{- if and (ne .component "stream") .root.Values.preStopSeconds }}
       lifecycle:
         # Until everybody who routes has heard that this pod is leaving.
         preStop:
@@ -60,6 +63,9 @@ spec:
       {{- end }}
       resources:
         {{- toYaml $values.resources | nindent 8 }}
+    {{- with $values.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{/* What every pod is like, a job's too. The restricted profile of the Pod Security Standards. */}}
@@ -94,6 +100,10 @@ affinity:
 {{- end }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .values.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
   - name: tmp
@@ -162,4 +172,16 @@ valueFrom:
   secretKeyRef:
     name: {{ .values.existingSecret | default (include "livecomments.fullname" .root) | quote }}
     key: {{ .values.key | quote }}
+{{- end }}
+
+{{/* How many there are of a component. A scaler's number stays: left out, it would be 1 until the scaler has looked. */}}
+{{- define "livecomments.replicas" -}}
+{{- $values := index .root.Values .component -}}
+{{- if $values.autoscaling.enabled }}
+{{- $name := printf "%s-%s" (include "livecomments.fullname" .root) .component }}
+{{- $found := lookup "apps/v1" .kind .root.Release.Namespace $name }}
+{{- max (dig "spec" "replicas" 0 $found) $values.autoscaling.minReplicas }}
+{{- else }}
+{{- $values.replicas }}
+{{- end }}
 {{- end }}

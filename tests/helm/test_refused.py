@@ -1,0 +1,132 @@
+"""Values that look right and are not: refused, by the schema or in a sentence of the chart's own."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.helm.chart import ChartRefused, Helm, example_values, merged
+from tests.helm.test_values import DEFAULTS, SCHEMA
+
+VALUES = jsonschema.Draft7Validator(SCHEMA)
+"""What Helm looks at first, before it renders anything."""
+MINIMAL = merged(DEFAULTS, example_values("minimal"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"nameOverride": "Live"},
+        {"fullnameOverride": "live.comments"},
+        {"fullnameOverride": "1st"},
+        {"fullnameOverride": "x" * 64},
+        {"commonLabels": {"app.kubernetes.io/name": "x"}},
+        {"commonLabels": {"team": "video and chat"}},
+        {"commonLabels": {"two words": "x"}},
+        {"commonLabels": {"team": "x" * 64}},
+        {"gateway": {"podLabels": {"app.kubernetes.io/component": "edge"}}},
+        {"jobs": {"podLabels": {"app.kubernetes.io/instance": "x"}}},
+        {"edge": {"podAnnotations": {"checksum/settings": "x"}}},
+        {"jobs": {"annotations": {"helm.sh/hook": "post-install"}}},
+        {"image": {"repository": "registry.example.org/Live"}},
+        {"image": {"repository": "registry.example.org/live:1.0"}},
+        {"image": {"repository": "https://registry.example.org/live"}},
+        {"image": {"tag": "1.0 beta"}},
+        {"image": {"digest": "sha256:" + "A" * 64}},
+        {"image": {"pullSecrets": ["My Secret"]}},
+        {"sessionSecret": {"existingSecret": "Live_Comments"}},
+        {"sessionSecret": {"key": "a/b"}},
+        {"kafkaPassword": {"existingSecret": "UPPER"}},
+        {"caConfigMap": "CA"},
+        {"listenHost": "localhost"},
+        {"ports": {"http": 0}},
+        {"gateway": {"extraVolumes": [{"name": "tmp"}]}},
+        {"gateway": {"extraVolumes": [{"name": "My_Files"}]}},
+        {"edge": {"extraVolumeMounts": [{"name": "x", "mountPath": "/data"}]}},
+        {"edge": {"extraVolumeMounts": [{"name": "x", "mountPath": "/"}]}},
+        {"stream": {"extraVolumeMounts": [{"name": "x", "mountPath": "files"}]}},
+        {"stream": {"extraEnv": [{"name": "TIME ZONE", "value": "UTC"}]}},
+        {"gateway": {"resources": {"requests": {"memory": "1 GB"}}}},
+        {"gateway": {"resources": {"limits": {"cpu": -1}}}},
+        {"gateway": {"priorityClassName": "Web"}},
+        {"gateway": {"autoscaling": {"maxReplicas": "ten"}}},
+        {"edge": {"autoscaling": {"minReplicas": 0}}},
+        {"edge": {"sidecars": [{"name": "proxy"}]}},
+        {"jobs": {"sidecars": []}},
+        {"jobs": {"activeDeadlineSeconds": 0}},
+        {"httpRoute": {"hostnames": ["Comments.example.org"]}},
+        {"httpRoute": {"hostnames": ["https://comments.example.org"]}},
+        {"ingress": {"host": "comments.example.org/live"}},
+        {"ingress": {"tlsSecret": "Comments_TLS"}},
+        {"networkPolicy": {"kafka": {"ports": []}}},
+        {"podDisruptionBudget": {"maxUnavailable": 0}},
+        {"serviceAccount": {"name": "Live"}},
+    ],
+    ids=str,
+)
+def test_what_the_cluster_would_refuse_or_misread_is_refused_before(values: dict[str, Any]) -> None:
+    assert not VALUES.is_valid(merged(MINIMAL, values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image": {"repository": "registry.example.org:5000/a/live_comments", "tag": "1.0-rc.1"}},
+        {"image": {"repository": "livecomments"}},
+        {"commonLabels": {"example.org/team": "video", "empty": ""}},
+        {"httpRoute": {"hostnames": ["*.example.org", "localhost"]}},
+        {"gateway": {"resources": {"requests": {"cpu": 0.5, "memory": "512Mi"}}}},
+        {"gateway": {"extraVolumeMounts": [{"name": "x", "mountPath": "/data/x"}]}},
+        {"networkPolicy": {"issuer": {"ports": [443, 8443]}}},
+    ],
+    ids=str,
+)
+def test_what_is_unusual_and_right_is_taken(values: dict[str, Any]) -> None:
+    VALUES.validate(merged(MINIMAL, values))
+
+
+def test_what_does_not_fit_together_is_said_in_a_sentence_each(helm: Helm) -> None:
+    scaled = {"enabled": True, "minReplicas": 5, "maxReplicas": 3}
+    by_nothing = {"enabled": True, "targetCPUUtilizationPercentage": 0}
+    with pytest.raises(ChartRefused) as refused:
+        helm.render(
+            fullnameOverride="",
+            ports={"http": 9090},
+            settings={"kafka": "kafka", "cql": "cql:9042;other:9042"},
+            sessionSecret={"value": "x" * 32},
+            jwtSecret={"existingSecret": "jwt", "value": "y" * 32, "key": "session-secret"},
+            gateway={
+                "settings": {"kafka": "other:9092"},
+                "autoscaling": scaled,
+                "resources": {"requests": {"cpu": None}},
+            },
+            edge={"settings": {"topic_prefix": "x", "cql_keyspace": "other"}, "autoscaling": by_nothing},
+            stream={"settings": {"replicas": 1, "store_ttl_s": 1}},
+        )
+    for said in (
+        "ports: http and internal must differ",
+        'settings.kafka: "kafka" is no list of addresses',
+        'settings.cql: "cql:9042;other:9042" is no list of addresses',
+        "sessionSecret: give existingSecret or value",
+        "jwtSecret: give existingSecret or value",
+        "sessionSecret.key and jwtSecret.key",
+        "gateway.settings.kafka: it is the same for all",
+        "gateway.autoscaling: minReplicas 5 is above maxReplicas 3",
+        "gateway.resources.requests.cpu: give it",
+        "edge.settings.topic_prefix: it is",
+        "edge.settings.cql_keyspace: it is",
+        "edge.autoscaling: give targetCPUUtilizationPercentage or metrics",
+        "stream.settings.replicas: it is",
+        "stream.settings.store_ttl_s: it is",
+    ):
+        assert said in str(refused.value)
+
+
+def test_a_release_whose_name_no_service_can_have_is_refused(helm: Helm) -> None:
+    with pytest.raises(ChartRefused, match="fullnameOverride"):
+        helm.render_values(example_values("minimal"), "1st")
+
+
+def test_addresses_are_taken_as_the_processes_take_them(helm: Helm) -> None:
+    kafka = "a:9092,10.0.0.1:9092, [fd00::1]:9092"
+    assert helm.render(settings={"kafka": kafka}).environment("edge")["LIVECOMMENTS_KAFKA"] == kafka
