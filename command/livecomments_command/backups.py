@@ -26,9 +26,8 @@ from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.runtime.console import plain_console
 from livecomments.runtime.vitals import own_version
 from livecomments.sqlite import FILE_NAME, DurableFile
-from livecomments_command.assembly.writing import KEPT_SECRET
 from livecomments_command.records.kept_files import FilesRefused, on_files
-from livecomments_command.settings import ToolSettings, load
+from livecomments_command.settings import KEPT_SECRET, ToolSettings, load
 from livecomments_schemas.epochs import Epoch
 from livecomments_schemas.errors import StartRefused
 

@@ -65,6 +65,9 @@ class ToolSettings(EmbeddedSettings, ServerSettings):
     """Settings of the commands for topics, schema and records, which find a log and a store of either form."""
 
 
+KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
+"""In the data directory, where no setting says what signs sessions."""
+
 PROCESSES: Final[Mapping[str, type[Settings]]] = {
     "run": RunSettings,
     "gateway": GatewaySettings,

@@ -14,11 +14,10 @@ import pytest
 
 from livecomments.embedded.backup import CopyRefused
 from livecomments.sqlite import FILE_NAME
-from livecomments_command.assembly.writing import KEPT_SECRET
 from livecomments_command.backups import MANIFEST, back_up, restore_to
 from livecomments_command.records.kept_files import FilesRefused
 from livecomments_command.records.opened import opened_epochs
-from livecomments_command.settings import ToolSettings
+from livecomments_command.settings import KEPT_SECRET, ToolSettings
 from livecomments_schemas.errors import StartRefused
 from tests.embedded.test_epochs import MADE_BEFORE
 from tests.live.stream import environment_of

@@ -9,6 +9,7 @@ from livecomments.following.follower import Follower
 from livecomments.history.reading import History
 from livecomments.log.epochs import Permission
 from livecomments.log.revocations import Revocations
+from livecomments_command.settings import KEPT_SECRET
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.identity import SessionRules, Tokens
 from livecomments_gateway.jwks import JwksKeys
@@ -18,8 +19,6 @@ from livecomments_gateway.posting import ALWAYS_ALLOWED, Posting
 from livecomments_gateway.settings import WriteSettings
 from livecomments_gateway.word_list import NO_WORDS, WordList
 
-KEPT_SECRET: Final = "session-secret"  # noqa: S105 - a file name
-"""In the data directory, where no setting says what signs sessions."""
 _SECRET_BYTES: Final = 32
 
 
