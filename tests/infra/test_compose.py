@@ -121,9 +121,9 @@ def test_the_load_balancers_wait_longer_than_three_heartbeats_and_any_answer() -
         (HAPROXY, r"^    timeout server (\d+)s$"),
         (NGINX, r"^            proxy_read_timeout (\d+)s;$"),
     ):
-        seconds = int(_one(pattern, text))
-        assert seconds > 3 * settings.heartbeat_interval_s
-        assert seconds > settings.append_timeout_s
+        found = re.findall(pattern, text, re.MULTILINE)
+        assert found, pattern
+        assert min(map(int, found)) > max(3 * settings.heartbeat_interval_s, settings.append_timeout_s)
         assert f"LIVECOMMENTS_HEARTBEAT_INTERVAL_S={settings.heartbeat_interval_s:g}" in text
 
 
