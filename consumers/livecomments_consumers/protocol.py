@@ -22,7 +22,7 @@ from livecomments.following.tail import Entry, Tail
 from livecomments_consumers.block import fitting
 from livecomments_consumers.sessions import check_names, session_of
 from livecomments_schemas.errors import Rejected
-from livecomments_schemas.positions import BEFORE_EVERYTHING, Home, parse_cursor
+from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, Home, parse_cursor
 
 WINDOW_MS: Final = 200
 """Of the log's time: what comes in it is one answer. As long as comments of a busy video may be joined for streams."""
@@ -104,6 +104,7 @@ def asked(headers: Mapping[str, str], query: Iterable[tuple[str, str]], home: Ho
     """
     pairs = list(query)
     check_names(name for name, _ in pairs)
+    _check_spelling(name for name, _ in pairs)
     said: dict[str, str] = {}
     for name, value in pairs:
         if name in _OF_OURS and said.setdefault(name, value) != value:
@@ -181,6 +182,15 @@ def rest_of(tail: Tail, video_id: str, judged_through: int, after: int) -> int:
     if newest is not None:
         return newest.position
     return _roundest(tail.after, judged_through) if judged_through > tail.after else after
+
+
+def _check_spelling(names: Iterable[str]) -> None:
+    """Refuse a name that is ours but for case and signs: passed over, it would begin anew, or wait for nothing."""
+    refusals = {"offset": CursorRejected, "live": LiveRejected, "cursor": StreamCursorRejected}
+    for name in names:
+        ours = "".join(filter(str.isalnum, name)).lower()
+        if ours in refusals and name != ours:
+            raise refusals[ours](f"The parameter is called {ours}, exactly so. Send it by that name, or leave it out.")
 
 
 def _window(entry: Entry) -> int:

@@ -68,6 +68,10 @@ def test_an_offset_is_a_comment_id_or_the_beginning_or_now() -> None:
         ([("offset", HERE), ("cursor", "٣")], StreamCursorRejected),
         ([("offset", HERE), ("cursor", "9" * 16)], StreamCursorRejected),
         ([("offset", HERE), ("token", "x")], TokenInUrlRejected),
+        ([("Offset", HERE)], CursorRejected),
+        ([("offset ", HERE)], CursorRejected),
+        ([("offset", HERE), ("LIVE", "sse")], LiveRejected),
+        ([("offset", HERE), ("_cursor", "7")], StreamCursorRejected),
     ],
 )
 def test_what_cannot_be_meant_is_refused(query: list[tuple[str, str]], rejected: type[Rejected]) -> None:
