@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 
 
 def chart(title: str, bars: Sequence[Bar], target: float | None = None) -> str:
-    """Draw the bars, and a line where they should end by."""
+    """Return an SVG of the bars, with a line at the value that they should not exceed."""
     labels = list(dict.fromkeys(bar.label for bar in bars))
     series = list(dict.fromkeys(bar.series for bar in bars))
     scale = _WIDTH / (max([*(bar.most for bar in bars), target or 0.0]) or 1.0)

@@ -32,7 +32,7 @@ CODECS: Final[dict[str, tuple[int, Pack, Pack]]] = {
 
 
 def records() -> list[NewRecord]:
-    """Write the chat as the gateway would: a video, a time each, a key each."""
+    """Return the chat as records of the gateway's: of one video, each with a time and an idempotency key."""
     return [
         comment_created(
             "watch-party.2026",
@@ -46,7 +46,7 @@ def records() -> list[NewRecord]:
 
 
 def batches(of: list[NewRecord], size: int) -> list[bytes]:
-    """Pack each batch; return the records' part of it."""
+    """Compress the records of each batch, without its header; return the bytes."""
     found = []
     for start in range(0, len(of) - size + 1, size):
         builder = DefaultRecordBatchBuilder(

@@ -55,7 +55,7 @@ class Saw(NamedTuple):
         return self.disordered + self.holes + self.gaps + self.closed + self.refused
 
     def and_then(self, later: "Saw") -> "Saw":
-        """Add what was counted in both spans; all else is of the later one."""
+        """Return the sum of what two spans in a row counted; what is not a count is the later span's."""
         counted = ("closed", "refused", "bytes", "read_bytes", "comments", "disordered", "holes", "gaps", "heartbeats")
         return later._replace(**{name: getattr(self, name) + getattr(later, name) for name in counted})
 
@@ -105,7 +105,7 @@ class Crowd:
     async def open(
         self, count: int, prefix: str, *, videos: int = 1, every: int = 0, gzip: bool = False, stalled: bool = False
     ) -> int:
-        """Open streams, and wait until all are; the number of their group. Every `every`-th viewer is read."""
+        """Open streams, and return the number of their group once all are. One viewer in `every` is read."""
         opened = await self._tell(f"open {count} {videos} {every} {gzip:d} {stalled:d} {prefix}")
         assert opened["opened"] == count, opened
         return int(opened["group"])
@@ -115,7 +115,7 @@ class Crowd:
         await self._tell(f"away {group}")
 
     async def back(self, group: int) -> float:
-        """Have all of them come back from the last id they had; how many seconds until the last one is in."""
+        """Have all of them resume from the last id they had; return the seconds until the last stream is open."""
         return float((await self._tell(f"back {group}"))["seconds"])
 
     async def saw(self, group: int) -> Saw:
@@ -123,11 +123,11 @@ class Crowd:
         return Saw(**await self._tell(f"stats {group}"))
 
     async def record(self, group: int, file: Path) -> None:
-        """Keep what the first viewer of the group gets, for the floor."""
+        """Begin to record what the first viewer of the group gets, for the floor."""
         await self._tell(f"record {group} {file}")
 
     async def recorded(self) -> int:
-        """Stop that; how many comments there were."""
+        """End the recording; return how many comments are in it."""
         return int((await self._tell("recorded"))["comments"])
 
     async def _tell(self, command: str) -> dict[str, Any]:

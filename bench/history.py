@@ -88,7 +88,7 @@ def row(video_id: str, offset: int) -> Row:
 
 
 async def load(store: CqlStore, plan: Plan, console: Console) -> float:
-    """Write everything; rows a second of the dense video."""
+    """Write all rows; return how many a second of the dense video's were stored."""
     since = time.perf_counter()
     for first in track(range(0, plan.comments, TAKE_ROWS), "Dense video", console=console):
         await store.write([row(DENSE, offset) for offset in range(first, min(first + TAKE_ROWS, plan.comments))])

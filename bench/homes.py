@@ -89,7 +89,7 @@ class Router:
 
 
 def shares(videos: int, hot: float) -> list[float]:
-    """Share viewers and comments out: `hot` to the first video beside what is its by Zipf's law."""
+    """Return each video's share of viewers and comments, by Zipf's law; the first has `hot` beside its own."""
     harmonic = sum(1 / rank for rank in range(1, videos + 1))
     share = [(1 - hot) / rank / harmonic for rank in range(1, videos + 1)]
     share[0] += hot

@@ -56,7 +56,7 @@ def serve(application: str, parser: str, port: int, room: str) -> None:
         return
 
     async def nothing() -> None:
-        """Drain nothing."""
+        """Take the place of a drain: there are no streams to end."""
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(DrainingServer(app, lambda: None, nothing).serve([listening_socket("127.0.0.1", port)]))

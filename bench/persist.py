@@ -93,7 +93,7 @@ class TimedStore(CqlStore):
 
 
 async def bare(kafka: str, topic: str, count: int, take: int, then: Callable[[list[Record]], Awaitable[None]]) -> int:
-    """Consume `count` records of all partitions with nothing around it; the number of takes."""
+    """Consume `count` records of all partitions with nothing around it; return how many fetches brought them."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         auto_offset_reset="earliest",

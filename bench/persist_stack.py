@@ -41,5 +41,5 @@ def new_keyspace(cql: str, bucket_bits: int = BUCKET_BITS) -> str:
 
 
 def load_average() -> list[float]:
-    """Read that of one, five and fifteen minutes; with the cores, what the numbers beside it are worth."""
+    """Return the load averages of 1, 5 and 15 minutes and the cores: how far to trust what stands beside them."""
     return [round(load, 1) for load in os.getloadavg()]

@@ -76,7 +76,7 @@ class Stand:
         self._zero_ms = zero_ms
 
     def comment(self, video_id: str, text: Text) -> NewRecord:
-        """Write a comment now."""
+        """Return the record of a comment that is written now."""
         return comment_created(
             video_id,
             text.message,
@@ -150,7 +150,7 @@ async def standing(
 
 
 def environment(topics: OwnEpoch, settings: Mapping[str, str]) -> dict[str, str]:
-    """Make that of a process of the distributed form: ours without its settings, and these."""
+    """Return a process's environment: ours without settings of livecomments, and with these."""
     ours = {"KAFKA": topics.kafka, "CQL": NO_CQL, "REPLICAS": "1", "TOPIC_PREFIX": topics.prefix, **settings}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIVECOMMENTS_")}
     return inherited | {f"LIVECOMMENTS_{name}": value for name, value in ours.items()}
@@ -168,7 +168,7 @@ async def broker(directory: Path, kafka: str | None) -> AsyncIterator[str]:
 
 
 def stay_off_one_core() -> bool:
-    """Leave one core to the edge, for this process and what it starts; whether there is one to leave."""
+    """Keep this process and what it starts off the core of the edge; return whether there is another."""
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) > 1:
         os.sched_setaffinity(0, cpus[1:])
