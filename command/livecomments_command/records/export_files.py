@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
@@ -24,6 +24,7 @@ from livecomments_command.records.parquet import (
     comment_cells,
     instant,
     parquet_lines,
+    text_cells,
 )
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, FACT_TYPES, timestamp
@@ -159,9 +160,7 @@ class _CsvFormat:
 
     def write(self, comments: Sequence[Exported]) -> None:
         for one in comments:
-            row = _columns(one)
-            cells = [*row[:6], timestamp(one.appended_at_ms), *row[7:]]
-            self._file.write(",".join(map(_cell, cells)).encode("utf-8", "surrogatepass") + _CSV_END)
+            self._file.write(",".join(map(_cell, _csv_cells(one))).encode("utf-8", "surrogatepass") + _CSV_END)
 
     def close(self) -> None:
         """Do nothing: nothing is left to write."""
@@ -244,17 +243,8 @@ def row_of_fact(line: bytes) -> Row:
     return Row(fact["videoId"], position, kind, fact["authorId"], value[:-1], fact["appendedAtMs"])
 
 
-def _columns(one: Exported) -> tuple[Any, ...]:
-    """Return the values of a Parquet or CSV row, in the order of `_COLUMNS`."""
+def _csv_cells(one: Exported) -> tuple[str | int | None, ...]:
+    """Return the values of a CSV row, in the order of `_COLUMNS`."""
     comment = orjson.loads(one.line)
-    author = comment["author"]
-    return (
-        comment["commentId"],
-        comment["videoId"],
-        author["id"],
-        author["displayName"],
-        comment["message"],
-        comment["createdAt"],
-        one.appended_at_ms,
-        comment.get("videoTimeMs"),
-    )
+    appended_at = timestamp(one.appended_at_ms)
+    return (*text_cells(comment), comment["createdAt"], appended_at, comment.get("videoTimeMs"))

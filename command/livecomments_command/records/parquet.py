@@ -4,7 +4,7 @@ Times are UTC timestamps in milliseconds. Beside the columns stands `json`, the 
 are ordered by video and position, and the file says so, so that an engine that asks for one video reads few row groups.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -81,17 +81,19 @@ class SortedParquet:
         )
 
 
+def text_cells(comment: Mapping[str, Any]) -> Cells:
+    """Return what begins a row of any table: the ids of comment, video and author, the author's name, the message."""
+    author = comment["author"]
+    return comment["commentId"], comment["videoId"], author["id"], author["displayName"], comment["message"]
+
+
 def comment_cells(line: bytes, appended_at_ms: int) -> Cells:
     """Return the row of a comment, by `COMMENT_COLUMNS`, of its public JSON."""
     comment = orjson.loads(line)
-    author, time_ms = comment["author"], comment.get("videoTimeMs")
+    time_ms = comment.get("videoTimeMs")
     position, partition = parse_comment_id(comment["commentId"])
     return (
-        comment["commentId"],
-        comment["videoId"],
-        author["id"],
-        author["displayName"],
-        comment["message"],
+        *text_cells(comment),
         instant(comment["createdAt"]),
         appended_at_ms,
         time_ms if (time_ms or 0) <= _INT64_MAX else None,  # of a foreign producer; `json` has it
