@@ -5,7 +5,7 @@ the same decision: who would be refused there must not be served here, or the ot
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from livecomments.following.partition import FollowedPartition
 from livecomments.web.encodings import accepts_gzip
@@ -13,6 +13,10 @@ from livecomments_consumers.request import StreamRequest
 from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.wanted import Wanted, wanted
 from livecomments_schemas.positions import Home, epoch_of
+
+PARTITION_TIMEOUT_S: Final = 20.0
+"""How long a first viewer waits for a partition to be taken on, before it is told to come back: well below the load
+balancer's patience. Taking one on takes half a second; more where its broker is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def admit(request: StreamRequest, desk: Desk, *, is_known: bool = False) -> Admi
     home, followed = desk.home(request.video_id)
     want = wanted(request.headers, request.query, home)
     if desk.is_revoked(want.session):
-        raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
+        raise SessionEndedRejected
     refusal = desk.refusal(request.address)
     if refusal is not None:
         return ComeBack(refusal)

@@ -4,8 +4,6 @@ A native `EventSource` never comes back after an answer other than 200. So what 
 that is still being read) is 200 with a `retry:` and the end; only what is final is an error.
 """
 
-from typing import Final
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,7 +15,7 @@ from livecomments.web.cors import NO_CORS, CorsRules
 from livecomments.web.door import Claim
 from livecomments.web.heads import RequestHead
 from livecomments.web.routed import ROUTE_HEADER, count_routed
-from livecomments_consumers.admission import Admission, Ahead, ComeBack, NotYet, Over, Serve, admit
+from livecomments_consumers.admission import PARTITION_TIMEOUT_S, Admission, Ahead, ComeBack, NotYet, Over, Serve, admit
 from livecomments_consumers.asgi_lane import STREAM_HEADERS, AsgiStream, without_length
 from livecomments_consumers.frames import retry_answer
 from livecomments_consumers.hub import Hub
@@ -25,10 +23,6 @@ from livecomments_consumers.request import StreamRequest, asgi_request, stream_r
 from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.transport_lane import TransportLane
 from livecomments_schemas.errors import Rejected
-
-_PARTITION_TIMEOUT_S: Final = 20.0
-"""How long a first viewer waits for a partition to be taken on, before it is told to come back: well below the load
-balancer's patience. Taking one on takes half a second; more where its broker is away."""
 
 
 def stream_route(hub: Hub) -> Route:
@@ -89,7 +83,7 @@ def _count(asked: StreamRequest, admitted: Serve, hub: Hub) -> None:
 async def _admit_when_ready(asked: StreamRequest, hub: Hub, partition: int) -> Admission:
     """Wait until the partition has been taken on, and ask again: others came while this one waited."""
     try:
-        await hub.follower.ready_partition(partition, _PARTITION_TIMEOUT_S)
+        await hub.follower.ready_partition(partition, PARTITION_TIMEOUT_S)
     except PartitionUnavailable:
         return ComeBack("not_ready")
     return admit(asked, hub, is_known=True)

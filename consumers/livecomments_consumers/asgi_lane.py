@@ -5,7 +5,7 @@ take what was written, so a slow viewer holds one block and no queue.
 """
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -90,13 +90,7 @@ class AsgiLane:
     async def serve(self, receive: Receive, want: Wanted) -> None:
         """Write what the viewer wants until it leaves, or the hub ends the stream."""
         pump = self._pump = asyncio.create_task(self._take_steps(want))
-        gone = asyncio.create_task(disconnect(receive))
-        try:
-            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:  # also when the server cancels this call
-            pump.cancel()
-            gone.cancel()
-            await asyncio.wait((pump, gone))
+        await until_gone(pump, receive)
         if not pump.cancelled():
             self.ended = "error"
             self.ended = pump.result()  # raises what went wrong
@@ -153,8 +147,18 @@ class AsgiLane:
         self._writing_since = None
 
 
-async def disconnect(receive: Receive) -> None:
-    """Return once the client has left."""
+async def until_gone(work: asyncio.Task[Any], receive: Receive) -> None:
+    """Wait until `work` is done, or the client has left and it is cancelled. What it raised is left in it."""
+    gone = asyncio.create_task(_disconnect(receive))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+    finally:  # also when the server cancels this call
+        work.cancel()
+        gone.cancel()
+        await asyncio.wait((work, gone))
+
+
+async def _disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from livecomments.following.partition import FollowedPartition
 from livecomments.web.problems import problem, request_id
 from livecomments.web.routed import ROUTE_HEADER, count_routed
-from livecomments_consumers.asgi_lane import disconnect, without_length
+from livecomments_consumers.admission import PARTITION_TIMEOUT_S
+from livecomments_consumers.asgi_lane import until_gone, without_length
 from livecomments_consumers.channel import Channel
 from livecomments_consumers.hub import Hub
 from livecomments_consumers.messages import messages_of
@@ -40,8 +41,6 @@ from livecomments_consumers.sessions import SessionEndedRejected
 from livecomments_consumers.slices import Slices
 from livecomments_schemas.errors import Rejected, Unavailable
 
-_PARTITION_TIMEOUT_S: Final = 20.0
-"""As for a stream: taking a partition on takes half a second, more where its broker is away."""
 _EVENTS_LIFE_S: Final = 60.0
 """A stream of events ends after so long, and its client comes back: so the draft has it, for caches."""
 _BROWSERS: Final = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin"}
@@ -68,14 +67,14 @@ def durable_route(hub: Hub, wall: Clock = time.time) -> Route:
         home, followed = hub.home(said.video_id)
         want = asked(said.headers, said.query, home)
         if hub.is_revoked(want.session):
-            raise SessionEndedRejected("This session has ended. Open a new one by POST /sessions, or read without.")
+            raise SessionEndedRejected
         refusal = hub.refusal(said.address)
         if refusal is not None:
             hub.metrics.polled(want.live.value, refusal)
             later = {"Retry-After": str(hub.retry_ms() // 1_000)}
             return problem("overloaded", "Come back in a few seconds.", later, request_id(request))
         if followed is None:
-            followed = await hub.follower.ready_partition(home.partition, _PARTITION_TIMEOUT_S)
+            followed = await hub.follower.ready_partition(home.partition, PARTITION_TIMEOUT_S)
         if request.method == "HEAD":
             return _Heads(said.video_id, want, wall).tail(followed)
         if want.offset is not None:
@@ -108,13 +107,7 @@ class _StreamAnswer:
         try:
             work = self._tell if self._want.live is Live.SSE else self._answer
             poll.work = asyncio.create_task(work(poll, channel, scope, receive, send))
-            gone = asyncio.create_task(disconnect(receive))
-            try:
-                await asyncio.wait((poll.work, gone), return_when=asyncio.FIRST_COMPLETED)
-            finally:  # also when the server cancels this call
-                poll.work.cancel()
-                gone.cancel()
-                await asyncio.wait((poll.work, gone))
+            await until_gone(poll.work, receive)
             if poll.work.cancelled():
                 poll.ended = "client" if poll.ended == "answered" else poll.ended
             else:

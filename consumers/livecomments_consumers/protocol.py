@@ -21,6 +21,7 @@ from zlib import crc32
 from livecomments.following.tail import Entry, Tail
 from livecomments_consumers.block import fitting
 from livecomments_consumers.sessions import check_names, session_of
+from livecomments_consumers.wanted import letters_of
 from livecomments_schemas.errors import Rejected
 from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, Home, parse_cursor
 
@@ -188,7 +189,7 @@ def _check_spelling(names: Iterable[str]) -> None:
     """Refuse a name that is ours but for case and signs: passed over, it would begin anew, or wait for nothing."""
     refusals = {"offset": CursorRejected, "live": LiveRejected, "cursor": StreamCursorRejected}
     for name in names:
-        ours = "".join(filter(str.isalnum, name)).lower()
+        ours = letters_of(name)
         if ours in refusals and name != ours:
             raise refusals[ours](f"The parameter is called {ours}, exactly so. Send it by that name, or leave it out.")
 

@@ -28,6 +28,9 @@ class SessionEndedRejected(Rejected):
 
     code = "invalid_token"
 
+    def __init__(self) -> None:
+        super().__init__("This session has ended. Open a new one by POST /sessions, or read without.")
+
 
 def check_names(names: Iterable[str]) -> None:
     """Raise TokenInUrlRejected if one of these parameters would be a token."""

@@ -75,7 +75,7 @@ def wanted(headers: Mapping[str, str], query: Iterable[tuple[str, str]], home: H
             the same request is refused again.
     """
     said = _Said(query, home.partition)
-    if any("event" in name and name != "last-event-id" and LAST_EVENT_ID in _letters(name) for name in headers):
+    if any("event" in name and name != "last-event-id" and LAST_EVENT_ID in letters_of(name) for name in headers):
         raise ParameterRejected("Send the position as Last-Event-ID, exactly so.")
     session = session_of(headers.get("authorization", ""), headers.get("cookie", ""))
     missed = said.number(MISSED, MISSED_ON_RESUME_MAX, MissedRejected)  # refused at once, not when it comes back
@@ -95,7 +95,7 @@ class _Said:
         if len(pairs) > PARAMETERS_MAX:
             raise ParameterRejected(f"At most {PARAMETERS_MAX} parameters.")
         for name, value in pairs:
-            letters = _letters(name)
+            letters = letters_of(name)
             if letters == _OF_OLD_POLYFILLS:
                 letters = LAST_EVENT_ID
             if name in (AFTER, HISTORY, MISSED) or letters == LAST_EVENT_ID:
@@ -135,7 +135,8 @@ def _check_foreign(letters: str, value: str, partition: int) -> None:
         )
 
 
-def _letters(name: str) -> str:
+def letters_of(name: str) -> str:
+    """Return what is compared of a parameter's name: its letters and digits, in lower case."""
     return "".join(filter(str.isalnum, name)).lower()
 
 
