@@ -28,9 +28,10 @@ format: install ## Format the code and apply the linter's safe fixes
 	$(PYTHON_IN) -m ruff format .
 	$(PYTHON_IN) -m ruff check --fix .
 
-docs: install ## Write the tables of the pages and the dashboards of the chart anew
+docs: install ## Write the tables of the pages, the dashboards of the chart and the contract of the topics anew
 	@$(PYTHON_IN) -m tests.docs_tables
 	@$(PYTHON_IN) -m infra.dashboards
+	@$(PYTHON_IN) -m infra.asyncapi
 
 clients: ## Build and test the clients in other languages (clients/js: node and npm), and write what the gateway serves of them
 	cd clients/js && npm ci --no-audit --no-fund --ignore-scripts && node build.mjs --write && npm run check && npm test && npm run packed

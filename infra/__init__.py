@@ -6,5 +6,6 @@
 - `varnish/`: with nginx's `crowd.conf` the caches before edges as they are recommended, for a crowd that polls.
 - `systemd/`: the embedded form as a service.
 - `dashboards/`: Grafana's, as code, written into the chart.
+- `asyncapi`: the contract of the topics as AsyncAPI, written into `schemas/`.
 - `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).
 """

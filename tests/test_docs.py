@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.core import TyperOption
 
+from infra import asyncapi
 from livecomments_command.settings import KEYS
 from tests.docs_rules import commands_named, dependencies_named, links, metrics_named, settings_named, targets_named
 from tests.docs_tables import BEGIN, END, GENERATED, commands, declared_metrics, errors_table, written
@@ -30,6 +31,10 @@ def tree(root: Path, files: dict[str, str]) -> Tree:
 def test_a_table_says_what_the_code_says(path: str) -> None:
     text = (ROOT / path).read_text()
     assert text == written(text, GENERATED[path]()), f"{path} is behind the code: run `make docs`"
+
+
+def test_the_contract_of_the_topics_says_what_the_code_says() -> None:
+    assert asyncapi.FILE.read_text() == asyncapi.written(), "run `make docs`"
 
 
 def test_every_setting_metric_and_command_is_on_its_page() -> None:

@@ -14,14 +14,13 @@ from typing import Any, Final
 
 from livecomments.log.session_names import SESSION_COOKIE
 from livecomments_gateway.calls import Call
-from livecomments_schemas.events import EVENT_TYPES
 from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX, VIDEO_ID_CHARS_MAX
 from livecomments_schemas.positions import COMMENT_ID_CHARS
 
 _VERSION: Final = "1"
 _SCHEMA_FILE: Final = ".schema.json"
-_TOPIC_SCHEMAS: Final = frozenset(kind.decode("ascii").replace(".", "-") for kind in EVENT_TYPES)
-"""Schemas of records in the topic, which no answer holds."""
+_OF_RECORDS: Final = "Value of a"
+"""How the titles of schemas begin that are of records in topics, which no answer holds."""
 _PATH_SCHEMAS: Final = {
     "videoId": {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{VIDEO_ID_CHARS_MAX}}}$"},
     "commentId": {"type": "string", "pattern": rf"^[0-9a-v]{{{COMMENT_ID_CHARS}}}$"},
@@ -223,7 +222,8 @@ def _components() -> dict[str, Any]:
         file.name.removesuffix(_SCHEMA_FILE): json.loads(file.read_text("utf-8"))
         for file in sorted(room.iterdir(), key=lambda each: each.name)
     }
-    components = {name: _referring(schema, schemas) for name, schema in schemas.items() if name not in _TOPIC_SCHEMAS}
+    answered = {name: schema for name, schema in schemas.items() if not schema["title"].startswith(_OF_RECORDS)}
+    components = {name: _referring(schema, schemas) for name, schema in answered.items()}
     for component in components.values():
         del component["$schema"]
     return components

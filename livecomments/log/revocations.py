@@ -21,7 +21,7 @@ from livecomments.log.whole import WholeTopic
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import SCHEMA_VERSION, NewRecord, Record
 
-_TYPE: Final = b"session.revoked"
+SESSION_REVOKED: Final = b"session.revoked"
 _REVOKED_MAX: Final = 500_000
 """Held at once, about 100 MB; beyond it no session can be revoked, since forgetting one would let it speak again."""
 
@@ -80,7 +80,7 @@ class Revocations:
         if len(self._until) >= _REVOKED_MAX:
             raise RevocationsUnavailable("Too many sessions were ended. Try again later.")
         value = orjson.dumps({"digest": session.hex(), "expiresAt": until})
-        headers = {"type": _TYPE, "schema": SCHEMA_VERSION, "author": by.encode()}
+        headers = {"type": SESSION_REVOKED, "schema": SCHEMA_VERSION, "author": by.encode()}
         try:
             await self._topic.append(NewRecord(session.hex().encode("ascii"), value, headers))
         except AppendUnknown as error:
@@ -99,7 +99,7 @@ class Revocations:
 
     def _take_one(self, record: Record) -> None:
         self._appended_at_ms = max(self._appended_at_ms, record.appended_at_ms)
-        if record.headers.get("type") != _TYPE or record.value is None:
+        if record.headers.get("type") != SESSION_REVOKED or record.value is None:
             return
         try:
             said = orjson.loads(record.value)

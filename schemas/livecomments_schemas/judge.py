@@ -6,6 +6,7 @@ has read the log from its beginning. For that, *any* keyed comment counts as an 
 dropped as a duplicate itself; only records that are invalid by themselves never count.
 """
 
+import re
 from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -41,17 +42,19 @@ from livecomments_schemas.window import Occurrence, Window
 
 
 class Kind(Enum):
-    """The five things a record can be."""
+    """The six things a record can be."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     VOID = "void"
     INVALID = "invalid"
     UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    """Of a type of ours in the form of a later version, which reads it: no dead letter."""
 
 
 class Verdict(NamedTuple):
-    """What a record is. `video_id` is set unless the record is invalid, of an unknown type or behind a fence."""
+    """What a record is. `video_id` is set unless it is invalid, of an unknown type or schema, or behind a fence."""
 
     kind: Kind
     video_id: str = ""
@@ -73,6 +76,9 @@ class RecordCorrupt(Corrupt):
 
 _ACCEPTED: Final = Kind.ACCEPTED  # looked up in the Enum it takes a twentieth of a judgement
 _UNKNOWN_TYPE: Final = Verdict(Kind.UNKNOWN_TYPE)
+_UNKNOWN_SCHEMA: Final = Verdict(Kind.UNKNOWN_SCHEMA)
+_SCHEMAS_TO_COME: Final = re.compile(rb"[1-9][0-9]{0,3}")
+"""The numbers that a later version may give to a form; anything else in the header was never written by one."""
 FENCED: Final = Verdict(Kind.VOID, reason="fenced")
 """The verdict on what lies behind the end of its epoch: it counts as never written. Who appended it does so again in
 the next epoch."""
@@ -99,6 +105,10 @@ def judge(record: Record, window: Window) -> Verdict:
     if window.fence is not None:
         return FENCED
     try:
+        if (schema := record.headers.get("schema", b"")) != SCHEMA_VERSION:
+            if _SCHEMAS_TO_COME.fullmatch(schema):
+                return _UNKNOWN_SCHEMA
+            raise RecordCorrupt("no_schema")
         accepted = _in_envelope(record, window)
         if kind == COMMENT_CREATED:
             return _judge_comment(record, accepted, window)
@@ -171,8 +181,6 @@ def _in_envelope(record: Record, window: Window) -> Verdict:
     _, _, key, value, headers, _ = record
     if key is None or value is None:
         raise RecordCorrupt("null_key_or_value")
-    if headers.get("schema") != SCHEMA_VERSION:
-        raise RecordCorrupt("unknown_schema")
     author = headers.get("author", b"")
     if not 0 < len(author) <= AUTHOR_ID_BYTES_MAX or not (author.isascii() or _is_utf8(author)):
         raise RecordCorrupt("no_author")

@@ -1,4 +1,5 @@
-"""What three generators make of `/openapi.json` posts, reads a page, and gets typed objects."""
+"""What three generators make of `/openapi.json` posts, reads a page, and gets typed objects; others' parser takes the
+contract of the topics."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from infra import asyncapi
 from tests.generators.tools import JS, ToolMissing, generator_jar, node, python, run
 from tests.served import served
 
@@ -133,6 +135,19 @@ def made_by_openapi_typescript(document: Path, room: Path) -> list[str | Path]:
     options = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext")
     run(found, packages / "typescript" / "bin" / "tsc", *options, "use.ts", "node.d.ts", "api.d.ts", cwd=room)
     return [found, "use.js"]
+
+
+def test_the_parser_of_asyncapi_takes_the_contract_of_the_topics(tmp_path: Path) -> None:
+    program = JS / "asyncapi.mjs"
+    try:
+        interpreter = node()
+    except ToolMissing as missing:
+        pytest.skip(str(missing))
+    assert int(run(interpreter, program, asyncapi.FILE)) == len(asyncapi.document()["components"]["messages"])
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(asyncapi.FILE.read_text().replace("action: send", "action: shout", 1))
+    with pytest.raises(AssertionError, match="action"):
+        run(interpreter, program, broken)
 
 
 @pytest.mark.parametrize("make", [made_by_python_client, made_by_generator, made_by_openapi_typescript])

@@ -28,7 +28,7 @@ POISONS: dict[str, tuple[str, Poison]] = {
     "a carriage return": ("not_one_json_line", (GOOD.key, GOOD.value.replace(b",", b",\r", 1), GOOD.headers)),
     "no JSON": ("not_json", (GOOD.key, b'{"half', GOOD.headers)),
     "bytes that are no text": ("not_json", (GOOD.key, b'{"\xff\xfe"}', GOOD.headers)),
-    "another schema": ("unknown_schema", (GOOD.key, GOOD.value, {**GOOD.headers, "schema": b"9"})),
+    "no schema": ("no_schema", (GOOD.key, GOOD.value, {**GOOD.headers, "schema": b"one"})),
     "no author": ("no_author", (GOOD.key, GOOD.value, {"type": GOOD.headers["type"], "schema": b"1"})),
     "another partition's key": ("foreign_key", (ELSEWHERE.encode(), GOOD.value, GOOD.headers)),
     "a key that is no text": ("foreign_key", (b"\xff\x00", GOOD.value, GOOD.headers)),

@@ -140,6 +140,10 @@ CASES: Final = (
     Case("LivecommentsStreamJoining", *_level("livecomments_stream_joining_seconds", 61, 59)),
     Case("LivecommentsStreamCommitsStand", *_level("livecomments_stream_commit_age_seconds", 61, 59)),
     Case("LivecommentsLostToRetention", *_level("livecomments_stream_lost_to_retention_total", 1, 0)),
+    Case(
+        "LivecommentsRecordsOfALaterVersion",
+        *_growth("livecomments_stream_records_total", '{verdict="unknown_schema"}'),
+    ),
     Case("LivecommentsDeadLetters", *_growth("livecomments_stream_dead_letters_total", '{reason="invalid"}')),
     Case("LivecommentsGaps", *_growth(f"{_EDGE}_gaps_total", '{reason="store_unavailable"}')),
     Case(

@@ -62,7 +62,7 @@ class Entry:
 
     record: Record
     what: str
-    """comment, delete, started, ended, invalid, unknown"""
+    """comment, delete, started, ended, invalid, unknown, later"""
     video_id: str
     author: bytes
     key: bytes | None
@@ -72,12 +72,16 @@ class Entry:
         return self.record.offset
 
 
+_WHATS = ("comment", "delete", "started", "ended", "invalid", "unknown", "later")
+_SHARES = (60, 6, 8, 8, 10, 4, 4)
+
+
 def random_log(dice: random.Random, length: int) -> list[Entry]:
     """Few videos, authors and keys, so that retries, conflicts, ends and restarts meet; offsets with holes."""
     log: list[Entry] = []
     offset = dice.randrange(4)
     for _ in range(length):
-        what = dice.choices(("comment", "delete", "started", "ended", "invalid", "unknown"), (60, 6, 8, 8, 10, 8))[0]
+        what = dice.choices(_WHATS, _SHARES)[0]
         log.append(_random_entry(dice, what, offset))
         offset += dice.choices((1, 2, 5), (8, 1, 1))[0]
     return log
@@ -105,5 +109,7 @@ def _random_entry(dice: random.Random, what: str, offset: int) -> Entry:
         new, without = dice.choice(unsound)
     elif what == "unknown":
         without = {"type": dice.choice((b"comment.edited", None))}
+    elif what == "later":
+        new, without = dice.choice((new, started(video_id), ended(video_id))), {"schema": b"2"}
     of_comment = key.encode() if what == "comment" and key is not None else None
     return Entry(at(offset, new, **without), what, video_id, author.id.encode(), of_comment)

@@ -12,6 +12,7 @@ _OF_OTHERS = {
     "ended": Kind.ACCEPTED,
     "invalid": Kind.INVALID,
     "unknown": Kind.UNKNOWN_TYPE,
+    "later": Kind.UNKNOWN_SCHEMA,
 }
 
 

@@ -32,6 +32,10 @@ EXAMPLES: dict[Path, Any] = {path: json.loads(path.read_bytes()) for path in EXA
 SCHEMAS: dict[str, Any] = {path.name: json.loads(path.read_bytes()) for path in SCHEMA_FILES}
 
 
+CLOSED = frozenset(("epoch-fence",))
+"""Schemas of values that readers compare byte by byte: nothing is ever added."""
+
+
 def ids(path: object) -> str:
     return path.name if isinstance(path, Path) else str(path)
 
@@ -87,10 +91,11 @@ def test_a_schema_is_sound_described_and_open_to_new_members(path: Path) -> None
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["title"]
-    assert "ignore those you do not know" in schema["description"]
+    is_closed = path.name.removesuffix(".schema.json") in CLOSED
+    assert is_closed or "ignore those you do not know" in schema["description"]
     for name, member in [(path.name, schema), *members_of(schema)]:
         assert "description" in member or "$ref" in member, name
-        assert member.get("type") != "object" or member["additionalProperties"] is True, name
+        assert member.get("type") != "object" or member["additionalProperties"] is not is_closed, name
     assert set(schema["required"]) <= set(schema["properties"])
 
 
@@ -111,7 +116,7 @@ def test_a_golden_record_is_judged_named_and_rendered_as_it_says(path: Path) -> 
 def test_the_value_of_a_sound_golden_record_follows_its_schema(path: Path) -> None:
     example = EXAMPLES[path]
     assert example["about"].endswith(".")
-    if example["verdict"]["kind"] != "invalid":
+    if example["verdict"]["kind"] not in ("invalid", "unknown_schema"):
         validator(example["schema"]).validate(json.loads(example["record"]["value"]))
     if "rendered" in example:
         validator("comment").validate(json.loads(example["rendered"]))
@@ -129,7 +134,7 @@ def test_a_golden_payload_follows_its_schema_or_not_as_it_says(path: Path) -> No
 def test_a_new_member_never_makes_a_payload_invalid(path: Path) -> None:
     example = EXAMPLES[path]
     grown = {**example["payload"], "ofALaterVersion": {"any": ["thing"]}}
-    assert validator(example["schema"]).is_valid(grown) is example["valid"]
+    assert validator(example["schema"]).is_valid(grown) is (example["valid"] and example["schema"] not in CLOSED)
 
 
 def test_every_schema_has_a_valid_example_and_every_example_a_schema() -> None:

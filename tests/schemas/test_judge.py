@@ -215,6 +215,21 @@ def test_a_record_of_an_unknown_type_is_skipped_whatever_else_it_holds(kind: byt
     assert judge(at(2, comment(key="k")), window).kind is Kind.ACCEPTED
 
 
+@pytest.mark.parametrize("schema", [b"2", b"17", b"9999"])
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_a_form_of_a_later_version_is_passed_over_whatever_else_it_holds(kind: bytes, schema: bytes) -> None:
+    later = at(1, comment(key="k"), type=kind, schema=schema)
+    window = fresh_window()
+    for record in (
+        later,
+        later._replace(key=None),
+        later._replace(value=None),
+        later._replace(headers={"type": kind, "schema": schema}),
+    ):
+        assert judge(record, window) == Verdict(Kind.UNKNOWN_SCHEMA)
+    assert judge(at(2, comment(key="k")), window).kind is Kind.ACCEPTED
+
+
 # Unsound records
 
 SOUND = comment(key="k")
@@ -229,8 +244,14 @@ def text_of(**members: object) -> bytes:
 UNSOUND: list[tuple[str, Record]] = [
     ("null_key_or_value", at(1, SOUND)._replace(key=None)),
     ("null_key_or_value", at(1, SOUND)._replace(value=None)),
-    ("unknown_schema", at(1, SOUND, schema=None)),
-    ("unknown_schema", at(1, SOUND, schema=b"2")),
+    ("no_schema", at(1, SOUND, schema=None)),
+    ("no_schema", at(1, SOUND, schema=b"")),
+    ("no_schema", at(1, SOUND, schema=b"0")),
+    ("no_schema", at(1, SOUND, schema=b"01")),
+    ("no_schema", at(1, SOUND, schema=b"1\n")),
+    ("no_schema", at(1, SOUND, schema=b"2\n")),
+    ("no_schema", at(1, SOUND, schema=b"10000")),
+    ("no_schema", at(1, SOUND, schema="²".encode())),
     ("no_author", at(1, SOUND, author=None)),
     ("no_author", at(1, SOUND, author=b"")),
     ("no_author", at(1, SOUND, author=b"a" * (AUTHOR_ID_BYTES_MAX + 1))),

@@ -21,11 +21,11 @@ async def letters(world: World) -> list[Record]:
 
 
 async def test_a_letter_is_the_record_with_its_reason_and_its_place(world: World) -> None:
-    await DeadLetters(world.dead_letter_log, "comments-1").put(BROKEN, "unknown_schema")
+    await DeadLetters(world.dead_letter_log, "comments-1").put(BROKEN, "no_schema")
     (letter,) = await letters(world)
     assert (letter.key, letter.value) == (b"key", b"value")
     assert letter.headers == {
-        "reason": b"unknown_schema",
+        "reason": b"no_schema",
         "origin": b"comments-1/3/77",
         "record.type": b"comment.created",
         "record.schema": b"9",
@@ -109,5 +109,5 @@ async def test_a_letter_is_tried_until_it_is_durable(world: World, error: Except
         if name == "append" and (failure := next(failures, None)):
             raise failure
 
-    await DeadLetters(WatchedLog(world.dead_letter_log, around), "comments-1").put(BROKEN, "unknown_schema")
+    await DeadLetters(WatchedLog(world.dead_letter_log, around), "comments-1").put(BROKEN, "no_schema")
     assert len(await letters(world)) == 1

@@ -326,6 +326,17 @@ async def test_an_unmoved_watermark_is_not_written_again(world: World) -> None:
     assert len(job.calls) == calls
 
 
+async def test_a_record_of_a_later_version_is_left_to_that_version(world: World) -> None:
+    await world.append(Event("comment"))
+    await world.log.append(0, NewRecord(VIDEOS[0].encode(), b"[]", {"type": COMMENT_CREATED, "schema": b"2"}))
+    job = Job(world)
+    persister = await job.open()
+    await persister.persist(await job.records())
+    assert persister.next_offset == 2
+    assert await letters_of(world) == []
+    assert [row.position for row in await stored_rows(world.store.inner, VIDEOS[0])] == [world.position(0)]
+
+
 async def test_poison_is_set_aside_with_reason_and_origin_and_holds_up_nothing(world: World) -> None:
     await world.append(Event("comment"), Event("nonsense"), Event("comment"))
     for foreign in (NewRecord(b"", b"{}", {"type": COMMENT_CREATED}), NewRecord(b"quiet", b"x", {"type": b"other"})):
@@ -335,7 +346,7 @@ async def test_poison_is_set_aside_with_reason_and_origin_and_holds_up_nothing(w
     await persister.persist(await job.records())
     letters = await letters_of(world)
     assert [letter.headers["origin"] for letter in letters] == [b"comments-1/0/1", b"comments-1/0/3"]
-    assert [letter.headers["reason"] for letter in letters] == [b"unknown_schema", b"unknown_schema"]
+    assert [letter.headers["reason"] for letter in letters] == [b"no_schema", b"no_schema"]
     assert [(letter.key, letter.value) for letter in letters] == [(b"quiet", b"nonsense"), (b"", b"{}")]
     assert persister.next_offset == 5
     assert [row.position for row in await stored_rows(world.store.inner, VIDEOS[0])] == [

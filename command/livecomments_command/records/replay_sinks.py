@@ -35,7 +35,7 @@ _DIGEST: Final = "digest"
 _AT_ONCE: Final = 500
 """Appends to a topic under way."""
 _ON_ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
-_UNREADABLE: Final = (Kind.INVALID, Kind.UNKNOWN_TYPE)
+_UNREADABLE: Final = (Kind.INVALID, Kind.UNKNOWN_TYPE, Kind.UNKNOWN_SCHEMA)
 
 
 class Sink(Protocol):
