@@ -9,7 +9,7 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ import orjson
 
 from livecomments.log.session_names import SESSION_NAME_BYTES, SESSION_TOKEN_PREFIX, session_name
 from livecomments.runtime.metrics import Counter
+from livecomments.runtime.rotation import Rotated
 from livecomments.web.bearer import bearer_token
 from livecomments_gateway.jwts import JwtRefused, JwtRules, KeyUse, verify_jwt
 from livecomments_gateway.settings import SESSION_LIFE_MAX_S
@@ -88,29 +89,29 @@ class RevokedSessions(Protocol):
 
 
 class SessionRules(NamedTuple):
-    """How long guests' tokens live: a token for `idle_s`, its session for `life_s` at most. `secret` signs them.
+    """How long guests' tokens live: a token for `idle_s`, its session for `life_s` at most.
 
-    `guests`: whether anybody may open a session.
+    `secrets`: the first signs them, each is accepted. `guests`: whether anybody may open a session.
     """
 
-    secret: bytes
+    secrets: Rotated[Sequence[bytes]]
     life_s: int
     idle_s: int
     guests: bool
 
 
 class _Verified(NamedTuple):
-    """The identity that a token was verified as, and for a JWT the key that verified it; None for a token of ours."""
+    """The identity that a token was verified as, and the key that verified it, or for a token of ours the secret."""
 
     identity: Identity
-    by: KeyUse | None
+    by: KeyUse | bytes
 
 
 class Tokens:
     """Checks and makes tokens.
 
     A verified token is remembered until it expires. What may change before that is looked up at each use: the key that
-    the issuer publishes under the token's `kid`, and whether the session was revoked.
+    the issuer publishes under the token's `kid`, the secrets, and whether the session was revoked.
     """
 
     def __init__(
@@ -202,14 +203,14 @@ class Tokens:
         """
         if verified.identity.expires_at <= self._clock():
             return False
-        if verified.by is None:
-            return True
+        if isinstance(verified.by, bytes):
+            return verified.by in self._sessions.secrets.now
         assert self._jwt_rules is not None
-        return self._jwt_rules.keys.find(verified.by.kid) == verified.by.key
+        return verified.by.key in self._jwt_rules.keys.find(verified.by.kid)
 
     def _verify(self, token: str) -> _Verified:
         if token.startswith(SESSION_TOKEN_PREFIX):
-            return _Verified(self._of_session(token), None)
+            return self._of_session(token)
         if self._jwt_rules is None:
             raise _refused("no_issuer", _NOT_ACCEPTED)
         try:
@@ -222,21 +223,29 @@ class Tokens:
         expires_at = min(int(self._clock()) + self._sessions.idle_s, ends_at)
         said = {"sub": author.id, "name": author.display_name, "exp": expires_at, "end": ends_at}
         claims = _encoded(orjson.dumps(said | {"sid": session.hex(), "jti": secrets.token_urlsafe(9)}))
-        return OpenedSession(f"{SESSION_TOKEN_PREFIX}{claims}.{_encoded(self._signed(claims))}", author, expires_at)
+        return OpenedSession(
+            f"{SESSION_TOKEN_PREFIX}{claims}.{_signature(self._sessions.secrets.now[0], claims)}", author, expires_at
+        )
 
-    def _of_session(self, token: str) -> Identity:
+    def _of_session(self, token: str) -> _Verified:
         claims, _, signature = token.removeprefix(SESSION_TOKEN_PREFIX).partition(".")
-        given = signature.encode("utf-8", "surrogateescape")
-        if not claims.isascii() or not hmac.compare_digest(given, _encoded(self._signed(claims)).encode()):
+        secret = self._secret_of(claims, signature.encode("utf-8", "surrogateescape"))
+        if secret is None:
             raise _refused("signature", _NOT_ACCEPTED)
         said = orjson.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
         if said["exp"] <= self._clock():
             raise _refused("expired", "This session has expired. Open a new one by POST /sessions.")
         author, ends_at = Author(said["sub"], said["name"]), said.get("end", said["exp"])
-        return Identity(author, frozenset(), session_name(token), said["exp"], ends_at)
+        return _Verified(Identity(author, frozenset(), session_name(token), said["exp"], ends_at), secret)
 
-    def _signed(self, claims: str) -> bytes:
-        return hmac.digest(self._sessions.secret, claims.encode("ascii", "replace"), "sha256")
+    def _secret_of(self, claims: str, signature: bytes) -> bytes | None:
+        """Return the secret that these claims of a token were signed with, None if it is none of ours."""
+        if not claims.isascii():
+            return None
+        for secret in self._sessions.secrets.now:
+            if hmac.compare_digest(signature, _signature(secret, claims).encode()):
+                return secret
+        return None
 
 
 _NOT_ACCEPTED: Final = "This token is not accepted here. Get a new one."
@@ -245,6 +254,10 @@ _NOT_ACCEPTED: Final = "This token is not accepted here. Get a new one."
 def _refused(reason: str, text: str) -> TokenRejected:
     _refusals.labels(reason).inc()
     return TokenRejected(text)
+
+
+def _signature(secret: bytes, claims: str) -> str:
+    return _encoded(hmac.digest(secret, claims.encode("ascii"), "sha256"))
 
 
 def _encoded(data: bytes) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Final, NamedTuple
 
@@ -57,7 +57,7 @@ class JwksKeys:
         """Tell whether there are keys that are not too old."""
         return self._fetched_at is not None and self._clock() - self._fetched_at <= self._times.stale_s
 
-    def find(self, kid: object) -> VerifyingKey | None:
+    def find(self, kid: object) -> Sequence[VerifyingKey]:
         if not self.is_ready:
             raise KeysUnavailable("The issuer's keys are not known here yet. Try again in a moment.")
         found = self._parsed.keys.get(kid) if isinstance(kid, str) else None
@@ -65,7 +65,7 @@ class JwksKeys:
             self._wanted.set()
         if found is None and self._wanted.is_set():
             raise KeysUnavailable("This key is being asked for. Try again in a moment.")
-        return found
+        return () if found is None else (found,)
 
     async def run(self) -> None:
         """Fetch until cancelled."""

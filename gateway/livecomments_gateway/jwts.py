@@ -5,9 +5,10 @@ numbers, and JSON in UTF-16. Source: RFC 7519, 4.1; RFC 8725.
 """
 
 import base64
+import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -78,10 +79,10 @@ def verify_jwt(token: str, rules: JwtRules, now: float) -> VerifiedJwt:
     try:
         header = _parsed(token.partition(".")[0])
         kid = header.get("kid")
-        key = rules.keys.find(kid)
-        if key is None or str(header.get("typ", "JWT")).lower() not in _TYPES:
+        keys = rules.keys.find(kid)
+        if not keys or str(header.get("typ", "JWT")).lower() not in _TYPES:
             raise JwtRefused("unknown_key_or_type")
-        payload = _SIGNATURES.decode(token, key.key, algorithms=key.algorithms)
+        key, payload = _signed_by(token, keys)
         claims = _object(orjson.loads(payload))
     except JwtRefused:
         raise
@@ -90,6 +91,15 @@ def verify_jwt(token: str, rules: JwtRules, now: float) -> VerifiedJwt:
     expires_at = _checked_times(claims, now)
     _check_parties(claims, rules)
     return VerifiedJwt(_author(claims), _roles(claims), expires_at, KeyUse(kid, key))
+
+
+def _signed_by(token: str, keys: Sequence[VerifyingKey]) -> tuple[VerifyingKey, bytes]:
+    """Return which of the keys signed a token, and its payload. Raises jwt.PyJWTError: none did."""
+    *others, last = keys
+    for key in others:
+        with contextlib.suppress(jwt.InvalidSignatureError):
+            return key, _SIGNATURES.decode(token, key.key, algorithms=key.algorithms)
+    return last, _SIGNATURES.decode(token, last.key, algorithms=last.algorithms)
 
 
 def sign_jwt(claims: Mapping[str, Any], secret: str) -> str:

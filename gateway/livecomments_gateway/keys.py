@@ -5,7 +5,7 @@ A JWKS is somebody else's data: each key in it is checked before it is trusted w
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import jwt
@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from livecomments.runtime.rotation import Rotated
+from livecomments_gateway.settings import secrets_in
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 JWKS_BYTES_MAX: Final = 256 * 1024
@@ -57,28 +59,37 @@ class ParsedKeys(NamedTuple):
 class KeySource(Protocol):
     """Where an issuer's keys come from."""
 
-    def find(self, kid: object) -> VerifyingKey | None:
-        """Return the key for a token whose header names `kid`; None if there is none.
+    def find(self, kid: object) -> Sequence[VerifyingKey]:
+        """Return the keys that may have signed a token whose header names `kid`, none if there is none.
 
         Raises:
             KeysUnavailable: it may be known in a moment.
         """
 
 
-class SharedSecret:
-    """One HS256 secret for all tokens, whatever `kid` they name."""
+class SharedSecrets:
+    """HS256 secrets for all tokens, whatever `kid` they name."""
 
-    def __init__(self, secret: str) -> None:
-        """Take the secret. Raises StartRefused: what is given is a key of another kind."""
-        if _OTHER_KEY.search(secret):
-            raise StartRefused(
-                "LIVECOMMENTS_JWT_SECRET holds a public or private key, or an address. It must be the secret of HS256; "
-                "an issuer that signs by keys publishes them: set LIVECOMMENTS_JWT_JWKS_URL instead."
-            )
-        self._key = VerifyingKey(secret, ("HS256",))
+    def __init__(self, keys: Rotated[tuple[VerifyingKey, ...]]) -> None:
+        self._keys = keys
 
-    def find(self, kid: object) -> VerifyingKey:
-        return self._key
+    def find(self, kid: object) -> Sequence[VerifyingKey]:
+        return self._keys.now
+
+
+def shared_keys(text: str) -> tuple[VerifyingKey, ...]:
+    """Return the keys of HS256 secrets, one a line.
+
+    Raises:
+        StartRefused: what is given is a key of another kind.
+        ValueError: what `secrets_in` does.
+    """
+    if _OTHER_KEY.search(text):
+        raise StartRefused(
+            "LIVECOMMENTS_JWT_SECRET holds a public or private key, or an address. It must be the secret of HS256; "
+            "an issuer that signs by keys publishes them: set LIVECOMMENTS_JWT_JWKS_URL instead."
+        )
+    return tuple(VerifyingKey(secret, ("HS256",)) for secret in secrets_in(text))
 
 
 def parse_jwks(raw: bytes) -> ParsedKeys:

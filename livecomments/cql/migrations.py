@@ -9,6 +9,7 @@ from string import Template
 from typing import Any, Final
 
 from livecomments.cql.session import OPEN, CqlAccess, CqlSession, checked_keyspace, connect, translated
+from livecomments.runtime.rotation import Rotated
 from livecomments.store.interface import BUCKET_BITS, StoreUnavailable
 from livecomments_schemas.errors import StartRefused
 
@@ -33,7 +34,7 @@ def migrate(
     datacenter: str,
     replication_factor: int,
     bucket_bits: int = BUCKET_BITS,
-    access: CqlAccess = OPEN,
+    access: Rotated[CqlAccess] = OPEN,
 ) -> list[str]:
     """Bring the schema up to date, blocking; returns the names of the migrations that this call applied.
 

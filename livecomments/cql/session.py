@@ -9,13 +9,20 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import cassandra
-from cassandra import ConsistencyLevel, DependencyException, OperationTimedOut, RequestExecutionException, protocol
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DependencyException,
+    OperationTimedOut,
+    RequestExecutionException,
+    protocol,
+)
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.connection import ConnectionBusy, ConnectionException
@@ -34,6 +41,7 @@ from cassandra.query import (
     tuple_factory,
 )
 
+from livecomments.runtime.rotation import Rotated
 from livecomments.store.interface import StoreUnavailable
 from livecomments_schemas.errors import StartRefused
 
@@ -81,7 +89,29 @@ class CqlAccess(NamedTuple):
         return "CqlAccess(…)"  # the password is in no log
 
 
-OPEN: Final = CqlAccess()
+OPEN: Final = Rotated(CqlAccess())
+
+
+class _RenewedCluster(Cluster):  # type: ignore[misc]  # the driver has no types
+    """A cluster that opens each connection by what it is given by then, and never gives a node up.
+
+    The driver's own keeps, for a node that is away, the password and the certificate of the moment it went, and gives
+    it up for good at the first password that is refused: a node that was away while they changed stayed lost (3.29).
+    """
+
+    def renew(self, access: CqlAccess) -> None:
+        """Open the next connections by this. Those that are open go on."""
+        self.auth_provider = PlainTextAuthProvider(access.user, access.password) if access.user else None
+        self.ssl_context = access.tls
+
+    def _make_connection_factory(self, host: Any, *args: Any, **kwargs: Any) -> Callable[[], Any]:
+        def connect_again() -> Any:
+            try:
+                return self.connection_factory(host.endpoint, None, *args, **kwargs)
+            except AuthenticationFailed as error:
+                raise ConnectionException(str(error), host.endpoint) from error
+
+        return connect_again
 
 
 class Bound(NamedTuple):
@@ -180,7 +210,7 @@ class CqlSession:
 
 
 async def open_session(
-    contact_points: str, datacenter: str, *, request_timeout_s: float, access: CqlAccess = OPEN
+    contact_points: str, datacenter: str, *, request_timeout_s: float, access: Rotated[CqlAccess] = OPEN
 ) -> CqlSession:
     """Connect, in a thread. For the rest see `connect`.
 
@@ -198,7 +228,7 @@ def connect(
     request_timeout_s: float,
     *,
     to_migrate: bool = False,
-    access: CqlAccess = OPEN,
+    access: Rotated[CqlAccess] = OPEN,
 ) -> Session:
     """Connect, blocking. The session's `cluster.shutdown()` closes it.
 
@@ -208,7 +238,7 @@ def connect(
         request_timeout_s: of each request.
         to_migrate: wait for all nodes, and not only for the first that answers; rows are named tuples, without which
             the driver's `wait_for_schema_agreement` never sees agreement (3.29).
-        access: how it is spoken to.
+        access: how it is spoken to; what is new of it counts for connections from then on.
 
     Raises:
         StoreUnavailable: no contact point answered, or none has an address by now.
@@ -224,11 +254,9 @@ def connect(
     )
     hosts, port = parse_contact_points(contact_points)
     with translated():  # it looks the hosts' names up
-        cluster = Cluster(
+        cluster = _RenewedCluster(
             contact_points=hosts,
             port=port,
-            auth_provider=PlainTextAuthProvider(access.user, access.password) if access.user else None,
-            ssl_context=access.tls,
             connection_class=libev_connection(),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             protocol_version=_PROTOCOL_VERSION,
@@ -238,6 +266,8 @@ def connect(
             idle_heartbeat_interval=_HEARTBEAT_S,
             idle_heartbeat_timeout=_HEARTBEAT_S,
         )
+    cluster.renew(access.now)
+    access.lend(cluster, _RenewedCluster.renew)
     try:
         with translated():
             return cluster.connect(wait_for_all_pools=to_migrate)

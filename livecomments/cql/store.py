@@ -23,6 +23,7 @@ from livecomments.cql.session import (
     checked_keyspace,
     open_session,
 )
+from livecomments.runtime.rotation import Rotated
 from livecomments.store.interface import BUCKET_BITS, KeptLog, Lifetime, Row, StoredSlice
 from livecomments.store.waves import read_in_waves
 from livecomments_schemas.positions import BEFORE_EVERYTHING
@@ -116,7 +117,7 @@ class CqlStore:
         bucket_bits: int = BUCKET_BITS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         lifetime: Lifetime | None = None,
-        access: CqlAccess = OPEN,
+        access: Rotated[CqlAccess] = OPEN,
     ) -> None:
         self._contact_points = contact_points
         self._keyspace = checked_keyspace(keyspace)

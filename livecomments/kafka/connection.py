@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from livecomments.runtime.rotation import Rotated
 from livecomments.runtime.tls import client_context
 
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -17,12 +18,21 @@ METADATA_INTERVAL_S: Final = 0.1
 _STOP_TIMEOUT_S: Final = REQUEST_TIMEOUT_S + 2.0
 
 
+Security = Mapping[str, Any]
+"""What aiokafka's clients take: security_protocol, ssl_context, sasl_…"""
+
+
+def no_security() -> Rotated[Security]:
+    """Return what a listener without TLS and passwords takes."""
+    return Rotated({})
+
+
 @dataclass(frozen=True)
 class KafkaConnection:
-    """Where Kafka is. `security` is what aiokafka's clients take: security_protocol, ssl_context, sasl_…"""
+    """Where Kafka is, and what lets us in there now."""
 
     addresses: str
-    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    security: Rotated[Security] = field(default_factory=no_security, repr=False)
 
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments that all of aiokafka's clients take."""
@@ -31,19 +41,32 @@ class KafkaConnection:
             "client_id": "livecomments",
             "request_timeout_ms": int(REQUEST_TIMEOUT_S * 1_000),
             "metadata_max_age_ms": int(_METADATA_AGE_S * 1_000),
-            **self.security,
+            **self.security.now,
         }
 
+    def adopt(self, client: Any) -> None:
+        """Let a started AIOKafkaClient open its next connections by what is new, whenever that changes."""
+        self.security.lend(client, renew)
+        renew(client, self.security.now)  # it may have changed while it started
 
-def security_of(protocol: str, *, mechanism: str, user: str, password: str, ca_file: str) -> dict[str, Any]:
+
+def renew(client: Any, security: Security) -> None:
+    """Have an AIOKafkaClient open its next connections by this. Those that are open go on (aiokafka 0.14)."""
+    client._ssl_context = security.get("ssl_context")
+    client._sasl_plain_password = security.get("sasl_plain_password")
+
+
+def security_of(
+    protocol: str, *, mechanism: str, user: str, password: str, ca_file: str, certificate: str = "", key: str = ""
+) -> Security:
     """Return `KafkaConnection.security` for a listener of this `protocol`; what it does not use is left out.
 
     Raises:
-        StartRefused: the file with CA certificates cannot be read.
+        StartRefused: a file with certificates or a key cannot be used.
     """
     security: dict[str, Any] = {"security_protocol": protocol}
     if protocol.endswith("SSL"):
-        security["ssl_context"] = client_context("LIVECOMMENTS_KAFKA_CA", ca_file)
+        security["ssl_context"] = client_context("LIVECOMMENTS_KAFKA_CA", ca_file, certificate=certificate, key=key)
     if protocol.startswith("SASL_"):
         security |= {"sasl_mechanism": mechanism, "sasl_plain_username": user, "sasl_plain_password": password}
     return security

@@ -1,18 +1,19 @@
 """The log in Kafka: `KafkaLog` checks the topic, and joins the writer and the readers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.connection import KafkaConnection, Security, no_security
 from livecomments.kafka.contract import Difference, Endangers, differences_of
 from livecomments.kafka.reader import KafkaRanges, KafkaReader
 from livecomments.kafka.topics import FoundTopic, find_topics
 from livecomments.kafka.writer import KafkaWriter
 from livecomments.log.interface import Bounds, LogUnavailable, Slice
 from livecomments.runtime.retrying import retrying, within
+from livecomments.runtime.rotation import Rotated
 from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord
@@ -57,11 +58,11 @@ class KafkaLog:
         rest_s: float = REST_S,
         is_ours: bool = True,
         connect_timeout_s: float = 30.0,
-        security: Mapping[str, Any] | None = None,
+        security: Rotated[Security] | None = None,
     ) -> None:
         self.epoch: Final = epoch
         self.partition_count = 0
-        self._connection = KafkaConnection(addresses, security or {})
+        self._connection = KafkaConnection(addresses, security or no_security())
         self._topic = topic
         self._contract = contract
         self._fences = fences

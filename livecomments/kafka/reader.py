@@ -66,6 +66,7 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
     fetch_records(consumer)
     fetch_leanly(consumer)
     pace_metadata(consumer._client)
+    connection.adopt(consumer._client)
     consumer.assign(list(all_))
     for one in all_:
         consumer.seek(one, 0)  # without any position it would look for a committed one

@@ -253,6 +253,7 @@ class KafkaWriter:
             await producer.stop(0)
             raise
         pace_metadata(client.client)
+        self._connection.adopt(client.client)
         self._producer = producer
 
     def _refuse_behind(self, producer: _Producer, late_since: float) -> None:

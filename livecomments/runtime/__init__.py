@@ -8,7 +8,8 @@
 - `metrics`: the metric registry and its exposition.
 - `vitals`: which build runs, and how late its event loop is.
 - `machine`: the open files and the memory that the process may use.
-- `tls`: how servers' certificates are checked.
+- `tls`: how servers' certificates are checked, and which one we show.
+- `rotation`: secrets and certificates that change while the process runs.
 - `exclusive_file`: one process alone writes to a file.
 - `single_flight`: one call for a thundering herd; `retrying`: backoff with jitter until it answers.
 

@@ -100,6 +100,8 @@ class ServerSettings(RecordSettings):
     topic_prefix: str = setting("", "Before the name of each topic, where several deployments share a Kafka.")
     kafka_security: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_SSL or SASL_PLAINTEXT, as the brokers' listener.")
     kafka_ca: str = setting("", "File with the CA certificates (PEM) of the brokers. Empty: the system's.")
+    kafka_certificate: str = setting("", "File with our certificate (PEM), where the brokers ask for one.")
+    kafka_key: str = setting("", "File with the key of that certificate. Empty: it is in the same file.")
     kafka_mechanism: str = setting("SCRAM-SHA-512", "With SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
     kafka_user: str = setting("", "With SASL: who we are.")
     kafka_password: str = setting("", "With SASL: the password.", secret=True)
@@ -110,6 +112,8 @@ class ServerSettings(RecordSettings):
     cql_password: str = setting("", "The password of that user.", secret=True)
     cql_tls: bool = setting(False, "Whether the store is spoken to over TLS.")
     cql_ca: str = setting("", "File with the CA certificates (PEM) of the store. Empty: the system's.")
+    cql_certificate: str = setting("", "File with our certificate (PEM), where the store asks for one.")
+    cql_key: str = setting("", "File with the key of that certificate. Empty: it is in the same file.")
     cql_check_hostname: bool = setting(
         True, "Nodes' certificates must name their address; nodes are met by IP address."
     )
@@ -132,12 +136,26 @@ class ServerSettings(RecordSettings):
                 named == (has_sasl, has_sasl),
                 "and LIVECOMMENTS_KAFKA_PASSWORD must be set with LIVECOMMENTS_KAFKA_SECURITY=SASL_…, and only then",
             ),
-            (
-                "kafka_ca",
-                not self.kafka_ca or self.kafka_security.endswith("SSL"),
-                "must not be set without TLS: LIVECOMMENTS_KAFKA_SECURITY=SSL or SASL_SSL",
+            *(
+                (
+                    name,
+                    not getattr(self, name) or self.kafka_security.endswith("SSL"),
+                    "must not be set without TLS: LIVECOMMENTS_KAFKA_SECURITY=SSL or SASL_SSL",
+                )
+                for name in ("kafka_ca", "kafka_certificate")
             ),
-            ("cql_ca", not self.cql_ca or self.cql_tls, "must not be set without LIVECOMMENTS_CQL_TLS"),
+            *(
+                (name, not getattr(self, name) or self.cql_tls, "must not be set without LIVECOMMENTS_CQL_TLS")
+                for name in ("cql_ca", "cql_certificate")
+            ),
+            *(
+                (
+                    f"{server}_key",
+                    not getattr(self, f"{server}_key") or bool(getattr(self, f"{server}_certificate")),
+                    f"must not be set without {PREFIX}{server.upper()}_CERTIFICATE",
+                )
+                for server in ("kafka", "cql")
+            ),
             (
                 "cql_user",
                 bool(self.cql_user) == bool(self.cql_password),

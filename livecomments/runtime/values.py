@@ -11,7 +11,14 @@ _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
-def secret_in(file_name: str) -> str:
+class FileText(str):
+    """A secret's text that knows the file it was read from."""
+
+    __slots__ = ("file",)
+    file: str
+
+
+def secret_in(file_name: str) -> FileText:
     """Read a secret from its file, without the end of its line. Raises ValueError: what is wrong with the file."""
     try:
         with Path(file_name).open("rb") as file:
@@ -22,7 +29,19 @@ def secret_in(file_name: str) -> str:
         raise ValueError("must hold UTF-8") from None
     if not 0 < len(text.encode()) <= _SECRET_BYTES_MAX:
         raise ValueError(f"must hold 1 to {_SECRET_BYTES_MAX} bytes")
-    return text
+    found = FileText(text)
+    found.file = file_name
+    return found
+
+
+def file_of(secret: str) -> str:
+    """Return the name of the file that a secret was read from; empty if it was in no file."""
+    return secret.file if isinstance(secret, FileText) else ""
+
+
+def as_it_is_now(secret: str) -> str:
+    """Return a secret as its file has it now, if it was in one. Raises ValueError: what is wrong with the file."""
+    return secret_in(secret.file) if isinstance(secret, FileText) else secret
 
 
 def _whole(text: str) -> int:

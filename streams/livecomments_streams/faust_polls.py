@@ -87,6 +87,11 @@ class PollConsumer(Consumer):  # type: ignore[misc]  # Faust has no types
         error: Exception | None = self._thread.group_error
         return error
 
+    @property
+    def kafka_consumer(self) -> Any:
+        """aiokafka's own consumer, None before it started."""
+        return getattr(self._thread, "_consumer", None)
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Poll]]:
         """Poll once, after a pause if the last one was hardly worth a take."""
         await self.sleep(self._pause_s)

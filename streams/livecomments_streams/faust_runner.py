@@ -14,14 +14,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import faust
 from faust.types import TP
 
-from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.connection import KafkaConnection, Security, renew
 from livecomments.kafka.refusals import is_group_refusal
 from livecomments.runtime.metrics import Reading
 from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartAgain, StartRefused, leaves_of
@@ -66,6 +66,7 @@ class FaustRunner:
         """Stopped, the process begins anew and does not end: its topic is of an epoch that is over."""
         self._topic = topic
         self._app = make_faust_app(connection, group, data_dir)
+        connection.security.lend(self, FaustRunner._renew)
         self._app.agent(raw_topic(self._app, topic), name="persist")(self._persist)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         self._app.on_partitions_revoked.connect(self._on_revoked)
@@ -104,6 +105,15 @@ class FaustRunner:
             await _or_die(self._job.take(event.message.records, event.message.led_anew))
             event.ack()
 
+    def _renew(self, security: Security) -> None:
+        """Have Faust open its next connections by this, those of clients that it will make too."""
+        self._app.conf.broker_credentials = _credentials(security)
+        consumer = getattr(self._app.consumer, "kafka_consumer", None)
+        producer = getattr(self._app.producer, "_producer", None)
+        for client in (getattr(consumer, "_client", None), getattr(producer, "client", None)):
+            if client is not None:
+                renew(client, security)
+
     async def _on_assigned(self, _: Any, assigned: Iterable[TP], **__: Any) -> None:
         self._job.give(one.partition for one in assigned if one.topic == self._topic)
 
@@ -140,7 +150,7 @@ def make_faust_app(connection: KafkaConnection, group: str, data_dir: Path) -> f
     app = faust.App(
         group,
         broker=[f"kafka://{address.strip()}" for address in connection.addresses.split(",")],
-        broker_credentials=_credentials(connection.security),
+        broker_credentials=_credentials(connection.security.now),
         loop=asyncio.get_running_loop(),
         datadir=str(data_dir),
         web_enabled=False,
@@ -163,7 +173,7 @@ def make_faust_app(connection: KafkaConnection, group: str, data_dir: Path) -> f
     return app
 
 
-def _credentials(security: Mapping[str, Any]) -> faust.auth.Credentials | None:
+def _credentials(security: Security) -> faust.auth.Credentials | None:
     """Return the security of a connection as Faust's credentials; None for plaintext."""
     tls = security.get("ssl_context")
     if "sasl_mechanism" in security:

@@ -22,7 +22,7 @@ from livecomments.sqlite import DurableFile
 from livecomments.web.server import DrainingServer, listening_socket
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.serving import make_app
-from livecomments_command.assembly.writing import make_posting, make_tokens
+from livecomments_command.assembly.writing import make_posting, make_tokens, token_secrets
 from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_route
 from livecomments_consumers.hub import Hub
@@ -108,7 +108,9 @@ async def serving(
         hub, posting = Hub(follower, history, settings), make_posting(follower, history, settings)
         routes = [
             stream_route(hub),
-            *gateway_routes(follower, history, posting, make_tokens(settings, revocations, None)),
+            *gateway_routes(
+                follower, history, posting, make_tokens(settings, token_secrets(settings), revocations, None)
+            ),
         ]
         listening, started = listening_socket("127.0.0.1", 0), asyncio.Event()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

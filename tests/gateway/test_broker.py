@@ -151,7 +151,7 @@ async def test_with_too_few_replicas_in_sync_writing_stops_and_reading_goes_on(
     cluster = KafkaCluster(tmp_path_factory.mktemp("cluster"), heap_mb=192)
     with running(cluster):
         wanted = dataclasses.replace(load_topics(1)[0], name=f"test-{uuid.uuid4().hex}", partitions=1)
-        await create_missing(KafkaConnection(cluster.address, {}), [wanted])
+        await create_missing(KafkaConnection(cluster.address), [wanted])
         async with serving(cluster.address, wanted.name, tmp_path) as gateway:
             kept = [f"m{n}" for n in range(5)]
             for message in kept:

@@ -20,6 +20,7 @@ from livecomments.history.reading import History
 from livecomments.log.interface import LogUnavailable
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import REVOCATIONS_TOPIC
+from livecomments.runtime.rotation import Rotated
 from livecomments.sqlite import DurableFile
 from livecomments_command.assembly.serving import make_app
 from livecomments_gateway.admission import AdmissionLimits, UserLimitRejected
@@ -56,7 +57,7 @@ class Made:
         self.history = CountedHistory(self.follower, store, window_records=WINDOW)
         self.posting = Posting(self.follower, self.history, timeout_s=WAIT_S, in_flight_max=10)
         revocations = Revocations(revocations_log)
-        tokens = Tokens(SessionRules(b"s" * 32, 1_000, 1_000, True), revocations, jwt_rules=None)
+        tokens = Tokens(SessionRules(Rotated([b"s" * 32]), 1_000, 1_000, True), revocations, jwt_rules=None)
         app = make_app(gateway_routes(self.follower, self.history, self.posting, tokens))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
         self.works = [self.follower.run(), revocations.run()]

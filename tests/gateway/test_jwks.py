@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_decode, base64url_encode
 
+from livecomments.runtime.rotation import Rotated
 from livecomments_gateway.identity import SessionRules, TokenRejected, Tokens
 from livecomments_gateway.jwks import JwksKeys, JwksTimes
 from livecomments_gateway.jwts import JwtRules
-from livecomments_gateway.keys import KEYS_MAX, KeysUnavailable, SharedSecret, VerifyingKey, parse_jwks
+from livecomments_gateway.keys import KEYS_MAX, KeysUnavailable, VerifyingKey, parse_jwks, shared_keys
 from livecomments_schemas.errors import StartRefused
 from tests.served import served
 
@@ -57,8 +58,8 @@ def trusting(keys: dict[str, VerifyingKey]) -> Tokens:
     """Tokens of an issuer with these keys."""
 
     class Fixed:
-        def find(self, kid: object) -> VerifyingKey | None:
-            return keys.get(kid) if isinstance(kid, str) else None
+        def find(self, kid: object) -> Sequence[VerifyingKey]:
+            return [keys[kid]] if isinstance(kid, str) and kid in keys else []
 
     class NoneRevoked:
         def is_revoked(self, session: bytes) -> bool:
@@ -67,7 +68,9 @@ def trusting(keys: dict[str, VerifyingKey]) -> Tokens:
         async def revoke(self, session: bytes, until: int, by: str) -> None:
             """Nothing is."""
 
-    return Tokens(SessionRules(b"s" * 32, 1, 1, False), NoneRevoked(), jwt_rules=JwtRules(Fixed(), ISSUER, "us"))
+    return Tokens(
+        SessionRules(Rotated([b"s" * 32]), 1, 1, False), NoneRevoked(), jwt_rules=JwtRules(Fixed(), ISSUER, "us")
+    )
 
 
 KINDS: Final = ("RS256", "ES256", "EdDSA")
@@ -277,10 +280,10 @@ def test_a_key_of_another_kind_is_no_shared_secret() -> None:
         texts.append(b64encode(der).decode())
     for secret in (*texts, json.dumps(published(private("RS256"))), jwks().decode()):
         with pytest.raises(StartRefused) as refused:
-            SharedSecret(secret)
+            shared_keys(secret)
         assert "JWKS_URL" in str(refused.value)
         assert secret not in str(refused.value)
-    assert SharedSecret("s" * 64).find(None)
+    assert len(shared_keys("s" * 64)) == 1
 
 
 class Issuer:
@@ -330,7 +333,7 @@ async def fetching(keys: JwksKeys) -> AsyncIterator[None]:
 
 async def known(keys: JwksKeys, kid: str) -> VerifyingKey | None:
     """What is known of a kid once nothing is being fetched for it."""
-    found: list[VerifyingKey | None] = []
+    found: list[Sequence[VerifyingKey]] = []
 
     def is_settled() -> bool:
         try:
@@ -342,7 +345,7 @@ async def known(keys: JwksKeys, kid: str) -> VerifyingKey | None:
     async with asyncio.timeout(TIMEOUT_S):
         while not is_settled():  # noqa: ASYNC110 - nothing tells of it, as nothing tells a client
             await asyncio.sleep(0.01)
-    return found[-1]
+    return next(iter(found[-1]), None)
 
 
 async def test_a_new_key_is_found_at_once_and_unknown_ones_cost_one_fetch_a_cooldown() -> None:
@@ -355,13 +358,13 @@ async def test_a_new_key_is_found_at_once_and_unknown_ones_cost_one_fetch_a_cool
             assert await known(keys, "old")
             issuer.body = jwks(published(private("ES256"), kid="new"))
             for n in range(1_000):
-                assert keys.find(f"unknown-{n}") is None
+                assert not keys.find(f"unknown-{n}")
             assert issuer.fetches == 1
             now[0] += 30
             assert await known(keys, "new")
-            assert keys.find("old") is None
+            assert not keys.find("old")
             for n in range(1_000):
-                assert keys.find(f"unknown-{n}") is None
+                assert not keys.find(f"unknown-{n}")
             assert issuer.fetches == 2
 
 

@@ -5,7 +5,7 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -21,10 +21,11 @@ from livecomments.log.interface import CommentLog
 from livecomments.log.revocations import Revocations, RevocationsUnavailable
 from livecomments.log.session_names import session_name
 from livecomments.log.topics import REVOCATIONS_TOPIC, load_topics
+from livecomments.runtime.rotation import Rotated
 from livecomments.sqlite import DurableFile
 from livecomments_gateway.identity import RevokedSessions, SessionRules, TokenRejected, Tokens
 from livecomments_gateway.jwts import JwtRules
-from livecomments_gateway.keys import SharedSecret
+from livecomments_gateway.keys import SharedSecrets, VerifyingKey, shared_keys
 from livecomments_gateway.settings import SESSION_LIFE_MAX_S
 from tests.gateway.test_answers import JWT, signed
 from tests.log.contract import WAIT_S, make_anew, new_topic
@@ -59,9 +60,49 @@ class Revoked:
         self.until[session] = until
 
 
-def tokens(clock: Clock, revoked: RevokedSessions | None = None, idle_s: int = DAY_S) -> Tokens:
-    rules = JwtRules(SharedSecret(JWT["jwt_secret"]), JWT["jwt_issuer"], JWT["jwt_audience"])
-    return Tokens(SessionRules(b"s" * 32, 10 * DAY_S, idle_s, True), revoked or Revoked(), jwt_rules=rules, clock=clock)
+def tokens(
+    clock: Clock,
+    revoked: RevokedSessions | None = None,
+    idle_s: int = DAY_S,
+    *,
+    secrets: Rotated[Sequence[bytes]] | None = None,
+    keys: Rotated[tuple[VerifyingKey, ...]] | None = None,
+) -> Tokens:
+    signing = SharedSecrets(keys or Rotated(shared_keys(JWT["jwt_secret"])))
+    rules = JwtRules(signing, JWT["jwt_issuer"], JWT["jwt_audience"])
+    sessions = SessionRules(secrets or Rotated([b"s" * 32]), 10 * DAY_S, idle_s, True)
+    return Tokens(sessions, revoked or Revoked(), jwt_rules=rules, clock=clock)
+
+
+def test_the_first_secret_signs_each_is_accepted_and_one_that_is_gone_at_once_no_more() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    secrets = Rotated[Sequence[bytes]]([old])
+    checked, of_new = tokens(Clock(), secrets=secrets), tokens(Clock(), secrets=Rotated([new]))
+    before = checked.open_session("Ana")
+    assert checked.identify(f"Bearer {before.token}").author == before.author
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {of_new.open_session('Eva').token}")
+    secrets.replace([new, old])
+    after = checked.renew_session(checked.identify(f"Bearer {before.token}"))
+    assert of_new.identify(f"Bearer {after.token}").author == before.author
+    secrets.replace([new])  # the token was accepted a moment ago, and is remembered
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {before.token}")
+    assert checked.identify(f"Bearer {after.token}").author == before.author
+
+
+def test_a_jwt_is_accepted_by_any_of_the_secrets_and_at_once_no_more_when_its_own_is_gone() -> None:
+    old, new = JWT["jwt_secret"], "n" * 64
+    keys = Rotated(shared_keys(f"{new}\n{old}\n"))
+    checked = tokens(Clock(), keys=keys)
+    for secret in (old, new):
+        assert checked.identify(f"Bearer {signed(secret)}").author.id == "user-1"
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {signed('x' * 64)}")
+    keys.replace(shared_keys(new))
+    assert checked.identify(f"Bearer {signed(new)}").author.id == "user-1"
+    with pytest.raises(TokenRejected):
+        checked.identify(f"Bearer {signed(old)}")
 
 
 def test_a_session_that_is_not_renewed_expires_and_one_that_is_ends_at_last() -> None:
@@ -288,7 +329,7 @@ async def test_what_was_revoked_is_forgotten_when_it_would_have_expired(tmp_path
 @pytest.mark.live
 async def test_with_kafka_every_gateway_knows_within_seconds(kafka_address: str) -> None:
     topics = [each.with_replicas(1) for each in load_topics(1) if each.name == REVOCATIONS_TOPIC]
-    await create_missing(KafkaConnection(kafka_address, {}), topics)
+    await create_missing(KafkaConnection(kafka_address), topics)
     async with (
         KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1) as one,
         KafkaLog(kafka_address, REVOCATIONS_TOPIC, 1) as other,

@@ -16,6 +16,8 @@ EXAMPLES: Final = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 RELEASE: Final = "test"
 COMPONENTS: Final = ("gateway", "edge", "stream")
 _TIMEOUT_S: Final = 60
+_SECRETS: Final = "/secrets/"
+"""Where secrets are files, in a pod."""
 _SECRET: Final = "a secret of more than thirty-two bytes"
 
 Manifest = dict[str, Any]
@@ -63,8 +65,27 @@ class Rendered:
                 one["data"] for one in self.manifests if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name
             )
         for variable in container["env"]:
-            values[variable["name"]] = _value(variable, values, ordinal)
+            name, value = variable["name"], _value(variable, values, ordinal)
+            if value.startswith(_SECRETS) and name.endswith("_FILE"):  # which is not on this machine
+                name, value = name.removesuffix("_FILE"), _SECRET
+            values[name] = value
         return values
+
+    def secret_files(self, component: str) -> dict[str, tuple[str, str]]:
+        """By the setting that names it: the Secret and the key of each file of a secret."""
+        volumes = {volume["name"]: volume for volume in self.pods()[component]["volumes"]}
+        mounts = {mount["mountPath"]: mount for mount in self.container(component)["volumeMounts"]}
+        found = {}
+        for variable in self.container(component)["env"]:
+            directory, _, file = str(variable.get("value")).rpartition("/")
+            if not directory.startswith(_SECRETS):
+                continue
+            assert mounts[directory]["readOnly"]
+            assert "subPath" not in mounts[directory]  # what is mounted so never changes
+            secret = volumes[mounts[directory]["name"]]["secret"]
+            keys = {item["path"]: item["key"] for item in secret.get("items", [{"key": file, "path": file}])}
+            found[variable["name"]] = (secret["secretName"], keys[file])
+        return found
 
 
 class Helm:
@@ -153,7 +174,5 @@ def _value(variable: Manifest, before: Mapping[str, str], ordinal: int) -> str:
             value = value.replace(f"$({name})", known)
         assert isinstance(value, str), variable
         return value
-    if "secretKeyRef" in source:
-        return _SECRET
     assert source["fieldRef"]["fieldPath"] == "metadata.labels['apps.kubernetes.io/pod-index']"
     return str(ordinal)

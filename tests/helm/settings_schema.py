@@ -18,6 +18,10 @@ GIVEN_OTHERWISE: Final = frozenset(
         "session_secret",
         "kafka_password",
         "cql_password",
+        "kafka_certificate",
+        "kafka_key",
+        "cql_certificate",
+        "cql_key",
     )
 )
 """Settings that have values of their own in the chart, or no meaning there."""

@@ -196,7 +196,8 @@ def test_the_jobs_run_before_all_else_and_need_nothing_of_it(helm: Helm) -> None
         assert pod["restartPolicy"] == "Never"
         container = rendered.container(name)
         assert "envFrom" not in container
-        referred = {one["valueFrom"]["secretKeyRef"]["name"] for one in container["env"] if "valueFrom" in one}
+        referred = {secret for secret, _ in rendered.secret_files(name).values()}
+        assert referred
         assert not referred & {one["metadata"]["name"] for one in rendered.manifests}
     assert weights == sorted(set(weights))
 
@@ -215,21 +216,18 @@ def test_jobs_can_be_left_out(helm: Helm) -> None:
 
 def test_only_the_gateway_gets_the_secrets_of_tokens_and_all_get_the_passwords(helm: Helm) -> None:
     rendered = helm.render("full")
-    taken = {
-        component: {each["name"]: each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each}
-        for component in ("gateway", "stream", *JOBS)
-        if (container := rendered.container(component))
-    }
+    taken = {component: rendered.secret_files(component) for component in (*COMPONENTS, *JOBS)}
     passwords = {
-        "LIVECOMMENTS_KAFKA_PASSWORD": {"name": "livecomments-kafka", "key": "kafka-password"},
-        "LIVECOMMENTS_CQL_PASSWORD": {"name": "livecomments-cql", "key": "password"},
+        "LIVECOMMENTS_KAFKA_PASSWORD_FILE": ("livecomments-kafka", "kafka-password"),
+        "LIVECOMMENTS_CQL_PASSWORD_FILE": ("livecomments-cql", "password"),
+        "LIVECOMMENTS_KAFKA_CERTIFICATE": ("livecomments-client", "tls.crt"),
+        "LIVECOMMENTS_KAFKA_KEY": ("livecomments-client", "tls.key"),
     }
     assert taken.pop("gateway") == passwords | {
-        "LIVECOMMENTS_SESSION_SECRET": {"name": "livecomments", "key": "session-secret"},
-        "LIVECOMMENTS_JWT_SECRET": {"name": "livecomments-jwt", "key": "hs256"},
+        "LIVECOMMENTS_SESSION_SECRET_FILE": ("livecomments", "session-secret"),
+        "LIVECOMMENTS_JWT_SECRET_FILE": ("livecomments-jwt", "hs256"),
     }
     assert all(others == passwords for others in taken.values())
-    assert passwords.keys() <= rendered.environment("edge").keys()
     assert "SECRET" not in str(rendered.container("edge")["env"])
     assert not rendered.of("Secret")
     assert "LIVECOMMENTS_JWT_SECRET" not in helm.render().environment("gateway")
@@ -248,8 +246,7 @@ def test_a_name_of_digits_stays_a_name(helm: Helm) -> None:
     for component, pod in (rendered := helm.render(**values, stream={"priorityClassName": "5"})).pods().items():
         assert {"name": "ca", "configMap": {"name": "1"}} in pod["volumes"]
         assert pod["imagePullSecrets"] == [{"name": "2"}]
-        sources = [variable.get("valueFrom") for variable in rendered.container(component)["env"]]
-        assert {"secretKeyRef": {"name": "3", "key": "4"}} in sources
+        assert ("3", "4") in rendered.secret_files(component).values()
     assert rendered.pods()["stream"]["priorityClassName"] == "5"
 
 
@@ -262,8 +259,7 @@ def test_a_secret_among_the_values_is_kept_in_one_of_ours(helm: Helm) -> None:
     rendered = helm.render("trial", fullnameOverride=FULLNAME)
     (secret,) = rendered.of("Secret").values()
     assert secret["stringData"] == {"session-secret": example_values("trial")["sessionSecret"]["value"]}
-    (reference,) = [each["valueFrom"] for each in rendered.container("gateway")["env"] if "valueFrom" in each]
-    assert reference == {"secretKeyRef": {"name": secret["metadata"]["name"], "key": "session-secret"}}
+    assert list(rendered.secret_files("gateway").values()) == [(secret["metadata"]["name"], "session-secret")]
 
 
 def test_the_image_is_named_by_digest_where_there_is_one(helm: Helm) -> None:
@@ -280,7 +276,7 @@ def test_the_image_runs_as_the_user_that_the_chart_gives(helm: Helm) -> None:
     assert 'ENTRYPOINT ["livecomments"]' in dockerfile
 
 
-def test_a_changed_setting_restarts_the_processes_and_a_changed_service_none(helm: Helm) -> None:
+def test_a_changed_setting_restarts_the_processes_and_a_changed_service_or_secret_none(helm: Helm) -> None:
     def templates(**values: Any) -> dict[str, Any]:
         return {name: each["spec"]["template"] for name, each in helm.render(**values).workloads().items()}
 
@@ -289,9 +285,7 @@ def test_a_changed_setting_restarts_the_processes_and_a_changed_service_none(hel
     changed = templates(settings={"guests": False})
     assert all(before[name] != changed[name] for name in COMPONENTS)
     secret = {"existingSecret": "", "value": "x" * 32}
-    assert (
-        templates(sessionSecret=secret)["gateway"] != templates(sessionSecret=secret | {"value": "y" * 32})["gateway"]
-    )
+    assert templates(sessionSecret=secret) == templates(sessionSecret=secret | {"value": "y" * 32 + "\n" + "x" * 32})
 
 
 def backend_of(path: str, rendered: Rendered) -> list[str]:
@@ -332,10 +326,11 @@ def test_streams_lead_to_the_edges_and_all_else_to_the_gateways(helm: Helm) -> N
 
 def test_a_file_of_the_user_s_can_be_mounted(helm: Helm) -> None:
     rendered = helm.render("full")
-    assert {volume["name"] for volume in rendered.pods()["gateway"]["volumes"]} == {"tmp", "data", "ca", "words"}
+    assert "words" in {volume["name"] for volume in rendered.pods()["gateway"]["volumes"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in rendered.container("gateway")["volumeMounts"]}
-    assert mounts == {"tmp": "/tmp", "data": "/data", "ca": "/ca", "words": "/words"}
-    assert {volume["name"] for volume in rendered.pods()["edge"]["volumes"]} == {"tmp", "data", "ca"}
+    others = {"tmp": "/tmp", "data": "/data", "ca": "/ca", "words": "/words"}
+    assert mounts == others | {name: f"/secrets/{name}" for name in mounts.keys() - others.keys()}
+    assert "words" not in {volume["name"] for volume in rendered.pods()["edge"]["volumes"]}
 
 
 def test_evictions_take_one_of_each_at_a_time(helm: Helm) -> None:

@@ -2,24 +2,20 @@
 
 import asyncio
 import dataclasses
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from chaos.fill import fill
 from chaos.pulse import stored_of
 from infra.local.ports import free_port
-from infra.local.servers import running, why_unavailable
+from infra.local.servers import KafkaServer, running, why_unavailable
 from infra.local.stack import _prepare_schema, _prepare_topics
-from livecomments.cql.session import CqlAccess, open_session
+from livecomments.cql.session import open_session
 from livecomments.log.topics import comments_topic
-from livecomments.runtime.settings import PREFIX
+from livecomments.runtime.rotation import Rotated
 from livecomments.runtime.tls import client_context
 from livecomments.store.interface import StoreUnavailable
 from livecomments_command.assembly.cql import cql_store
@@ -27,16 +23,18 @@ from livecomments_command.assembly.kafka import kafka_connection, kafka_log, new
 from livecomments_command.epochs import check_topics
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
+from tests.live.rotating import GATEWAYS, NEW, OLD, Secrets, rotated_stack
 from tests.live.secured import (
     PASSWORD,
     USER,
+    Authority,
     Certificates,
     SecuredCassandra,
     add_scram_user,
     make_certificates,
+    plain_login,
     secured_kafka,
 )
-from tests.live.stream import START_S, Worker, until
 from tests.log.contract import WAIT_S, append_all, poll_until, texts_of
 from tests.store.examples import DATACENTER
 
@@ -44,33 +42,51 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToolSettings]:
-    """How to get into a broker of its own, with a user for each mechanism."""
-    if reason := why_unavailable():
-        pytest.skip(reason)
-    directory = tmp_path_factory.mktemp("secured")
-    certificates = make_certificates(directory)
-    server, address = secured_kafka(directory / "kafka", certificates, (free_port(), free_port(), free_port()))
-    with running(server):
-        add_scram_user(server.address)
-        settings = ToolSettings(
-            kafka=address,
-            cql="127.0.0.1:1",
-            replicas=1,
-            kafka_security="SASL_SSL",
-            kafka_user=USER,
-            kafka_password=PASSWORD,
-            kafka_ca=str(certificates.ca),
-        )
-        asyncio.run(check_topics(settings, create=True))
-        yield settings
+def next_authority() -> Authority:
+    """Whose certificates come later."""
+    return Authority("next CA")
 
 
 @pytest.fixture(scope="module")
-def secured_cql(kafka: ToolSettings) -> Iterator[SecuredCassandra]:
+def certificates(tmp_path_factory: pytest.TempPathFactory, next_authority: Authority) -> Certificates:
+    """Those of servers and clients, of a CA that is not the next one, which servers know already."""
+    return make_certificates(tmp_path_factory.mktemp("secured"), also_trusted=[next_authority])
+
+
+@pytest.fixture(scope="module")
+def broker(certificates: Certificates) -> Iterator[tuple[KafkaServer, str]]:
+    """A broker of its own, with a user for each mechanism, and its secured address."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    ports = (free_port(), free_port(), free_port())
+    server, address = secured_kafka(certificates.directory / "kafka", certificates, ports)
+    with running(server):
+        add_scram_user(server.address)
+        yield server, address
+
+
+@pytest.fixture(scope="module")
+def kafka(broker: tuple[KafkaServer, str], certificates: Certificates) -> ToolSettings:
+    """How to get into the broker."""
+    settings = ToolSettings(
+        kafka=broker[1],
+        cql="127.0.0.1:1",
+        replicas=1,
+        kafka_security="SASL_SSL",
+        kafka_user=USER,
+        kafka_password=PASSWORD,
+        kafka_ca=str(certificates.ca),
+        kafka_certificate=str(certificates.certificate),
+        kafka_key=str(certificates.key),
+    )
+    asyncio.run(check_topics(settings, create=True))
+    return settings
+
+
+@pytest.fixture(scope="module")
+def secured_cql(certificates: Certificates) -> Iterator[SecuredCassandra]:
     """A Cassandra of its own, with certificates of the same CA."""
-    ca = Path(kafka.kafka_ca)
-    server = SecuredCassandra(ca.parent / "cassandra", Certificates.in_(ca.parent))
+    server = SecuredCassandra(certificates.directory / "cassandra", certificates)
     with running(server):
         yield server
 
@@ -97,6 +113,8 @@ async def test_a_local_stack_prepares_and_measures_what_it_is_given(
         cql=secured_cql.address,
         cql_tls=True,
         cql_ca=kafka.kafka_ca,
+        cql_certificate=kafka.kafka_certificate,
+        cql_key=kafka.kafka_key,
         cql_user=secured_cql.user,
         cql_password=secured_cql.password,
         cql_keyspace="local_stack",
@@ -108,86 +126,16 @@ async def test_a_local_stack_prepares_and_measures_what_it_is_given(
     await fill(settings, 1, lambda _: None)
 
 
-async def test_all_processes_get_in_and_a_comment_goes_all_its_way(
-    kafka: ToolSettings, secured_cql: SecuredCassandra, tmp_path: Path
-) -> None:
-    (tmp_path / "kafka-password").write_text(PASSWORD + "\n")
-    own = {
-        "KAFKA": kafka.kafka,
-        "KAFKA_SECURITY": "SASL_SSL",
-        "KAFKA_CA": kafka.kafka_ca,
-        "KAFKA_USER": USER,
-        "KAFKA_PASSWORD_FILE": str(tmp_path / "kafka-password"),
-        "CQL": secured_cql.address,
-        "CQL_TLS": "true",
-        "CQL_CA": kafka.kafka_ca,
-        "CQL_USER": secured_cql.user,
-        "CQL_PASSWORD": secured_cql.password,
-        "REPLICAS": "1",
-        "SESSION_SECRET": "s" * 32,
-        "DATA_DIR": str(tmp_path),
-    }
-    environ = os.environ | {PREFIX + name: value for name, value in own.items()}
-    for command in ("topics", "migrate"):
-        ran = [sys.executable, "-m", "livecomments_command", command]
-        done = await asyncio.to_thread(subprocess.run, ran, env=environ, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    ports = {
-        name: {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port())} for name in ("gateway", "edge", "stream")
-    }
-    processes = {
-        name: Worker(
-            [sys.executable, "-m", "livecomments_command", name],
-            environ | {PREFIX + port: value for port, value in of.items()},
-            tmp_path / name,
-        )
-        for name, of in ports.items()
-    }
-    try:
-        async with asyncio.timeout(START_S), aiohttp.ClientSession() as client:
-            for process in processes.values():
-                await until(lambda: _is_ready(client, process), process.logged, START_S)  # noqa: B023 (awaited here)
-            at = f"http://127.0.0.1:{ports['gateway']['PORT']}"
-            async with client.post(f"{at}/sessions", json={"displayName": "Ana"}) as answer:
-                token = (await answer.json())["sessionToken"]
-            headers = {"Authorization": f"Bearer {token}"}
-            async with client.post(f"{at}/comments/v", json={"message": "hello"}, headers=headers) as answer:
-                assert answer.status == 201, await answer.text()
-            await until(lambda: _stored(client, ports["stream"]["INTERNAL_PORT"]), "the comment stored")
-            edge = f"http://127.0.0.1:{ports['edge']['PORT']}/comments/v/stream?history=1"
-            async with client.get(edge) as stream:
-                while b"hello" not in await stream.content.readline():
-                    pass
-    finally:
-        for process in processes.values():
-            process.kill()
-    for process in processes.values():
-        assert PASSWORD not in process.logged
-
-
-async def _is_ready(client: aiohttp.ClientSession, process: Worker) -> bool:
-    assert process.process.poll() is None, process.logged
-    try:
-        async with client.get(f"{process.internal_url}/healthz/ready") as answer:
-            return answer.status == 200
-    except aiohttp.ClientConnectionError:
-        return False
-
-
-async def _stored(client: aiohttp.ClientSession, port: str) -> bool:
-    async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
-        return 'livecomments_stream_records_total{verdict="accepted"} 1.0' in await answer.text()
-
-
-async def test_the_store_lets_nobody_in_otherwise(kafka: ToolSettings, secured_cql: SecuredCassandra) -> None:
-    right = CqlAccess(secured_cql.user, secured_cql.password, client_context("", kafka.kafka_ca))
+async def test_the_store_lets_nobody_in_otherwise(secured_cql: SecuredCassandra, certificates: Certificates) -> None:
+    right = secured_cql.access()
     for access in (
         right._replace(password="another"),
         right._replace(tls=None),
         right._replace(tls=client_context("", "")),
+        right._replace(tls=client_context("", str(certificates.ca))),
     ):
         with pytest.raises(StoreUnavailable, match="AuthenticationFailed" if access.password == "another" else None):
-            await open_session(secured_cql.address, DATACENTER, request_timeout_s=5.0, access=access)
+            await open_session(secured_cql.address, DATACENTER, request_timeout_s=5.0, access=Rotated(access))
     assert secured_cql.password not in repr(right)
 
 
@@ -197,6 +145,7 @@ async def test_the_store_lets_nobody_in_otherwise(kafka: ToolSettings, secured_c
         {"kafka_password": "another"},
         {"kafka_user": "nobody"},
         {"kafka_ca": ""},
+        {"kafka_certificate": "", "kafka_key": ""},
         {"kafka_security": "SASL_PLAINTEXT", "kafka_ca": ""},
         {"kafka_security": "PLAINTEXT", "kafka_ca": "", "kafka_user": "", "kafka_password": ""},
     ],
@@ -221,3 +170,49 @@ def test_a_file_without_certificates_is_refused(kafka: ToolSettings, tmp_path: P
 
 def changed(settings: ToolSettings, **values: Any) -> ToolSettings:
     return dataclasses.replace(settings, **values)
+
+
+async def test_all_is_rotated_under_load_and_nobody_notices(
+    kafka: ToolSettings,
+    broker: tuple[KafkaServer, str],
+    secured_cql: SecuredCassandra,
+    certificates: Certificates,
+    next_authority: Authority,
+    tmp_path: Path,
+) -> None:
+    """The last of this file: it leaves the servers with other certificates and passwords."""
+    server, _ = broker
+    files = Secrets(tmp_path, kafka=PASSWORD, cql=secured_cql.password)
+    at = changed(kafka, cql=secured_cql.address, cql_user=secured_cql.user)
+    async with rotated_stack(at, certificates, files, tmp_path) as stack:
+        for lines in ([OLD, NEW], [NEW, OLD], [NEW]):
+            for gateway in GATEWAYS:
+                files.sign(gateway, lines)
+                await stack.rotated("session_secret", [gateway])
+                await stack.load.written(20)
+            if lines[0] is NEW:
+                await stack.load.renew()
+        files.set("kafka", "another-hunter3")
+        await stack.rotated("kafka")
+        await asyncio.to_thread(secured_cql.change_password, "another-hunter4")
+        files.set("cql", "another-hunter4")
+        await stack.rotated("cql")
+        next_authority.write_clients(certificates, beside=certificates.ca.read_bytes())
+        await stack.rotated("kafka")
+        await stack.rotated("cql")
+        next_authority.write_servers(certificates, [next_authority])
+        server._settings |= plain_login("another-hunter3")
+        for one in (server, secured_cql):  # what was open breaks, and only what is new gets in again
+            await asyncio.to_thread(restart, one)
+            await stack.load.written(50)
+        await stack.end()
+    assert stack.load.statuses.keys() <= {201, 503}, stack.load.statuses
+    print(stack.load.report())
+    for secret in (PASSWORD, "another-hunter3", "another-hunter4", OLD, NEW):
+        assert secret not in stack.logged
+
+
+def restart(server: KafkaServer | SecuredCassandra) -> None:
+    server.stop()
+    server.start()
+    server.wait_ready()

@@ -8,11 +8,12 @@ from typing import Final
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import REVOCATIONS_TOPIC
+from livecomments.runtime.rotation import keep_fresh
 from livecomments.store.away import AwayStore
-from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.cql import cql_access, cql_store
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.growing import Growing
-from livecomments_command.assembly.kafka import contract_watch, kafka_log, known_epochs, open_log
+from livecomments_command.assembly.kafka import contract_watch, kafka_connection, kafka_log, known_epochs, open_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
@@ -54,7 +55,13 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
             follower=follower,
             store=store,
             over=growing.over(),
-            work=[follower.run(), contract_watch(settings, growing, log.epoch).run(), hub.run(), revocations.run()],
+            work=[
+                follower.run(),
+                contract_watch(settings, growing, log.epoch).run(),
+                hub.run(),
+                revocations.run(),
+                keep_fresh(kafka_connection(settings).security, cql_access(settings)),
+            ],
             checks={"sessions": lambda: revocations.is_ready},
             drain=drain,
             claim=stream_claim(hub, cors),

@@ -24,6 +24,7 @@ from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
 from livecomments.runtime.machine import raise_open_files
+from livecomments.runtime.rotation import keep_fresh
 from livecomments.runtime.vitals import watch_loop
 from livecomments.sqlite import DurableFile
 from livecomments.web.cors import CorsRules
@@ -33,7 +34,7 @@ from livecomments.web.server import DrainingServer
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.serving import cors_rules, make_app
 from livecomments_command.assembly.telling import Life, tell_gone
-from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
+from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens, token_secrets
 from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.durable import durable_route
@@ -95,7 +96,8 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         hub = Hub(follower, history, settings, revocations=revocations, make_viewer=seams.viewer)
         posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
-        tokens = make_tokens(settings, revocations, jwks)
+        secrets = token_secrets(settings)
+        tokens = make_tokens(settings, secrets, revocations, jwks)
         job = PersistLoop(
             log, store, dead_letters, range(log.partition_count), delay_s=settings.persist_delay_s, judge=seams.judge
         )
@@ -122,7 +124,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         )
         async with asyncio.TaskGroup() as running:
             services = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
-            works = [file.watch(), keep_leaps(file, elapsed), *services]
+            works = [file.watch(), keep_leaps(file, elapsed), keep_fresh(*secrets), *services]
             tasks = [running.create_task(work) for work in works]
             try:
                 yield Embedded(app, hub, follower, posting, life, stream_claim(hub, cors), cors)

@@ -9,13 +9,14 @@ from livecomments.history.store_lag import StoreLag
 from livecomments.log.epochs import Writing
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import REVOCATIONS_TOPIC
+from livecomments.runtime.rotation import keep_fresh
 from livecomments.store.away import AwayStore
-from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.cql import cql_access, cql_store
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.growing import Growing, past_of
-from livecomments_command.assembly.kafka import contract_watch, kafka_log, known_epochs, open_log
+from livecomments_command.assembly.kafka import contract_watch, kafka_connection, kafka_log, known_epochs, open_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
-from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens
+from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens, token_secrets
 from livecomments_command.settings import GatewaySettings
 from livecomments_gateway.app import gateway_routes
 from livecomments_gateway.site import page_routes
@@ -45,7 +46,8 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         watch = contract_watch(settings, growing, log.epoch)
         posting = make_posting(follower, history, settings, writing)
         jwks = make_jwks(settings)
-        tokens = make_tokens(settings, revocations, jwks)
+        secrets = token_secrets(settings)
+        tokens = make_tokens(settings, secrets, revocations, jwks)
         routes = [*gateway_routes(follower, history, posting, tokens), *page_routes()]  # the busiest first
         cors = cors_rules(settings)
         serving = Serving(
@@ -59,6 +61,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
                 watch.run(),
                 revocations.run(),
                 StoreLag(follower, store).run(),
+                keep_fresh(kafka_connection(settings).security, cql_access(settings), *secrets),
                 *([jwks.run()] if jwks else []),
             ],
             checks={

@@ -4,31 +4,47 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
-from livecomments.kafka.connection import KafkaConnection, security_of
+from livecomments.kafka.connection import KafkaConnection, Security, security_of
 from livecomments.kafka.contract import Compared, ContractWatch, TopicsBeside
 from livecomments.kafka.log import REST_S, KafkaLog
 from livecomments.log.epochs import KnownEpochs, read_epochs
 from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
+from livecomments.runtime.rotation import FromFiles
 from livecomments.runtime.shared_settings import ServerSettings
+from livecomments.runtime.values import as_it_is_now, file_of
 from livecomments_schemas.epochs import Contract, Epochs
 from livecomments_schemas.errors import StartRefused
 
+_SETTINGS_MAX: Final = 16
+"""Settings whose connections are kept; a process has one, tests have some."""
 _EPOCHS_READ_S: Final = 30.0
 """As long as a Kafka may be away at the start."""
 
 
+@lru_cache(_SETTINGS_MAX)
 def kafka_connection(settings: ServerSettings) -> KafkaConnection:
-    """Return the configured Kafka. Raises StartRefused: its CA certificates cannot be read."""
-    security = security_of(
-        settings.kafka_security,
-        mechanism=settings.kafka_mechanism,
-        user=settings.kafka_user,
-        password=settings.kafka_password,
-        ca_file=settings.kafka_ca,
-    )
-    return KafkaConnection(settings.kafka, security)
+    """Return the configured Kafka, the same whenever a process asks: so all clients hear of what is new.
+
+    Raises:
+        StartRefused: its certificates cannot be used, or its password cannot be read.
+    """
+
+    def read() -> Security:
+        return security_of(
+            settings.kafka_security,
+            mechanism=settings.kafka_mechanism,
+            user=settings.kafka_user,
+            password=as_it_is_now(settings.kafka_password),
+            ca_file=settings.kafka_ca,
+            certificate=settings.kafka_certificate,
+            key=settings.kafka_key,
+        )
+
+    files = (settings.kafka_ca, settings.kafka_certificate, settings.kafka_key, file_of(settings.kafka_password))
+    return KafkaConnection(settings.kafka, FromFiles("kafka", files, read))
 
 
 def topic_name(settings: ServerSettings, topic: str) -> str:

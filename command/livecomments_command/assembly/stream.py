@@ -10,11 +10,12 @@ from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
 from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
 from livecomments.runtime.machine import raise_open_files
+from livecomments.runtime.rotation import keep_fresh
 from livecomments.runtime.vitals import watch_loop
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments.web.server import listening_socket
-from livecomments_command.assembly.cql import cql_store
+from livecomments_command.assembly.cql import cql_access, cql_store
 from livecomments_command.assembly.kafka import (
     contract_watch,
     kafka_connection,
@@ -74,7 +75,8 @@ async def run_stream(
             runner.goes_on = True  # all of this epoch is stored, or the next would not be open
             told_to_stop.set()
 
-        watching = (contract_watch(settings, log, log.epoch).run(), go_on(), watch_loop(), life.watch())
+        fresh = keep_fresh(kafka_connection(settings).security, cql_access(settings))
+        watching = (contract_watch(settings, log, log.epoch).run(), go_on(), watch_loop(), life.watch(), fresh)
         await runner.run(told_to_stop, started, beside=[serving, *watching])
 
 

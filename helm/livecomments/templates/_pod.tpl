@@ -1,4 +1,4 @@
-{{/* The pod of a component: (dict "root" $ "component" "gateway" "env" "…" "hashLabel" "pod-template-hash"). */}}
+{{/* The pod of a component: (dict "root" $ "component" "gateway" "hashLabel" "pod-template-hash"). */}}
 {{- define "livecomments.pod" -}}
 {{- $values := index .root.Values .component -}}
 metadata:
@@ -9,14 +9,11 @@ metadata:
     {{- end }}
   annotations:
     checksum/settings: {{ include "livecomments.settings" .root | sha256sum }}
-    {{- if eq .component "gateway" }}
-    checksum/secrets: {{ printf "%s/%s" .root.Values.sessionSecret.value .root.Values.jwtSecret.value | sha256sum }}
-    {{- end }}
     {{- with merge (dict) $values.podAnnotations .root.Values.commonAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- include "livecomments.podSpec" (dict "root" .root "values" $values "account" (include "livecomments.serviceAccountName" .root)) | nindent 2 }}
+  {{- include "livecomments.podSpec" (dict "root" .root "component" .component "values" $values "account" (include "livecomments.serviceAccountName" .root)) | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "livecomments.gracePeriod" . }}
   {{- if .root.Values.topologySpread.enabled }}
   topologySpreadConstraints:
@@ -32,7 +29,7 @@ spec:
   {{- end }}
   containers:
     - name: {{ .component }}
-      {{- include "livecomments.container" .root | nindent 6 }}
+      {{- include "livecomments.container" . | nindent 6 }}
         {{- with $values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -114,16 +111,27 @@ volumes:
   - name: ca
     configMap: {name: {{ . | quote }}}
 {{- end }}
+{{- range $name, $secret := include "livecomments.secretFiles" . | fromJson }}
+  - name: {{ $name }}
+    secret:
+      secretName: {{ $secret.name | quote }}
+      defaultMode: 288
+      {{- with $secret.key }}
+      items:
+        - {key: {{ . | quote }}, path: secret}
+      {{- end }}
+{{- end }}
 {{- with .values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* What a container is like: (dict "root" $ "component" "gateway"). */}}
 {{- define "livecomments.container" -}}
-image: {{ include "livecomments.image" . }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+image: {{ include "livecomments.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 command:
-  {{- toYaml .Values.image.command | nindent 2 }}
+  {{- toYaml .root.Values.image.command | nindent 2 }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
@@ -131,17 +139,40 @@ securityContext:
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: data, mountPath: /data}
-{{- if .Values.caConfigMap }}
+{{- if .root.Values.caConfigMap }}
   - {name: ca, mountPath: /ca, readOnly: true}
+{{- end }}
+{{- range $name, $_ := include "livecomments.secretFiles" . | fromJson }}
+  - {name: {{ $name }}, mountPath: /secrets/{{ $name }}, readOnly: true}
 {{- end }}
 {{- end }}
 
-{{/* The passwords of Kafka and CQL, which every process needs. */}}
-{{- define "livecomments.passwords" -}}
-{{- range $name, $values := dict "KAFKA_PASSWORD" .Values.kafkaPassword "CQL_PASSWORD" .Values.cqlPassword }}
-{{- if $values.existingSecret }}
-- name: LIVECOMMENTS_{{ $name }}
-  {{- include "livecomments.secretRef" (dict "root" $ "values" $values) | nindent 2 }}
+{{/* Secrets that a component has as files, which it reads again when they change: JSON, by the name of the volume. Those
+of tokens are the gateway's alone. A certificate is a Secret of the type kubernetes.io/tls, and has no key of one value. */}}
+{{- define "livecomments.secretFiles" -}}
+{{- $values := .root.Values }}
+{{- $wanted := dict "kafka-password" $values.kafkaPassword "cql-password" $values.cqlPassword "kafka-certificate" $values.kafkaCertificate "cql-certificate" $values.cqlCertificate }}
+{{- if eq .component "gateway" }}
+{{- $wanted = merge $wanted (dict "session-secret" $values.sessionSecret "jwt-secret" $values.jwtSecret) }}
+{{- end }}
+{{- $found := dict }}
+{{- range $name, $one := $wanted }}
+{{- if or $one.existingSecret $one.value }}
+{{- $_ := set $found $name (dict "name" ($one.existingSecret | default (include "livecomments.fullname" $.root)) "key" $one.key) }}
+{{- end }}
+{{- end }}
+{{- toJson $found }}
+{{- end }}
+
+{{/* Where those files are. */}}
+{{- define "livecomments.secretNames" -}}
+{{- range $name, $secret := include "livecomments.secretFiles" . | fromJson }}
+{{- $setting := printf "LIVECOMMENTS_%s" ($name | upper | replace "-" "_") }}
+{{- if $secret.key }}
+- {name: {{ $setting }}_FILE, value: /secrets/{{ $name }}/secret}
+{{- else }}
+- {name: {{ $setting }}, value: /secrets/{{ $name }}/tls.crt}
+- {name: {{ $setting | replace "CERTIFICATE" "KEY" }}, value: /secrets/{{ $name }}/tls.key}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -157,21 +188,10 @@ volumeMounts:
 {{- range $name, $value := $values.settings }}
 - {name: LIVECOMMENTS_{{ upper $name }}, value: {{ include "livecomments.text" $value }}}
 {{- end }}
-{{- include "livecomments.passwords" $root }}
-{{- with .env }}
-{{ . }}
-{{- end }}
+{{- include "livecomments.secretNames" . }}
 {{- with $values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
-{{- end }}
-
-{{/* Where a secret comes from: (dict "root" $ "values" .Values.sessionSecret). */}}
-{{- define "livecomments.secretRef" -}}
-valueFrom:
-  secretKeyRef:
-    name: {{ .values.existingSecret | default (include "livecomments.fullname" .root) | quote }}
-    key: {{ .values.key | quote }}
 {{- end }}
 
 {{/* How many there are of a component. A scaler's number stays: left out, it would be 1 until the scaler has looked. */}}
