@@ -10,6 +10,7 @@
 - `backups`: `backup` and `restore` of the embedded form.
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
 - `planning/`: `plan`: what a load takes, on which numbers.
+- `probing/`: `probe`: a canary that writes, watches, reads and deletes in every partition, by the public interface.
 - `terminal/`: `tail` and `post`: a video in a terminal, by the public interface.
 - `demo`: plays a real chat into a running service; `cast`: who plays in it.
 

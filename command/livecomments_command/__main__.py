@@ -20,6 +20,7 @@ from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command import backups, data_commands
 from livecomments_command.capacity import fitted
 from livecomments_command.planning import commands as planning
+from livecomments_command.probing import commands as probing
 from livecomments_command.settings import (
     EdgeSettings,
     GatewaySettings,
@@ -54,6 +55,7 @@ app.command("replay")(data_commands.replay_log)
 app.command("plan")(planning.plan_command)
 app.command()(terminal.tail)
 app.command()(terminal.post)
+app.command()(probing.probe)
 
 
 @app.callback()

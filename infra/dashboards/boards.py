@@ -101,6 +101,16 @@ OVERVIEW: Final = Board(
             _APPEND,
         ),
         "What goes through": (_POSTS, _VIEWERS, _DELIVERED, _BEHIND),
+        "As the probe sees it": (
+            Panel("Turns by result", "ops", {"{{result}}": _rate("livecomments_probe_turns_total", "result")}),
+            _quantiles("POST to 201", "livecomments_probe_post_seconds", 0.2),
+            _quantiles("POST to a screen", "livecomments_probe_screen_seconds", 0.2),
+            Panel(
+                "Where it looks",
+                "short",
+                {"edges": "max(livecomments_probe_edges)", "partitions": "max(livecomments_probe_partitions)"},
+            ),
+        ),
         "Processes": (
             _SILENCE,
             _LOOP,

@@ -41,7 +41,7 @@ class Origin(NamedTuple):
         """Return a whole request. It has no Accept-Encoding, since the checks compare the plain bytes."""
         lines = [f"{method} {self.prefix}{target} HTTP/1.1", f"host: {self.authority}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        if method == "POST":
+        if method in ("POST", "PUT"):
             lines += ["content-type: application/json", f"content-length: {len(body)}"]
         return "\r\n".join([*lines, "\r\n"]).encode("ascii") + body
 

@@ -3,7 +3,9 @@
 import math
 import re
 import tomllib
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from livecomments_command.settings import EdgeSettings, load
 from livecomments_consumers.app import stream_route
 from livecomments_gateway.app import gateway_routes
 from livecomments_streams.faust_runner import _LAST_WATERMARKS_S, _STOP_TIMEOUT_S
+from tests.docs_tables import commands
 from tests.helm.chart import (
     CHART,
     COMPONENTS,
@@ -51,6 +54,8 @@ def test_the_commands_are_those_of_the_program(helm: Helm, example: str) -> None
         name: [*each["containers"][0]["command"], *each["containers"][0]["args"]]
         for name, each in rendered.pods().items()
     }
+    probe = run.pop("probe", ["livecomments", "probe"])
+    assert probe[:2] == ["livecomments", "probe"]
     assert run == {name: ["livecomments", name] for name in (*COMPONENTS, "migrate")} | {
         "topics": ["livecomments", "topics", "--create"]
     }
@@ -159,8 +164,8 @@ def test_services_lead_to_the_pods_that_are_meant(helm: Helm, example: str) -> N
     rendered = helm.render(example, fullnameOverride="")
     found = {name: selected(rendered, one["spec"]["selector"]) for name, one in rendered.of("Service").items()}
     internal = found.pop("internal")
-    assert found == {"gateway": {"gateway"}, "edge": {"edge"}, "edge-pods": {"edge"}}
-    assert internal - set(JOBS) == set(COMPONENTS)
+    assert found == {"gateway": {"gateway"}, "edge": {"edge"}, "edge-pods": {"edge"}, "probe-edges": {"edge"}}
+    assert internal - {*JOBS, "probe"} == set(COMPONENTS)
     for name, service in rendered.of("Service").items():
         for component in found.get(name) or COMPONENTS:
             ports = {port["name"] for port in rendered.container(component)["ports"]}
@@ -349,7 +354,7 @@ def test_the_network_lets_through_what_is_needed_only(helm: Helm) -> None:
     rendered = helm.render("full")
     values = example_values("full")["networkPolicy"]
     everything, public = rendered.of("NetworkPolicy")[""]["spec"], rendered.of("NetworkPolicy")["public"]["spec"]
-    assert selected(rendered, everything["podSelector"]["matchLabels"]) == {*COMPONENTS, *JOBS}
+    assert selected(rendered, everything["podSelector"]["matchLabels"]) == {*COMPONENTS, *JOBS, "probe"}
     assert everything["policyTypes"] == ["Ingress", "Egress"]
     assert [rule["from"] for rule in everything["ingress"]] == [values["monitoring"]]
     assert [[port["port"] for port in rule["ports"]] for rule in everything["egress"]] == [
@@ -360,7 +365,11 @@ def test_the_network_lets_through_what_is_needed_only(helm: Helm) -> None:
     assert [rule.get("to") for rule in everything["egress"]] == [None, values["kafka"]["to"], values["cql"]["to"]]
     (expression,) = public["podSelector"]["matchExpressions"]
     assert expression["values"] == ["gateway", "edge"]
-    assert public["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": values["clients"]}]
+    (let_in,) = public["ingress"]
+    (port,) = let_in["ports"]
+    *clients, ours = let_in["from"]
+    assert (port, clients) == ({"port": "http", "protocol": "TCP"}, values["clients"])
+    assert selected(rendered, ours["podSelector"]["matchLabels"]) == {"probe"}
     closed = helm.render(networkPolicy={"enabled": True}).of("NetworkPolicy")[""]["spec"]
     assert closed["ingress"] == []
 
@@ -443,3 +452,55 @@ def test_an_object_of_the_user_s_is_added_with_its_templates_rendered(helm: Helm
 def test_a_stream_job_is_not_killed_while_it_stores(helm: Helm) -> None:
     grace_s = helm.render().pods()["stream"]["terminationGracePeriodSeconds"]
     assert grace_s > _STOP_TIMEOUT_S + _LAST_WATERMARKS_S
+
+
+def words_of(container: Manifest) -> dict[str, str]:
+    """The options of its command that have a value, the last of each."""
+    arguments = container["args"][1:]
+    return {name: value for name, value in pairwise(arguments) if name.startswith("--")}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_helm_test_is_the_probe_of_what_was_installed(helm: Helm, example: str) -> None:
+    rendered = helm.render(example, fullnameOverride="")
+    (pod,) = [one for one in rendered.manifests if one["kind"] == "Pod"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    (container,) = pod["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    options = {name for parameter in commands()["probe"].params for name in parameter.opts}
+    assert {word for word in container["args"] if word.startswith("--")} <= options
+    assert "--follow" not in container["args"]
+    services = {f"{FULLNAME}-{name}": one for name, one in rendered.of("Service").items()}
+    for name in ("--url", "--edge"):
+        url = urlsplit(words_of(container)[name])
+        if url.hostname in services:
+            assert url.port in {port["port"] for port in services[url.hostname]["spec"]["ports"]}
+        else:
+            assert example == "full"
+    edges = services[f"{FULLNAME}-probe-edges"]["spec"]
+    assert edges["clusterIP"] == "None"
+    assert "publishNotReadyAddresses" not in edges, "an edge that is leaving is none to watch"
+
+
+def test_a_probe_goes_on_where_it_is_asked_for(helm: Helm) -> None:
+    assert "probe" not in helm.render().workloads()
+    rendered = helm.render("full")
+    spec = rendered.workloads()["probe"]["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    container = rendered.container("probe")
+    words = words_of(container)
+    assert "--follow" in container["args"]
+    assert words["--url"] == "https://comments.example.org"
+    (port,) = container["ports"]
+    assert (port["name"], str(port["containerPort"])) == ("internal", words["--metrics"])
+    (token,) = [one for one in container["env"] if one["name"] == words["--token-env"]]
+    assert token["valueFrom"]["secretKeyRef"] == {"name": "livecomments-probe", "key": "token"}
+    (test,) = [one["spec"]["containers"][0] for one in rendered.manifests if one["kind"] == "Pod"]
+    assert words_of(test)["--name"] != words["--name"], "they would delete each other's comments"
+    reached = rendered.of("NetworkPolicy")["probe"]["spec"]["egress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in reached] == [["http"], [443]]
+    with pytest.raises(ChartRefused, match=r"probe\.token\.existingSecret"):
+        helm.render(settings={"guests": False}, probe={"enabled": True})

@@ -53,11 +53,11 @@ def _share(name: str, bad: str, good: str) -> tuple[dict[str, str], dict[str, st
     )
 
 
-def _quantile(name: str, bound: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Five in a hundred are slower than `bound`; none is."""
+def _quantile(name: str, bound: str, kept: int = 95) -> tuple[dict[str, str], dict[str, str]]:
+    """All but `kept` in a hundred are slower than `bound`; none is."""
     buckets = f'{name}_bucket{{le="{bound}"}}', f'{name}_bucket{{le="10.0"}}', f'{name}_bucket{{le="+Inf"}}'
     return (
-        dict(zip(buckets, ("0+95x30", "0+100x30", "0+100x30"), strict=True)),
+        dict(zip(buckets, (f"0+{kept}x30", "0+100x30", "0+100x30"), strict=True)),
         dict.fromkeys(buckets, "0+100x30"),
     )
 
@@ -81,6 +81,12 @@ def _posts_as(kept: str, answered: str, faults: str) -> dict[str, str]:
 def _deliveries(kept: int, late: int, minutes: int) -> dict[str, str]:
     name = "livecomments_edge_delivery_seconds"
     return {f'{name}_bucket{{le="0.2"}}': f"0+{kept}x{minutes}", f"{name}_count": f"0+{kept + late}x{minutes}"}
+
+
+def _turns(failed: str, done: str = "0+60x60") -> dict[str, str]:
+    """The probe's turns."""
+    name = "livecomments_probe_turns_total"
+    return {f'{name}{{result="screen"}}': failed, f'{name}{{result="done"}}': done}
 
 
 _HOURS_2: Final = 120
@@ -189,6 +195,12 @@ CASES: Final = (
         {"livecomments_log_tail_bytes": "86x30", "livecomments_log_tail_bytes_max": "100x30"},
         {"livecomments_log_tail_bytes": "84x30", "livecomments_log_tail_bytes_max": "100x30"},
     ),
+    Case("LivecommentsProbeFails", *_share("livecomments_probe_turns_total", '{result="screen"}', '{result="done"}')),
+    Case("LivecommentsProbeFailsSometimes", _turns("0x58 5x2"), _turns("0x58 3x2"), "60m"),
+    Case("LivecommentsProbeSlow", *_quantile("livecomments_probe_screen_seconds", "0.2", kept=45)),
+    # It stands; it is gone.
+    Case("LivecommentsProbeSilent", _turns("0x60", "9x60"), _turns("0x60"), "60m"),
+    Case("LivecommentsProbeSilent", {'livecomments_probe_turns_total{result="done"}': "0+60x20"}, {}, "60m"),
     Case("LivecommentsConnectionsRefused", *_growth("livecomments_http_connections_refused_total")),
     Case("LivecommentsLoopLate", *_quantile("livecomments_loop_lag_seconds", "0.1")),
 )

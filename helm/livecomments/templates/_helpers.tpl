@@ -148,6 +148,9 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- $problems = append $problems "httpRoute.parentRefs: name the Gateway to attach to." }}
 {{- end }}
+{{- if and .Values.probe.enabled (eq (dig "guests" true $gateway | toString) "false") (not .Values.probe.token.existingSecret) }}
+{{- $problems = append $problems "probe.token.existingSecret: name a Secret with a token, as guests are not admitted." }}
+{{- end }}
 {{- if $problems }}
 {{- fail (printf "\n  %s" (join "\n  " $problems)) }}
 {{- end }}

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from livecomments_command.probing.videos import video_ids
 from livecomments_command.records.export import ExportPlan, export
 from livecomments_command.records.feed import Rhythm
 from livecomments_command.records.feed_steps import FeedPlan
@@ -53,11 +54,12 @@ async def test_comments_a_minute_and_the_busiest_videos(
     async with opened(made) as found:
         await append(found, [comment("demo", 20_000 * number) for number in range(12)])
         await append(found, [comment("other", number, author=f"a{number % 2}") for number in range(6)])
+        await append(found, [comment(video_ids("probe", 1)[0], number) for number in range(20)])
         await export(found, Console(quiet=True), ExportPlan(tmp_path / "comments", form))
     monkeypatch.chdir(tmp_path)
     if form == "parquet":
         (total,) = duckdb.connect().sql("SELECT count(*) FROM 'comments/day=*/*.parquet'").fetchall()
-        assert total == (18,)
+        assert total == (38,)
         return
     minutes = duckdb.connect().sql(BY_MINUTE).fetchall()
     assert sum(count for _, count in minutes) == 12
