@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 from livecomments.kafka.connection import REQUEST_TIMEOUT_S, KafkaConnection, pace_metadata, stop
 from livecomments.kafka.refusals import Refusal, Sendings, know_all_refusals, refusal_of, take_back
 from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown
+from livecomments.runtime.expiry import Expiry
 from livecomments.runtime.metrics import Counter
 from livecomments.runtime.retrying import retrying
 from livecomments_schemas.events import NewRecord, listed_headers
@@ -187,6 +188,7 @@ class KafkaWriter:
         self._bug: BaseException | None = None
         """What one of the tasks raised: without a producer there will be none any more."""
         self._closed = False
+        self._expiry = Expiry()
 
     async def start(self) -> None:
         """Connect. Raises KafkaError or TimeoutError."""
@@ -214,7 +216,7 @@ class KafkaWriter:
         ):  # it starts in the loop's next tick and takes all that came until then
             queue.work = asyncio.create_task(producer.work(partition, queue))
             queue.work.add_done_callback(lambda work: self._after(producer, work))
-        deadline = loop.call_later(self._append_timeout_s, _expire, append.offset)  # cheaper than `asyncio.timeout`
+        self._expiry.add(append.offset, self._append_timeout_s)
         try:
             return await append.offset
         except TimeoutError as error:
@@ -224,8 +226,6 @@ class KafkaWriter:
                 queue.late_since = queue.late_since or loop.time()
             _refuse(queue.waiting, AppendUnavailable, "Kafka does not confirm appends just now.")
             raise AppendUnknown("Kafka did not confirm the record in time.") from error
-        finally:
-            deadline.cancel()
 
     async def aclose(self) -> None:
         """Give appends under way their time, then let go. May be called twice."""
@@ -313,11 +313,6 @@ def _refuse(appends: Iterable[_Append], kind: type[Exception], text: str) -> Non
     for append in appends:
         if not append.offset.done():
             append.offset.set_exception(kind(text))
-
-
-def _expire(offset: asyncio.Future[int]) -> None:
-    if not offset.done():
-        offset.set_exception(TimeoutError())
 
 
 def size_of(record: NewRecord) -> int:

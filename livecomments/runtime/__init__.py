@@ -11,6 +11,7 @@
 - `tls`: how servers' certificates are checked, and which one we show.
 - `rotation`: secrets and certificates that change while the process runs.
 - `exclusive_file`: one process alone writes to a file.
+- `expiry`: futures that end in time, by one timer for all.
 - `single_flight`: one call for a thundering herd; `retrying`: backoff with jitter until it answers.
 
 Deliberately not here: HTTP (`livecomments.web`), the log and the store.
