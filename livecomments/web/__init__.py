@@ -19,6 +19,7 @@ Flow: the door reads a connection's requests one after the other. It hands the c
 - `encodings`: whether a client takes gzip.
 - `bearer`: the token that a request bears.
 - `cors`: which other sites' pages may call us.
+- `application`: routes, and a problem for whatever they raise.
 - `problems`: errors as answers, one table for all.
 - `health`: routes for operators, and what routers ask.
 - `routed`: what a router says of a request, counted.

@@ -114,39 +114,17 @@ def problem(code: str, detail: str, headers: Mapping[str, str] | None = None, na
     return Response(orjson.dumps(body), status, sent, "application/problem+json")
 
 
-async def answer_rejected(request: Request, error: Exception) -> Response:
-    """Answer what the caller has to change."""
-    assert isinstance(error, Rejected)
-    bearer = {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else {}
-    return problem(error.code, str(error), {**bearer, **error.headers}, request_id(request))
-
-
-async def answer_unavailable(request: Request, error: Exception) -> Response:
-    """Answer what may work in a moment."""
-    assert isinstance(error, Unavailable)
-    return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)}, request_id(request))
-
-
-async def answer_http(request: Request, error: Exception) -> Response:
-    """Answer what the router refuses."""
-    assert isinstance(error, HTTPException)
+def answer_error(request: Request, error: Exception) -> Response:
+    """Answer what was raised instead of an answer: what is none of ours to raise is our own fault."""
     named = request_id(request)
-    if error.status_code == 405:
-        return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers, named)
-    return problem("not_found", "There is nothing at this path.", named=named)
-
-
-async def answer_bug(request: Request, error: Exception) -> Response:
-    """Answer for our own fault: logged with its traceback, told without."""
-    named = request_id(request)
+    if isinstance(error, Rejected):  # what the caller has to change
+        bearer = {"WWW-Authenticate": "Bearer"} if STATUS[error.code][0] == 401 else {}
+        return problem(error.code, str(error), {**bearer, **error.headers}, named)
+    if isinstance(error, Unavailable):  # what may work in a moment
+        return problem(error.code, str(error), {"Retry-After": str(error.retry_after_s)}, named)
+    if isinstance(error, HTTPException):  # what the router refuses
+        if error.status_code == 405:
+            return problem("method_not_allowed", "See /openapi.json for what can be called here.", error.headers, named)
+        return problem("not_found", "There is nothing at this path.", named=named)
     _log.error("unhandled error", exc_info=error, extra={"request_id": named})
     return problem("internal", "This is our fault, and it has been logged. Try again later.", named=named)
-
-
-HANDLERS: Final = {
-    Rejected: answer_rejected,
-    Unavailable: answer_unavailable,
-    HTTPException: answer_http,
-    Exception: answer_bug,
-}
-"""For `Starlette(exception_handlers=…)`."""

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from starlette.requests import Request
 
-from livecomments.web.problems import answer_bug
+from livecomments.web.problems import answer_error
 from tests.served import Served, served
 
 NEW: Final = re.compile("[0-9a-f]{16}")
@@ -49,7 +49,7 @@ async def test_a_request_is_called_as_it_says_or_anew(running: Served, path: str
 async def test_our_own_error_is_logged_with_it(caplog: pytest.LogCaptureFixture) -> None:
     request = Request({"type": "http", "headers": [(b"x-request-id", b"0197-ab")]})
     with caplog.at_level(logging.ERROR):
-        answer = await answer_bug(request, ValueError("ours"))
+        answer = answer_error(request, ValueError("ours"))
     assert json.loads(bytes(answer.body))["requestId"] == "0197-ab"
     (record,) = caplog.records
     assert vars(record)["request_id"] == "0197-ab"

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -17,10 +16,10 @@ from livecomments.runtime.machine import raise_open_files
 from livecomments.runtime.shared_settings import PublicSettings
 from livecomments.runtime.vitals import watch_loop
 from livecomments.store.away import AwayStore
+from livecomments.web.application import Application
 from livecomments.web.cors import NO_CORS, CorsAnswers, CorsRules, origins_of
 from livecomments.web.door import Claim, claim_nothing
 from livecomments.web.health import health_routes, routing_route
-from livecomments.web.problems import HANDLERS
 from livecomments.web.server import DrainingServer, listening_socket
 from livecomments_command.assembly.telling import Life, tell_gone
 from livecomments_command.settings import ServingSettings
@@ -112,8 +111,7 @@ def cors_rules(settings: PublicSettings) -> CorsRules:
 
 def make_app(routes: Sequence[BaseRoute], cors: CorsRules = NO_CORS) -> ASGIApp:
     """Return an application of these routes that answers errors as problems, to the pages of allowed origins too."""
-    app = Starlette(routes=routes, exception_handlers=HANDLERS)
-    app.router.redirect_slashes = False  # it would send people to whatever host they named, without TLS
+    app = Application(routes)
     return CorsAnswers(app, cors) if cors.is_open else app
 
 
