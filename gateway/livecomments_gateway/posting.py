@@ -6,8 +6,7 @@ one Idempotency-Key both answer with the comment that survives, and no id is eve
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 
 from livecomments.following.follower import Follower
@@ -15,7 +14,7 @@ from livecomments.following.partition import FollowedPartition
 from livecomments.history.reading import History
 from livecomments.log.epochs import AlwaysAllowed, Permission
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments.runtime.metrics import SECONDS_BUCKETS, BulkHistogram, Counter, Gauge, Histogram
 from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import AdmissionLimits
@@ -45,7 +44,7 @@ _UNKNOWN_DELETE: Final = "The comment may be deleted or not. Delete it again."
 ALWAYS_ALLOWED: Final = AlwaysAllowed()
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
-_created = _comments.labels("created")
+_created, _unknown = _comments.labels("created"), _comments.labels("unknown")
 _in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
 _in_flight_most = Gauge("livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.")
 _held = Gauge("livecomments_gateway_appends_held", "Writes that wait for the next epoch to open.")
@@ -55,8 +54,12 @@ _held_seconds = Histogram(
     buckets=SECONDS_BUCKETS,
 )
 _fenced = Counter("livecomments_gateway_fenced_total", "Appends behind the end of an epoch, repeated in the next one.")
-_append = Histogram("livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS)
-_judged = Histogram("livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS)
+_append = BulkHistogram(
+    "livecomments_gateway_append_seconds", "From append to acknowledgement.", buckets=SECONDS_BUCKETS
+)
+_judged = BulkHistogram(
+    "livecomments_gateway_judged_seconds", "From acknowledgement to verdict.", buckets=SECONDS_BUCKETS
+)
 
 
 class KeyConflictRejected(Rejected):
@@ -137,6 +140,7 @@ class Posting:
         self._in_flight_max = in_flight_max
         _in_flight_most.set(in_flight_max)
         self._in_flight = 0
+        _in_flight.set_function(lambda: self._in_flight)
         self._clock = clock
         self._deletes = SingleFlight[tuple[str, int], tuple[int, Verdict]]()
 
@@ -155,8 +159,11 @@ class Posting:
             ContractUnavailable: nothing is written for now.
             LogWentBackUnavailable: nothing is written here any more.
         """
-        with _unknown_counted():
+        try:
             return await self._where_open(video_id, lambda followed: self._post(followed, video_id, identity, new))
+        except AppendUnknown:
+            _unknown.inc()
+            raise
 
     async def _post(self, followed: FollowedPartition, video_id: str, identity: Identity, new: NewComment) -> bytes:
         """Do as `post` in the video's partition of an epoch. Raises _Fenced: the epoch ended meanwhile."""
@@ -326,7 +333,6 @@ class Posting:
         if self._in_flight >= self._in_flight_max:
             raise AppendUnavailable("Too many comments are being written at once. Try again in a second.")
         self._in_flight += 1
-        _in_flight.set(self._in_flight)
         began_at = self._clock()
         try:
             offset = await self._follower.log.append(followed.number, record)
@@ -350,7 +356,6 @@ class Posting:
             raise AppendUnknown(unknown) from error
         finally:
             self._in_flight -= 1
-            _in_flight.set(self._in_flight)
 
     async def _surviving(self, followed: FollowedPartition, video_id: str, record: NewRecord, before: Copy) -> bytes:
         if before.found.digest != record.headers["digest"]:
@@ -379,12 +384,3 @@ class Posting:
 
 
 _ENDED: Final = "The video has ended; comments are closed."
-
-
-@contextmanager
-def _unknown_counted() -> Iterator[None]:
-    try:
-        yield
-    except AppendUnknown:
-        _comments.labels("unknown").inc()
-        raise

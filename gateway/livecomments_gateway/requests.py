@@ -184,7 +184,10 @@ async def optional_json_body(request: Request, headers: Mapping[str, str]) -> di
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return {}
     raw = await _body(request, headers)
-    return _object(raw, headers) if raw else {}
+    if not raw:
+        return {}
+    _check_type(headers)
+    return _object(raw)
 
 
 async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -195,7 +198,7 @@ async def json_body(request: Request, headers: Mapping[str, str]) -> dict[str, A
         BodyTooLargeRejected, BodyRejected
     """
     _check_type(headers)  # before it is waited for
-    return _object(await _body(request, headers), headers)
+    return _object(await _body(request, headers))
 
 
 def _check_type(headers: Mapping[str, str]) -> None:
@@ -206,8 +209,7 @@ def _check_type(headers: Mapping[str, str]) -> None:
         raise MediaTypeRejected("Send Content-Type: application/json.")
 
 
-def _object(raw: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-    _check_type(headers)
+def _object(raw: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(raw.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:

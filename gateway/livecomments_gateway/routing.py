@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from livecomments.following.follower import Follower
 from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Histogram
-from livecomments.web.routed import ROUTE_HEADER, count_routed
+from livecomments.web.routed import count_routed, said_route
 from livecomments_gateway.answers import Endpoint
 from livecomments_gateway.calls import CALLS, Call
 from livecomments_schemas.errors import Rejected, Unavailable
@@ -109,7 +109,7 @@ class _Measured:
         request = Request(scope, receive, send)
         try:
             if (video_id := request.path_params.get("video_id")) is not None:
-                await self._home(parse_video_id(video_id), request.headers.get(ROUTE_HEADER))
+                await self._home(parse_video_id(video_id), said_route(scope["headers"]))
             response = await self._endpoint(request)
             result = "done"
             self._seconds.observe(time.perf_counter() - began_at)

@@ -200,9 +200,10 @@ class Writing:
             raise AppendUnknown(f"The comment may be written or not. {refusal}")
 
     def _refusal(self) -> str:
-        if self._known.epochs.is_fenced(self.number):
-            return ""
-        if not self._known.epochs.is_open(self.number):
+        epochs = self._known.epochs
+        if not epochs.is_open(self.number):
+            if epochs.is_fenced(self.number):
+                return ""
             return "The log goes on in another epoch, and this node does not write there yet. Try again in a moment."
         if self._known.age_s > EPOCHS_AGE_MAX_S:
             return "This node does not hear which epoch is open. Try again in a moment."

@@ -5,12 +5,14 @@ makes more work; so here is where it shows.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from livecomments.runtime.metrics import Counter
 
 ROUTE_HEADER: Final = "livecomments-route"
 """Change with infra/router/partition.lua and the load balancers' files."""
+_FIELD: Final = ROUTE_HEADER.encode("ascii")
 _ROUTE: Final = re.compile(r"([0-9]{1,8})/([0-9]{1,8})/([0-9]{1,8})")
 
 _requests = Counter(
@@ -20,6 +22,14 @@ _HOME: Final = _requests.labels("home")
 _SPILL: Final = _requests.labels("spill")
 _ELSEWHERE: Final = _requests.labels("elsewhere")
 _UNROUTED: Final = _requests.labels("unrouted")
+
+
+def said_route(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return what the router said of a request, of its header fields by lower-case names; None if nothing."""
+    for name, value in fields:
+        if name == _FIELD:
+            return value.decode("latin-1")
+    return None
 
 
 def count_routed(route: str | None, home: int, partition_count: int) -> None:

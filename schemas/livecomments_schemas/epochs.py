@@ -90,7 +90,8 @@ class Epochs:
 
     def is_open(self, number: int) -> bool:
         """Tell whether this epoch is written to."""
-        return self.newest is not None and self.newest.number == number and not self.newest.is_closed
+        newest = self.newest
+        return newest is not None and newest.number == number and not newest.is_closed
 
     def find(self, number: int) -> Epoch | None:
         """Return what is told of an epoch, if anything is."""
