@@ -1,4 +1,4 @@
-"""The page and its files; `clients/js` in one file; the interface for programs and for people who write them."""
+"""The page and its files; `clients/js` without a build step; the interface for programs and for who writes them."""
 
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,7 @@ def page_routes() -> list[Route]:
         return files["index.html"].to(request)
 
     async def read_client(request: Request) -> Response:
-        return files["client.js"].to(request)
+        return files[request.url.path.rpartition("/")[2]].to(request)
 
     async def read_file(request: Request) -> Response:
         file = files.get(request.path_params["name"])
@@ -58,7 +58,7 @@ def page_routes() -> list[Route]:
 
     return [
         Route("/", read_index, methods=["GET"]),
-        Route("/client.js", read_client, methods=["GET"]),
+        *(Route(f"/{name}", read_client, methods=["GET"]) for name in ("client.js", "pieces.js")),
         Route("/page/{name}", read_file, methods=["GET"]),
         Route("/openapi.json", read_openapi, methods=["GET"]),
         Route("/docs", read_docs, methods=["GET"]),

@@ -103,7 +103,8 @@ class Stage:
             async with self._upstream.request(
                 request.method, url, data=await request.read(), headers=headers
             ) as answer:
-                kept = {"Content-Type": answer.headers.get("Content-Type", ""), "Cache-Control": "no-store"}
+                kept = {name: value for name, value in answer.headers.items() if name.lower().startswith("stream-")}
+                kept |= {"Content-Type": answer.headers.get("Content-Type", ""), "Cache-Control": "no-store"}
                 told = web.StreamResponse(status=answer.status, headers=kept)
                 await told.prepare(request)
                 async for piece in answer.content.iter_any():

@@ -10,7 +10,7 @@ import aiohttp
 
 from tests.served import served
 
-PATHS: Final = ("/", "/client.js", "/page/page.js", "/page/page.css", "/openapi.json", "/docs")
+PATHS: Final = ("/", "/client.js", "/pieces.js", "/page/page.js", "/page/page.css", "/openapi.json", "/docs")
 
 
 async def test_files_are_compressed_for_who_takes_it_and_not_sent_again_to_who_has_them(tmp_path: Path) -> None:

@@ -1,21 +1,15 @@
 /**
- * Where streams do not come through: pages of history, asked for again and again. `auto` streams where that works and
- * asks for pages where it does not: behind what holds answers back until they are whole, and in the fifth tab of a site
- * that has six connections.
+ * Where streams do not come through: the log's pieces, each a whole answer. `auto` streams where that works and asks for
+ * pieces where it does not: behind what holds answers back until they are whole, and in the fifth tab of a site that has
+ * six connections. What asks for them (`pieces.ts`) is loaded when it is needed.
  */
 
 import { fetchStream } from "./fetch-stream.js";
-import { Problem, asProblem, parsed, problemOf } from "./problem.js";
+import { Problem, asProblem } from "./problem.js";
 import type { StreamRequest, StreamSink, Transport } from "./types.js";
 
-/** Between two pages: with a request's way, a comment is seen within two seconds. */
+/** Between two questions, where none is left open; with a request's way, a comment is seen within two seconds. */
 const EVERY_MS = 1_000;
-const REQUEST_MS_MAX = 10_000;
-/** Between two looks at what is set of the video, in rounds of pages. */
-const VIDEO_ROUNDS = 10;
-const PAGE_MAX = 100;
-/** So many pages behind, and the rest is told as a gap: what a stream's resume gives at most. */
-const PAGES_MAX = 10;
 /** A stream that has brought nothing for so long is given company. */
 const PATIENCE_MS = 1_000;
 /** And after so long it is given up; after two of them in a row the next is tried later. */
@@ -23,92 +17,27 @@ const OPEN_MS_MAX = 8_000;
 const SILENT_MAX = 2;
 const AGAIN_MS = 10_000;
 const AGAIN_MS_MAX = 600_000;
-/** Streams of all tabs of a site at once: a browser has six connections to it over HTTP/1.1, and pages need some, too. */
+/** Streams of all tabs of a site at once: a browser has six connections to it over HTTP/1.1, and asking needs some, too. */
 const STREAMS_MAX = 4;
 
-/** Pages only, and what is set of the video now and then. */
-export const poll: Transport = {
-  open({ url, headers, fetch, clock }, sink) {
-    const address = new URL(url);
-    const control = new AbortController();
-    let cursor = address.searchParams.get("after") ?? "";
+const pieces = (everyMs: number): Transport => ({
+  open(request, sink) {
     let isOver = false;
-    let pages = 0;
-    let rounds = 0;
-    let isEnded = false;
-    let lastVideo = "";
-    let cancel = () => {};
-    const { signal } = control;
-    address.pathname = address.pathname.replace(/\/stream$/, "");
-    const videoUrl = new URL(address.pathname.replace(/\/comments\/(?=[^/]*$)/, "/videos/"), address).href;
-
-    function close(): void {
+    let drop = () => {};
+    import("./pieces.js").then(({ openPieces }) => isOver || (drop = openPieces(request, sink, everyMs)))
+      .catch((thrown) => isOver || sink.end(asProblem(thrown)));
+    return () => {
       isOver = true;
-      cancel();
-      control.abort();
-    }
-
-    function end(problem: Problem): void {
-      if (isOver) return;
-      close();
-      sink.end(problem);
-    }
-
-    async function read(query: string): Promise<void> {
-      address.search = `include=deletes&pageSize=${PAGE_MAX}&sort=${query}`;
-      const response = await fetch(address.href, { headers, signal });
-      if (!response.ok) throw await problemOf(response);
-      const page = parsed(await response.text());
-      if (isOver) return;
-      if (!page.streamUrl) throw new Problem("not_ours", "No page of ours", response.status);
-      const to = new URL(page.streamUrl, address).searchParams.get("after") ?? "";
-      sink.opened();
-      sink.alive();
-      if (query == "desc") {
-        const { comments, nextCursor } = page;
-        if (cursor && nextCursor > cursor) tell("gap", nextCursor, { from: cursor, to: nextCursor, reason: "missed" });
-        page.comments = cursor ? comments.reverse().filter((each: any) => each.commentId > cursor) : [];
-      }
-      for (const commentId of page.deletes ?? []) tell("delete", "", { commentId });
-      for (const comment of page.comments) tell("comment", comment.commentId, comment);
-      if (to > cursor) cursor = to;
-      tell("heartbeat", cursor, {});
-      pages = page.nextCursor && query != "desc" ? pages + 1 : 0;
-    }
-
-    const tell = (kind: string, id: string, data: unknown) => isOver || sink.event(kind, id, JSON.stringify(data));
-
-    /** Beside the pages, and where it is not answered nothing is said: they go on. */
-    async function readVideo(): Promise<void> {
-      const response = await fetch(videoUrl, { headers, signal });
-      const text = await response.text();
-      const told = parsed(text);
-      if (isOver || !response.ok || !told.state) return;
-      if (text != lastVideo) tell("video", "", told);
-      lastVideo = text;
-      isEnded = told.state == "ended";
-    }
-
-    /** One page, and when it was not the last the next. What is asked for once the video has ended holds all of it. */
-    function ask(): void {
-      const isLast = isEnded;
-      if (!pages && rounds++ % VIDEO_ROUNDS == 0) readVideo().catch(() => {});
-      cancel = clock.after(REQUEST_MS_MAX, () => end(new Problem("timeout")));
-      read(cursor && pages < PAGES_MAX ? `asc&cursor=${cursor}` : "desc").then(
-        () => {
-          if (isOver) return;
-          if (isLast && !pages) return end(new Problem("ended"));
-          cancel();
-          cancel = clock.after(pages ? 0 : EVERY_MS, ask);
-        },
-        (thrown) => end(asProblem(thrown)),
-      );
-    }
-
-    ask();
-    return close;
+      drop();
+    };
   },
-};
+});
+
+/** Pieces only: the service leaves each question open until there is something. */
+export const poll = pieces(0);
+
+/** Leaves none open: another tab's stream, or a post, may need the connection. */
+const asking = pieces(EVERY_MS);
 
 /** A place among the streams of all tabs, by Web Locks; null: there is none. Where there are no locks, there always is. */
 async function place(origin: string, max: number): Promise<(() => void) | null> {
@@ -125,8 +54,8 @@ async function place(origin: string, max: number): Promise<(() => void) | null> 
 }
 
 /**
- * Streams, and pages beside a stream that brings nothing. After two of those in a row the next stream is tried later and
- * later; one that brings something ends the asking for pages. `streams` is how many this site may have in all tabs.
+ * Streams, and asking beside a stream that brings nothing. After two of those in a row the next stream is tried later and
+ * later; one that brings something ends the asking. `streams` is how many this site may have in all tabs.
  */
 export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Transport {
   let silent = 0;
@@ -137,10 +66,10 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
       let isOver = false;
       let isStreaming = false;
       let dropStream = () => {};
-      let dropPages: (() => void) | null = null;
+      let dropAsking: (() => void) | null = null;
       let release: (() => void) | null = null;
       let cancelTry = () => {};
-      let cancelPages = () => {};
+      let cancelAsking = () => {};
 
       function leaveStream(): void {
         cancelTry();
@@ -152,8 +81,8 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
 
       function close(): void {
         isOver = true;
-        cancelPages();
-        dropPages?.();
+        cancelAsking();
+        dropAsking?.();
         leaveStream();
       }
 
@@ -163,9 +92,9 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
         sink.end(problem);
       }
 
-      function askPages(): void {
-        cancelPages();
-        dropPages ??= poll.open({ ...request, url: url.href }, { ...sink, event, end });
+      function ask(): void {
+        cancelAsking();
+        dropAsking ??= asking.open({ ...request, url: url.href }, { ...sink, event, end });
       }
 
       /** The next of the two goes on from where the other has got to. */
@@ -174,10 +103,10 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
         sink.event(kind, id, data);
       }
 
-      /** It brought nothing, or there is no place for it: pages, and a stream again later. */
+      /** It brought nothing, or there is no place for it: asking, and a stream again later. */
       function giveUp(): void {
         leaveStream();
-        askPages();
+        ask();
         const late = 2 ** Math.max(0, silent - SILENT_MAX);
         cancelTry = clock.after(silent < SILENT_MAX ? 0 : Math.min(AGAIN_MS_MAX, AGAIN_MS * late), tryStream);
       }
@@ -186,11 +115,11 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
         release = await place(url.origin, streams);
         if (isOver) return release?.();
         if (!release) {
-          askPages();
+          ask();
           cancelTry = clock.after(AGAIN_MS, tryStream);
           return;
         }
-        if (!dropPages) cancelPages = clock.after(PATIENCE_MS, askPages);
+        if (!dropAsking) cancelAsking = clock.after(PATIENCE_MS, ask);
         const failed = () => {
           silent++;
           giveUp();
@@ -203,8 +132,8 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
               isStreaming = true;
               silent = 0;
               cancelTry();
-              cancelPages();
-              dropPages?.();
+              cancelAsking();
+              dropAsking?.();
             }
             sink.alive();
           },
@@ -212,7 +141,7 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
           end(problem) {
             // Of a stream that was one, and of what is the service's word, who asked for it hears.
             if (isStreaming || problem?.code == "ended" || problem?.isFinal) return end(problem);
-            if (dropPages) return failed();
+            if (dropAsking) return failed();
             silent++;
             end(problem);
           },

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { createCommentsClient } from "../src/index.js";
 import { auto, poll } from "../src/poll.js";
 import "../src/follow.js"; // what the client loads by itself is there at once: tests wait by their own clock
+import "../src/pieces.js";
 import "../src/rest.js";
 import { run } from "./model/run.js";
 

@@ -7,12 +7,12 @@ import { problemAnswer, setting } from "./setting.js";
 
 const messages = (video: { getSnapshot(): { comments: readonly { message: string }[] } }) =>
   video.getSnapshot().comments.map(({ message }) => message);
-const isStream = (url: string) => url.includes("/stream");
+const isStream = (url: string) => url.includes("/stream?");
 const SEEN_MS_MAX = 2_000;
 
 beforeEach(() => vi.unstubAllGlobals());
 
-test("by pages alone comments are seen within two seconds, each once, and deleted ones go", async () => {
+test("by pieces alone comments are seen within two seconds, each once, and deleted ones go", async () => {
   const { clock, service, requests, video } = setting({ transport: poll });
   const told: string[] = [];
   service.write("ana", "before");
@@ -28,12 +28,12 @@ test("by pages alone comments are seen within two seconds, each once, and delete
   expect(messages(video)).toEqual(["before", "two"]);
   expect(told).toEqual(["before", "one", "two"]);
   await clock.pass(SEEN_MS_MAX);
-  expect(new URL(requests.at(-1)!.url).searchParams.get("cursor")).toBe(service.head);
+  expect(new URL(requests.at(-1)!.url).searchParams.get("offset")).toBe(service.head);
   expect(video.getSnapshot().state.is).toBe("live");
   expect(requests.some(({ url }) => isStream(url))).toBe(false);
 });
 
-test("by pages, what is set of the video is seen, and its end once all of it was told", async () => {
+test("by pieces, what is set of the video is seen, and its end once all of it was told", async () => {
   const { clock, service, network, requests, video } = setting({ transport: poll });
   let changes = 0;
   video.subscribe(() => changes++);
@@ -56,7 +56,7 @@ test("by pages, what is set of the video is seen, and its end once all of it was
   expect(network.open.size).toBe(0);
 });
 
-test("by pages, a video of which nothing can be said is followed all the same", async () => {
+test("by pieces, a video of which nothing can be said is followed all the same", async () => {
   const { clock, answers, service, video } = setting({ transport: poll });
   const refuse = (url: string) => (url.includes("/videos/") ? problemAnswer(404, "video_not_found") : null);
   answers.push(refuse, refuse);
@@ -70,7 +70,35 @@ test("by pages, a video of which nothing can be said is followed all the same", 
   expect(video.getSnapshot()).toMatchObject({ state: { is: "live" } });
 });
 
-test("by pages, what is too much is a gap that can be filled", async () => {
+test("by pieces, the service is asked anew by the cursor it gave, and what it has lost is begun anew by a page", async () => {
+  const { clock, service, requests, video } = setting({ transport: poll });
+  service.write("ana", "before");
+  video.subscribe(() => {});
+  await clock.pass(90_000);
+  const waits = requests.map(({ url }) => new URL(url).searchParams).filter((query) => query.has("live"));
+  expect(waits.length).toBeLessThanOrEqual(5); // in silence the service answers every 20 s
+  expect(new Set(waits.map((query) => query.get("cursor"))).size).toBe(waits.length);
+  service.begin = "1";
+  service.write("ana", "after");
+  await clock.pass(SEEN_MS_MAX);
+  service.begin = "";
+  await clock.pass(SEEN_MS_MAX);
+  expect(messages(video)).toEqual(["before", "after"]);
+  expect(video.getSnapshot().state.is).toBe("live");
+});
+
+test("by pieces, an answer that repeats itself is not asked for without end", async () => {
+  const { clock, answers, requests, video } = setting({ transport: poll });
+  const headers = { "Stream-Next-Offset": "0000000000000000", "Stream-Cursor": "7", "Stream-Up-To-Date": "true" };
+  const again = (url: string) => (url.includes("/streams/") ? Response.json([{ type: "new kind" }], { headers }) : null);
+  answers.push(...Array.from({ length: 1_000 }, () => again));
+  video.subscribe(() => {});
+  await clock.pass(30_000);
+  expect(requests.length).toBeLessThan(40);
+  expect(video.getSnapshot().state.is).toBe("live");
+});
+
+test("by pieces, what is too much is a gap that can be filled", async () => {
   const { clock, around, emit, service, video } = setting({ transport: poll });
   service.write("ana", "before");
   video.subscribe(() => {});
@@ -90,7 +118,7 @@ test("by pages, what is too much is a gap that can be filled", async () => {
   expect(messages(video).at(-1)).toBe("after");
 });
 
-test("by pages, an answer that is none of ours is said, and asked for again", async () => {
+test("by pieces, an answer that is none of ours is said, and asked for again", async () => {
   const { clock, answers, service, video } = setting({ transport: poll });
   const codes: string[] = [];
   video.on("problem", ({ code }) => codes.push(code));
@@ -128,14 +156,14 @@ test("behind what holds answers back comments are seen within two seconds; a str
   expect(network.open.size).toBe(1);
   const before = requests.length;
   await clock.pass(60_000);
-  expect(requests).toHaveLength(before); // a stream again, and no pages
+  expect(requests).toHaveLength(before); // a stream again, and nothing beside it
   service.write("ana", "live again");
   await clock.pass(200);
   expect(messages(video).at(-1)).toBe("live again");
   expect(new Set(messages(video)).size).toBe(11);
 });
 
-test("a stream that is only slow to begin ends the asking for pages", async () => {
+test("a stream that is only slow to begin ends the asking for pieces", async () => {
   const { clock, answers, service, network, requests, video } = setting({ transport: auto() });
   answers.push((url) => (isStream(url) ? new Promise((resolve) => {
     clock.at(4_000, () => resolve(network.fetch(url, requests.at(-1)!.init)));
@@ -151,7 +179,7 @@ test("a stream that is only slow to begin ends the asking for pages", async () =
   expect(messages(video)).toEqual(["x"]);
 });
 
-test("where streams are answered by a proxy's page, pages are asked for from the third attempt on", async () => {
+test("where streams are answered by a proxy's page, pieces are asked for from the third attempt on", async () => {
   const { clock, answers, service, video } = setting({ transport: auto() });
   const refuse = (url: string) => (isStream(url) ? new Response("<html>", { status: 403 }) : null);
   answers.push(...Array.from({ length: 20 }, () => refuse));

@@ -2,6 +2,7 @@
 
 import { createCommentsClient, type ClientOptions, type StreamRequest, type VideoOptions } from "../src/index.js";
 import "../src/follow.js"; // what the client loads by itself is there at once: tests wait by their own clock
+import "../src/pieces.js";
 import "../src/rest.js";
 import { TestClock } from "./clock.js";
 import { Network, seeded } from "./model/network.js";

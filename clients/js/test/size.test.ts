@@ -9,13 +9,15 @@ import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 
 const CREATE = 'export { createCommentsClient, Problem } from "./src/index.ts"';
+const POLL = 'export * from "./src/poll.ts"';
 const LIMITS_BYTES: [name: string, code: string, max: number, part?: string][] = [
   ["the core", CREATE, 4_000],
   ["what follows the stream, loaded beside the first page", CREATE, 2_000, "follow"],
   ["the rest, loaded by who writes or reads back", CREATE, 4_300, "rest"],
   ["/react", 'export * from "./src/react.ts"', 800],
   ["/share", 'export * from "./src/share.ts"', 800],
-  ["/poll", 'export * from "./src/poll.ts"', 1_500],
+  ["/poll", POLL, 1_000],
+  ["what asks for pieces of the log, loaded when it is needed", POLL, 1_100, "pieces"],
   ["/view", 'export * from "./src/view.ts"', 1_300],
   ["/rn", 'export * from "./src/rn.ts"', 700],
 ];
@@ -27,7 +29,9 @@ type Outputs = Metafile["outputs"];
 function loadedWith(outputs: Outputs, file: string, known = new Set<string>()): Set<string> {
   if (known.has(file)) return known;
   known.add(file);
-  for (const { path, kind } of outputs[file]!.imports) if (kind == "import-statement") loadedWith(outputs, path, known);
+  for (const { path, kind, external } of outputs[file]!.imports) {
+    if (kind == "import-statement" && !external) loadedWith(outputs, path, known);
+  }
   return known;
 }
 
@@ -50,7 +54,7 @@ async function sizeOf(code: string, part?: string): Promise<number> {
     }],
   });
   const at = (name: string) => Object.keys(outputs).find((path) => basename(path).replace(/-\w+\.js$/, ".js") == `${name}.js`)!;
-  const own = code == CREATE ? loadedWith(outputs, at("stdin")) : new Set(Object.keys(outputs));
+  const own = loadedWith(outputs, at("stdin"));
   const counted = part ? [...loadedWith(outputs, at(part))].filter((path) => !own.has(path)) : [...own];
   const files = counted.map((path) => outputFiles.find((file) => file.path.endsWith(path))!.contents);
   return gzipSync(Buffer.concat(files), { level: 9 }).length;

@@ -3,6 +3,9 @@
 import type { TestClock } from "../clock.js";
 import { idOf, type Service, type Viewer } from "./service.js";
 
+/** Whoever waits for the log is answered by then. */
+const SILENCE_MS = 20_000;
+
 export type Random = () => number;
 
 /** Mulberry32: small, and the same everywhere. */
@@ -57,11 +60,11 @@ export class Network {
     if (fault == "503") return problem(503, "overloaded", { "Retry-After": "2" });
     if (fault == "204" && !at.pathname.endsWith("stream")) return new Response(null, { status: 204 });
     if (at.pathname.endsWith("/stream")) return this.#stream(at, signal);
-    const answer = this.#answer(method, at, init);
+    const answer = at.pathname.includes("/streams/") ? await this.#piece(at, signal) : this.#answer(method, at, init);
     await (fault == "late" ? this.#wait(12_000 * this.random(), signal) : this.#travel(signal));
     if (fault == "lost after") throw new TypeError("terminated");
-    if (method == "GET" && (!fault || fault == "late")) this.lastByteAt = this.clock.time;
-    if (fault == "half") return new Response(half(await answer.text()), { status: answer.status });
+    if (fault == "half" && answer.status != 204) return new Response(half(await answer.text()), answer);
+    if (method == "GET") this.lastByteAt = this.clock.time;
     return answer;
   }) as typeof fetch;
 
@@ -83,6 +86,26 @@ export class Network {
     const { message } = JSON.parse(String(init.body));
     if (message.includes("bad")) return problem(403, "message_refused");
     return Response.json(this.service.write(this.userId, message, headers["Idempotency-Key"]), { status: 201 });
+  }
+
+  /** What is there; with `live`, what comes. */
+  async #piece({ searchParams: query }: URL, signal: AbortSignal): Promise<Response> {
+    const { service, clock } = this;
+    const offset = query.get("offset") == "now" ? service.head : query.get("offset")!;
+    const isLive = query.get("live") == "long-poll";
+    const until = clock.time + SILENCE_MS;
+    for (;;) {
+      const { messages, next, isWhole, openMs } = service.piece(offset);
+      if (offset < service.begin) return problem(410, "offset_gone");
+      if (messages.length || (isLive ? clock.time >= until : openMs == null)) {
+        const headers = {
+          "Stream-Next-Offset": next, "Stream-Cursor": String(Math.floor(clock.time)),
+          ...(isWhole ? { "Stream-Up-To-Date": "true" } : {}),
+        };
+        return messages.length || !isLive ? Response.json(messages, { headers }) : new Response(null, { status: 204, headers });
+      }
+      await this.#wait(openMs ?? until - clock.time, signal, service.waiting);
+    }
   }
 
   #stream(at: URL, signal: AbortSignal): Response {
@@ -145,15 +168,21 @@ export class Network {
 
   #travel = (signal: AbortSignal) => this.#wait(this.isKind ? 20 : this.random() ** 4 * 2_000, signal);
 
-  #wait(ms: number, signal: AbortSignal): Promise<void> {
+  /** `early`: what may end the wait sooner. */
+  #wait(ms: number, signal: AbortSignal, early = new Set<() => void>()): Promise<void> {
     return new Promise((resolve, reject) => {
-      const stop = () => reject(signal.reason);
+      const end = (act: () => void) => () => {
+        cancel();
+        early.delete(done);
+        signal.removeEventListener("abort", stop);
+        act();
+      };
+      const stop = end(() => reject(signal.reason));
+      const done = end(resolve);
+      const cancel = this.clock.at(ms, done);
       if (signal.aborted) return stop();
       signal.addEventListener("abort", stop);
-      this.clock.at(ms, () => {
-        signal.removeEventListener("abort", stop);
-        resolve();
-      });
+      early.add(done);
     });
   }
 
