@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from functools import cache
 
 from livecomments.history.stretch import Source
-from livecomments.runtime.metrics import SECONDS_BUCKETS, BulkHistogram, Counter, Gauge, Histogram
+from livecomments.runtime.metrics import HOLDS, SECONDS_BUCKETS, BulkHistogram, Counter, Gauge, Histogram, Reading
 from livecomments_consumers.block import Block
 from livecomments_consumers.viewer import State
 from livecomments_consumers.wire import Form
 
 _viewers = Gauge("livecomments_edge_viewers", "Open streams: in the pass or behind, by lane.", ["state", "lane"])
-_viewers_max = Gauge("livecomments_edge_viewers_max", "Open streams beyond which a new one is told to come back.")
-_channels = Gauge("livecomments_edge_videos", "Videos with viewers.")
-_linger = Gauge("livecomments_edge_linger_seconds", "The longest time that comments of a video are joined for now.")
+_viewers_max = Reading(
+    "livecomments_edge_viewers_max", "Open streams beyond which a new one is told to come back.", fresh_s=HOLDS
+)
+_channels = Reading("livecomments_edge_videos", "Videos with viewers.")
+_linger = Reading("livecomments_edge_linger_seconds", "The longest time that comments of a video are joined for now.")
 _connections = Counter("livecomments_edge_connections_total", "Stream requests, by what became of them.", ["result"])
 _lanes = Counter("livecomments_edge_lanes_total", "Streams opened, by the way their bytes take.", ["lane"])
 _polls = Counter(

@@ -14,7 +14,7 @@ from livecomments.following.partition import FollowedPartition
 from livecomments.history.reading import History
 from livecomments.log.epochs import AlwaysAllowed, Permission
 from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments.runtime.metrics import SECONDS_BUCKETS, BulkHistogram, Counter, Gauge, Histogram
+from livecomments.runtime.metrics import HOLDS, SECONDS_BUCKETS, BulkHistogram, Counter, Histogram, Reading
 from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import AdmissionLimits
@@ -45,9 +45,11 @@ ALWAYS_ALLOWED: Final = AlwaysAllowed()
 
 _comments = Counter("livecomments_gateway_comments_total", "Comments posted, by answer.", ["result"])
 _created, _unknown = _comments.labels("created"), _comments.labels("unknown")
-_in_flight = Gauge("livecomments_gateway_appends_in_flight", "Appends under way.")
-_in_flight_most = Gauge("livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.")
-_held = Gauge("livecomments_gateway_appends_held", "Writes that wait for the next epoch to open.")
+_in_flight = Reading("livecomments_gateway_appends_in_flight", "Appends under way.", fresh_s=HOLDS)
+_in_flight_most = Reading(
+    "livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.", fresh_s=HOLDS
+)
+_held = Reading("livecomments_gateway_appends_held", "Writes that wait for the next epoch to open.", fresh_s=HOLDS)
 _held_seconds = Histogram(
     "livecomments_gateway_held_seconds",
     "How long a write waited for the next epoch to open, or in vain.",
@@ -139,6 +141,8 @@ class Posting:
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
         _in_flight_most.set(in_flight_max)
+        _in_flight.set(0)
+        _held.set(0)
         self._in_flight = 0
         _in_flight.set_function(lambda: self._in_flight)
         self._clock = clock

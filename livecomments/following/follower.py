@@ -21,7 +21,7 @@ from livecomments.following.silence import Silence
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, LogUnavailable, OffsetUnavailable
-from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram, Reading
+from livecomments.runtime.metrics import HOLDS, SECONDS_BUCKETS, Counter, Histogram, Reading
 from livecomments.runtime.retrying import retrying, told
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import Record
@@ -44,8 +44,10 @@ _records = Counter("livecomments_log_records_total", "Records followed, accepted
 _accepted, _other = _records.labels("accepted"), _records.labels("other")
 _silence = Reading("livecomments_log_silence_seconds", "Since the partition last answered that is silent longest.")
 _tail_bytes = Reading("livecomments_log_tail_bytes", "Records kept in memory, of all partitions followed.")
-_tail_bytes_max = Gauge("livecomments_log_tail_bytes_max", "What they may be; with auto, partitions are let go before.")
-followed_partitions = Gauge("livecomments_log_partitions", "Partitions followed and ready.")
+_tail_bytes_max = Reading(
+    "livecomments_log_tail_bytes_max", "What they may be; with auto, partitions are let go before.", fresh_s=HOLDS
+)
+followed_partitions = Reading("livecomments_log_partitions", "Partitions followed and ready.", fresh_s=HOLDS)
 
 _taken = Counter(
     "livecomments_log_taken_on_total", "Partitions taken on, because somebody asked or by itself.", ["why"]
@@ -100,6 +102,7 @@ class Follower:
         self._idle_s = idle_s
         self._tails_bytes_max = tails_bytes_max
         _tail_bytes_max.set(tails_bytes_max)
+        followed_partitions.set(0)
         self._share = share
         self._is_gone_through = share is None
         """Every partition was taken on in the background, or there was no room for more."""

@@ -8,14 +8,15 @@ what the topics as data say.
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.topics import FoundTopic, configs_command, find_topics
 from livecomments.log.topics import EPOCHS_TOPIC, REVOCATIONS_TOPIC, Topic
-from livecomments.runtime.metrics import Gauge
+from livecomments.runtime.metrics import Gauge, Reading
 from livecomments.runtime.retrying import warn
 from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import Unavailable
@@ -28,6 +29,11 @@ _differences = Gauge(
     "livecomments_log_contract_differences",
     "1 where a live topic is not what it was promised to be, by what differs and what that endangers.",
     ["difference", "endangers"],
+)
+_unseen = Reading(
+    "livecomments_log_contract_unseen_seconds",
+    "For how long one of the topics could not be held against what it must be; what differs since is not told.",
+    fresh_s=4 * CONTRACT_INTERVAL_S,
 )
 
 
@@ -215,11 +221,19 @@ def _number(text: str | None, default: int) -> int:
 class ContractWatch:
     """Looks at live topics again and again. `run` looks; `breach` is what stops writes, "" if nothing does."""
 
-    def __init__(self, *logs: Compared, interval_s: float = CONTRACT_INTERVAL_S) -> None:
+    def __init__(
+        self,
+        *logs: Compared,
+        interval_s: float = CONTRACT_INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.breach = ""
         self._logs = logs
         self._interval_s = interval_s
-        self._told: dict[str, Difference] = {}
+        self._clock = clock
+        self._seen_at = clock()
+        self._told: list[dict[str, Difference]] = [{} for _ in logs]
+        """By log: what it was seen to differ in when it was seen last."""
 
     async def run(self) -> None:
         """Look until cancelled, at once and then every `interval_s`."""
@@ -228,26 +242,37 @@ class ContractWatch:
             await asyncio.sleep(self._interval_s)
 
     async def look(self) -> None:
-        """Look once, and tell what has changed since. What cannot be seen stays as it was."""
-        try:
-            found = {one.name: one for log in self._logs for one in await log.differences()}
-        except Unavailable as error:
-            warn(_log, "the topic cannot be held against its contract", error)
-            return
-        for name, one in found.items():
-            if self._told.get(name) != one:
-                level = logging.CRITICAL if one.endangers is Endangers.COMMENTS else logging.ERROR
-                _log.log(level, "the topic is not what its contract says", extra=_said(one))
-            _differences.labels(name, one.endangers.value).set(1)
-        for name in self._told.keys() - found.keys():
-            _log.info("the topic is again what its contract says", extra=_said(self._told[name]))
-            _differences.labels(name, self._told[name].endangers.value).set(0)
-        self._told = found
-        stops = [one for one in found.values() if one.endangers is Endangers.COMMENTS]
-        self.breach = _STOPPED if stops else ""
+        """Look once, and tell what has changed since. What cannot be seen stays as it was, and hides no other."""
+        is_all_seen = True
+        for number, log in enumerate(self._logs):
+            try:
+                found = {one.name: one for one in await log.differences()}
+            except Unavailable as error:
+                warn(_log, "the topic cannot be held against its contract", error)
+                is_all_seen = False
+            else:
+                _tell(self._told[number], found)
+                self._told[number] = found
+        if is_all_seen:
+            self._seen_at = self._clock()
+        _unseen.set(self._clock() - self._seen_at)
+        endangered = {one.endangers for told in self._told for one in told.values()}
+        self.breach = _STOPPED if Endangers.COMMENTS in endangered else ""
 
 
 _STOPPED: Final = "The log is not what it must be to keep comments; its operators have to mend it. Try again later."
+
+
+def _tell(before: Mapping[str, Difference], found: Mapping[str, Difference]) -> None:
+    """Log what has changed since, and measure what differs."""
+    for name, one in found.items():
+        if before.get(name) != one:
+            level = logging.CRITICAL if one.endangers is Endangers.COMMENTS else logging.ERROR
+            _log.log(level, "the topic is not what its contract says", extra=_said(one))
+        _differences.labels(name, one.endangers.value).set(1)
+    for name in before.keys() - found.keys():
+        _log.info("the topic is again what its contract says", extra=_said(before[name]))
+        _differences.labels(name, before[name].endangers.value).set(0)
 
 
 def _said(one: Difference) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from livecomments.log.interface import AppendUnknown, CommentLog
 from livecomments.log.whole import WholeTopic
-from livecomments.runtime.metrics import Gauge
+from livecomments.runtime.metrics import HOLDS, Reading
 from livecomments.runtime.single_flight import FreshFlight
 from livecomments_schemas.epochs import NO_EPOCHS, Contract, Epochs
 from livecomments_schemas.errors import StartRefused, Unavailable
@@ -23,7 +23,7 @@ EPOCHS_AGE_MAX_S: Final = 30.0
 """Longer than an election of leaders takes; so long whoever closes an epoch waits for the last writers."""
 
 
-_newest = Gauge("livecomments_log_epoch", "The newest epoch that this process knows of; 0 for none.")
+_newest = Reading("livecomments_log_epoch", "The newest epoch that this process knows of; absent without.", fresh_s=HOLDS)
 
 
 class ContractUnavailable(Unavailable):
@@ -124,7 +124,8 @@ class KnownEpochs:
         if records:
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
-            _newest.set(self.epochs.newest.number if self.epochs.newest else 0)
+            if (newest := self.epochs.newest) is not None:
+                _newest.set(newest.number)
 
 
 async def read_epochs(log: CommentLog) -> Epochs:

@@ -4,6 +4,7 @@ Labels come from enums and fixed words, never from an id: their number is bounde
 rooms that it imports, which are those that it runs.
 """
 
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
@@ -30,9 +31,12 @@ SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5
 """An edge exactly at 0.2 s, the promise to viewers, and one on either side: 150 ms is well, 250 ms is not."""
 READING_FRESH_S: Final = 15.0
 """Many times the interval of whoever looks, each second or so; less than what an alert waits for."""
+HOLDS: Final = math.inf
+"""For `fresh_s`: what is told holds until it is told anew, since whoever keeps it says so whenever it changes."""
 
 __all__ = [
     "CONTENT_TYPE_LATEST",
+    "HOLDS",
     "READING_FRESH_S",
     "REGISTRY",
     "SECONDS_BUCKETS",

@@ -21,7 +21,7 @@ from livecomments.following.read_back import Judge
 from livecomments.history.log_end import refuse_other_log, refuse_other_record, stored_end
 from livecomments.log.continuity import Continuity
 from livecomments.log.interface import CommentLog, OffsetUnavailable
-from livecomments.runtime.metrics import Counter, Gauge, Histogram, Reading
+from livecomments.runtime.metrics import HOLDS, Counter, Histogram, Reading
 from livecomments.runtime.retrying import retrying, told, warn
 from livecomments.store.interface import CommentStore, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
@@ -37,7 +37,7 @@ _READ_RECORDS: Final = 1_000
 _TAKE_BUCKETS: Final = (1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000)
 
 _log = logging.getLogger("livecomments.stream")
-_given = Gauge("livecomments_stream_partitions", "Partitions this process was given.")
+_given = Reading("livecomments_stream_partitions", "Partitions this process was given.", fresh_s=HOLDS)
 _lag_records = Reading("livecomments_stream_lag_records", "Records of these partitions not stored; absent if unknown.")
 _lag_seconds = Reading(
     "livecomments_stream_lag_seconds", "How long the oldest of them is in the log; absent if unknown."

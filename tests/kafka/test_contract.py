@@ -164,6 +164,10 @@ def measured(name: str, endangers: str) -> float | None:
     return REGISTRY.get_sample_value("livecomments_log_contract_differences", labels)
 
 
+def unseen_s() -> float | None:
+    return REGISTRY.get_sample_value("livecomments_log_contract_unseen_seconds")
+
+
 async def test_what_endangers_comments_stops_writes_until_it_is_mended(caplog: pytest.LogCaptureFixture) -> None:
     live = Live()
     watch = ContractWatch(live)
@@ -204,6 +208,24 @@ async def test_what_endangers_no_comment_is_told_and_stops_nothing(
     live.now = [Difference("retention.ms", endangers, "Shorter still.")]
     await watch.look()
     assert [getattr(record, "reason", "") for record in caplog.records] == ["Shorter.", "Shorter still."]
+
+
+async def test_a_topic_that_cannot_be_seen_hides_no_other_and_is_counted_for_how_long() -> None:
+    time_s, live, beside = [1_000.0], Live(), Live()
+    watch = ContractWatch(live, beside, clock=lambda: time_s[0])
+    for live_one, other in ((live, beside), (beside, live)):
+        live_one.now, other.now = [Difference("in_sync", Endangers.COMMENTS, "Few.")], None
+        time_s[0] += 300
+        await watch.look()
+        assert watch.breach, "the one that answers is endangered"
+        live_one.now = other.now = []
+        await watch.look()
+        assert (watch.breach, unseen_s()) == ("", 0)
+    live.now, beside.now = [], None
+    for since_s in (60, 120):
+        time_s[0] += 60
+        await watch.look()
+        assert unseen_s() == since_s
 
 
 async def test_what_stops_writes_may_be_of_any_topic_that_is_watched() -> None:

@@ -114,6 +114,7 @@ CASES: Final = (
     Case(
         "LivecommentsContractDiffers", *_level("livecomments_log_contract_differences", 1, 0, '{endangers="retention"}')
     ),
+    Case("LivecommentsContractUnseen", *_level("livecomments_log_contract_unseen_seconds", 601, 599)),
     Case("LivecommentsAppendsRefused", *_level("livecomments_log_appends_refused_total", 1, 0, '{reason="x"}')),
     Case("LivecommentsAppendsUnknown", *_growth("livecomments_gateway_comments_total", '{result="unknown"}')),
     # A series that begins with its first event.
