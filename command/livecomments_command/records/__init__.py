@@ -1,6 +1,7 @@
 """What the data commands do with the log's records: read them end to end, compare, copy, set right.
 
-- `opened`, `scan`, `bars`: log and store as the settings name them; the log read end to end, judged; progress.
+- `opened`, `one_log`: log and store as the settings name them; a log that stays the same while it is read.
+- `scan`, `bars`: the log read end to end, judged; progress.
 - `kept_files`: checkpoints and manifests, written whole or not at all.
 - `verify`, `rebuild`: compares store and log; fills the store from the log.
 - `export`, `export_files`: the log's comments as files: what is exported, and in which form.

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from livecomments.embedded.elapsed import elapsed_of
 from livecomments.embedded.epochs import embedded_comments, embedded_epochs
@@ -13,17 +14,23 @@ from livecomments.embedded.store import EmbeddedStore
 from livecomments.history.log_time import lifetime_of
 from livecomments.log.interface import CommentLog
 from livecomments.log.topics import DEAD_LETTER_TOPIC, comments_topic
+from livecomments.runtime.retrying import after, retrying
 from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
+from livecomments_command.records.one_log import OneLog
+from livecomments_command.records.scan import patiently
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.epochs import Epoch, Epochs
 from livecomments_schemas.errors import StartRefused
 
+_LAST_TRIES: Final = 10
+"""Half a second apart, of the last look at a log that is away when a command ends."""
+
 
 @dataclass(frozen=True)
 class Opened:
-    """What a command works on. `topic` is the name of `log`, as Kafka calls it."""
+    """What a command works on. `topic` is the name of `log`, as Kafka calls it; each log is one (`OneLog`)."""
 
     topic: str
     log: CommentLog
@@ -33,6 +40,20 @@ class Opened:
     """By our clock alone, as servers count it: what is older may be missing in the store."""
     later: Sequence[CommentLog] = ()
     """The logs of the epochs after that of `log`, whose deletes may reach back to it."""
+
+
+@asynccontextmanager
+async def _held_to_one(found: Opened) -> AsyncIterator[Opened]:
+    """Yield it with logs that are the same from here to the end. Raises StartRefused: one was made anew meanwhile."""
+    names = [found.topic, DEAD_LETTER_TOPIC, *(comments_topic(one.epoch) for one in found.later)]
+    logs = [found.log, found.dead_letter_log, *found.later]
+    held = [OneLog(log, name) for log, name in zip(logs, names, strict=True)]
+    for one in held:
+        await patiently(one.begin)
+    log, letters, *later = held
+    yield replace(found, log=log, dead_letter_log=letters, later=later)
+    for one in held:
+        await retrying(one.check, after(_LAST_TRIES))
 
 
 @asynccontextmanager
@@ -46,7 +67,7 @@ async def opened(
     Distributed, this works beside running services. Embedded, the file is one process's alone: stop the service first.
 
     Raises:
-        StartRefused: no such topic, schema or data directory, or one in use.
+        StartRefused: no such topic, schema or data directory, or one in use; at the end: a log was made anew meanwhile.
         StoreUnavailable: the store does not answer.
     """
     async with AsyncExitStack() as stack:
@@ -67,7 +88,9 @@ async def opened(
                 for one in epochs.known
                 if one.number > chosen.number
             ]
-            yield Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s), later)
+            found = Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s), later)
+            async with _held_to_one(found) as held:
+                yield held
             return
         file = await stack.enter_async_context(_embedded_file(settings))
         elapsed = await elapsed_of(file)
@@ -83,7 +106,9 @@ async def opened(
         lifetime = await lifetime_of(comments, settings.store_ttl_s)
         store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime, elapsed=elapsed))
         kept = Lifetime(settings.store_ttl_s)
-        yield Opened(comments_topic(comments.epoch), comments, letter_log, store, kept, after)
+        found = Opened(comments_topic(comments.epoch), comments, letter_log, store, kept, after)
+        async with _held_to_one(found) as held:
+            yield held
 
 
 async def opened_epochs(settings: ToolSettings) -> Epochs:

@@ -38,6 +38,7 @@ class Followed:
 
         Raises:
             OffsetUnavailable: the log lets go of records faster than they are read.
+            StartRefused: the log lost its end.
             LogUnavailable: for more than a minute.
         """
         readers: dict[int, JudgedReader] = {}
@@ -58,3 +59,9 @@ class Followed:
                 await asyncio.wait_for(self.stop.wait(), self.poll_s)
             held = await patiently(lambda: log.bounds(list(following)))
             ends = {partition: one.end for partition, one in held.items()}
+            for partition, end in ends.items():
+                if end < following[partition]:
+                    raise StartRefused(
+                        f"Partition {partition} ends at {end}, and was read up to {following[partition]}: it lost its "
+                        "end. What was written behind that is not in it any more; begin anew."
+                    )

@@ -34,9 +34,10 @@ async def begun_late(tmp_path: Path) -> AsyncIterator[Opened]:
     async with opened(settings) as found:
         await asyncio.gather(*(found.log.append(HOME, comment(VIDEO, number)) for number in range(END)))
         await found.store.advance_watermark(EPOCH, HOME, position_at(EPOCH, END - 1))
-        topic_id = found.log._topic_id  # type: ignore[attr-defined]  # embedded
+        log = found.log._log  # type: ignore[attr-defined]  # embedded, below what holds it to be one
+        topic_id = log._topic_id
         lost = f"DELETE FROM log_records WHERE place = {((topic_id << 12) + HOME) << 40}"
-        await found.log._file.write(lambda connection: connection.execute(lost))  # type: ignore[attr-defined]  # embedded
+        await log._file.write(lambda connection: connection.execute(lost))
     async with opened(settings) as found:
         assert (await found.log.bounds([HOME]))[HOME] == (START, END)
         yield found
