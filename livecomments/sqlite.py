@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 from livecomments.runtime.exclusive_file import ExclusiveFile, FileTaken
 from livecomments_schemas.errors import StartRefused, Unavailable
@@ -51,6 +51,13 @@ class FileFull(FileUnavailable):
     retry_after_s = 10
 
 
+class FileFailed(StartRefused):
+    """The file cannot be opened: its disk is full, or fails. Make room, and start again."""
+
+    exit_code: ClassVar[int] = 74
+    """EX_IOERR of sysexits.h: unlike what is refused for good, it may pass, and a supervisor starts it again."""
+
+
 class CommitUnknown(FileUnavailable):
     """The disk failed while the commit was being made durable: after a crash it may be found written."""
 
@@ -84,6 +91,7 @@ class DurableFile:
 
         Raises:
             StartRefused: unwritable directory, in use by another process, a file of another version.
+            FileFailed: there is no room for what is written beside it, or the disk fails.
         """
         self._loop = asyncio.get_running_loop()
         try:
@@ -101,7 +109,8 @@ class DurableFile:
             self._open()
         except sqlite3.Error as error:
             self._close()
-            raise StartRefused(f"Cannot open {self._directory / FILE_NAME}: {error}.") from error
+            refusal = FileFailed if errno_of(error) is not None else StartRefused
+            raise refusal(f"Cannot open {self._directory / FILE_NAME}: {error}.") from error
         except BaseException:
             self._close()
             raise
@@ -283,6 +292,13 @@ def _is_full(error: BaseException | None) -> bool:
         return False
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     return code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC or _is_full(error.__context__)
+
+
+def errno_of(error: sqlite3.Error) -> int | None:
+    """Return the number of what the disk is to blame for: that it is full, or fails; None for anything else."""
+    if _is_full(error):
+        return errno.ENOSPC
+    return errno.EIO if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_IOERR else None
 
 
 def _resolve(outcome: _Outcome) -> None:

@@ -21,6 +21,7 @@ from livecomments_command import backups, data_commands
 from livecomments_command.capacity import fitted
 from livecomments_command.planning import commands as planning
 from livecomments_command.probing import commands as probing
+from livecomments_command.records.kept_files import on_files, on_standard_output
 from livecomments_command.settings import (
     EdgeSettings,
     GatewaySettings,
@@ -204,6 +205,9 @@ def load(
     from livecomments_loadtest.chat import CHAT
 
     console = plain_console(width=WIDTH_WITHOUT_TERMINAL)
+    if json is not None:
+        with on_files(f"--json {json}"), json.open("ab"):  # now, and not after all of it
+            pass
     try:
         plan = LoadPlan(
             url=url,
@@ -222,7 +226,8 @@ def load(
         raise StartRefused(str(error)) from error
     console.print(report.table())
     if json is not None:
-        json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
+        with on_files(f"--json {json}"):
+            json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
     sys.exit(0 if report.ok else 1)
 
 
@@ -272,7 +277,8 @@ def main() -> None:
     """Run the command; what keeps it from its job is a sentence on stderr, and an exit code (docs/COMMANDS.md)."""
     logs.configure()
     try:
-        app()
+        with on_standard_output():
+            app()
     except (StartRefused, Unavailable) as refused:
         _refuse([refused])
     except StartAgain as again:

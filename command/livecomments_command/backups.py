@@ -26,7 +26,7 @@ from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.runtime.console import plain_console
 from livecomments.runtime.vitals import own_version
 from livecomments.sqlite import FILE_NAME, DurableFile
-from livecomments_command.records.kept_files import FilesRefused, on_files
+from livecomments_command.records.kept_files import FilesRefused, held_directory, on_files
 from livecomments_command.settings import KEPT_SECRET, ToolSettings, load
 from livecomments_schemas.epochs import Epoch
 from livecomments_schemas.errors import StartRefused
@@ -100,17 +100,19 @@ async def restore_to(source: Path, data_dir: Path, partitions: int, *, clock: Ca
         clock: Unix seconds.
 
     Raises:
-        StartRefused: the back-up is not whole, or something is in the way. Nothing is there that was not before.
+        StartRefused: the back-up is not whole, something is in the way, or another is restored there just now. Nothing
+            is there that was not before, but for an empty directory.
     """
     with on_files(f"restoring {source} to {data_dir}"):
         names = _checked(source)
-        _make_free(data_dir)
-        with _made_beside(data_dir, ".restoring.") as making:
+        with _held(data_dir), _made_beside(data_dir, ".restoring.") as making:
+            _check_free(data_dir)
             for name in names:
                 shutil.copyfile(source / name, making / name)
                 (making / name).chmod(_PRIVATE)
             async with DurableFile(making, LOG_TABLES + STORE_TABLES) as file:
                 opened = await begin_next_epoch(file, partitions, clock)
+            _check_free(data_dir)  # a service may have begun there meanwhile
             for name in sorted(names, key=FILE_NAME.__eq__):  # the file last: without it there is nothing yet
                 _sync(making / name)
                 (making / name).rename(data_dir / name)
@@ -141,12 +143,19 @@ def _checked(source: Path) -> list[str]:
     return [*told]
 
 
-def _make_free(data_dir: Path) -> None:
-    """Make a data directory unless it is there. Raises FilesRefused: somebody's data are in it."""
+@contextmanager
+def _held(data_dir: Path) -> Iterator[None]:
+    """Make a data directory unless it is there, and hold it. Raises FilesInUse."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with held_directory(data_dir):
+        yield
+
+
+def _check_free(data_dir: Path) -> None:
+    """Check that nobody's data are in a data directory. Raises FilesRefused."""
     for name in (FILE_NAME, KEPT_SECRET):
         if (data_dir / name).exists():
             raise FilesRefused(f"{data_dir / name} is there already. Move it away, or name another --data-dir.")
-    data_dir.mkdir(parents=True, exist_ok=True)
 
 
 def _facts_of(path: Path) -> dict[str, Any]:

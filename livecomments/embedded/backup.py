@@ -5,6 +5,7 @@ write-ahead log beside its file grows by as much. What was written after that mo
 the ids that were given to it: so whoever goes on with a copy goes on in the next epoch, and gives none of them again.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -19,7 +20,7 @@ from livecomments.embedded.log import EmbeddedLog
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.log.epochs import read_epochs
 from livecomments.log.topics import EPOCHS_TOPIC, comments_topic
-from livecomments.sqlite import FILE_VERSION, DurableFile
+from livecomments.sqlite import FILE_VERSION, DurableFile, errno_of
 from livecomments_schemas.epochs import Contract, Epoch, epoch_closed, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord
@@ -43,12 +44,15 @@ def copy_file(source: Path, target: Path) -> None:
 
     Raises:
         CopyRefused: it cannot be read or written, or what was read is damaged. `target` may be there, in part.
+        OSError: a disk is full, or fails.
     """
     try:
         with closing(sqlite3.connect(_read_only(source), uri=True)) as used, closing(sqlite3.connect(target)) as copy:
             used.backup(copy)  # in one step: by several it begins anew whenever something was written meanwhile
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, and nothing beside it
     except sqlite3.Error as error:
+        if (number := errno_of(error)) is not None:
+            raise OSError(number, os.strerror(number), str(target)) from error
         raise CopyRefused(f"{source} cannot be copied to {target}: {error}.") from error
     check_copy(target)
 

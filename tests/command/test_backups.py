@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from livecomments.embedded.backup import CopyRefused
 from livecomments.sqlite import FILE_NAME
 from livecomments_command.backups import MANIFEST, back_up, restore_to
-from livecomments_command.records.kept_files import FilesRefused
+from livecomments_command.records.kept_files import FilesInUse, FilesRefused, held_directory
 from livecomments_command.records.opened import opened_epochs
 from livecomments_command.settings import KEPT_SECRET, ToolSettings
 from livecomments_schemas.errors import StartRefused
@@ -292,6 +293,24 @@ async def test_what_is_in_the_way_stays_as_it_was(tmp_path: Path) -> None:
         await restore_to(tmp_path / "copy", tmp_path / "other", PARTITIONS)
     assert before == (tmp_path / "copy" / FILE_NAME).read_bytes()
     assert [path.name for path in (tmp_path / "other").iterdir()] == [KEPT_SECRET]
+
+
+async def test_two_are_not_restored_to_one_place_nor_over_who_began_there_meanwhile(tmp_path: Path) -> None:
+    await kept(tmp_path / "data", "a")
+    back_up(tmp_path / "data", tmp_path / "copy")
+    place = tmp_path / "other"
+    place.mkdir()
+    with held_directory(place), pytest.raises(FilesInUse, match="another command is at work"):
+        await restore_to(tmp_path / "copy", place, PARTITIONS)
+
+    def begun_meanwhile() -> float:
+        (place / FILE_NAME).write_bytes(b"of a service")
+        return time.time()
+
+    with pytest.raises(FilesRefused, match="is there already"):
+        await restore_to(tmp_path / "copy", place, PARTITIONS, clock=begun_meanwhile)
+    assert [path.name for path in place.iterdir()] == [FILE_NAME]
+    assert (place / FILE_NAME).read_bytes() == b"of a service"
 
 
 async def test_nobody_else_may_read_a_back_up(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ _CANNOT_BE: Final = frozenset(
     )
 )
 """What no waiting mends. Everything else is a disk that is full or fails."""
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class FilesRefused(StartRefused):
@@ -69,6 +71,39 @@ def on_files(what: str) -> Iterator[None]:
         if error.errno in _CANNOT_BE:
             raise FilesRefused(f"{reason}. Name another place, or mend this one.") from error
         raise FilesFailed(f"{reason}. What is there is whole; mend it and run this again, it goes on.") from error
+
+
+@contextmanager
+def on_standard_output() -> Iterator[None]:
+    """Run a command whose standard output may be full: what it says there is lost, and that is told.
+
+    Raises:
+        FilesFailed: instead of an OSError that says so, be it of the last words, which are held back until the end.
+    """
+    try:
+        yield
+    except OSError as error:
+        _refuse_full(error)
+        raise
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever read it has enough
+            _write_nowhere()
+        except OSError as error:
+            _refuse_full(error)
+            raise
+
+
+def _refuse_full(error: OSError) -> None:
+    """Raise FilesFailed if standard output is full, and let what is left to be written there go nowhere."""
+    if error.errno in _FULL and error.filename is None:
+        _write_nowhere()
+        raise FilesFailed(f"Standard output: {error.strerror}. What is said there is lost; run this again.") from error
+
+
+def _write_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at its end the interpreter flushes again
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,16 +143,32 @@ def test_a_checkpoint_that_is_a_link_is_the_file_that_it_names(settings: ToolSet
 
 def test_a_full_disk_is_told_as_that_and_what_is_there_is_whole(settings: ToolSettings, tmp_path: Path) -> None:
     place = tmp_path / "export"
-    limit = 100_000
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
+    small_files = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     code, said = told(settings, "export", str(place), before=small_files)
     assert (code, "run this again" in said) == (FAILED, True), said
     assert not [file for file in place.rglob("*") if file.suffix == ".new"]
     assert told(settings, "export", str(place)) == (0, "")
     assert told(settings, "replay", out=Path("/dev/full"))[0] == FAILED
+    code, said = told(settings, "backup", str(tmp_path / "copy"), before=small_files)
+    assert (code, "run this again" in said) == (FAILED, True), said
+    assert not (tmp_path / "copy").exists()
+    no_files = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY))
+    code, said = told(settings, "verify", before=no_files)
+    assert (code, "Cannot open" in said) == (FAILED, True), said
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["epochs", "list"]], ids=" ".join)
+def test_what_nobody_could_be_told_is_no_difference(settings: ToolSettings, arguments: list[str]) -> None:
+    """Exit code 1 says that log and store differ; a standard output that is full says nothing of them."""
+    code, said = told(settings, *arguments, out=Path("/dev/full"))
+    assert (code, "Standard output: No space left" in said) == (FAILED, True), said
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_load_begins(
+    settings: ToolSettings, tmp_path: Path
+) -> None:
+    code, said = told(settings, "load", "--url", "http://127.0.0.1:1", "--json", str(tmp_path))
+    assert (code, str(tmp_path) in said) == (REFUSED, True), said
 
 
 def test_what_a_network_does_is_no_file_and_stays_what_it_is() -> None:
