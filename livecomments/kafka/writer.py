@@ -38,6 +38,8 @@ _TOLD_AGAIN_S: Final = 60.0
 """A refusal for the same reason is logged no more often: an access list that was altered refuses every append."""
 _TOGETHER_MAX: Final = 1 << 20
 """More records than any batch holds."""
+_TAKEN_BEFORE_MORE: Final = 16
+"""Batches. Where the topic's limit is below what we send, one in so many is refused, and not every other one."""
 
 _log = logging.getLogger("livecomments.log")
 _refused = Counter("livecomments_log_appends_refused_total", "Records that Kafka refused for certain.", ["reason"])
@@ -57,15 +59,22 @@ class _Append:
 class _Queue:
     """The appends to one partition."""
 
-    __slots__ = ("late_since", "together_max", "waiting", "work")
+    __slots__ = ("late_since", "taken", "taken_before_more", "together_max", "waiting", "work")
 
     def __init__(self) -> None:
         self.waiting: deque[_Append] = deque()
         self.together_max = _TOGETHER_MAX
-        """Records of the next batch. Halved while one of several is refused, doubled by each that is taken."""
+        """Records of the next batch. Halved while one of several is refused; doubled again once so many are taken."""
+        self.taken = 0
+        """Batches, since it was halved or doubled."""
+        self.taken_before_more = 0
         self.work: asyncio.Task[None] | None = None
         self.late_since: float | None = None
         """When the batch under way passed a deadline."""
+
+    def grow(self) -> None:
+        self.together_max = min(self.together_max * 2, _TOGETHER_MAX)
+        self.taken = 0
 
 
 class _Producer:
@@ -120,7 +129,9 @@ class _Producer:
         if placed.offset < 0:
             _refuse(appends, AppendUnknown, "Kafka confirmed the record without saying where it is.")
             return
-        queue.together_max = min(queue.together_max * 2, _TOGETHER_MAX)
+        queue.taken += 1
+        if queue.taken > queue.taken_before_more:
+            queue.grow()
         for offset, append in enumerate(appends, placed.offset):
             if not append.offset.done():  # else its caller was cancelled, or told AppendUnknown
                 append.offset.set_result(offset)
@@ -141,9 +152,11 @@ class _Producer:
                 append.is_handed_over = False
             queue.waiting.extendleft(reversed(appends))
             queue.together_max = len(appends) // 2
+            queue.taken, queue.taken_before_more = 0, _TAKEN_BEFORE_MORE
         else:
             take_back(self.client, TopicPartition(self._topic, partition), len(appends))
-            queue.together_max = min(queue.together_max * 2, _TOGETHER_MAX)
+            queue.taken_before_more = 0  # who was to blame is out
+            queue.grow()
             _refused.labels(error.message.lower()).inc(len(appends))
             self._tell(error, partition)
             _refuse(appends, AppendRefused, f"Kafka refuses the record for good, {error.message}: it is not written.")

@@ -23,7 +23,7 @@ EPOCHS_AGE_MAX_S: Final = 30.0
 """Longer than an election of leaders takes; so long whoever closes an epoch waits for the last writers."""
 
 
-_newest = Reading("livecomments_log_epoch", "The newest epoch that this process knows of; absent without.", fresh_s=HOLDS)
+_newest = Reading("livecomments_log_epoch", "The newest epoch that this process knows of.", fresh_s=HOLDS)
 
 
 class ContractUnavailable(Unavailable):

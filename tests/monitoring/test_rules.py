@@ -69,7 +69,7 @@ def test_no_rule_reads_a_gauge_that_is_0_when_nobody_looks() -> None:
 
 
 def test_a_process_that_only_started_shows_no_gauge() -> None:
-    """A 0 would say that somebody has looked, or counts; a stream job that follows nothing has no bound of it either."""
+    """A 0 would say that somebody has looked; and a stream job follows nothing, so it has no bound of that."""
     code = (
         "import livecomments_command.assembly.embedded, livecomments_command.assembly.gateway\n"
         "import livecomments_command.assembly.edge, livecomments_command.assembly.stream\n"
