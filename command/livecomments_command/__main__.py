@@ -21,7 +21,7 @@ from livecomments_command import backups, data_commands
 from livecomments_command.capacity import fitted
 from livecomments_command.planning import commands as planning
 from livecomments_command.probing import commands as probing
-from livecomments_command.records.kept_files import on_files, on_standard_output
+from livecomments_command.records.kept_files import begin_report, on_standard_output, write_report
 from livecomments_command.settings import (
     EdgeSettings,
     GatewaySettings,
@@ -199,15 +199,11 @@ def load(
     json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
 ) -> None:
     """Play a real chat through a deployment; check one order, nothing twice, nothing missing. Exit code 1 if not."""
-    import orjson
-
     from livecomments_loadtest import DeploymentUnavailable, LoadPlan, PlanRejected, run_load
     from livecomments_loadtest.chat import CHAT
 
     console = plain_console(width=WIDTH_WITHOUT_TERMINAL)
-    if json is not None:
-        with on_files(f"--json {json}"), json.open("ab"):  # now, and not after all of it
-            pass
+    begin_report(json)
     try:
         plan = LoadPlan(
             url=url,
@@ -226,8 +222,7 @@ def load(
         raise StartRefused(str(error)) from error
     console.print(report.table())
     if json is not None:
-        with on_files(f"--json {json}"):
-            json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
+        write_report(json, report.to_json())
     sys.exit(0 if report.ok else 1)
 
 

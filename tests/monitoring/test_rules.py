@@ -73,6 +73,7 @@ def test_a_process_that_only_started_shows_no_gauge() -> None:
     code = (
         "import livecomments_command.assembly.embedded, livecomments_command.assembly.gateway\n"
         "import livecomments_command.assembly.edge, livecomments_command.assembly.stream\n"
+        "import livecomments_command.probing.telling\n"
         "from livecomments.runtime.metrics import REGISTRY\n"
         "print(*(sample.name for one in REGISTRY.collect() if one.type == 'gauge' for sample in one.samples))"
     )

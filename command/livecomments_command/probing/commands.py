@@ -14,6 +14,7 @@ import uvloop
 
 from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
 from livecomments_command.probing.videos import NAME
+from livecomments_command.records.kept_files import begin_report, write_report
 from livecomments_command.terminal.commands import DEFAULT_URL, TokenOption, UrlOption
 from livecomments_schemas.errors import StartRefused
 
@@ -66,6 +67,7 @@ def probe(
     from livecomments_command.probing.running import Probe
     from livecomments_loadtest.client import origin_of
 
+    begin_report(json)
     token = _token(token_env, token_file, context.obj)
     person = Person(origin_of(url), token, session_file or _kept(name, url))
     made = Probe(person, edge or (), name, timeout_s)
@@ -76,14 +78,12 @@ def probe(
 
 
 def _tell(report: "ProbeReport", json: Path | None) -> NoReturn:
-    import orjson
-
     console = plain_console(width=WIDTH_WITHOUT_TERMINAL)
     console.print(report.table())
     for sentence in report.sentences():
         console.print(sentence)
     if json is not None:
-        json.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
+        write_report(json, report.to_json())
     sys.exit(0 if report.ok else 1)
 
 

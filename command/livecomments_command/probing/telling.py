@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from livecomments.runtime.metrics import SECONDS_BUCKETS, Counter, Gauge, Histogram
+from livecomments.runtime.metrics import HOLDS, SECONDS_BUCKETS, Counter, Histogram, Reading
 from livecomments_command.probing.turn import Turn, TurnStep
 from livecomments_loadtest.latency import Histogram as Times
 
@@ -25,8 +25,8 @@ _screen = Histogram(
     buckets=SECONDS_BUCKETS,
 )
 _swept = Counter("livecomments_probe_swept_total", "Comments that an earlier probe left, and this one deleted.")
-_edges = Gauge("livecomments_probe_edges", "Edges that the probe watched in its newest turn.")
-_partitions = Gauge("livecomments_probe_partitions", "Partitions that the probe takes turns in.")
+_edges = Reading("livecomments_probe_edges", "Edges that the probe watched in its newest turn.", fresh_s=HOLDS)
+_partitions = Reading("livecomments_probe_partitions", "Partitions that the probe takes turns in.", fresh_s=HOLDS)
 
 
 def begin_metrics() -> None:

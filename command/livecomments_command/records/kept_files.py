@@ -7,10 +7,12 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Final
+
+import orjson
 
 from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartRefused
 
@@ -164,6 +166,19 @@ def write_atomically(file: Path, content: bytes) -> None:
             with suppress(OSError):
                 making.unlink(missing_ok=True)
             raise
+
+
+def begin_report(file: Path | None) -> None:
+    """Make the file that `--json` names, before what it tells of is done. Raises FilesRefused, FilesFailed."""
+    if file is not None:
+        with on_files(f"--json {file}"), file.open("ab"):
+            pass
+
+
+def write_report(file: Path, content: Mapping[str, object]) -> None:
+    """Write a report as JSON, in place of any before. Raises FilesRefused, FilesFailed."""
+    with on_files(f"--json {file}"):
+        file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def refuse_no_file(file: Path, option: str) -> None:

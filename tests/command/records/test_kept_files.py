@@ -164,10 +164,11 @@ def test_what_nobody_could_be_told_is_no_difference(settings: ToolSettings, argu
     assert (code, "Standard output: No space left" in said) == (FAILED, True), said
 
 
-def test_a_report_that_cannot_be_written_is_refused_before_the_load_begins(
-    settings: ToolSettings, tmp_path: Path
+@pytest.mark.parametrize("command", ["load", "probe"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_done(
+    settings: ToolSettings, tmp_path: Path, command: str
 ) -> None:
-    code, said = told(settings, "load", "--url", "http://127.0.0.1:1", "--json", str(tmp_path))
+    code, said = told(settings, command, "--url", "http://127.0.0.1:1", "--json", str(tmp_path))
     assert (code, str(tmp_path) in said) == (REFUSED, True), said
 
 
