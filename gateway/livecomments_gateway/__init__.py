@@ -19,11 +19,15 @@ once is refused (backpressure), and nothing is queued.
 - `admission`: how fast a person, and all of them, may write; `counting`: what is counted for it.
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
+- `reports`: what viewers say against comments, and what moderators make of it; `report_endpoints`: how they say it.
 - `etags`: validators of answers; `files`: answers that are made once, plain and in gzip, or in parts.
 - `settings`: what can be configured.
 - `answers`: what endpoints have in common; `comment_endpoints`, `session_endpoints`: the calls about those.
 - `routing`: routes made from the table of calls; `app`: all of them; `site`: the page's and the descriptions'.
-- `page/`: the page people see at `/`.
+- `page/`: the page people see at `/`. At once: `page.js`, `client.js` (made by clients/js), `composer.js` (writing),
+  `row.js` (one comment), `film.js` (a clip of ours as the video). When needed: `acts.js` and `menu.js` (menus of
+  comments), `pin.js`, `keyboard.js`, `member.js` (who came with a token), `moderate.js` and `reports.js` (what they may
+  do).
 
 Deliberately not here: streams, storing, and what a record means.
 """

@@ -8,6 +8,8 @@ from livecomments_gateway.comment_endpoints import comment_endpoints
 from livecomments_gateway.identity import Tokens
 from livecomments_gateway.owning import Owning
 from livecomments_gateway.posting import Posting
+from livecomments_gateway.report_endpoints import report_endpoints
+from livecomments_gateway.reports import Reports
 from livecomments_gateway.routing import call_routes
 from livecomments_gateway.session_endpoints import session_endpoints
 from livecomments_gateway.video_endpoints import video_endpoints
@@ -18,6 +20,7 @@ def gateway_routes(follower: Follower, history: History, posting: Posting, token
     return call_routes(
         comment_endpoints(history, posting, tokens)
         | session_endpoints(tokens)
-        | video_endpoints(Owning(history, posting), tokens),
+        | video_endpoints(Owning(history, posting), tokens)
+        | report_endpoints(Reports(history, posting), tokens),
         follower,
     )

@@ -21,6 +21,7 @@ from livecomments_gateway.requests import (
     MESSAGE,
     NEW_DISPLAY_NAME,
     PAGE_SIZE,
+    REASON,
     SLOW_MODE_S,
     SORT,
     STATE,
@@ -257,8 +258,63 @@ UNPIN: Final = Call(
     ("invalid_video_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
     takes_token=True,
 )
+REPORT: Final = Call(
+    "PUT",
+    "/videos/{videoId}/reports/{commentId}",
+    "reportComment",
+    "Report a comment to the moderators",
+    "Once counts: another report of the same person for the same comment changes nothing. Nobody but the moderators is "
+    "told, and they not by whom. A person may report so many comments an hour.",
+    {204: None},
+    (
+        "invalid_video_id",
+        "invalid_cursor",
+        "comment_not_found",
+        "comment_deleted",
+        "banned",
+        "report_limit",
+        *_BODY,
+        *_TOKEN,
+        *_READ,
+        *_APPEND,
+    ),
+    (),
+    (REASON,),
+    takes_token=True,
+)
+READ_REPORTS: Final = Call(
+    "GET",
+    "/videos/{videoId}/reports",
+    "readReports",
+    "Read which comments are reported",
+    "Takes the role moderate or own. Each comment once, the one that was reported last first, with how many people "
+    "report it and why; without those that are deleted or whose reports were dismissed.",
+    {200: "reports"},
+    ("invalid_video_id", "invalid_cursor", "invalid_page_size", "invalid_parameter", "role_missing", *_TOKEN, *_READ),
+    (CURSOR, PAGE_SIZE),
+    takes_token=True,
+)
+DISMISS_REPORTS: Final = Call(
+    "DELETE",
+    "/videos/{videoId}/reports/{commentId}",
+    "dismissReports",
+    "Leave a reported comment as it is",
+    "Takes the role moderate or own. Its reports up to now count no more; whoever reports it first after that does.",
+    {204: None},
+    (
+        "invalid_video_id",
+        "invalid_cursor",
+        "role_missing",
+        "comment_not_found",
+        "comment_deleted",
+        *_TOKEN,
+        *_READ,
+        *_APPEND,
+    ),
+    takes_token=True,
+)
 _COMMENTS: Final = (POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT)
 _SESSIONS: Final = (OPEN_SESSION, RENEW_SESSION, END_SESSION)
-_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, BAN, UNBAN, PIN, UNPIN)
+_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, BAN, UNBAN, PIN, UNPIN, REPORT, READ_REPORTS, DISMISS_REPORTS)
 CALLS: Final = _COMMENTS + _SESSIONS + _VIDEOS
 """All that the gateway answers; the stream is the edge's."""

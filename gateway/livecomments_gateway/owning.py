@@ -68,7 +68,7 @@ class Owning:
             RoleRejected: nothing was written.
             Unavailable leaves: all, some or nothing was written; the call may be repeated.
         """
-        _check_role(identity, OWN)
+        check_role(identity, OWN)
         await self._posting.videos.facts(video_id)  # so that it is kept, and hears what is said now
         await self._say(video_id, video_changed(video_id, settings.said(), identity.author.id))
         if state is not None:
@@ -102,17 +102,17 @@ class Owning:
             RoleRejected, and what `Posting.find` raises of a comment that is not there: nothing was written.
             Unavailable leaves: written or not; the call may be repeated.
         """
-        _check_role(identity, MODERATE, OWN)
+        check_role(identity, MODERATE, OWN)
         await self._posting.find(video_id, id_text)
         await self._say(video_id, comment_pinned(video_id, id_text, identity.author.id))
 
     async def unpin(self, video_id: str, identity: Identity) -> None:
         """Let no comment be pinned. Raises RoleRejected; Unavailable leaves as `pin` does."""
-        _check_role(identity, MODERATE, OWN)
+        check_role(identity, MODERATE, OWN)
         await self._say(video_id, comment_unpinned(video_id, identity.author.id))
 
     async def _set_ban(self, video_id: str, user_id: str, identity: Identity, *, banned: bool) -> None:
-        _check_role(identity, MODERATE)
+        check_role(identity, MODERATE)
         if not 0 < len(user_id.encode("utf-8", "surrogatepass")) <= AUTHOR_ID_BYTES_MAX or not _is_text(user_id):
             raise UserIdRejected(f"A user id has 1 to {AUTHOR_ID_BYTES_MAX} bytes of UTF-8.")
         kind = USER_BANNED if banned else USER_UNBANNED
@@ -133,8 +133,8 @@ class Owning:
         await self._posting.append(video_id, record)
 
 
-def _check_role(identity: Identity, *roles: str) -> None:
-    """Check that the token has one of these."""
+def check_role(identity: Identity, *roles: str) -> None:
+    """Check that the token has one of these. Raises RoleRejected."""
     if identity.roles.isdisjoint(roles):
         raise RoleRejected(f"This takes a token with the role {' or '.join(roles)}.")
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from livecomments_gateway.facts import EVERYONE, MEMBERS, MODERATORS, SLOW_MODE_MAX_S
 from livecomments_gateway.kinds import BodyMember, BodyRejected, Choice, Parameter, Pattern, Text, Whole
 from livecomments_schemas.errors import Rejected
+from livecomments_schemas.events import REPORT_REASONS
 from livecomments_schemas.limits import (
     BODY_BYTES_MAX,
     DEDUPE_WINDOW_RECORDS,
@@ -129,6 +130,7 @@ WHO_MAY_COMMENT: Final = BodyMember(
 SLOW_MODE_S: Final = BodyMember(
     "slowModeS", Whole(0, SLOW_MODE_MAX_S), "Seconds between two comments of one person; 0: none."
 )
+REASON: Final = BodyMember("reason", Choice(REPORT_REASONS), "What is wrong with it.", is_required=True)
 MAX_COMMENTS_PER_S: Final = BodyMember(
     "maxCommentsPerS", Whole(0, 10_000), "Comments a second of all people together; 0: no such limit."
 )

@@ -1,5 +1,6 @@
 """The page and its files; `clients/js` without a build step; the interface for programs and for who writes them."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ _PAGE_POLICY: Final = (
 )
 _ALWAYS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 _TEXT_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_FOR_WRITERS: Final = re.compile(rb"\s*/\*.*?\*/|(?<=\n)\s+", re.DOTALL)
+"""Of a stylesheet, what browsers pass over: an eighth of it, in gzip too. No string of ours holds a comment."""
 _CLIP_TYPES: Final = {".webm": "video/webm", ".mp4": "video/mp4"}
 
 
@@ -29,7 +32,10 @@ def page_routes() -> list[Route]:
     files: dict[str, StaticAnswer | MediaAnswer] = {}
     for path in _PAGE.iterdir():
         if media_type := _TEXT_TYPES.get(path.suffix):
-            files[path.name] = StaticAnswer(path.read_bytes(), media_type, headers)
+            body = path.read_bytes()
+            files[path.name] = StaticAnswer(
+                _FOR_WRITERS.sub(b"", body) if path.suffix == ".css" else body, media_type, headers
+            )
         elif media_type := _CLIP_TYPES.get(path.suffix):
             files[path.name] = MediaAnswer(path.read_bytes(), media_type, _ALWAYS)
 

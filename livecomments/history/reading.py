@@ -16,7 +16,7 @@ from livecomments.log.interface import Bounds
 from livecomments.runtime.single_flight import FreshFlight, SingleFlight
 from livecomments.store.interface import CommentStore, Row, StoreUnavailable
 from livecomments_schemas.errors import Unavailable
-from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, FACT_TYPES, facts_of
+from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, FACT_TYPES, REPORT_TYPES, facts_of, reports_of
 from livecomments_schemas.judge import judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
@@ -64,8 +64,10 @@ COMMENTS_AND_DELETES: Final = View(
     lambda entry: entry.is_shown or entry.kind == COMMENT_DELETED, lambda video_id: video_id
 )
 """What pages show to a client that has older pages, and must learn of deletes in them."""
-FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES, facts_of)
+FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES - REPORT_TYPES, facts_of)
 """Records that say that a video started or ended, its settings, who is banned, and what is pinned."""
+REPORTS: Final = View(lambda entry: entry.kind in REPORT_TYPES, reports_of)
+"""What was reported, and what of it was dismissed."""
 
 
 IsTold = Callable[[int], Awaitable[bool]]

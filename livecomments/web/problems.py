@@ -62,6 +62,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "slow_mode": (429, "Slow mode"),
     "duplicate_text": (429, "The same again"),
     "video_limit": (429, "Too many comments at once"),
+    "report_limit": (429, "Too many reports"),
     "head_too_large": (431, "Headers too large"),
     "not_implemented": (501, "Not something we do"),
     "overloaded": (503, "Try again in a moment"),

@@ -15,6 +15,8 @@ A `comment.created` value is the public JSON of the comment without its id (the 
 A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`. A
 `video.changed` value has all that can be set of a video; `user.banned`/`user.unbanned` values add a `userId`, and
 `comment.pinned` a `commentId`, of the one comment that stands above the others until `comment.unpinned` or another pin.
+A `comment.reported` value adds a `commentId` and a `reason`; after `reports.dismissed` of a comment its earlier reports
+count no more.
 
 Records of no video have the epoch's number in decimal as their key, the headers `type` and `schema`, and the value
 `{"epoch": …}`: `epoch.fence` ends the epoch in its partition, `epoch.began` is the first of each partition of the next.
@@ -37,10 +39,16 @@ USER_BANNED: Final = b"user.banned"
 USER_UNBANNED: Final = b"user.unbanned"
 COMMENT_PINNED: Final = b"comment.pinned"
 COMMENT_UNPINNED: Final = b"comment.unpinned"
-FACT_TYPES: Final = frozenset(
+COMMENT_REPORTED: Final = b"comment.reported"
+REPORTS_DISMISSED: Final = b"reports.dismissed"
+REPORT_TYPES: Final = frozenset((COMMENT_REPORTED, REPORTS_DISMISSED))
+"""What viewers say against comments, and that moderators have seen it."""
+FACT_TYPES: Final = REPORT_TYPES | frozenset(
     (VIDEO_STARTED, VIDEO_ENDED, VIDEO_CHANGED, USER_BANNED, USER_UNBANNED, COMMENT_PINNED, COMMENT_UNPINNED)
 )
-"""Event types that set the state of a video, until a later record changes it."""
+"""Event types that say something of a video, which holds until a later record changes it."""
+REPORT_REASONS: Final = ("spam", "abuse", "sexual", "danger", "other")
+"""Words and no text: a text would be one more thing to moderate, and what a moderator needs to see is the comment."""
 EVENT_TYPES: Final = FACT_TYPES | {COMMENT_CREATED, COMMENT_DELETED}
 EPOCH_FENCE: Final = b"epoch.fence"
 """The end of an epoch in one partition: what lies behind it is void."""
@@ -182,6 +190,18 @@ def comment_unpinned(video_id: str, by: str) -> NewRecord:
     return NewRecord(video_id.encode("ascii"), value, _headers(COMMENT_UNPINNED, by, None))
 
 
+def comment_reported(video_id: str, comment_id: str, reason: str, by: str) -> NewRecord:
+    """Make the record of a report. `reason` is one of `REPORT_REASONS`; `by` is who reports, for moderators alone."""
+    value = orjson.dumps({"videoId": video_id, "commentId": comment_id, "reason": reason})
+    return NewRecord(video_id.encode("ascii"), value, _headers(COMMENT_REPORTED, by, None))
+
+
+def reports_dismissed(video_id: str, comment_id: str, by: str) -> NewRecord:
+    """Make the record after which the reports of a comment up to now count no more."""
+    value = orjson.dumps({"videoId": video_id, "commentId": comment_id})
+    return NewRecord(video_id.encode("ascii"), value, _headers(REPORTS_DISMISSED, by, None))
+
+
 def epoch_event(kind: bytes, epoch: int) -> NewRecord:
     """Make `epoch.fence` or `epoch.began`. A fence that is copied to another epoch ends nothing there."""
     assert kind in (EPOCH_FENCE, EPOCH_BEGAN)
@@ -201,6 +221,11 @@ def facts_of(video_id: str) -> str:
     No video id holds a `/`. The rows are ordinary rows, at the positions of their records.
     """
     return f"{video_id}/facts"
+
+
+def reports_of(video_id: str) -> str:
+    """Name the log of a video's reports. Apart from its facts, so that however many there are they hide no ban."""
+    return f"{video_id}/reports"
 
 
 def comment_digest(message: str, video_time_ms: int | None) -> bytes:

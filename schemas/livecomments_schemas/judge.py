@@ -18,9 +18,11 @@ from livecomments_schemas.events import (
     COMMENT_CREATED,
     COMMENT_DELETED,
     COMMENT_PINNED,
+    COMMENT_REPORTED,
     DIGEST_BYTES,
     EPOCH_FENCE,
     EVENT_TYPES,
+    REPORTS_DISMISSED,
     SCHEMA_VERSION,
     USER_BANNED,
     USER_UNBANNED,
@@ -115,7 +117,7 @@ def judge(record: Record, window: Window) -> Verdict:
         if kind == COMMENT_DELETED:
             return accepted._replace(target=_target_of(record, window))
         _check_fact(record, kind, accepted.video_id)
-        if kind == COMMENT_PINNED:
+        if kind in (COMMENT_PINNED, COMMENT_REPORTED, REPORTS_DISMISSED):
             _target_of(record, window)
     except RecordCorrupt as corrupt:
         return Verdict(Kind.INVALID, reason=corrupt.reason)
@@ -169,6 +171,8 @@ def _check_fact(record: Record, kind: bytes, video_id: str) -> None:
         user_id = said.get("userId")
         if not isinstance(user_id, str) or not 0 < len(user_id.encode()) <= AUTHOR_ID_BYTES_MAX:
             raise RecordCorrupt("not_a_user_event")
+    if kind == COMMENT_REPORTED and not isinstance(said.get("reason"), str):
+        raise RecordCorrupt("not_a_report")
     if kind == VIDEO_CHANGED:
         numbers = (said.get("slowModeS"), said.get("maxCommentsPerS"))
         texts = (said.get("title"), said.get("whoMayComment"))

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import APIRequestContext, Browser, Page, Route, expect
 
 from tests.browser.conftest import Server
-from tests.browser.test_page import VIDEO, expect_comments, expect_state, open_menu, open_page, post
+from tests.browser.test_page import VIDEO, expect_comments, expect_state, open_menu, open_page, post, write
 from tests.gateway.test_answers import signed
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -125,3 +125,38 @@ async def test_an_act_that_is_refused_or_has_no_answer_says_so_and_can_be_tried_
     await desk.unroute("**/videos/**")
     await again.click()
     await expect_said(desk, "May comment: Members")
+
+
+async def test_what_a_viewer_reports_is_left_or_deleted_by_who_moderates(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    for message in ("odd", "nasty"):
+        await post(api, server, RUDE, message)
+    viewer = await open_page(browser, server)
+    await open_menu(viewer, "nasty")
+    await viewer.locator("#menu").get_by_role("button", name="Report").click()
+    await expect(viewer.get_by_role("alert")).to_contain_text("Choose a name first")
+    await write(viewer, "hello", name="Ben")
+    menu = viewer.locator("#menu")
+    for message, reason in (("nasty", "Hate or harassment"), ("odd", "Something else"), ("nasty", "Spam or a scam")):
+        await open_menu(viewer, message)
+        await menu.get_by_role("button", name="Report").click()
+        await menu.get_by_role("button", name=reason).click()
+        await expect(menu).to_contain_text("Reported. The moderators see it")
+        await menu.get_by_role("button", name="Close").click()
+    desk = await open_desk(browser, server, "moderate")
+    await expect(desk.locator("#desk")).to_have_text("Moderate · 2 reports")
+    await choose(desk, "Reports (2)")
+    listed = desk.locator("#reports li")
+    await expect(listed.locator("p")).to_have_text(["Rude odd", "Rude nasty"])
+    await expect(listed.locator("small")).to_have_text(["1 report · other 1", "1 report · hate or harassment 1"])
+    await listed.first.get_by_role("button", name="Leave it").click()
+    await expect(listed.first).to_contain_text("Left as it is.")
+    await listed.last.get_by_role("button", name="Delete", exact=True).click()
+    await listed.last.get_by_role("button", name="Delete for everybody?").click()
+    await expect(listed.last).to_contain_text("Deleted.")
+    await expect_comments(viewer, ["odd", "hello"])
+    await desk.keyboard.press("Escape")
+    await expect(desk.locator("#reports")).to_have_count(0)
+    await expect(desk.locator("#desk")).to_have_text("Moderate")
+    await expect(desk.locator("#desk")).to_be_focused()

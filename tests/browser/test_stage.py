@@ -202,3 +202,86 @@ async def test_rows_are_walked_with_arrows_and_focus_comes_back(
     await expect(page.locator("#menu button").first).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(page.locator("#rows .row", has_text="comment 1").locator(".more")).to_be_focused()
+
+
+async def test_a_text_that_is_not_sent_survives_a_reload_and_no_other_video_has_it(
+    browser: Browser, server: Server
+) -> None:
+    page = await open_at(browser, server)
+    box = page.get_by_label("Comment", exact=True)
+    await box.fill("half a thou")
+    await page.reload()
+    await expect(box).to_have_value("half a thou")
+    await expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    await page.goto("/?video=other")
+    await expect(box).to_have_value("")
+    await page.go_back()
+    await write(page, "half a thought", name="Ana")
+    await expect_comments(page, ["half a thought"])
+    await page.reload()
+    await expect(box).to_have_value("")
+
+
+async def test_a_comment_on_its_way_survives_a_reload(browser: Browser, server: Server) -> None:
+    page = await open_at(browser, server)
+    await write(page, "hello", name="Ana")
+    await expect_comments(page, ["hello"])
+    await page.context.route(f"**/comments/{VIDEO}", lambda route: route.abort())
+    await write(page, "on its way")
+    await expect(page.locator("#pending .text")).to_have_text(["on its way"])
+    await page.reload()
+    await expect(page.locator("#pending .text")).to_have_text(["on its way"])
+    await page.context.unroute(f"**/comments/{VIDEO}")
+    await expect_comments(page, ["hello", "on its way"])
+
+
+async def test_who_comes_after_the_end_reads_whose_end_it_was(browser: Browser, server: Server) -> None:
+    context = await browser.new_context(base_url=server.url)
+    owner = {"Authorization": f"Bearer {signed(sub='own', roles=['own'])}"}
+    said = {"title": "Last night", "state": "ended"}
+    assert (await context.request.put(f"/videos/{VIDEO}", data=said, headers=owner)).ok
+    page = await context.new_page()
+    await page.goto(f"/?video={VIDEO}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Last night")
+    await expect(page.locator("#badge")).to_have_text("Ended")
+
+
+async def test_under_a_keyboard_that_covers_the_page_the_box_stays_in_sight(browser: Browser, server: Server) -> None:
+    page = await open_at(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    covered = """() => { Object.defineProperty(visualViewport, "height", { get: () => 480, configurable: true });
+        visualViewport.dispatchEvent(new Event("resize")); }"""
+    box = page.get_by_label("Comment", exact=True)
+
+    async def bottom() -> float:
+        found = await box.bounding_box()
+        assert found
+        return found["y"] + found["height"]
+
+    assert await bottom() > 480
+    await page.wait_for_function(f"() => {{ ({covered})(); return document.body.offsetHeight === 480; }}")
+    assert await bottom() <= 480
+    film = await page.locator("#film").bounding_box()
+    assert film
+    assert film["height"] >= FILM_PX_MIN
+
+
+async def test_in_forced_colours_and_right_to_left_nothing_is_lost(browser: Browser, server: Server) -> None:
+    page = await open_at(browser, server, forced_colors="active", viewport={"width": 1280, "height": 800})
+    await write(page, "مرحبا", name="ليلى")
+    await expect_comments(page, ["مرحبا"])
+    edges = """() => ["#send", "#play"].map((id) => getComputedStyle(document.querySelector(id)).borderTopWidth)"""
+    assert await page.evaluate(edges) == ["1px", "1px"]
+    await page.evaluate("() => { document.documentElement.dir = 'rtl'; }")
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), (width, height)
+        for name in ("Send", "Pause the video"):
+            await expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+
+
+async def test_an_address_that_names_no_video_says_so(browser: Browser, server: Server) -> None:
+    context = await browser.new_context(base_url=server.url)
+    page = await context.new_page()
+    await page.goto("/?video=no%20video")
+    await expect_state(page, "failed")
+    await expect(page.get_by_role("alert")).not_to_be_empty()

@@ -10,6 +10,7 @@ from livecomments_gateway.calls import (
     BAN,
     CALLS,
     DELETE_COMMENT,
+    DISMISS_REPORTS,
     END_SESSION,
     GET_VIDEO,
     OPEN_SESSION,
@@ -18,7 +19,9 @@ from livecomments_gateway.calls import (
     PUT_VIDEO,
     READ_COMMENT,
     READ_PAGE,
+    READ_REPORTS,
     RENEW_SESSION,
+    REPORT,
     UNBAN,
     UNPIN,
     Call,
@@ -30,6 +33,7 @@ BODIES: Final[dict[Call, dict[str, Any]]] = {
     POST_COMMENT: {"message": "hi"},
     OPEN_SESSION: {"displayName": "Ana"},
     PUT_VIDEO: {"title": "T"},
+    REPORT: {"reason": "spam"},
 }
 PUBLIC: Final = {READ_PAGE: 200, READ_COMMENT: 200, GET_VIDEO: 200, OPEN_SESSION: 201}
 """What it answers, whoever asks, and with whatever token."""
@@ -43,6 +47,9 @@ MAY: Final[dict[Call, dict[str, tuple[int, str]]]] = {
     UNBAN: dict.fromkeys(("plain", "own", "other"), (403, "role_missing")),
     PIN: dict.fromkeys(("plain", "other"), (403, "role_missing")),
     UNPIN: dict.fromkeys(("plain", "other"), (403, "role_missing")),
+    REPORT: {},
+    READ_REPORTS: dict.fromkeys(("plain", "other"), (403, "role_missing")),
+    DISMISS_REPORTS: dict.fromkeys(("plain", "other"), (403, "role_missing")),
     RENEW_SESSION: dict.fromkeys(ROLES, (403, "not_a_session")),
     END_SESSION: {},
 }
@@ -55,6 +62,9 @@ DONE: Final = {
     UNBAN: 204,
     PIN: 204,
     UNPIN: 204,
+    REPORT: 204,
+    READ_REPORTS: 200,
+    DISMISS_REPORTS: 204,
     RENEW_SESSION: 201,
     END_SESSION: 204,
 }

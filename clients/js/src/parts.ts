@@ -2,6 +2,7 @@
 
 import type { Kept } from "./kept.js";
 import type {
+  Reason,
   ClientOptions, Clock, Comment, Events, Gap, Pending, Session, Sessions, State, Store, Surroundings, Transport, Video,
 } from "./types.js";
 
@@ -34,6 +35,7 @@ export interface Rest {
   post(shown: Shown, ...given: Parameters<Video["post"]>): Promise<Comment>;
   retry(shown: Shown, key: string): Promise<Comment>;
   takeDown(shown: Shown, commentId: string): Promise<void>;
+  report(shown: Shown, commentId: string, reason: Reason): Promise<void>;
   readOlder(shown: Shown, count?: number): Promise<number>;
   fill(shown: Shown, gap: Gap): Promise<void>;
   reload(shown: Shown): Promise<void>;

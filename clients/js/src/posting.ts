@@ -5,7 +5,7 @@
 
 import { ask, backoffMs, commentsPath, within } from "./api.js";
 import { createDrafts, type Draft } from "./drafts.js";
-import type { Posting, Shown } from "./parts.js";
+import type { Env, Posting, Shown } from "./parts.js";
 import { Problem, asProblem } from "./problem.js";
 import { asSpeaker, tokensOf } from "./tokens.js";
 import type { Comment, Pending, Video } from "./types.js";
@@ -19,7 +19,9 @@ const KEY_CHARS = 24;
 const WAITS = ["slow_mode", "user_limit", "video_limit"];
 /** An own comment that the stream brings before its answer waits for that, this long. */
 const OWN_MS_MAX = 2_000;
-const DELETE_TRIES_MAX = 4;
+const ACT_TRIES_MAX = 4;
+/** Whoever waits longer than this for a delete or a report is told instead. */
+const ACT_WAIT_MS_MAX = 30_000;
 
 type Status = Pending extends infer P ? (P extends Pending ? Omit<P, "key" | "message"> : never) : never;
 
@@ -265,19 +267,28 @@ async function createPosting(video: Shown): Promise<Posting> {
 }
 
 /** Deletes a comment. */
-export async function takeDown({ env, id, ...video }: Shown, commentId: string): Promise<void> {
+/** Asks again and again for what may be done twice. */
+async function insist(env: Env, path: string, init: RequestInit): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      const path = `${commentsPath(id)}/${encodeURIComponent(commentId)}`;
-      await asSpeaker(env, (token) => ask(env, path, "", token, { method: "DELETE" }));
-      break;
+      return void await asSpeaker(env, (token) => ask(env, path, "", token, init));
     } catch (thrown) {
       const problem = asProblem(thrown);
-      if (problem.code == "comment_not_found" || problem.code == "comment_deleted") break;
-      if (problem.isFinal || tries >= DELETE_TRIES_MAX) throw problem;
+      if (problem.isFinal || tries >= ACT_TRIES_MAX || problem.retryAfterMs > ACT_WAIT_MS_MAX) throw problem;
       const ms = Math.max(problem.retryAfterMs, backoffMs(env, tries));
       await within(env, ms, "", () => new Promise(() => {})).catch(() => {});
     }
   }
-  video.remove([commentId], true);
 }
+
+export async function takeDown({ env, id, remove }: Shown, commentId: string): Promise<void> {
+  await insist(env, `${commentsPath(id)}/${encodeURIComponent(commentId)}`, { method: "DELETE" }).catch((problem) => {
+    if (problem.code != "comment_not_found" && problem.code != "comment_deleted") throw problem;
+  });
+  remove([commentId], true);
+}
+
+export const report = ({ env, id }: Shown, commentId: string, reason: string): Promise<void> =>
+  insist(env, `/videos/${encodeURIComponent(id)}/reports/${encodeURIComponent(commentId)}`, {
+    method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ reason }),
+  });

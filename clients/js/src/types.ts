@@ -89,6 +89,8 @@ export interface VideoOptions {
   signal?: AbortSignal | undefined;
 }
 
+export type Reason = "spam" | "abuse" | "sexual" | "danger" | "other";
+
 /** One video. Its stream opens with the first subscriber and closes a second after the last. */
 export interface Video extends AsyncIterable<Comment> {
   getSnapshot(): Snapshot;
@@ -102,6 +104,8 @@ export interface Video extends AsyncIterable<Comment> {
   /** Forgets an own comment; one that is on its way may be written all the same. */
   discard(key: string): void;
   delete(commentId: string): Promise<void>;
+  /** Tells the moderators, once; a second report of the same person changes nothing. */
+  report(commentId: string, reason: Reason): Promise<void>;
   /** Reads `count` (1 to 100) older comments and says how many came. When full, the newest make room. */
   loadOlder(count?: number): Promise<number>;
   /** Whoever read older comments is back at the newest: when full, the oldest make room again. */

@@ -183,6 +183,7 @@ export function createVideo(client: Env, id: string, o: VideoOptions, used: (isU
     retry: (key) => quietly(late("retry", shown)(key)),
     discard: (key) => shown.posting?.discard(key),
     delete: late("takeDown", shown),
+    report: late("report", shown),
     loadOlder: late("readOlder", shown),
     follow: () => void (list.trim = null),
     fill: late("fill", shown),

@@ -489,6 +489,20 @@ test("deleting says no only if the service does", async () => {
   expect(await refused).toBe("not_the_author");
 });
 
+test("a report is said again until it is taken, and says no only if the service does", async () => {
+  const { clock, answers, video } = setting();
+  video.subscribe(() => {});
+  await clock.pass(1_000);
+  answers.push(() => new Response("", { status: 502 }), () => new Response(null, { status: 204 }));
+  const taken = video.report("0000000000000009", "spam");
+  await clock.pass(10_000);
+  await taken;
+  answers.push(() => problemAnswer(429, "report_limit", { "Retry-After": "3000" }));
+  const refused = video.report("0000000000000009", "other").catch((problem: Problem) => problem.code);
+  await clock.pass(1_000);
+  expect(await refused).toBe("report_limit");
+});
+
 test("the stream outlives the last subscriber by a second, and not more", async () => {
   const { clock, network, client, video } = setting();
   const end = video.subscribe(() => {});

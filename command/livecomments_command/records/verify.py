@@ -21,7 +21,7 @@ from livecomments.store.rows import rows_of
 from livecomments_command.records.bars import bar
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import Deletes, Judged, deletes_of, offset_behind, patiently, scan
-from livecomments_schemas.events import COMMENT_CREATED, facts_of
+from livecomments_schemas.events import COMMENT_CREATED, facts_of, reports_of
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
@@ -216,7 +216,8 @@ def _expected(comparison: _Comparison, chunk: Iterable[Judged], deleted: Deletes
     video_id, chosen, epoch = comparison.video_id, comparison.chosen, comparison.opened.log.epoch
     by_video: defaultdict[str, list[Row]] = defaultdict(list)
     if video_id is not None:
-        by_video |= {video_id: [], facts_of(video_id): []}  # even if the log has nothing of it
+        # Even if the log has nothing of it.
+        by_video |= {video_id: [], facts_of(video_id): [], reports_of(video_id): []}
     for record, verdict in chunk:
         if verdict.kind is Kind.ACCEPTED and (verdict.video_id == video_id if video_id else chosen(verdict.video_id)):
             for row in rows_of(record, verdict, epoch):

@@ -3,7 +3,8 @@
 const GRAPHEMES_MAX = 500; // pairing: schemas/livecomments_schemas/limits.py, as is the next
 const BYTES_MAX = 2_048;
 const COUNTED_FROM = 450;
-const NAME_KEY = "livecomments.name";
+const NAME = ["localStorage", "livecomments.name"];
+const DRAFT = ["sessionStorage", `livecomments.text${location.search}`];
 const OPEN_TRIES_MAX = 6; // with the pauses between, half a minute
 const PAUSE_MS = 1_000;
 const SECOND_MS = 1_000;
@@ -14,13 +15,13 @@ const [form, ask, nameField, known, as, field, send, note, counter] =
 const segmenter = new Intl.Segmenter();
 const encoder = new TextEncoder();
 
-/** The name used last, so that it need not be typed again when a session has ended. Storage may be forbidden. */
-function lastName(name) {
+/** What is kept: the name used last, for when a session has ended; the text, for a reload. Storage may be forbidden. */
+function kept(area, key, value) {
   try {
-    if (name) localStorage.setItem(NAME_KEY, name);
-    return localStorage.getItem(NAME_KEY) ?? "";
+    if (value != null) window[area].setItem(key, value);
+    return window[area].getItem(key);
   } catch {
-    return name ?? "";
+    return value ?? "";
   }
 }
 
@@ -40,7 +41,8 @@ export class Composer {
     this.#client = client;
     this.#video = video;
     this.#shown = shown;
-    nameField.value = lastName();
+    nameField.value = kept(...NAME);
+    field.value = kept(...DRAFT);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -131,7 +133,7 @@ export class Composer {
           await new Promise((resolve) => setTimeout(resolve, problem.retryAfterMs || PAUSE_MS * tries));
         }
       }
-      lastName(name);
+      kept(...NAME, name);
       this.#showSession();
       const { pending } = this.#video.getSnapshot();
       for (const { key, problem } of pending) {
@@ -161,7 +163,7 @@ export class Composer {
 
   /** Height, what is left of the length, and whether it can be sent. */
   #measure() {
-    const text = field.value.trim();
+    const text = kept(...DRAFT, field.value).trim();
     const count = text.length > COUNTED_FROM ? [...segmenter.segment(text)].length : text.length;
     const left = GRAPHEMES_MAX - count;
     const tooLong = left < 0 || encoder.encode(text).length > BYTES_MAX;

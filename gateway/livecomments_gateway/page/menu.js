@@ -12,7 +12,8 @@ document.head.append(sheet);
 const menu = document.createElement("div");
 menu.id = "menu";
 menu.popover = "auto";
-document.body.append(menu);
+menu.role = "group";
+document.querySelector(".comments").append(menu); // a landmark
 let opener = null;
 menu.addEventListener("toggle", ({ newState }) => {
   if (newState === "closed" && opener) {
@@ -48,6 +49,7 @@ export async function openMenu(button, title, acts) {
   opener = button;
   const heading = document.createElement("p");
   heading.append(...title);
+  menu.ariaLabel = heading.textContent; // read when the focus comes in
   menu.replaceChildren(heading, ...acts.map(([label, act, question]) => {
     const item = document.createElement("button");
     item.type = "button";

@@ -14,6 +14,8 @@ const SLOW_MODES_S = [0, 5, 30, 120];
 const WRITERS = { everyone: "Everybody", members: "Members, no guests", moderators: "Moderators" };
 const BANNED_KEY = "livecomments.banned.";
 const BANNED_MAX = 50;
+const COUNT_MS = 30_000; // how often a page that is seen asks what was reported
+const COUNTED_MAX = 99;
 const MARK = " ✓";
 
 /** What a moderator has banned in this tab: the service tells nobody who is. */
@@ -74,6 +76,8 @@ export class Desk {
   #member;
   #id; // of the video, as it stands in addresses
   #banned;
+  #reported = 0;
+  #timer = 0;
   #lines = document.createElement("div");
   #button = document.createElement("button");
 
@@ -90,13 +94,49 @@ export class Desk {
     this.#button.ariaHasPopup = "true";
     this.#button.addEventListener("click", () => this.#open());
     document.getElementById("muted").before(this.#button);
+    document.addEventListener("visibilitychange", () => this.count());
+    this.count();
+  }
+
+  get reportsPath() {
+    return `videos/${this.#id}/reports`;
+  }
+
+  /** Says beside "Moderate" how many comments are reported, now and every so often. */
+  async count() {
+    clearTimeout(this.#timer);
+    if (document.hidden) return;
+    try {
+      const { reports, nextCursor } = await this.ask("GET", `${this.reportsPath}?pageSize=${COUNTED_MAX}`);
+      this.#reported = nextCursor ? `${COUNTED_MAX}+` : reports.length;
+      const said = this.#reported === 1 ? "1 report" : `${this.#reported} reports`;
+      this.#button.textContent = this.#reported ? `Moderate · ${said}` : "Moderate";
+    } catch {
+      // said when the list is opened; asked for again
+    }
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.count(), COUNT_MS);
+  }
+
+  /** What can be done about a reported comment; what becomes of it is said in `line`, in its place. */
+  actsOnReported({ author, commentId }, line) {
+    const acts = [["Leave it", () => this.do("Dismissing", "Left as it is.",
+      () => this.ask("DELETE", `${this.reportsPath}/${commentId}`), null, line)]];
+    if (!this.#may("moderate")) return acts;
+    acts.push(["Delete", () => this.do("Deleting", "Deleted.",
+      () => this.ask("DELETE", `comments/${this.#id}/${commentId}`), null, line), "Delete for everybody?"]);
+    if (author.id !== this.#member.userId) {
+      acts.push(["Delete and ban", () => this.#ban(author, commentId, line), `Ban ${author.displayName}, delete their last hour?`]);
+    }
+    return acts;
   }
 
   #may(role) {
     return this.#member.roles.includes(role);
   }
 
-  #ask(method, path, body) {
+  /** As `ask`, with the member's token. */
+  ask(method, path, body) {
     return ask(this.#member.token, method, path, body);
   }
 
@@ -110,8 +150,8 @@ export class Desk {
     if (this.#settings.pinnedCommentId === commentId) acts.push(["Unpin", () => this.#pin("")]);
     else acts.push(["Pin", () => this.#pin(commentId)]);
     if (!this.#may("moderate") || author.id === this.#member.userId) return acts;
-    acts.push(["Delete", () => this.#do("Deleting", "Deleted.",
-      () => this.#ask("DELETE", `comments/${this.#id}/${commentId}`)), "Delete for everybody?"]);
+    acts.push(["Delete", () => this.do("Deleting", "Deleted.",
+      () => this.ask("DELETE", `comments/${this.#id}/${commentId}`)), "Delete for everybody?"]);
     acts.push(["Delete and ban", () => this.#ban(author, commentId), `Ban ${author.displayName}, delete their last hour?`]);
     return acts;
   }
@@ -119,22 +159,22 @@ export class Desk {
   #pin(commentId) {
     const before = this.#settings.pinnedCommentId ?? "";
     const path = `videos/${this.#id}/pin`;
-    this.#do(commentId ? "Pinning" : "Unpinning", commentId ? "Pinned." : "Unpinned.",
-      () => (commentId ? this.#ask("PUT", `${path}/${commentId}`) : this.#ask("DELETE", path)),
+    this.do(commentId ? "Pinning" : "Unpinning", commentId ? "Pinned." : "Unpinned.",
+      () => (commentId ? this.ask("PUT", `${path}/${commentId}`) : this.ask("DELETE", path)),
       () => this.#pin(before));
   }
 
-  #ban(author, commentId) {
-    this.#do(`Banning ${author.displayName}`, `${author.displayName} is banned, and their last hour deleted.`, async () => {
-      await this.#ask("PUT", `videos/${this.#id}/bans/${encodeURIComponent(author.id)}?deleteLastS=${DELETE_LAST_S}`);
+  #ban(author, commentId, line) {
+    this.do(`Banning ${author.displayName}`, `${author.displayName} is banned, and their last hour deleted.`, async () => {
+      await this.ask("PUT", `videos/${this.#id}/bans/${encodeURIComponent(author.id)}?deleteLastS=${DELETE_LAST_S}`);
       this.#banned.set(author, true);
-      await this.#ask("DELETE", `comments/${this.#id}/${commentId}`); // it may be older than that
-    }, () => this.#unban(author));
+      await this.ask("DELETE", `comments/${this.#id}/${commentId}`); // it may be older than that
+    }, () => this.#unban(author), line);
   }
 
   #unban(author) {
-    this.#do(`Unbanning ${author.displayName}`, `${author.displayName} may write again.`, async () => {
-      await this.#ask("DELETE", `videos/${this.#id}/bans/${encodeURIComponent(author.id)}`);
+    this.do(`Unbanning ${author.displayName}`, `${author.displayName} may write again.`, async () => {
+      await this.ask("DELETE", `videos/${this.#id}/bans/${encodeURIComponent(author.id)}`);
       this.#banned.set(author, false);
     });
   }
@@ -143,13 +183,13 @@ export class Desk {
   #set(change, doing, done) {
     const path = `videos/${this.#id}`;
     let before = null;
-    this.#do(doing, done, async () => {
-      before ??= await this.#ask("GET", path).catch((problem) => {
+    this.do(doing, done, async () => {
+      before ??= await this.ask("GET", path).catch((problem) => {
         if (problem.status !== 404) throw problem;
         return {}; // nothing was ever set
       });
       const { title = "", whoMayComment = "everyone", slowModeS = 0, maxCommentsPerS = 0 } = before;
-      await this.#ask("PUT", path, { title, whoMayComment, slowModeS, maxCommentsPerS, ...change });
+      await this.ask("PUT", path, { title, whoMayComment, slowModeS, maxCommentsPerS, ...change });
       if (change.state === "live") this.#page.video.reload().catch(() => {}); // shown by the state
     }, () => {
       const back = Object.fromEntries(Object.keys(change).map((name) => [name, before[name] ?? this.#usual(name)]));
@@ -162,7 +202,7 @@ export class Desk {
   }
 
   #open() {
-    const acts = [];
+    const acts = [[this.#reported ? `Reports (${this.#reported})…` : "Reports…", () => this.#showReports()]];
     const { state = "live", slowModeS = 0, whoMayComment = "everyone", pinnedCommentId } = this.#settings;
     if (this.#may("own")) {
       acts.push(["Slow mode…", () => this.#choose("Seconds between two comments", SLOW_MODES_S.map((seconds) =>
@@ -177,7 +217,15 @@ export class Desk {
     if (pinnedCommentId) acts.push(["Unpin", () => this.#pin("")]);
     const banned = this.#may("moderate") ? this.#banned.list() : [];
     for (const [id, displayName] of banned) acts.push([`Unban ${displayName}`, () => this.#unban({ id, displayName })]);
-    openMenu(this.#button, [acts.length ? "For everybody" : "Point at a comment to moderate it."], acts);
+    openMenu(this.#button, ["For everybody"], acts);
+  }
+
+  async #showReports() {
+    try {
+      (await import("./reports.js")).showReports(this, this.#button);
+    } catch {
+      this.#page.composer.say("The list cannot be loaded just now. Try again.");
+    }
   }
 
   #choose(title, choices) {
@@ -185,7 +233,7 @@ export class Desk {
   }
 
   /** Does `act`, and says so in a line: what is under way, what became of it, and the way back or another try. */
-  async #do(doing, done, act, undo = null, line = this.#line()) {
+  async do(doing, done, act, undo = null, line = this.#line()) {
     line.dataset.state = "doing";
     line.replaceChildren(`${doing}…`);
     try {
@@ -194,7 +242,7 @@ export class Desk {
       line.replaceChildren(done, ...(undo ? [this.#link("Undo", () => { line.remove(); undo(); })] : []), this.#away(line));
     } catch ({ message, mayHelp }) {
       line.dataset.state = "failed";
-      const again = mayHelp ? [this.#link("Try again", () => this.#do(doing, done, act, undo, line))] : [];
+      const again = mayHelp ? [this.#link("Try again", () => this.do(doing, done, act, undo, line))] : [];
       line.replaceChildren(`${doing}: ${message}`, ...again, this.#away(line));
     }
   }

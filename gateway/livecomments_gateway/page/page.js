@@ -1,14 +1,4 @@
-/**
- * The page of one video. What is not needed at once is loaded when it is.
- *
- *     client.js    what clients/js makes
- *     composer.js  writing
- *     film.js      the video: a clip of ours
- *     row.js       one comment
- *     acts.js      menus (menu.js) of comments
- *     member.js    who came with a token; moderate.js: what they may do
- *     pin.js       the pinned comment
- */
+/** The page of one video. What is not needed at once is loaded when it is. */
 
 import { auto, createCommentsClient, createView, sharedStream } from "./client.js";
 import { Composer } from "./composer.js";
@@ -45,6 +35,7 @@ const written = new WeakMap(); // row -> comment
 const known = () => member ?? client.session.get();
 const userId = () => known()?.userId ?? null;
 const whole = { video, videoId, composer, showPeople, userId };
+let endedTitle; // of a video that nobody tells of any more
 let pinned; // the id of the comment that is
 let tabbable = null; // the one row's button that Tab reaches; arrows go on from there
 
@@ -71,7 +62,8 @@ function show({ snapshot, isStuck, isTorn, unread }) {
   pill.dataset.state = badge.dataset.state = state.is;
   pill.textContent = state.cause?.code === "no_connection" ? NO_CONNECTION : STATES[state.is];
   badge.textContent = /live|ended/.test(state.is) ? STATES[state.is] : "";
-  title.textContent = settings?.title || videoId;
+  if (state.is === "ended" && !settings) readTitle();
+  title.textContent = settings?.title || endedTitle || videoId;
   document.title = `${title.textContent}: live comments`;
   film.show(state.is === "ended");
   jump.hidden = isStuck;
@@ -89,6 +81,15 @@ function show({ snapshot, isStuck, isTorn, unread }) {
   const id = settings?.pinnedCommentId;
   if (id !== pinned) import("./pin.js").then(({ showPin }) => showPin(whole, (pinned = id)), () => {}); // with the next change
   composer.show(snapshot);
+}
+
+/** Nothing is told any more of a video that was over before one came. */
+async function readTitle() {
+  if (endedTitle !== undefined) return;
+  endedTitle = "";
+  const answer = await fetch(`videos/${encodeURIComponent(videoId)}`).catch(() => null);
+  if (answer?.ok) endedTitle = (await answer.json()).title;
+  if (endedTitle) title.textContent = endedTitle;
 }
 
 /** Whether it is one's own, and whether it is shown. */
@@ -131,6 +132,7 @@ addEventListener("storage", () => {
   readMuted(); // another tab's are this one's too
   showPeople();
 });
+if (touch.matches) import("./keyboard.js").catch(() => {}); // nothing is lost without it
 if (member?.roles.length) {
   import("./moderate.js").then(({ Desk }) => (whole.desk = new Desk(whole, member)),
     () => composer.say("That cannot be loaded just now. Reload the page."));

@@ -5,6 +5,8 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const graphemes = new Intl.Segmenter();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const LEAVE_MS = 180;
+const LONG = 200; // may be cut by the stylesheet
+const LINES = 6;
 const ROLES = [["own", "Host"], ["moderate", "Mod"]]; // the first that the author has is shown
 const STATUS = {
   sending: "Sending", unknown: "Still sending", waiting: "Goes out by itself", sent: "Sent", rejected: "Not sent",
@@ -51,6 +53,7 @@ export function buildRow({ author, message, createdAt }) {
     badge.hidden = false;
   }
   text.textContent = message;
+  row.classList.toggle("long", message.length > LONG || message.split("\n").length > LINES);
   const at = new Date(createdAt);
   if (!Number.isNaN(at.getTime())) {
     time.dateTime = createdAt;

@@ -22,23 +22,31 @@ from livecomments_schemas.events import (
     USER_BANNED,
     VIDEO_ENDED,
     VIDEO_STARTED,
+    comment_pinned,
+    comment_reported,
     facts_of,
+    reports_dismissed,
+    reports_of,
     user_event,
     video_changed,
     video_event,
 )
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
-from tests.command.installation import append, comment, deletion, installation, make_file, run
+from tests.command.installation import append, comment, deletion, id_of, installation, make_file, run
 from tests.command.records.test_rebuild import VIDEOS, fill
 
 QUIET = Console(quiet=True)
 SAID = {"title": 'a, "value":', "slowModeS": 0, "maxCommentsPerS": 9, "whoMayComment": "everyone"}
+OF = id_of(VIDEOS[0], 0)
 FACTS = [
     video_changed(VIDEOS[1], SAID, 'o,"value":'),
     user_event(USER_BANNED, VIDEOS[0], "troll", "mod"),
     video_event(VIDEO_ENDED, VIDEOS[0], "owner"),
     video_event(VIDEO_STARTED, VIDEOS[0], "owner"),
+    comment_pinned(VIDEOS[0], OF, "mod"),
+    comment_reported(VIDEOS[0], OF, "spam", "ana"),
+    reports_dismissed(VIDEOS[0], OF, "mod"),
 ]
 
 
@@ -82,9 +90,8 @@ async def facts(store: CommentStore) -> list[Row]:
     return [
         row
         for video in VIDEOS
-        for row in (
-            await store.read(facts_of(video), BEFORE_EVERYTHING, first_position(2), 10_000, descending=False)
-        ).rows
+        for apart in (facts_of(video), reports_of(video))
+        for row in (await store.read(apart, BEFORE_EVERYTHING, first_position(2), 10_000, descending=False)).rows
     ]
 
 

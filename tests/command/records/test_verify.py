@@ -21,11 +21,30 @@ from livecomments_command.records.verify import (
     sampled,
     verify,
 )
-from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, VIDEO_STARTED, facts_of, video_event
+from livecomments_schemas.events import (
+    COMMENT_CREATED,
+    COMMENT_DELETED,
+    VIDEO_STARTED,
+    NewRecord,
+    comment_reported,
+    facts_of,
+    reports_of,
+    video_event,
+)
 from livecomments_schemas.judge import Kind, Verdict
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import first_position
-from tests.command.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
+from tests.command.installation import (
+    PARTITIONS,
+    append,
+    comment,
+    deletion,
+    id_of,
+    installation,
+    make_file,
+    persist,
+    run,
+)
 
 QUIET = Console(quiet=True)
 VIDEO = "video"
@@ -87,13 +106,22 @@ async def deleted_by_nobody(found: Opened) -> None:
 
 async def fact_forgotten(found: Opened) -> None:
     """A video's fact is stored, and not where facts are looked for."""
-    await append(found, [video_event(VIDEO_STARTED, VIDEO, "owner")])
+    await _forgotten(found, video_event(VIDEO_STARTED, VIDEO, "owner"), facts_of(VIDEO))
+
+
+async def report_forgotten(found: Opened) -> None:
+    """So is a report, which stands apart from the facts."""
+    await _forgotten(found, comment_reported(VIDEO, id_of(VIDEO, 0), "spam", "ana"), reports_of(VIDEO))
+
+
+async def _forgotten(found: Opened, fact: NewRecord, apart: str) -> None:
+    await append(found, [fact])
     await persist(found)
     (end,) = [held.end for held in (await found.log.bounds([HOME])).values()]
-    row = await found.store.read_one(facts_of(VIDEO), first_position(1) + end - 1)
+    row = await found.store.read_one(apart, first_position(1) + end - 1)
     assert row is not None
     assert (await verify(found, QUIET)).ok
-    await append(found, [video_event(VIDEO_STARTED, VIDEO, "owner")])
+    await append(found, [fact])
     (record,) = (await found.log.read(HOME, end, end + 1, 1)).records
     await found.store.write([row_of(record, Verdict(Kind.ACCEPTED, VIDEO), 1)])
     await found.store.advance_watermark(1, HOME, first_position(1) + end)
@@ -105,6 +133,7 @@ PLANTED: list[tuple[Callable[[Opened], Awaitable[None]], set[str]]] = [
     (invented_in_silence, {NOT_IN_LOG}),
     (deleted_by_nobody, {DELETED, OTHER}),
     (fact_forgotten, {NOT_STORED}),
+    (report_forgotten, {NOT_STORED}),
 ]
 
 
