@@ -18,6 +18,7 @@ import aiohttp
 from tests.conformance.programs import running
 
 START_TIMEOUT_S: Final = 120.0
+_SCHEMES: Final = {"dark": 0, "light": 1}
 _LOOK_S: Final = 0.05
 _ADDRESS: Final = re.compile(rb"WebDriver BiDi listening on (ws://\S+)")
 
@@ -33,11 +34,14 @@ class Firefox:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._context = ""
+        self._around = ""  # the browser's own window, whose scripts may set preferences
 
     async def begin(self) -> None:
         """Open a session and take its window."""
         await self._ask("session.new", capabilities={})
         self._context = (await self._ask("browsingContext.getTree"))["contexts"][0]["context"]
+        around = await self._ask("browsingContext.getTree", **{"moz:scope": "chrome"})
+        self._around = around["contexts"][0]["context"]
 
     async def goto(self, url: str) -> None:
         await self._ask("browsingContext.navigate", context=self._context, url=url, wait="complete")
@@ -64,6 +68,12 @@ class Firefox:
         told = await self._ask("browsingContext.captureScreenshot", context=self._context)
         await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))
 
+    async def paint(self, theme: str) -> None:
+        """As one whose system is light, or dark."""
+        script = f'Services.prefs.setIntPref("layout.css.prefers-color-scheme.content-override", {_SCHEMES[theme]})'
+        target = {"context": self._around}
+        await self._ask("script.evaluate", expression=script, target=target, awaitPromise=False)
+
     async def _ask(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": params})
@@ -82,7 +92,15 @@ async def firefox(folder: Path, preferences: Mapping[str, str]) -> AsyncIterator
     """A Firefox with a profile of its own, without a screen."""
     await asyncio.to_thread(_make_profile, folder, preferences)
     log = folder.with_suffix(".log")
-    command = ("firefox-esr", "--headless", "--no-remote", "--profile", str(folder), "--remote-debugging-port=0")
+    command = (
+        "firefox-esr",
+        "--headless",
+        "--no-remote",
+        "--profile",
+        str(folder),
+        "--remote-debugging-port=0",
+        "--remote-allow-system-access",
+    )
     async with running(log, *command, environment={"HOME": str(folder)}):
         async with asyncio.timeout(START_TIMEOUT_S):
             while (found := _ADDRESS.search(await asyncio.to_thread(log.read_bytes))) is None:  # noqa: ASYNC110 - a file tells

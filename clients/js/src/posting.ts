@@ -20,8 +20,6 @@ const WAITS = ["slow_mode", "user_limit", "video_limit"];
 /** An own comment that the stream brings before its answer waits for that, this long. */
 const OWN_MS_MAX = 2_000;
 const ACT_TRIES_MAX = 4;
-/** Whoever waits longer than this for a delete or a report is told instead. */
-const ACT_WAIT_MS_MAX = 30_000;
 
 type Status = Pending extends infer P ? (P extends Pending ? Omit<P, "key" | "message"> : never) : never;
 
@@ -267,14 +265,14 @@ async function createPosting(video: Shown): Promise<Posting> {
 }
 
 /** Deletes a comment. */
-/** Asks again and again for what may be done twice. */
+/** Asks again for what may be done twice; who does too much is told at once. */
 async function insist(env: Env, path: string, init: RequestInit): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return void await asSpeaker(env, (token) => ask(env, path, "", token, init));
     } catch (thrown) {
       const problem = asProblem(thrown);
-      if (problem.isFinal || tries >= ACT_TRIES_MAX || problem.retryAfterMs > ACT_WAIT_MS_MAX) throw problem;
+      if (problem.isFinal || problem.status == 429 || tries >= ACT_TRIES_MAX) throw problem;
       const ms = Math.max(problem.retryAfterMs, backoffMs(env, tries));
       await within(env, ms, "", () => new Promise(() => {})).catch(() => {});
     }
