@@ -195,8 +195,7 @@ async def walk(looks: Looks) -> None:
     ids = await crowd(looks, "crowd", 45)
     await looks.open("crowd")
     await looks.until('document.querySelectorAll("#rows .row").length >= 30 && document.querySelector("#pin p")')
-    await looks.look("live")
-    await looks.look("zoom", ZOOMED)
+    await looks.look("live", ZOOMED)
     await looks.window.run("scroller.scrollTo(0, 150)")
     await looks.until("!jump.hidden")
     for number in range(3):
