@@ -79,7 +79,7 @@ async def test_the_list_is_read_in_pages(running: Served) -> None:
         await report(running, of, person(number))
     await call(running, "DELETE", f"/comments/v/{ids[3]}", MODERATOR)
     found: list[str] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         _, page = await call(running, "GET", f"{SHOWN}?pageSize=2&cursor={cursor}", MODERATOR)
         found += [each["comment"]["message"] for each in page["reports"]]
