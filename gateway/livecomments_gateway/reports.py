@@ -43,7 +43,7 @@ class ReportLimitRejected(LimitRejected):
     code = "report_limit"
 
 
-class Report(NamedTuple):
+class FirstReport(NamedTuple):
     """The first report of one person for one comment."""
 
     position: int
@@ -56,13 +56,13 @@ class Reported(NamedTuple):
     """What is said against one comment."""
 
     comment_id: str
-    by: dict[str, Report]
+    by: dict[str, FirstReport]
     """By whom, whether it was dismissed since or not."""
     dismissed_at: int
     """Reports up to here count no more."""
 
     @property
-    def open(self) -> list[Report]:
+    def open(self) -> list[FirstReport]:
         """The reports that count, in the order of the log."""
         return sorted(report for report in self.by.values() if report.position > self.dismissed_at)
 
@@ -70,7 +70,7 @@ class Reported(NamedTuple):
 class ReportsPage(NamedTuple):
     """Comments with their reports, the one reported last first. `next_cursor`: None at the end."""
 
-    reports: list[tuple[bytes, list[Report]]]
+    reports: list[tuple[bytes, list[FirstReport]]]
     next_cursor: str | None
 
     def rendered(self) -> bytes:
@@ -89,7 +89,7 @@ class ReportsPage(NamedTuple):
 
 def fold(entries: Iterable[Entry]) -> dict[str, Reported]:
     """Join records of a video's reports, by comment. Their order does not matter, nor does it if one comes twice."""
-    by: dict[str, dict[str, Report]] = {}
+    by: dict[str, dict[str, FirstReport]] = {}
     dismissed: dict[str, int] = {}
     for entry in entries:
         said = orjson.loads(entry.value)
@@ -98,7 +98,9 @@ def fold(entries: Iterable[Entry]) -> dict[str, Reported]:
         if entry.kind != COMMENT_REPORTED:
             dismissed[of] = max(entry.position, dismissed.get(of, 0))
         elif entry.author_id not in people or entry.position < people[entry.author_id].position:
-            people[entry.author_id] = Report(entry.position, entry.comment_id, said["reason"], entry.appended_at_ms)
+            people[entry.author_id] = FirstReport(
+                entry.position, entry.comment_id, said["reason"], entry.appended_at_ms
+            )
     return {of: Reported(of, people, dismissed.get(of, 0)) for of, people in by.items()}
 
 
@@ -114,7 +116,7 @@ class Reports:
         """One report of a person at a time: a burst of them would pass the limit together."""
 
     async def report(self, video_id: str, id_text: str, reason: str, identity: Identity) -> None:
-        """Report a comment. Reporting it again changes nothing, with another reason neither.
+        """FirstReport a comment. Reporting it again changes nothing, with another reason neither.
 
         Raises:
             UserBannedRejected, ReportLimitRejected, and what `Posting.find` raises of a comment that is not there:
@@ -159,7 +161,7 @@ class Reports:
         listed = [(one, reports) for one in reported.values() if (reports := one.open)]
         listed = [(one, reports) for one, reports in listed if reports[-1].position < before]
         listed.sort(key=lambda each: each[1][-1].position, reverse=True)
-        page: list[tuple[bytes, list[Report]]] = []
+        page: list[tuple[bytes, list[FirstReport]]] = []
         for looked_up, (one, reports) in enumerate(listed, 1):
             try:
                 page.append(((await self._posting.find(video_id, one.comment_id))[0], reports))
@@ -183,7 +185,7 @@ class Reports:
 
         return await self._reads.join((video_id, followed.judged_through), read)
 
-    def _check_limit(self, own: Iterable[Report]) -> None:
+    def _check_limit(self, own: Iterable[FirstReport]) -> None:
         """Check that this person may report one more. Raises ReportLimitRejected."""
         now = self._clock()
         lately = sorted(report.at_ms / 1000 for report in own if report.at_ms / 1000 > now - _HOUR_S)
