@@ -14,6 +14,7 @@
 - `videos`: many videos with a few viewers each, beside one.
 - `scale`: what a node costs, one to four edges behind the router, beside nodes that follow everything.
 - `homes`: whose home is what, by the router's own Lua, for 10 to 1,000 nodes.
+- `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `stand`: what these six stand on: Kafka, an edge, a feed of comments.
 - `crowd`: their viewers, and the bare loop, in C (`crowd.c`).

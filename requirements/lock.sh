@@ -18,6 +18,6 @@ compile() {
     echo "$output: $(grep -c '==' "$output") packages"
 }
 
-compile dev "$@" --extra distributed --extra data --group dev
+compile dev "$@" --extra distributed --extra data --extra tracing --group dev
 compile run --constraint requirements/dev.lock --group build
-compile distributed --constraint requirements/dev.lock --extra distributed --group build
+compile distributed --constraint requirements/dev.lock --extra distributed --extra tracing --group build

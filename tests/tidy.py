@@ -94,6 +94,7 @@ DOORS: Final[dict[str, tuple[str, ...]]] = {
     "mode": ("streams/livecomments_streams/faust_*.py",),
     "sqlite3": ("livecomments/sqlite.py", "livecomments/embedded/*.py"),
     "jwt": ("gateway/livecomments_gateway/*.py",),
+    "opentelemetry": ("livecomments/runtime/tracing.py",),
 }
 """Library → the modules of ours that know it: untyped, heavy, or one whose use must stay in one place."""
 
@@ -102,6 +103,8 @@ IMPORTED_AS: Final = {
     "grafana-foundation-sdk": ("grafana_foundation_sdk",),
     "helm-python-sdk": ("helm_python",),
     "httpx-sse": ("httpx_sse",),
+    "opentelemetry-exporter-otlp-proto-http": ("opentelemetry",),
+    "opentelemetry-sdk": ("opentelemetry",),
     "prometheus-client": ("prometheus_client",),
     "pyjwt": ("jwt",),
     "pytest": ("pytest", "_pytest"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import socket
 import sys
@@ -226,6 +227,7 @@ def load(
     sys.exit(0 if report.ok else 1)
 
 
+_log = logging.getLogger("livecomments.command")
 AnySettings = TypeVar("AnySettings", bound=Settings)
 Serving = TypeVar("Serving", bound=ServingSettings)
 OnServers = TypeVar("OnServers", bound=ServerSettings)
@@ -269,8 +271,21 @@ def _say(sentence: str) -> None:
 
 
 def main() -> None:
-    """Run the command; what keeps it from its job is a sentence on stderr, and an exit code (docs/COMMANDS.md)."""
+    """Run the command; what keeps it from its job is a sentence on stderr, and an exit code (docs/COMMANDS.md).
+
+    A bug is a line of the log, with its traceback; whoever looks at a terminal sees the traceback as it is.
+    """
     logs.configure()
+    try:
+        _run()
+    except Exception:
+        if sys.stderr.isatty():
+            raise
+        _log.critical("unhandled error", exc_info=True)
+        sys.exit(1)
+
+
+def _run() -> None:
     try:
         with on_standard_output():
             app()

@@ -17,6 +17,7 @@ from livecomments.runtime.shared_settings import (
     PublicSettings,
     RecordSettings,
     ServerSettings,
+    TraceSettings,
 )
 from livecomments.runtime.vitals import own_version
 from livecomments_consumers.settings import HubSettings
@@ -34,6 +35,7 @@ class RunSettings(
     WriteSettings,
     FollowSettings,
     EmbeddedSettings,
+    TraceSettings,
     RecordSettings,
     PublicSettings,
 ):
@@ -41,7 +43,7 @@ class RunSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingSettings(FollowSettings, ServerSettings, InternalSettings, PublicSettings):
+class ServingSettings(FollowSettings, TraceSettings, ServerSettings, InternalSettings, PublicSettings):
     """Settings of a process of the distributed form that serves: a gateway or an edge."""
 
 
@@ -56,7 +58,7 @@ class EdgeSettings(DrainSettings, HubSettings, ServingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamSettings(PersistSettings, GroupSettings, ServerSettings, InternalSettings):
+class StreamSettings(PersistSettings, GroupSettings, TraceSettings, ServerSettings, InternalSettings):
     """Settings of `livecomments stream`."""
 
 

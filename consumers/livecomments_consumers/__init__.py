@@ -27,6 +27,7 @@ behind from the tail or from history at its own pace. A viewer is never waited f
 - `lane`: how bytes reach a viewer; `transport_lane`, `asgi_lane`: to its transport, or as a plain ASGI response.
 - `durable`: the route of a video's log as a durable stream, for pollers and the caches before them; `protocol`: its
   rules, `messages`: what it says. Pure. `slices`: reads for it; `poll`: a poller, as the hub sees it.
+- `tracing`: the span of a comment on an edge, where it is wanted.
 - `direct`: writes straight to a socket.
 - `settings`: what can be configured; `metrics`: what the edge tells of itself.
 

@@ -1,6 +1,6 @@
 """Blocks: the frames of one video that came while it lingered, joined, encoded once and shared by all its viewers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from livecomments.following.tail import Entry
@@ -14,7 +14,7 @@ _FRAME_BYTES: Final = 80
 class Block:
     """Everything of a video after `after` up to `through`. It suits every viewer from `after` to before `first`."""
 
-    __slots__ = ("_forms", "after", "appended_at_ms", "comments", "first", "is_shared", "through")
+    __slots__ = ("_forms", "after", "appended_at_ms", "comments", "first", "is_shared", "through", "when_taken")
 
     def __init__(
         self,
@@ -36,6 +36,8 @@ class Block:
         """When the oldest of its comments was appended: none of them was on its way for longer."""
         self.is_shared = is_shared
         """Many viewers get it, so that compressing it pays."""
+        self.when_taken: Callable[[], None] | None = None
+        """Called once, as soon as a first viewer's socket has taken it; must not raise."""
         self._forms: list[bytes | None] = [data, None, None, None]
 
     @classmethod

@@ -52,6 +52,10 @@ class Sizes:
 SIZES: Final = Sizes()
 
 
+Watch = Callable[[Sequence[Block], Sequence[Entry]], None]
+"""Told of new blocks and their entries, before anybody is written to."""
+
+
 class _Kept(NamedTuple):
     block: Block
     is_whole: bool
@@ -75,8 +79,10 @@ class Channel:
         linger_s: float,
         retry_ms: Callable[[], int],
         sizes: Sizes = SIZES,
+        watch: Watch | None = None,
     ) -> None:
         self.retry_ms = retry_ms
+        self._watch = watch
         self.video_id = video_id
         self.partition = followed.number
         self.head = self.newest = followed.judged_through
@@ -176,6 +182,8 @@ class Channel:
         through = max(self.head, self._followed.judged_through)
         blocks = list(self._blocks(entries, through))
         self._pending = []
+        if self._watch is not None:
+            self._watch(blocks, entries)
         self._flushed_blocks += blocks
         del self._flushed_blocks[: -self._sizes.flushed_kept]
         if entries:

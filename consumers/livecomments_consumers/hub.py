@@ -18,7 +18,7 @@ from livecomments.history.state import STATE_TYPES
 from livecomments.log.revocations import Revocations
 from livecomments_consumers.addresses import Addresses
 from livecomments_consumers.backfill import Backfill
-from livecomments_consumers.channel import SIZES, Channel, Sizes
+from livecomments_consumers.channel import SIZES, Channel, Sizes, Watch
 from livecomments_consumers.cohort import WriteTo
 from livecomments_consumers.facts import Facts
 from livecomments_consumers.lane import Lane
@@ -60,8 +60,10 @@ class Hub:
         write_to: WriteTo = os.write,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.follower = follower
+        self._watch = watch
         self.history = history
         self.settings = settings
         self.metrics = EdgeMetrics(settings.viewers_max)
@@ -132,6 +134,7 @@ class Hub:
             linger_s=self.settings.linger_min_s,
             retry_ms=self.retry_ms,
             sizes=self._sizes,
+            watch=self._watch,
         )
 
     def make_viewer(self, channel: Channel) -> Viewer:

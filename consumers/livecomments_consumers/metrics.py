@@ -113,3 +113,6 @@ class EdgeMetrics:
         """
         since_ms = max(block.appended_at_ms, came_at_ms)
         _delivery.observe(max(0.0, time.time() - since_ms / 1_000), viewers * block.comments)
+        if block.when_taken is not None and viewers:
+            when_taken, block.when_taken = block.when_taken, None
+            when_taken()

@@ -4,6 +4,7 @@ from starlette.routing import Route
 
 from livecomments.following.follower import Follower
 from livecomments.history.reading import History
+from livecomments.runtime.tracing import Tracing
 from livecomments_gateway.comment_endpoints import comment_endpoints
 from livecomments_gateway.identity import Tokens
 from livecomments_gateway.owning import Owning
@@ -15,10 +16,12 @@ from livecomments_gateway.session_endpoints import session_endpoints
 from livecomments_gateway.video_endpoints import video_endpoints
 
 
-def gateway_routes(follower: Follower, history: History, posting: Posting, tokens: Tokens) -> list[Route]:
+def gateway_routes(
+    follower: Follower, history: History, posting: Posting, tokens: Tokens, tracing: Tracing | None = None
+) -> list[Route]:
     """Make all routes of a gateway from these parts; the site's (`site`) are apart."""
     return call_routes(
-        comment_endpoints(history, posting, tokens)
+        comment_endpoints(history, posting, tokens, tracing)
         | session_endpoints(tokens)
         | video_endpoints(Owning(history, posting), tokens)
         | report_endpoints(Reports(history, posting), tokens),

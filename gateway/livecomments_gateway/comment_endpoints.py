@@ -1,5 +1,6 @@
 """The endpoints of `/comments`: written, read in pages and one by one, deleted."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from starlette.requests import Request
@@ -9,6 +10,7 @@ from livecomments.following.partition import FollowedPartition
 from livecomments.history.pages import Page, newest_first, oldest_first
 from livecomments.history.reading import History
 from livecomments.runtime.single_flight import SingleFlight
+from livecomments.runtime.tracing import Tracing
 from livecomments_gateway.answers import Endpoint, JsonAnswer, video_id_of
 from livecomments_gateway.calls import DELETE_COMMENT, POST_COMMENT, READ_COMMENT, READ_PAGE, Call
 from livecomments_gateway.etags import is_unchanged, validator
@@ -30,9 +32,11 @@ from livecomments_gateway.requests import (
     listed,
     traceparent,
 )
+from livecomments_gateway.tracing import PostTrace
 from livecomments_schemas.limits import PAGE_SIZE_DEFAULT
 from livecomments_schemas.positions import BEFORE_EVERYTHING, parse_cursor
 from livecomments_schemas.text import clean_message
+from livecomments_schemas.traces import trace_context
 
 _GROWING_PAGE_S: Final = 1
 _FULL_PAGE_S: Final = 10
@@ -50,21 +54,32 @@ class _PageAsked(NamedTuple):
     with_deletes: bool
 
 
-def comment_endpoints(history: History, posting: Posting, tokens: Tokens) -> dict[Call, Endpoint]:
-    """Make an endpoint for each call about comments."""
+def comment_endpoints(
+    history: History, posting: Posting, tokens: Tokens, tracing: Tracing | None = None
+) -> dict[Call, Endpoint]:
+    """Make an endpoint for each call about comments; `tracing` makes spans of POSTs."""
     reads = SingleFlight[tuple[_PageAsked, int], tuple[bytes, bool]]()
 
     async def post_comment(request: Request) -> Response:
-        video_id = video_id_of(request)
         headers = headers_of(request)
+        if tracing is None:
+            return await post(request, headers, traceparent(headers))
+        asked = trace_context(headers.get("traceparent"))
+        if not tracing.is_chosen():  # and nobody else is to trace it, whatever the caller says
+            return await post(request, headers, str(asked._replace(is_sampled=False)) if asked else None)
+        with PostTrace(tracing, video_id_of(request), asked) as trace:
+            return await post(request, headers, None, trace)
+
+    async def post(
+        request: Request, headers: Mapping[str, str], joined: str | None, trace: PostTrace | None = None
+    ) -> Response:
+        video_id = video_id_of(request)
         identity = tokens.identify(headers.get("authorization"))
         key, after = idempotency_key(headers), IDEMPOTENCY_AFTER.of(headers)
         if after is not None and key is None:
             raise IdempotencyKeyRejected("Idempotency-After goes with the Idempotency-Key of the first try.")
         body = await json_body(request, headers)
-        new = NewComment(
-            clean_message(MESSAGE.required_of(body)), VIDEO_TIME_MS.of(body), key, after, traceparent(headers)
-        )
+        new = NewComment(clean_message(MESSAGE.required_of(body)), VIDEO_TIME_MS.of(body), key, after, joined, trace)
         return JsonAnswer(await posting.post(video_id, identity, new), 201)
 
     async def read_page(request: Request) -> Response:

@@ -22,6 +22,7 @@ from livecomments_gateway.copies import Copy, check_age, first_copy, is_preceded
 from livecomments_gateway.counting import Counting
 from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected, shown_roles
 from livecomments_gateway.identity import Identity
+from livecomments_gateway.tracing import PostTrace
 from livecomments_gateway.videos import Videos
 from livecomments_gateway.word_list import NO_WORDS, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
@@ -110,6 +111,8 @@ class NewComment(NamedTuple):
     """A comment id, of this video's partition, that the writer had seen before the first try."""
     traceparent: str | None = None
     """W3C trace context, checked by the caller."""
+    trace: PostTrace | None = None
+    """Its spans, if it is traced."""
 
 
 class Posting:
@@ -197,7 +200,7 @@ class Posting:
                 return await self._surviving(followed, video_id, record, before)
             check_age(followed, after)
             await self._check(followed, video_id, identity, new.message)
-        offset, verdict = await self._append(followed, record, _UNKNOWN_COMMENT)
+        offset, verdict = await self._append(followed, record, _UNKNOWN_COMMENT, new.trace)
         if verdict.kind is Kind.DUPLICATE:
             assert verdict.survivor is not None
             survivor = Copy(followed.window, log, verdict.survivor)
@@ -327,7 +330,9 @@ class Posting:
         """
         return await self._where_open(video_id, lambda followed: self._append(followed, record, unknown))
 
-    async def _append(self, followed: FollowedPartition, record: NewRecord, unknown: str) -> tuple[int, Verdict]:
+    async def _append(
+        self, followed: FollowedPartition, record: NewRecord, unknown: str, trace: PostTrace | None = None
+    ) -> tuple[int, Verdict]:
         """Do as `append` in a partition. Raises _Fenced: the epoch ended before the record, which counts nowhere."""
         if followed.window.fence is not None:
             raise _Fenced
@@ -339,13 +344,18 @@ class Posting:
         self._in_flight += 1
         began_at = self._clock()
         try:
+            record = record if trace is None else trace.begin_append(record, followed.number)
             offset = await self._follower.log.append(followed.number, record)
             acked_at = self._clock()
+            if trace is not None:
+                trace.note_acked(offset)
             _append.observe(acked_at - began_at)
             if offset < expected:
                 continuity.note("an append came before what was read", partition=followed.number, offset=offset)
                 continuity.check()
             verdict = await followed.verdict(offset, max(0.0, began_at + self._timeout_s - acked_at))
+            if trace is not None:
+                trace.note_judged(verdict.kind.value)
             if verdict is FENCED:
                 _fenced.inc()
                 raise _Fenced

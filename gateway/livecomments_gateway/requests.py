@@ -1,6 +1,5 @@
 """The headers, parameters and JSON members of requests. Bodies are bounded in bytes before they are parsed."""
 
-import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from livecomments_schemas.limits import (
     VIDEO_TIME_MS_MAX,
 )
 from livecomments_schemas.positions import COMMENT_ID_CHARS, CursorRejected
+from livecomments_schemas.traces import trace_context
 
 
 class BodyTooLargeRejected(Rejected):
@@ -144,8 +144,6 @@ DELETE_LAST_S: Final = Parameter(
 
 
 _IDEMPOTENCY: Final = ("idempotency-key", "idempotency-after")
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-"""Source: https://www.w3.org/TR/trace-context/#traceparent-header, version 00."""
 
 
 def headers_of(request: Request) -> dict[str, str]:
@@ -178,7 +176,7 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
 def traceparent(headers: Mapping[str, str]) -> str | None:
     """Return the `traceparent` header if it is well-formed; None otherwise, as the specification asks."""
     text = headers.get("traceparent")
-    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
+    return text if trace_context(text) is not None else None
 
 
 async def optional_json_body(request: Request, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ again by the directory alone. `stack` puts servers, the processes of livecomment
 - `processes`: one process known by its pid file.
 - `readiness`: one record appended and read; one query; one 200.
 - `progress`: doing several things at a time, with a line for each.
+- `collector`: takes spans, for tests and a picture.
 - `epochs`: topics and an epoch of one's own on a Kafka that others use, for tests and benchmarks.
 - `__main__`: `python -m infra.local up`, `down`, `status`.
 - `pom.xml`: the exact versions.

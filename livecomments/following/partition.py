@@ -96,6 +96,7 @@ class FollowedPartition:
         """
         accepted = []
         judge, window, tail, waiting = self._judge, self.window, self.tail, self._waiting
+        make_entry = tail.entry_type.of
         first, accepted_kind = position_at(self.epoch, 0), Kind.ACCEPTED
         was_open = window.fence is None
         for record in records:
@@ -107,7 +108,7 @@ class FollowedPartition:
             if record.appended_at_ms > self.appended_at_ms:
                 self.appended_at_ms = record.appended_at_ms
             if verdict.kind is accepted_kind:
-                entry = Entry.of(record, verdict, first + offset, now)
+                entry = make_entry(record, verdict, first + offset, now)
                 tail.append(entry, now)
                 accepted.append(entry)
             else:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import ClassVar, Final
 
 from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED, Record
 from livecomments_schemas.judge import Verdict
@@ -129,6 +129,9 @@ class _VideoTail:
 
 class Tail:
     """The newest records of one partition."""
+
+    entry_type: ClassVar[type[Entry]] = Entry
+    """What is made of each accepted record."""
 
     def __init__(self, bounds: TailBounds, after: int) -> None:
         self.after = after

@@ -7,6 +7,7 @@
 - `console`: what commands print: texts as they are.
 - `metrics`: the metric registry and its exposition.
 - `vitals`: which build runs, and how late its event loop is.
+- `tracing`: spans of OpenTelemetry, where they are wanted.
 - `machine`: the open files and the memory that the process may use.
 - `tls`: how servers' certificates are checked, and which one we show.
 - `rotation`: secrets and certificates that change while the process runs.

@@ -43,10 +43,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Send the root logger's records to stderr as JSON lines. Called once, by the command."""
+    """Send the root logger's records to stderr as JSON lines, and Python's warnings. Called once, by the command."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], force=True)
+    logging.captureWarnings(True)
     _use(level)
 
 

@@ -18,6 +18,8 @@ in a name of the Internet. Pages of files and the like have the origin `null`, w
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
 _FOLLOW: Final = re.compile(r"auto|all|[0-9]{1,8}(,[0-9]{1,8})*|[0-9]{1,8}/[0-9]{1,8}")
 AUTO: Final = "auto"
+_ENDPOINT: Final = re.compile(r"https?://[^\s/@?#]{1,253}/?")
+"""Without a user or password, which the log would show."""
 _SECURITY: Final = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _PORT: Final = ValueRange(at_least=0, at_most=65_535)
@@ -63,6 +65,24 @@ class LogSettings(Settings):
     def rules(self) -> list[Rule]:
         """Return all rules: the level is one that there is."""
         return [*super().rules(), ("log_level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSettings(Settings):
+    """Settings of whatever makes spans."""
+
+    otlp_endpoint: str = setting(
+        "",
+        "Where spans are sent by OTLP over HTTP (http://collector:4318), of all processes alike. Empty: none are made.",
+    )
+    trace_ratio: float = setting(
+        0.01, "Of the comments posted, how many are traced: 0 to 1.", ValueRange(at_least=0, at_most=1)
+    )
+
+    def rules(self) -> list[Rule]:
+        """Return all rules: the endpoint is an address without a path."""
+        is_address = not self.otlp_endpoint or bool(_ENDPOINT.fullmatch(self.otlp_endpoint))
+        return [*super().rules(), ("otlp_endpoint", is_address, "must be an address like http://collector:4318")]
 
 
 @dataclass(frozen=True, kw_only=True)

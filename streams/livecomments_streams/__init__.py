@@ -11,6 +11,7 @@ consumer lag. A rebalance of the group moves partitions; what was under way is s
 - `dead_letters`: records set aside with their reason, in a topic of their own.
 - `faust_runner`: takes records in a consumer group.
 - `faust_polls`: what Faust hands over at once: a whole poll. Nothing but these two knows Faust.
+- `tracing`: the span of a comment that is stored, where it is wanted.
 - `settings`: what can be configured.
 - `finishing`: stores an epoch to its end.
 - `loop`: the plain runner, which follows all partitions: for the embedded form.

@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
@@ -97,7 +96,9 @@ class FaustRunner:
             die(EXIT_TRY_AGAIN, "Stopped before all that was taken could be stored; it is delivered again.")
         await asyncio.wait([asyncio.ensure_future(self._job.advance_watermarks())], timeout=_LAST_WATERMARKS_S)
         if self.goes_on:
+            _log.info("begins anew")
             _begin_anew()
+        _log.info("gone")
         die(0, "")
 
     async def _persist(self, stream: Any) -> None:
@@ -224,6 +225,5 @@ async def _or_die(work: Awaitable[T]) -> T:
             die(EXIT_REFUSED, str(refused))
         if again := next((leaf for leaf in leaves if isinstance(leaf, StartAgain)), None):
             die(EXIT_TRY_AGAIN, str(again))
-        if sys.__stderr__:
-            sys.__stderr__.write(traceback.format_exc())
+        _log.critical("unhandled error", exc_info=True)
         die(EXIT_BUG, f"A bug ended the job: {leaves[0]!r}. What was not acked is delivered again.")

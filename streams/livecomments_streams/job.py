@@ -29,7 +29,7 @@ from livecomments_schemas.events import Record
 from livecomments_schemas.judge import judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_streams.dead_letters import DeadLetters
-from livecomments_streams.persister import WATERMARK_INTERVAL_S, Persister
+from livecomments_streams.persister import WATERMARK_INTERVAL_S, Persister, Stored
 from livecomments_streams.progress import Progress
 
 _OBSERVE_INTERVAL_S: Final = 1.0
@@ -63,6 +63,7 @@ class Job:
         delay_s: float = 0.0,
         judge: Judge = judge,
         clock: Callable[[], float] = time.monotonic,
+        stored: Stored | None = None,
     ) -> None:
         self.progress = Progress(clock())
         self.delivered: dict[int, int] = {}
@@ -73,6 +74,7 @@ class Job:
         self._delay_s = delay_s
         self._judge = judge
         self._clock = clock
+        self._when_stored = stored
         self._continuity = Continuity(log)
         self._persisters: dict[int, Persister] = {}
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -87,7 +89,9 @@ class Job:
         """Return the partition's persister, opened if need be. Tries until log and store answer; raises LogWentBack."""
         if partition not in self._persisters:
             self._persisters[partition] = await retrying(
-                lambda: Persister.open(self._log, self._store, self._dead_letters, partition, judge=self._judge),
+                lambda: Persister.open(
+                    self._log, self._store, self._dead_letters, partition, judge=self._judge, stored=self._when_stored
+                ),
                 told(_log, "partition not ready, trying again", partition=partition),
             )
         return self._persisters[partition]

@@ -13,7 +13,7 @@ from livecomments.store.interface import CommentStore
 from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.job import Job
-from livecomments_streams.persister import WATERMARK_INTERVAL_S
+from livecomments_streams.persister import WATERMARK_INTERVAL_S, Stored
 
 
 class PersistLoop:
@@ -29,11 +29,12 @@ class PersistLoop:
         delay_s: float = 0.0,
         judge: Judge = judge,
         clock: Callable[[], float] = time.monotonic,
+        stored: Stored | None = None,
     ) -> None:
         self._log = log
         self._partitions = partitions
         self._clock = clock
-        self._job = Job(log, store, dead_letters, delay_s=delay_s, judge=judge, clock=clock)
+        self._job = Job(log, store, dead_letters, delay_s=delay_s, judge=judge, clock=clock, stored=stored)
 
     async def run(self) -> None:
         """Persist until cancelled. Raises LogWentBack; survives a log or store that is away."""

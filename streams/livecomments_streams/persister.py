@@ -31,6 +31,8 @@ _RETRY_MAX_S: Final = 5.0
 WATERMARK_INTERVAL_S: Final = 1.0
 
 T = TypeVar("T")
+Stored = Callable[[Sequence[Record], int], None]
+"""Told of accepted records that are stored, and when they were taken (Unix, nanoseconds); must not raise."""
 
 _log = logging.getLogger("livecomments.stream")
 _records = Counter("livecomments_stream_records_total", "Records taken, by verdict.", ["verdict"])
@@ -59,8 +61,10 @@ class Persister:
         next_offset: int,
         *,
         judge: Judge = judge,
+        stored: Stored | None = None,
     ) -> None:
         self.partition = window.partition
+        self._stored = stored
         self.next_offset = next_offset
         """The first offset that is not in the store."""
         self.watermark = watermark
@@ -83,8 +87,11 @@ class Persister:
         *,
         window_records: int = DEDUPE_WINDOW_RECORDS,
         judge: Judge = judge,
+        stored: Stored | None = None,
     ) -> "Persister":
         """Open a persister that goes on where the store is complete; read a window back first.
+
+        `stored` is told of what is stored, from now on.
 
         Raises:
             LogWentBack: do not go on with this topic; open the next epoch.
@@ -95,7 +102,7 @@ class Persister:
             _count_lost(partition, next_offset, start)
             next_offset = start
         window = await read_back(log, partition, next_offset, start=start, judge=judge, window_records=window_records)
-        return cls(log, store, dead_letters, window, watermark, next_offset, judge=judge)
+        return cls(log, store, dead_letters, window, watermark, next_offset, judge=judge, stored=stored)
 
     async def persist(self, records: Sequence[Record]) -> None:
         """Store these records of the partition, ascending; returns when the store has acknowledged every one.
@@ -160,11 +167,15 @@ class Persister:
 
     async def _store_records(self, records: Sequence[Record]) -> None:
         rows, letters = [], []
+        accepted: list[Record] | None = None if self._stored is None else []
+        began_ns = 0 if self._stored is None else time.time_ns()
         for record in records:
             verdict = self._judge(record, self._window)
             _records.labels(verdict.kind.value).inc()
             if verdict.kind is Kind.ACCEPTED:
                 rows += rows_of(record, verdict, self._log.epoch)
+                if accepted is not None:
+                    accepted.append(record)
             elif verdict.kind is Kind.INVALID:
                 letters.append(self._dead_letters.put(record, verdict.reason))
         await asyncio.gather(*letters)
@@ -172,6 +183,8 @@ class Persister:
             with _write.time():
                 await self._with_retries(lambda: self._store.write(rows))
         self.next_offset = records[-1].offset + 1
+        if self._stored is not None and accepted:
+            self._stored(accepted, began_ns)
         _stored.observe(max(0.0, time.time() - records[0].appended_at_ms / 1000))
 
     async def _with_retries(self, call: Callable[[], Awaitable[T]]) -> T:

@@ -11,7 +11,15 @@ from livecomments.runtime.settings import PREFIX
 
 BOUND_S: Final = 60.0
 SERVICES: Final = {"livecomments_gateway", "livecomments_consumers", "livecomments_streams"}
-LOOKED_AT: Final = SERVICES | {"aiokafka", "cassandra", "faust", "livecomments_loadtest", "pyarrow", "starlette"}
+LOOKED_AT: Final = SERVICES | {
+    "aiokafka",
+    "cassandra",
+    "faust",
+    "livecomments_loadtest",
+    "opentelemetry",
+    "pyarrow",
+    "starlette",
+}
 ALL_KNOW: Final = {f"{name}.settings" for name in SERVICES}
 """So that a name that another process takes is told from one that none does."""
 EMBEDDED: Final = SERVICES | {"starlette"}
@@ -73,6 +81,12 @@ def imported(directory: Path, environ: dict[str, str], *arguments: str) -> set[s
 )
 def test_on_servers_a_command_imports_what_it_runs(tmp_path: Path, command: str, modules: set[str]) -> None:
     assert imported(tmp_path, ON_SERVERS, *command.split()) == modules
+
+
+def test_only_where_spans_are_wanted_their_library_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wanted = {PREFIX + "OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    assert imported(tmp_path, wanted, *["run", "--port", "0", "--data-dir", "file"]) == EMBEDDED | {"opentelemetry"}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ NAMES: Final = (*GATEWAYS, "edge", "stream")
 OLD: Final = "o" * 40
 NEW: Final = "n" * 40
 VIDEO: Final = "rotated"
+CANARY: Final = "canary7f3e"
+"""In every text and name that people send."""
+ADDRESS: Final = "127.0.0.77"
+"""Where people are."""
 _POSTERS: Final = 4
 
 
@@ -72,7 +76,7 @@ class Load:
     async def begin(self) -> None:
         """Open the sessions."""
         for number in range(_POSTERS):
-            said = {"displayName": f"Ana {number}"}
+            said = {"displayName": f"{CANARY} {number}"}
             async with self._client.post(f"{next(self._urls)}/sessions", json=said) as answer:
                 self._tokens.append((await answer.json())["sessionToken"])
 
@@ -90,7 +94,7 @@ class Load:
         for count in itertools.count():
             if self._is_over:
                 return
-            await self._see_through(number, f"{number}-{count}")
+            await self._see_through(number, f"{CANARY}-{number}-{count}")
 
     async def watch(self, edge: str) -> None:
         """Watch from an edge, for ever."""
@@ -108,6 +112,10 @@ class Load:
     def end(self) -> None:
         """Let each end with the comment at hand."""
         self._is_over = True
+
+    def secrets(self) -> list[str]:
+        """List what people sent and were given that may stand in no log."""
+        return [CANARY, ADDRESS, *self._tokens]
 
     def report(self) -> str:
         """What was seen, in a line."""
@@ -208,6 +216,7 @@ async def rotated_stack(
         "CQL_USER": at.cql_user,
         "CQL_PASSWORD_FILE": files.file("cql"),
         "REPLICAS": "1",
+        "LOG_LEVEL": "debug",
         "DATA_DIR": str(directory),
     }
     for command in ("topics", "migrate"):
@@ -222,7 +231,8 @@ async def rotated_stack(
             values["SESSION_SECRET_FILE"] = files.file(name)
         processes[name] = process_of(name.partition("-")[0], values, directory / name)
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as client:
+        people = aiohttp.TCPConnector(local_addr=(ADDRESS, 0))
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), connector=people) as client:
             stack = RotatedStack(processes, client)
             for process in processes.values():
                 await until(lambda: stack.is_ready(process), "ready", START_S)  # noqa: B023 - awaited here

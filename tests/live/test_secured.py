@@ -208,8 +208,9 @@ async def test_all_is_rotated_under_load_and_nobody_notices(
         await stack.end()
     assert stack.load.statuses.keys() <= {201, 503}, stack.load.statuses
     print(stack.load.report())
-    for secret in (PASSWORD, "another-hunter3", "another-hunter4", OLD, NEW):
+    for secret in (PASSWORD, "another-hunter3", "another-hunter4", OLD, NEW, *stack.load.secrets()):
         assert secret not in stack.logged
+    assert all(line.startswith("{") for line in stack.logged.splitlines()), stack.logged
 
 
 def restart(server: KafkaServer | SecuredCassandra) -> None:

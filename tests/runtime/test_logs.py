@@ -2,9 +2,10 @@
 
 import json
 import logging
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from livecomments.runtime.logs import JsonFormatter, configure
 from livecomments_command.settings import RunSettings
 
+BOUND_S: Final = 60.0
 NASTY = "a\r\nb\nc\x1b[31m\x07\x00\x7f\x85\u2028\u2029\u202e\ud800\ufeff\x9b31m"
 
 
@@ -105,6 +107,23 @@ def test_a_traceback_is_in_its_line_and_keeps_its_end() -> None:
         line = parsed(line_of("failed", exc_info=sys.exc_info()))
     assert "Traceback" in line["traceback"]
     assert line["traceback"].endswith("KeyError: 'small'")
+
+
+def test_whatever_ends_a_command_is_a_line_of_the_log_and_so_is_a_warning() -> None:
+    program = """
+import warnings
+from livecomments_command import __main__
+@__main__.app.command()
+def fails() -> None:
+    warnings.warn("careful")
+    raise KeyError("a bug")
+__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program, "fails"], capture_output=True, text=True, timeout=BOUND_S)
+    warned, failed = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "careful" in warned["event"]
+    assert (failed["level"], failed["event"], done.returncode) == ("critical", "unhandled error", 1)
+    assert failed["traceback"].endswith("KeyError: 'a bug'")
 
 
 def test_configured_records_of_every_logger_go_to_stderr_as_lines(capsys: pytest.CaptureFixture[str]) -> None:

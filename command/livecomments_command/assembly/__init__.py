@@ -11,6 +11,7 @@ Pieces that several of them, or the tools for records, are made of:
 - `following`, `writing`: the follower; a gateway's write path.
 - `growing`: how a process goes on in the next epoch.
 - `telling`: what a process logs of its life: ready or not, which partitions, gone.
+- `tracing`: what makes the spans of a process, where they are configured.
 - `serving`: an application beside a port for health and metrics.
 
 Deliberately not here: the command line.

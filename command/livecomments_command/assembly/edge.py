@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from livecomments.following.tail import Tail
 from livecomments.history.reading import History
 from livecomments.log.revocations import Revocations
 from livecomments.log.topics import REVOCATIONS_TOPIC
@@ -15,10 +16,12 @@ from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.growing import Growing
 from livecomments_command.assembly.kafka import contract_watch, kafka_connection, kafka_log, known_epochs, open_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
+from livecomments_command.assembly.tracing import traced
 from livecomments_command.settings import EdgeSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.durable import durable_route
 from livecomments_consumers.hub import Hub
+from livecomments_consumers.tracing import Deliveries, TracedTail
 
 _EDGE_REST_S: Final = 0.01
 """Comments of a busy video are joined for longer anyway. At 1,000 a second it saves a tenth of a core (measured)."""
@@ -33,16 +36,18 @@ async def serve_edge(settings: EdgeSettings, listening: socket.socket, started: 
         StartAgain: a later epoch is open.
     """
     async with (
+        traced(settings, "edge") as tracing,
         known_epochs(settings) as known,
         open_log(settings, known, _EDGE_REST_S) as log,
         AsyncExitStack() as opened,
         kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
-        follower = make_follower(log, settings, counts=known.epochs.counts)
+        watch = Deliveries(tracing).watch if tracing else None
+        follower = make_follower(log, settings, counts=known.epochs.counts, tail=TracedTail if tracing else Tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, is_told=known.is_told)
         revocations = Revocations(revocations_log)
-        hub = Hub(follower, history, settings, revocations=revocations)
+        hub = Hub(follower, history, settings, revocations=revocations, watch=watch)
 
         async def drain() -> None:
             await hub.drain(settings.drain_s)

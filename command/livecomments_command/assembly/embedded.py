@@ -32,13 +32,15 @@ from livecomments.web.door import Claim
 from livecomments.web.health import health_routes
 from livecomments.web.server import DrainingServer
 from livecomments_command.assembly.following import make_follower
-from livecomments_command.assembly.serving import cors_rules, make_app
+from livecomments_command.assembly.serving import Checks, cors_rules, make_app
 from livecomments_command.assembly.telling import Life, tell_gone
+from livecomments_command.assembly.tracing import traced
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens, token_secrets
 from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.durable import durable_route
 from livecomments_consumers.hub import Hub
+from livecomments_consumers.tracing import Deliveries, TracedTail
 from livecomments_consumers.viewer import Viewer
 from livecomments_gateway.app import gateway_routes
 from livecomments_gateway.posting import Posting
@@ -47,6 +49,7 @@ from livecomments_schemas.judge import judge
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.finishing import store_to_end
 from livecomments_streams.loop import PersistLoop
+from livecomments_streams.tracing import PersistTraces
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
     """
     seams = seams or Seams()
     async with (
+        traced(settings, "run") as tracing,
         _opened(settings) as (file, elapsed),
         EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1) as dead_letter_log,
         EmbeddedLog(file, REVOCATIONS_TOPIC, 0, 1) as revocations_log,
@@ -90,34 +94,34 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
     ):
         await _begin_storing(settings, file, log, store, dead_letter_log)
         dead_letters = DeadLetters(dead_letter_log, comments_topic(log.epoch))
-        follower = make_follower(log, settings, judge=seams.judge, tail=seams.tail)
+        tail = TracedTail if tracing and seams.tail is Tail else seams.tail
+        follower = make_follower(log, settings, judge=seams.judge, tail=tail)
         history = History(follower, store, middle_records_max=settings.middle_records_max, judge=seams.judge)
         revocations = Revocations(revocations_log, older_than=elapsed.older_than)
-        hub = Hub(follower, history, settings, revocations=revocations, make_viewer=seams.viewer)
+        watch = Deliveries(tracing).watch if tracing else None
+        hub = Hub(follower, history, settings, revocations=revocations, make_viewer=seams.viewer, watch=watch)
         posting = make_posting(follower, history, settings)
         jwks = make_jwks(settings)
         secrets = token_secrets(settings)
         tokens = make_tokens(settings, secrets, revocations, jwks)
-        job = PersistLoop(
-            log, store, dead_letters, range(log.partition_count), delay_s=settings.persist_delay_s, judge=seams.judge
-        )
+        stored = PersistTraces(tracing).note_stored if tracing else None
+        delay_s, every = settings.persist_delay_s, range(log.partition_count)
+        job = PersistLoop(log, store, dead_letters, every, delay_s=delay_s, judge=seams.judge, stored=stored)
         cors = cors_rules(settings)
-        life = Life(
-            lambda: {
-                "keys": jwks is None or jwks.is_ready,
-                "sessions": revocations.is_ready,
-                "log": follower.is_ready and follower.silence_s < settings.stale_after_s,
-                "storage": not file.is_full,
-                "taking": not hub.is_draining,
-            },
-            lambda: follower.followed,
-        )
+        checks: Checks = {
+            "keys": lambda: jwks is None or jwks.is_ready,
+            "sessions": lambda: revocations.is_ready,
+            "log": lambda: follower.is_ready and follower.silence_s < settings.stale_after_s,
+            "storage": lambda: not file.is_full,
+            "taking": lambda: not hub.is_draining,
+        }
+        life = Life(lambda: {name: check() for name, check in checks.items()}, lambda: follower.followed)
         app = make_app(
             [
                 *page_routes(),
                 stream_route(hub),
                 durable_route(hub),
-                *gateway_routes(follower, history, posting, tokens),
+                *gateway_routes(follower, history, posting, tokens, tracing),
                 *health_routes(life.checks),
             ],
             cors,

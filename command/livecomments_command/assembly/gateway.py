@@ -16,6 +16,7 @@ from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.growing import Growing, past_of
 from livecomments_command.assembly.kafka import contract_watch, kafka_connection, kafka_log, known_epochs, open_log
 from livecomments_command.assembly.serving import Serving, cors_rules, make_app
+from livecomments_command.assembly.tracing import traced
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens, token_secrets
 from livecomments_command.settings import GatewaySettings
 from livecomments_gateway.app import gateway_routes
@@ -31,6 +32,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         StartAgain: a later epoch is open.
     """
     async with (
+        traced(settings, "gateway") as tracing,
         known_epochs(settings) as known,
         open_log(settings, known) as log,
         AsyncExitStack() as opened,
@@ -48,7 +50,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         jwks = make_jwks(settings)
         secrets = token_secrets(settings)
         tokens = make_tokens(settings, secrets, revocations, jwks)
-        routes = [*gateway_routes(follower, history, posting, tokens), *page_routes()]  # the busiest first
+        routes = [*gateway_routes(follower, history, posting, tokens, tracing), *page_routes()]  # the busiest first
         cors = cors_rules(settings)
         serving = Serving(
             app=make_app(routes, cors),

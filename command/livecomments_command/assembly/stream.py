@@ -26,11 +26,13 @@ from livecomments_command.assembly.kafka import (
 )
 from livecomments_command.assembly.serving import OVER, internal_server
 from livecomments_command.assembly.telling import Life
+from livecomments_command.assembly.tracing import traced
 from livecomments_command.settings import StreamSettings
 from livecomments_schemas.errors import StartAgain
 from livecomments_streams.dead_letters import DeadLetters
 from livecomments_streams.faust_runner import FaustRunner
 from livecomments_streams.job import Job
+from livecomments_streams.tracing import PersistTraces
 
 OpenStore = AbstractAsyncContextManager[CommentStore]
 
@@ -47,6 +49,7 @@ async def run_stream(
     """
     raise_open_files()
     async with (
+        traced(settings, "stream") as tracing,
         known_epochs(settings) as known,
         open_log(settings, known) as log,
         kafka_log(settings, DEAD_LETTER_TOPIC) as dead_letter_log,
@@ -54,7 +57,13 @@ async def run_stream(
     ):
         listening = listening_socket(settings.host, settings.internal_port)
         topic = topic_name(settings, comments_topic(log.epoch))
-        job = Job(log, store, DeadLetters(dead_letter_log, topic), delay_s=settings.persist_delay_s)
+        job = Job(
+            log,
+            store,
+            DeadLetters(dead_letter_log, topic),
+            delay_s=settings.persist_delay_s,
+            stored=PersistTraces(tracing).note_stored if tracing else None,
+        )
         life = Life(
             lambda: {"store": store.is_open, "group": job.progress.is_joined, "delivery": job.progress.is_consuming()},
             lambda: job.progress.partitions,
