@@ -204,6 +204,7 @@ CASES: Final = (
     Case("LivecommentsProbeSilent", {'livecomments_probe_turns_total{result="done"}': "0+60x20"}, {}, "60m"),
     Case("LivecommentsConnectionsRefused", *_growth("livecomments_http_connections_refused_total")),
     Case("LivecommentsLoopLate", *_quantile("livecomments_loop_lag_seconds", "0.1")),
+    Case("LivecommentsRotationRefused", *_level("livecomments_rotation_refused", 1, 0, '{setting="kafka"}')),
 )
 
 
