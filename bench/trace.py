@@ -10,6 +10,7 @@ import tempfile
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from html import escape
 from http.client import HTTPResponse
@@ -28,17 +29,11 @@ _TIMEOUT_S: Final = 30.0
 
 
 def drawn(spans: Sequence[KeptSpan]) -> str:
-    """Return an SVG of a trace: a bar a span, in the order in which they began, each in the colour of its process."""
-    ordered = sorted(spans, key=lambda span: (span.start_ns, -span.end_ns))
-    began = ordered[0].start_ns
-    scale = _WIDTH / (max(span.end_ns for span in ordered) - began)
-    depths = {span.span_id: 0 for span in ordered}
-    by_id = {span.span_id: span for span in ordered}
-    parts = []
-    for number, span in enumerate(ordered):
-        if span.parent_id in by_id:
-            depths[span.span_id] = depths[span.parent_id] + 1
-        parts.append(_row(span, 46 + number * _ROW, depths[span.span_id], began, scale))
+    """Return an SVG of a trace: a bar a span, below the one that it is part of, in the colour of its process."""
+    began, ended = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
+    scale = _WIDTH / (ended - began)
+    ordered = list(_below("", {span.span_id for span in spans}, spans, 0))
+    parts = [_row(span, 46 + at * _ROW, depth, began, scale) for at, (span, depth) in enumerate(ordered)]
     legend = "".join(
         f'<tspan fill="{colour}">{escape(name.removeprefix("livecomments-"))}  </tspan>'
         for name, colour in _COLOURS.items()
@@ -50,6 +45,16 @@ def drawn(spans: Sequence[KeptSpan]) -> str:
         f'<text x="10" y="24">One comment, from its POST to the first socket and the store {legend}</text>'
         f"{''.join(parts)}</svg>\n"
     )
+
+
+def _below(
+    parent_id: str, known: AbstractSet[str], spans: Sequence[KeptSpan], depth: int
+) -> Iterator[tuple[KeptSpan, int]]:
+    """Yield the spans below one, each with what is below it, and how deep each is; the first are those of no parent."""
+    for span in sorted(spans, key=lambda one: one.start_ns):
+        if span.parent_id == parent_id or (not parent_id and span.parent_id not in known):
+            yield span, depth
+            yield from _below(span.span_id, known, spans, depth + 1)
 
 
 def _row(span: KeptSpan, y: int, depth: int, began: int, scale: float) -> str:

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any, Final
 
-from livecomments.kafka.connection import METADATA_INTERVAL_S, pace_metadata
+from livecomments.kafka.connection import METADATA_INTERVAL_S, KafkaConnection, Security, pace_metadata
+from livecomments.runtime.rotation import Rotated
 from tests.consumers.edge import virtually
 from tests.consumers.sim.loop import clock, pass_time
 
@@ -37,3 +38,30 @@ def test_a_client_that_asks_for_leaders_without_a_pause_is_made_to_wait_but_not_
         assert client.asked_at[-1] == now
 
     virtually(run)
+
+
+class AdoptedClient:
+    """An AIOKafkaClient, as far as `renew` knows it."""
+
+    _ssl_context: object = None
+    _sasl_plain_password: object = None
+
+
+def test_clients_that_live_and_clients_to_come_connect_by_what_is_new() -> None:
+    security = Rotated[Security]({"sasl_plain_password": "before"})
+    connection = KafkaConnection("nowhere:1", security)
+    client = AdoptedClient()
+    connection.adopt(client)
+    assert client._sasl_plain_password == "before"
+    security.replace({"sasl_plain_password": "after", "ssl_context": "new"})
+    assert (client._sasl_plain_password, client._ssl_context) == ("after", "new")
+    assert connection.options()["sasl_plain_password"] == "after"
+
+
+def test_a_client_that_took_long_to_start_is_no_later_than_the_others() -> None:
+    security = Rotated[Security]({"sasl_plain_password": "before"})
+    connection, client = KafkaConnection("nowhere:1", security), AdoptedClient()
+    client._sasl_plain_password = connection.options()["sasl_plain_password"]
+    security.replace({"sasl_plain_password": "after"})
+    connection.adopt(client)
+    assert client._sasl_plain_password == "after"
