@@ -1,25 +1,41 @@
 """Growing on a real Kafka with a real stream job: to its end, refused before the first fence, and gone on with."""
 
 import asyncio
+import dataclasses
+import io
+import json
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from infra.local.ports import HOST, free_port
+from livecomments.cql.migrations import migrate
 from livecomments.history.log_end import check_log
 from livecomments.log.interface import AppendUnavailable
 from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs
 from livecomments_command.grow import grow
+from livecomments_command.records.export import ExportPlan, export
+from livecomments_command.records.opened import opened
+from livecomments_command.records.rebuild import rebuild
+from livecomments_command.records.replay import replay
+from livecomments_command.records.replay_plan import ReplayPlan
+from livecomments_command.records.replay_sinks import Lines
+from livecomments_command.records.verify import verify
+from livecomments_command.settings import ToolSettings
 from livecomments_schemas.epochs import Epochs, epoch_ending
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import EPOCH_FENCE, epoch_event
+from livecomments_schemas.events import EPOCH_FENCE, comment_deleted, epoch_event
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import first_position
+from livecomments_schemas.positions import comment_id, position_at
 from tests.live.stream import Deployment, comments, deployment, until, videos_of
 from tests.schemas.records import comment
+from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -46,12 +62,24 @@ async def epochs_of(deployed: Deployment) -> Epochs:
     return await told_epochs(settings_of(deployed))
 
 
-async def test_an_epoch_grows_to_its_end_and_the_stream_job_goes_on_by_itself(deployed: Deployment) -> None:
+async def test_an_epoch_grows_to_its_end_and_the_stream_job_goes_on_by_itself(
+    deployed: Deployment, tmp_path: Path
+) -> None:
     settings = settings_of(deployed)
     await deployed.append(comments(videos_of(2), 50, "before"))
     worker = await deployed.start().started()
     await deployed.complete()
-    await asyncio.gather(grow(settings, 4, QUIET), grow(settings, 4, QUIET))
+    too_many = 20_000  # which Kafka makes of no topic at once
+    for refused, partitions, why in (
+        (dataclasses.replace(settings, cql=f"{HOST}:{free_port()}"), 4, "store did not answer.* No fence was written"),
+        (settings, too_many, "does not create topic .* No fence was written"),
+    ):
+        with pytest.raises(StartRefused, match=why):
+            await grow(refused, partitions, QUIET)
+    assert [one.ends for one in (await epochs_of(deployed)).known] == [()], "nothing half done"
+    said = io.StringIO()
+    await asyncio.gather(*(grow(settings, 4, Console(file=said, width=300)) for _ in range(2)))
+    assert re.search(r"writes waited [0-9.]+ s: .* for the stream job", said.getvalue()), said.getvalue()
     epochs = await epochs_of(deployed)
     assert [one.contract.partitions for one in epochs.known] == [2, 4]
     ended, following = epochs.known
@@ -63,15 +91,45 @@ async def test_an_epoch_grows_to_its_end_and_the_stream_job_goes_on_by_itself(de
     async with comments_log(settings, following.contract) as log:
         number = partition_of(video, 4)
         offset = await log.append(number, comment(video))
-        position = first_position(following.number) + offset
+        position = position_at(following.number, offset)
 
         async def is_stored() -> bool:
             return await deployed.store.watermark(following.number, number) >= position
 
         await until(is_stored, "the stream job in the next epoch", 60.0)
+        victim = comment_id(position_at(ended.number, 0), partition_of(video, 2))
+        offset = await log.append(number, comment_deleted(video, victim, "mod"))
+        position = position_at(following.number, offset)
+        await until(is_stored, "the delete of a comment of the epoch before", 60.0)
     assert worker.process.poll() is None, worker.logged
     await grow(settings, 4, QUIET)
     assert await epochs_of(deployed) == epochs
+    await check_tools(deployed, tmp_path, ended.number, following.number)
+
+
+async def check_tools(deployed: Deployment, directory: Path, *numbers: int) -> None:
+    """Each epoch is exported, replayed and stored anew by itself, and a delete reaches back over the seam."""
+    keyspace, video = new_keyspace(), videos_of(2)[0]
+    await asyncio.to_thread(migrate, deployed.cql, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
+    try:
+        anew = ToolSettings(**dataclasses.asdict(settings_of(deployed)) | {"cql_keyspace": keyspace})
+        counts, verdicts = [], []
+        for number in reversed(numbers):  # the delete before what it deletes
+            async with opened(anew, epoch=number) as found:
+                assert (await rebuild(found, QUIET)).whole
+        for number in numbers:
+            async with opened(anew, epoch=number) as found:
+                findings = await verify(found, QUIET)
+                assert findings.ok, findings.shown
+                counts.append((await export(found, QUIET, ExportPlan(directory / f"{number}", "jsonl"))).comments)
+                written = io.BytesIO()
+                await replay(found, QUIET, ReplayPlan(video_id=video), Lines(written, number))
+                verdicts.append(Counter(json.loads(line)["verdict"] for line in written.getvalue().splitlines()))
+        assert counts == [50 - 1, 1]
+        of_video = sum(one.key == video.encode() for one in comments(videos_of(2), 50))
+        assert verdicts == [{"accepted": of_video}, {"accepted": 2}]
+    finally:
+        await asyncio.to_thread(drop_keyspace, deployed.cql, keyspace)
 
 
 @pytest.mark.parametrize(("partitions", "why"), [(1, "can only grow"), (3, "no multiple"), (4, "stream job")])
