@@ -13,7 +13,7 @@ once is refused (backpressure), and nothing is queued.
 - `requests`: bounded bodies, and the members and parameters they may hold.
 - `calls`: the table of calls that routes and descriptions are built from: the contract.
 - `openapi`: the table for programs and for people.
-- `posting`: appending comments and deletes, and what their answer means.
+- `posting`: appending comments and deletes, and what their answer means; `holding`: between two epochs they wait.
 - `copies`: the first of several comments with one key, on both sides of the seam of two epochs.
 - `facts`: the state of a video; `videos`: the videos as this gateway knows them.
 - `admission`: how fast a person, and all of them, may write; `counting`: what is counted for it.

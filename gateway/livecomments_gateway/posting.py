@@ -7,20 +7,22 @@ one Idempotency-Key both answer with the comment that survives, and no id is eve
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 from livecomments.following.follower import Follower
 from livecomments.following.partition import FollowedPartition
 from livecomments.history.reading import History
 from livecomments.log.epochs import AlwaysAllowed, Permission
-from livecomments.log.interface import AppendUnavailable, AppendUnknown
-from livecomments.runtime.metrics import HOLDS, SECONDS_BUCKETS, BulkHistogram, Counter, Histogram, Reading
+from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendUnknown
+from livecomments.runtime.metrics import HOLDS, SECONDS_BUCKETS, BulkHistogram, Counter, Reading
 from livecomments.runtime.single_flight import SingleFlight
 from livecomments.store.interface import StoreUnavailable
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.copies import Copy, check_age, first_copy, is_preceded
 from livecomments_gateway.counting import Counting
 from livecomments_gateway.facts import MODERATE, VideoNotFoundRejected, shown_roles
+from livecomments_gateway.holding import Holding
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.tracing import PostTrace
 from livecomments_gateway.videos import Videos
@@ -28,12 +30,7 @@ from livecomments_gateway.word_list import NO_WORDS, WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import NewRecord, comment_created, comment_deleted
 from livecomments_schemas.judge import FENCED, Kind, Verdict
-from livecomments_schemas.positions import (
-    COMMENT_ID_CHARS,
-    comment_id,
-    parse_cursor,
-    position_at,
-)
+from livecomments_schemas.positions import COMMENT_ID_CHARS, comment_id, parse_cursor, position_at
 from livecomments_schemas.render import render_comment
 
 T = TypeVar("T")
@@ -49,12 +46,6 @@ _created, _unknown = _comments.labels("created"), _comments.labels("unknown")
 _in_flight = Reading("livecomments_gateway_appends_in_flight", "Appends under way.", fresh_s=HOLDS)
 _in_flight_most = Reading(
     "livecomments_gateway_appends_in_flight_max", "Appends under way beyond which 503 overloaded.", fresh_s=HOLDS
-)
-_held = Reading("livecomments_gateway_appends_held", "Writes that wait for the next epoch to open.", fresh_s=HOLDS)
-_held_seconds = Histogram(
-    "livecomments_gateway_held_seconds",
-    "How long a write waited for the next epoch to open, or in vain.",
-    buckets=SECONDS_BUCKETS,
 )
 _fenced = Counter("livecomments_gateway_fenced_total", "Appends behind the end of an epoch, repeated in the next one.")
 _append = BulkHistogram(
@@ -137,15 +128,12 @@ class Posting:
         self._words = words
         self._only_registered = only_registered
         self._follower = follower
-        self._moved = asyncio.Event()
-        self._held = 0
-        follower.moved.append(self._go_on)
+        self._holding = Holding(follower, in_flight_max, clock)
         self._permission = permission
         self._timeout_s = timeout_s
         self._in_flight_max = in_flight_max
         _in_flight_most.set(in_flight_max)
         _in_flight.set(0)
-        _held.set(0)
         self._in_flight = 0
         _in_flight.set_function(lambda: self._in_flight)
         self._clock = clock
@@ -223,33 +211,12 @@ class Posting:
             self._follower.continuity.check()
             followed = self._history.home(video_id)
             if followed.window.fence is not None:
-                await self._hold(held_until)
+                await self._holding.wait(held_until)
                 continue
             try:
                 return await act(followed)
             except _Fenced:
                 continue
-
-    async def _hold(self, until: float) -> None:
-        """Wait for the next epoch, until this time of the loop at most. Raises AppendUnavailable."""
-        if self._held >= self._in_flight_max:
-            raise AppendUnavailable("Too many comments wait to be written. Try again in a second.")
-        self._held += 1
-        _held.set(self._held)
-        began_at = self._clock()
-        try:
-            async with asyncio.timeout_at(until):
-                await self._moved.wait()
-        except TimeoutError as error:
-            raise AppendUnavailable("The log goes on in its next epoch, which is not open yet. Try again.") from error
-        finally:
-            _held_seconds.observe(self._clock() - began_at)
-            self._held -= 1
-            _held.set(self._held)
-
-    def _go_on(self, _before: object) -> None:
-        self._moved.set()  # who waits is woken
-        self._moved.clear()
 
     async def _read_on(self, followed: FollowedPartition) -> None:
         """Wait until our follower has judged all that the log holds now, so that no refusal rests on old knowledge.
@@ -366,10 +333,22 @@ class Posting:
             continuity.check()
             self._permission.confirm()
             return offset, verdict
+        except AppendRefused as error:
+            if await self._has_ended(followed):
+                _fenced.inc()
+                raise _Fenced from error
+            raise
         except (TimeoutError, AppendUnknown) as error:
             raise AppendUnknown(unknown) from error
         finally:
             self._in_flight -= 1
+
+    async def _has_ended(self, followed: FollowedPartition) -> bool:
+        """Tell whether Kafka refuses a record because the epoch ended there: whoever ends one lets it take no more."""
+        if followed.window.fence is None:
+            with suppress(Unavailable):
+                await self._read_on(followed)
+        return followed.window.fence is not None
 
     async def _surviving(self, followed: FollowedPartition, video_id: str, record: NewRecord, before: Copy) -> bytes:
         if before.found.digest != record.headers["digest"]:

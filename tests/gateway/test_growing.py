@@ -17,7 +17,7 @@ from livecomments.following.growing import GrowingFollower, Past
 from livecomments.following.tail import TailBounds
 from livecomments.history.pages import newest_first
 from livecomments.history.reading import History
-from livecomments.log.interface import CommentLog
+from livecomments.log.interface import AppendRefused, CommentLog
 from livecomments.sqlite import DurableFile
 from livecomments_gateway.admission import AdmissionLimits
 from livecomments_gateway.facts import VideoSettings
@@ -169,6 +169,42 @@ async def test_a_comment_and_an_act_that_come_behind_the_fence_are_appended_agai
         await one.posting.delete(VIDEO, first, ANA)
         assert await one.page() == ["late"]
         assert await one.post("late", key="k") == await late
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["fence read", "fence not read yet"])
+async def test_what_kafka_refuses_where_the_epoch_has_ended_is_appended_in_the_next(
+    tmp_path: Path, *, is_read: bool
+) -> None:
+    """Behind the fences the topic takes nothing any more, and an append may have been under way for all that time."""
+    async with growth(tmp_path) as it:
+        one = await it.gateway()
+        number = partition_of(VIDEO, OLD)
+
+        async def refuse() -> None:
+            await it.fence()
+            if is_read:
+                await one.follower.followed[number].reach(first_position(1) + it.fences[number], WAIT_S)
+            raise AppendRefused("Kafka refuses the record for good, MESSAGE_TOO_LARGE: it is not written.")
+
+        it.before_append = refuse
+        late = asyncio.create_task(one.post("late", key="k"))
+        while not it.fences:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+        await it.open()
+        assert parse_comment_id(await late)[0] >> 40 == 2
+        assert await one.page() == ["late"]
+
+
+async def test_what_kafka_refuses_where_the_epoch_goes_on_is_refused(tmp_path: Path) -> None:
+    async with growth(tmp_path) as it:
+        one = await it.gateway()
+
+        async def refuse() -> None:
+            raise AppendRefused("Kafka refuses the record for good, TOPIC_AUTHORIZATION_FAILED: it is not written.")
+
+        it.before_append = refuse
+        assert await one.post("refused") == "append_refused"
+        assert parse_comment_id(await one.post("taken"))[0] >> 40 == 1
 
 
 async def test_an_act_that_is_fenced_is_repeated_and_holds(tmp_path: Path) -> None:
