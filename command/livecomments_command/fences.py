@@ -1,12 +1,13 @@
-"""Reading a topic for how its epoch ends: where its partitions stand, and the first fence of each."""
+"""How an epoch's topic ends: writing the fences, where its partitions stand, and the first fence of each."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from livecomments.log.interface import Bounds, CommentLog
+from livecomments.log.interface import AppendUnavailable, AppendUnknown, Bounds, CommentLog
 from livecomments.runtime.retrying import retrying, within
 from livecomments_schemas.epochs import Epoch
-from livecomments_schemas.events import Record, is_fence
+from livecomments_schemas.events import EPOCH_FENCE, Record, epoch_event, is_fence
 
 ANSWER_S: Final = 20.0
 """For a Kafka that is busy, as it is while it makes a topic."""
@@ -26,6 +27,20 @@ async def has_fence(log: CommentLog, ending: Epoch) -> bool:
     held = await bounds_of(log)
     starts = {one: max(held[one].start, end) for one, end in enumerate(ending.ends)}
     return bool(await records_of(log, starts, held, lambda one: is_fence(one, ending.number)))
+
+
+async def write_fences(log: CommentLog, ending: Epoch, advance: Callable[[int], None]) -> None:
+    """Append a fence to each partition, to all at once: one request to each broker carries those of its partitions.
+
+    Writes wait from here on. One fence more in a partition changes nothing: the first counts.
+    """
+    fence = epoch_event(EPOCH_FENCE, ending.number)
+
+    async def write(partition: int) -> None:
+        await retrying(lambda: log.append(partition, fence), on=(AppendUnavailable, AppendUnknown))
+        advance(1)
+
+    await asyncio.gather(*map(write, range(log.partition_count)))
 
 
 async def all_fences(log: CommentLog, ending: Epoch) -> dict[int, int]:

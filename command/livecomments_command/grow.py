@@ -34,17 +34,17 @@ from livecomments_command.assembly.kafka import (
     wanted_topics,
 )
 from livecomments_command.epochs import contract_of
-from livecomments_command.fences import ANSWER_S, all_fences, bounds_of, has_fence, records_of
+from livecomments_command.fences import ANSWER_S, all_fences, bounds_of, has_fence, records_of, write_fences
 from livecomments_command.pause import Pause
 from livecomments_command.records.bars import bar
 from livecomments_schemas.epochs import Contract, Epoch, Epochs, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import EPOCH_BEGAN, EPOCH_FENCE, NewRecord, epoch_event
+from livecomments_schemas.events import EPOCH_BEGAN, NewRecord, epoch_event
 from livecomments_schemas.positions import EPOCH_MAX, position_at
 
 GREW: Final = "it grew"
 _AT_ONCE: Final = 32
-"""Partitions that are asked, or written to, at the same time."""
+"""Partitions that are asked, or written to before there are fences, at the same time."""
 _STORED_S: Final = 60.0
 """For a record that was just appended to come into the store, before the first fence. A stream job that has just
 started reads back a window of each partition first."""
@@ -65,7 +65,12 @@ T = TypeVar("T")
 
 
 async def grow(
-    settings: ServerSettings, partitions: int, console: Console, *, stored_within_s: float = _STORED_S
+    settings: ServerSettings,
+    partitions: int,
+    console: Console,
+    *,
+    stored_within_s: float = _STORED_S,
+    late_s: float | None = None,
 ) -> None:
     """End the open epoch by fences, and open the next one with so many partitions.
 
@@ -74,6 +79,8 @@ async def grow(
         partitions: a multiple of what the open epoch has.
         console: told each step, with progress.
         stored_within_s: for a record that was just appended to be stored, before the first fence.
+        late_s: from the opening until Kafka is to refuse what still comes to the old topic: an append that was under
+            way may take as long as `append_timeout_s`, which it is if None, to come behind the fence and be seen there.
 
     Raises:
         StartRefused: it cannot be, with what to do, and whether writes wait.
@@ -103,6 +110,11 @@ async def grow(
                 f"epoch {following.number} is open, with {count} partitions; whatever runs goes on in it by itself"
             )
             console.print(steps.pause.sentence())
+            late_s = settings.append_timeout_s if late_s is None else late_s
+            console.print(
+                f"in {late_s:g} s, when no append of before is under way, Kafka takes nothing more to the old topic"
+            )
+            await asyncio.sleep(late_s)
             await _keep_others_out(settings, known)
 
 
@@ -131,7 +143,8 @@ def _growing(known: KnownEpochs, partitions: int) -> Epoch | None:
 async def _keep_others_out(settings: ServerSettings, known: KnownEpochs) -> None:
     """Have Kafka refuse whoever would still write to an epoch that ended: a process of a version that knows no fences.
 
-    Not before the next one is open: who knows fences appends again what came behind one, and is to be refused nothing.
+    Not before the next one is open, and what was under way has come: who knows fences appends again what came behind
+    one. It would take a refusal for that as well, but refusals are counted and alerted.
     """
     *earlier, _ = known.epochs.known
     if earlier and earlier[-1].fences:
@@ -269,11 +282,10 @@ class _Steps:
         reading = asyncio.create_task(all_fences(self._log, growing))
         try:
             await asyncio.sleep(ahead_s)
-            fence = epoch_event(EPOCH_FENCE, number)
-            # Writes wait from here on. One fence more in a partition changes nothing: the first counts.
             self._console.print(f"writing the fences of epoch {number}; writes wait")
             self.pause.begin()
-            await self._each("fences", old, lambda one: self._appended(self._log, one, fence))
+            with bar(self._console, "fences", len(old)) as advance:
+                await write_fences(self._log, growing, advance)
             self.pause.note("for the fences")
             fences = await reading
         finally:
@@ -335,9 +347,6 @@ class _Steps:
                 f"Topic {comments_topic(number)} is there already, and holds records that are of no epoch. Delete it; "
                 f"run this again. {_NOTHING}"
             )
-
-    async def _appended(self, log: CommentLog, partition: int, record: NewRecord) -> int:
-        return await retrying(lambda: log.append(partition, record), on=_NOT_APPENDED)
 
     async def _not_stored(self, epoch: int, offsets: Mapping[int, int]) -> list[int]:
         """Return the partitions whose watermark is before these offsets. Raises StoreUnavailable."""

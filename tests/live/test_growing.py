@@ -78,7 +78,7 @@ async def test_an_epoch_grows_to_its_end_and_the_stream_job_goes_on_by_itself(
             await grow(refused, partitions, QUIET)
     assert [one.ends for one in (await epochs_of(deployed)).known] == [()], "nothing half done"
     said = io.StringIO()
-    await asyncio.gather(*(grow(settings, 4, Console(file=said, width=300)) for _ in range(2)))
+    await asyncio.gather(*(grow(settings, 4, Console(file=said, width=300), late_s=0.0) for _ in range(2)))
     assert re.search(r"writes waited [0-9.]+ s: .* for the stream job", said.getvalue()), said.getvalue()
     epochs = await epochs_of(deployed)
     assert [one.contract.partitions for one in epochs.known] == [2, 4]
@@ -149,7 +149,7 @@ async def test_whoever_comes_after_a_fence_goes_on_without_asking_again(deployed
     async with kafka_log(settings, EPOCHS_TOPIC) as told:  # as one does that is killed after its first fence
         await told.append(0, epoch_ending(deployed.epoch, list((await deployed.ends()).values())))
     await deployed.log.append(0, epoch_event(EPOCH_FENCE, deployed.epoch))
-    growth = asyncio.create_task(grow(settings, 4, QUIET, stored_within_s=0.0))
+    growth = asyncio.create_task(grow(settings, 4, QUIET, stored_within_s=0.0, late_s=0.0))
     worker = await deployed.start().started()  # it is waited for, and not asked for
     await growth
     ended, following = (await epochs_of(deployed)).known
