@@ -44,6 +44,7 @@ HURTS: Final = (LEADER, GATEWAY, STREAM, EDGE, DRAINED)
 _FENCING: Final = "writes wait"
 """What the command says once writes wait, and again once all fences are there."""
 _FENCED: Final = "has ended"
+_OPENED: Final = "is open"
 PAUSE: Final = re.compile(r"writes waited ([0-9.]+) s.*?([0-9.]+) for the stream job")
 _AWAY_S: Final = 1.0
 """A process that was killed, until it is started again."""
@@ -62,12 +63,16 @@ class Growth:
     """Of that, for the stream job to store what stood before the fences."""
     fenced_at: float = math.inf
     """When writes began to wait."""
+    opened_at: float = math.inf
+    """When the command said that the next epoch is open."""
     posts: list[Answer] = field(default_factory=list)
 
     def row(self) -> list[str]:
-        """Return the waits of a POST in milliseconds, of those before and of those that met the fences; the refused."""
+        """Return the waits of a POST in milliseconds: before, of those that met the fences, after; the refused."""
         before = [answer for answer in self.posts if answer.answered_at < self.fenced_at]
         met = [answer for answer in self.posts if answer.answered_at >= self.fenced_at]
+        after = [answer for answer in met if answer.sent_at > self.opened_at]
+        met = [answer for answer in met if answer.sent_at <= self.opened_at]
         refused = Counter(answer.code or "cut off" for answer in self.posts if answer.status != 201)
         said = ", ".join(f"{count} {code}" for code, count in refused.items()) or "0"
         paused = [f"{self.paused_s * 1_000:,.0f}", f"{self.job_s * 1_000:,.0f}"]
@@ -78,6 +83,7 @@ class Growth:
             *paused,
             _waits(before),
             _waits(met),
+            _waits(after),
             said,
         ]
 
@@ -101,7 +107,17 @@ class GrowthReport:
         return table
 
 
-COLUMNS: Final = ("to partitions", "hurt", "took s", "pause", "of it the job", "before p50 p99 max", "then", "refused")
+COLUMNS: Final = (
+    "to partitions",
+    "hurt",
+    "took s",
+    "pause",
+    "of it the job",
+    "before p50 p99 max",
+    "held",
+    "after",
+    "refused",
+)
 
 
 def _waits(answers: Sequence[Answer]) -> str:
@@ -220,6 +236,8 @@ async def _grow(stack: Stack, pulse: Pulse, problems: list[str], hurt: Hurt, say
         say(line)
         if _FENCING in line:
             growth.fenced_at = min(growth.fenced_at, time.monotonic())
+        if _OPENED in line:
+            growth.opened_at = min(growth.opened_at, time.monotonic())
         if (pause := PAUSE.search(line)) is not None:
             growth.paused_s, growth.job_s = float(pause[1]), float(pause[2])
         hurt.begin(leaders, line)

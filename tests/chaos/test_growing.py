@@ -19,10 +19,12 @@ def test_what_the_command_says_of_the_pause_is_understood() -> None:
     assert PAUSE.search(Pause().sentence()) is None
 
 
-def test_posts_that_met_the_fences_are_told_apart_from_those_before() -> None:
+def test_posts_that_met_the_fences_are_told_apart_from_those_before_and_after() -> None:
     before = [Answer(n, n + 0.1, 201, comment_id="a") for n in range(3)]
     met = [Answer(9.9, 10.4, 201, comment_id="b"), Answer(10.0, 15.0, 503, "overloaded")]
-    growth = Growth(64, "leader", 12.0, paused_s=0.5, job_s=0.25, fenced_at=10.0, posts=[*before, *met])
+    after = [Answer(10.6, 10.7, 201, comment_id="c")]
+    posts = [*before, *met, *after]
+    growth = Growth(64, "leader", 12.0, paused_s=0.5, job_s=0.25, fenced_at=10.0, opened_at=10.5, posts=posts)
     assert dict(zip(COLUMNS, growth.row(), strict=True)) == {
         "to partitions": "64",
         "hurt": "leader",
@@ -30,6 +32,7 @@ def test_posts_that_met_the_fences_are_told_apart_from_those_before() -> None:
         "pause": "500",
         "of it the job": "250",
         "before p50 p99 max": "100 100 100",
-        "then": "2,750 5,000 5,000",
+        "held": "2,750 5,000 5,000",
+        "after": "100 100 100",
         "refused": "1 overloaded",
     }
