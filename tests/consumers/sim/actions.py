@@ -97,8 +97,8 @@ async def lose_end(world: "World") -> None:
     for edge in world.edges:
         edge.note_loss()
     world.log.lose_end(world.rng.randint(least, world.log.end - 1), made_anew=world.rng.random() < 0.5)
-    world.comments = [(video_id, offset) for video_id, offset in world.comments if offset < world.log.end]
     end = world.log.position(world.log.end)
+    world.comments = [(video_id, position) for video_id, position in world.comments if position < end]
     for client in world.clients:
         shown = client.shown
         shown.knows_loss = shown.position is None or shown.position < end

@@ -19,13 +19,12 @@ from livecomments_schemas.events import COMMENT_CREATED, COMMENT_DELETED
 from livecomments_schemas.positions import (
     BEFORE_EVERYTHING,
     COMMENT_ID_CHARS,
-    Home,
-    comment_id,
+    epoch_of,
     parse_cursor,
     position_at,
 )
 from tests.consumers.sim.log import SimLog
-from tests.consumers.sim.truth import EPOCH, PARTITION, Accepted, Life
+from tests.consumers.sim.truth import COUNTS, EPOCH, NEXT_EPOCH, Accepted, Life, home_of, id_of
 
 EVERY: Final = b'{"everyMs":2000}'
 """Pairing: `HEARTBEAT_S` of the edge."""
@@ -44,6 +43,7 @@ class Shown:
     def __init__(self, log: SimLog, video_id: str, history: int, seen: Counter[str]) -> None:
         self.position: int | None = None
         """Of the last id."""
+        self.last_event_id: str | None = None
         self.knows_loss = True
         """It was told that the log had lost what it has seen, or the log has lost nothing of it."""
         self.is_over = False
@@ -65,14 +65,13 @@ class Shown:
         self._deleted: set[int] = set()
         self._in_history = False
         """The first heartbeat, which ends what was asked for as history, is still to come."""
-
-    @property
-    def last_event_id(self) -> str | None:
-        return None if self.position is None else comment_id(self.position, PARTITION)
+        self._began: int | None = None
+        """Where this connection began."""
 
     def begin(self) -> None:
         """A new connection."""
         self._in_history = self.position is None and self._history > 0
+        self._began = self.position
 
     def see(self, event: SseEvent, known: int) -> None:
         """One dispatched event; the server knew the log up to `known` well before it wrote its end. Raises Wrong."""
@@ -99,6 +98,7 @@ class Shown:
                     self.see_end(known)
         else:
             raise Wrong(f"unknown event {event.kind!r}")
+        self.last_event_id = self.last_event_id if event.id is None else event.id.decode()
 
     def see_end(self, known: int) -> None:
         """It was told that the video is over and that it has everything. Raises Wrong."""
@@ -128,6 +128,7 @@ class Shown:
         entry = self._entry(position, COMMENT_DELETED, event)
         self._go_to(position, inclusive=False)
         self._deleted.add(entry.target)
+        self._seen["over the seam: delete"] += epoch_of(entry.target) < epoch_of(position)
 
     def _see_heartbeat(self, event: SseEvent) -> None:
         if event.data != EVERY:
@@ -153,7 +154,7 @@ class Shown:
         said = orjson.loads(event.data or b"")
         if set(said) != {"from", "to", "reason"} or said["reason"] not in GAP_REASONS:
             raise Wrong(f"a gap says {said}")
-        since, through = (parse_cursor(said[name], Home(EPOCH, PARTITION, 1)) for name in ("from", "to"))
+        since, through = (self._parsed(said[name]) for name in ("from", "to"))
         if through != position:
             raise Wrong("a gap's id is not its end")
         reason = said["reason"]
@@ -181,7 +182,7 @@ class Shown:
         lives = self._log.lives
         if all(next(_comments(life, self.video_id, since, through), None) is None for life in lives):
             raise Wrong(f"no comment lies between {_name(since)} and {_name(through)}")
-        end = position_at(EPOCH, max(life.end for life in lives))
+        end = position_at(NEXT_EPOCH + 1, 0)
         if all(len(list(_comments(life, self.video_id, through, end))) < self.missed for life in lives):
             raise Wrong(f"fewer than {self.missed} comments come after {_name(through)}")
 
@@ -194,9 +195,15 @@ class Shown:
     def _id(self, event: SseEvent) -> int:
         if event.id is None or len(event.id) != COMMENT_ID_CHARS:
             raise Wrong(f"{event.kind.decode()} has id {event.id!r}")
-        position = parse_cursor(event.id.decode(), Home(EPOCH, PARTITION, 1))
-        if position >= position_at(EPOCH, max(life.end for life in self._log.lives)):
+        position = self._parsed(event.id.decode())
+        if not self._log.holds(self.video_id, position):
             raise Wrong(f"{_name(position)} does not exist")
+        return position
+
+    def _parsed(self, text: str) -> int:
+        position = parse_cursor(text, home_of(self.video_id, self._log.epoch))
+        if epoch_of(position) in COUNTS and text != id_of(self.video_id, position):
+            raise Wrong(f"{_name(position)} of {self.video_id} has the id {text}")
         return position
 
     def _entry(self, position: int, kind: bytes, event: SseEvent) -> Accepted:
@@ -212,6 +219,8 @@ class Shown:
     def _go_to(self, position: int, *, inclusive: bool) -> None:
         """Everything up to `position` has been shown now; if not `inclusive`, it is being shown itself."""
         if self.position is not None:
+            if epoch_of(self.position) < epoch_of(position):
+                self._seen[f"over the seam: {'resumed' if self._began == self.position else 'streamed'}"] += 1
             through = position if inclusive else position - 1
             missed = [self._missed(life, self.position, through) for life in self._log.lives]
             if all(missed) and self._is_of_two_lives(self.position, through):

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from livecomments.following.follower import Follower
+from livecomments.following.growing import GrowingFollower, Past
+from livecomments.following.partition import NO_COUNTS
 from livecomments.following.share import Load, Share
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.reading import History
@@ -29,7 +30,7 @@ from tests.consumers.sim.log import LogView, SimLog
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import HIGH_BYTES, AsgiConnection, SimKernel, SimTransport
 from tests.consumers.sim.store import SimStore
-from tests.consumers.sim.truth import PARTITION, WINDOW_RECORDS
+from tests.consumers.sim.truth import EPOCH, NEXT_COUNT, NEXT_EPOCH, PARTITION, WINDOW_RECORDS
 
 SIZES: Final = Sizes(block_entries=4, block_bytes=900, flushed_kept=3, behind_kept=3, cohort_viewers=2, boundary=8)
 HEARTBEAT_S: Final = 2.0
@@ -92,6 +93,7 @@ class Parts:
     history: type[History] = History
     tail: type[Tail] = Tail
     facts: type[Facts] = Facts
+    follower: type[GrowingFollower] = GrowingFollower
     sessions: type[Sessions] = Sessions
     sizes: Sizes = field(default=SIZES)
 
@@ -146,6 +148,7 @@ class SimEdge:
         revocations: SimRevocations,
     ) -> None:
         self.view = LogView(log)
+        self.next_view = LogView(log, NEXT_COUNT, NEXT_EPOCH, like=self.view)
         self._log = log
         self.failures: list[str] = []
         """Exceptions in the service of a stream."""
@@ -168,10 +171,15 @@ class SimEdge:
         rng = self._rng
         bounds = TailBounds(rng.choice((3, 8, 40)), 1 << 30, rng.choice((1.5, 5.0, 1e9)))
         share = SimShare(rng, self._seen) if rng.random() < 0.4 else None
-        self.follower = Follower(
-            self.view,
-            (PARTITION,) if share is None and rng.random() < 0.7 else (),
+        self._follows_all = share is None and rng.random() < 0.7
+        fence = self._log.fence if self._log.epoch == NEXT_EPOCH else None
+        view = self.view if fence is None else self.next_view
+        self.follower = self._parts.follower(
+            view,
+            range(view.partition_count) if self._follows_all else (),
             bounds,
+            counts=NO_COUNTS if fence is None else {EPOCH: 1},
+            past=None if fence is None else Past(self.view, [fence]),
             idle_s=3.0,
             share=share,
             tails_bytes_max=share.bytes_max if share is not None else 1 << 40,
@@ -184,6 +192,7 @@ class SimEdge:
             self._store,
             middle_records_max=1_000 if self._is_calm else rng.choice((15, 1_000)),
             window_records=WINDOW_RECORDS,
+            is_told=self._is_told,
             clock=clock,
         )
         settings = HubSettings(
@@ -214,6 +223,26 @@ class SimEdge:
         self._samples.clear()
         self._tasks = [asyncio.create_task(work) for work in (self.follower.run(), self.hub.run(), self._sample())]
 
+    async def _is_told(self, epoch: int) -> bool:
+        return epoch <= self._log.epoch
+
+    def look_ahead(self) -> None:
+        """Hear what the next epoch will be, before this one ends."""
+        self._tasks.append(asyncio.create_task(self.follower.look_ahead(self.next_view)))
+
+    def hear(self, after_s: float) -> None:
+        """The next epoch is open, of which this process hears so much later; one that starts now knows."""
+
+        async def go_on(follower: GrowingFollower) -> None:
+            await pass_time(after_s)
+            await follower.move_on(self.next_view, [self._log.fence or 0], self._all_next())
+            self._seen["over the seam: edge"] += 1
+
+        self._tasks.append(asyncio.create_task(go_on(self.follower)))
+
+    def _all_next(self) -> Collection[int]:
+        return range(NEXT_COUNT) if self._follows_all else ()
+
     def note_loss(self) -> None:
         """The log is about to lose its end. A reading back that is under way may have read what goes."""
         self._overtaken = self.follower._being_read.get(PARTITION)
@@ -225,6 +254,8 @@ class SimEdge:
         None: it has seen it, or had read nothing of what was lost. Were the log to grow past what was read of it
         before it refuses to give what follows, nobody could ever tell.
         """
+        if self._log.fence is not None:  # nothing is lost of a log that grows
+            return None
         if self._overtaken is not None and not self._overtaken.done():
             return 0
         if self.view.is_refused:
@@ -300,9 +331,11 @@ class SimEdge:
     async def _sample(self) -> None:
         """Note how far the log was judged, and when. Who has not seen that it lost its end knows nothing of it."""
         while True:
-            followed = self.follower.followed.get(PARTITION)
-            is_known = followed is not None and not self.view.is_refused and self.room(self._log.end) is None
-            self._samples.append((clock(), followed.judged_through if followed is not None and is_known else 0))
+            log = self.follower.log
+            followed = [self.follower.followed.get(number) for number in range(log.partition_count)]
+            is_known = not self.view.is_refused and self.room(self._log.end) is None
+            judged = [one.judged_through if one is not None and is_known else 0 for one in followed]
+            self._samples.append((clock(), min(judged)))
             await pass_time(0.5)
 
     def _known(self) -> int:

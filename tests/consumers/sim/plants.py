@@ -1,12 +1,15 @@
 """Bugs, each of which some seed must notice: a checker that cannot fail checks nothing."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-from livecomments.following.partition import FollowedPartition
+from livecomments.following.growing import GrowingFollower, Past
+from livecomments.following.partition import NO_COUNTS, FollowedPartition
 from livecomments.following.tail import Entry, Tail
 from livecomments.history.reading import History
 from livecomments.history.stretch import Stretch
+from livecomments.log.interface import CommentLog
 from livecomments_consumers.block import Block
 from livecomments_consumers.cohort import Cohort
 from livecomments_consumers.facts import Facts
@@ -15,7 +18,9 @@ from livecomments_consumers.lane import Lane, Member
 from livecomments_consumers.sessions import Sessions
 from livecomments_consumers.viewer import WAIT, Close, Feed, Fetch, Step, Viewer, Write
 from livecomments_schemas.events import COMMENT_DELETED, VIDEO_ENDED
+from livecomments_schemas.positions import first_position
 from tests.consumers.sim.edge import SIZES, CountingChannel, CountingCohorts, Parts
+from tests.consumers.sim.truth import NEXT_EPOCH
 
 
 class PastAHole(Viewer):
@@ -207,6 +212,32 @@ class Lasting(Sessions):
         self._end = lambda _: None
 
 
+class Hurried(GrowingFollower):
+    """It goes on in the next epoch before it has read this one to its end."""
+
+    async def move_on(self, log: CommentLog, fences: Sequence[int], assigned: Collection[int]) -> None:
+        await super().move_on(log, [-1 for _ in fences], assigned)
+
+
+class Unknowing(GrowingFollower):
+    """It does not know how many partitions there were before."""
+
+    def _child(self, number: int, past: Past, parent: FollowedPartition) -> FollowedPartition:
+        child = super()._child(number, past, parent)
+        child.counts = NO_COUNTS
+        return child
+
+
+class SeamSkipped(History):
+    """Who comes back with an id of the epoch before goes on at the beginning of this one."""
+
+    async def forward(
+        self, followed: FollowedPartition, video_id: str, after: int, limit: int, *, around_store: bool = False
+    ) -> Stretch:
+        after = max(after, first_position(followed.epoch) - 1) if followed.epoch == NEXT_EPOCH else after
+        return await super().forward(followed, video_id, after, limit, around_store=around_store)
+
+
 PLANTS: Final = {
     "a heartbeat past a hole": Parts(viewer=PastAHole),
     "a hand-over off by one": Parts(viewer=OffByOne),
@@ -227,5 +258,8 @@ PLANTS: Final = {
     "settings that a crowd does not hear of": Parts(channel=Untold),
     "settings that do not change": Parts(viewer=Unmoved),
     "a stream that outlives its session": Parts(sessions=Lasting),
+    "a seam crossed too soon": Parts(follower=Hurried),
+    "ids of before with the partition of now": Parts(follower=Unknowing),
+    "a seam skipped": Parts(history=SeamSkipped),
     "blocks without a bound": Parts(sizes=replace(SIZES, block_bytes=1 << 20, block_entries=50)),
 }

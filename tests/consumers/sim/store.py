@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from livecomments.store.interface import KeptLog, Row, StoredSlice, StoreUnavailable
 from livecomments_schemas.events import FACT_TYPES
-from livecomments_schemas.positions import BEFORE_EVERYTHING, position_at
+from livecomments_schemas.positions import BEFORE_EVERYTHING, epoch_of, offset_of, position_at
 from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.loop import clock, pass_time
-from tests.consumers.sim.truth import EPOCH, Accepted
+from tests.consumers.sim.truth import EPOCH, NEXT_COUNT, Accepted, home_of
 
 
 class SimStore:
@@ -19,6 +19,9 @@ class SimStore:
         self.stored = 0
         """Offsets before this are stored."""
         self.watermark_offset = 0
+        self.next_stored = [0] * NEXT_COUNT
+        """Of the next epoch's partitions, as `stored`; and as `watermark_offset`."""
+        self.next_watermarks = [0] * NEXT_COUNT
         self.away_until = 0.0
         self.seen = seen
         self._log = log
@@ -38,19 +41,25 @@ class SimStore:
 
     async def watermark(self, epoch: int, partition: int) -> int:
         await self._work()
-        return position_at(EPOCH, self.watermark_offset) - 1 if self.watermark_offset else BEFORE_EVERYTHING
+        offset = self.watermark_offset if epoch == EPOCH else self.next_watermarks[partition]
+        return position_at(epoch, offset) - 1 if offset else BEFORE_EVERYTHING
+
+    def holds(self, video_id: str, position: int) -> bool:
+        """Whether a record of a video is stored."""
+        epoch = epoch_of(position)
+        stored = self.stored if epoch == EPOCH else self.next_stored[home_of(video_id, epoch).partition]
+        return offset_of(position) < stored
 
     async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
         await self._work()
         if after >= through or not limit:
             return StoredSlice([], through + 1 if descending else after)
-        stored = position_at(EPOCH, self.stored)
         life = self._log.life
         of, _, facts = video_id.partition("/")
         entries = [
             entry
             for entry in life.between(of, after, through)
-            if entry.position < stored and (not facts or entry.kind in FACT_TYPES)
+            if self.holds(of, entry.position) and (not facts or entry.kind in FACT_TYPES)
         ]
         if descending:
             entries.reverse()
@@ -67,7 +76,7 @@ class SimStore:
 
     def _row(self, video_id: str, entry: Accepted) -> Row:
         delete = self._log.life.deleted[video_id].get(entry.position)
-        deleted = delete is not None and delete < position_at(EPOCH, self.stored)
+        deleted = delete is not None and self.holds(video_id, delete)
         value = b"" if deleted else entry.value
         if deleted:
             self.seen["deleted row read"] += 1

@@ -22,7 +22,8 @@ SOMETIMES: Final = (
     *("bye drain", "bye rotate", "bye error", "bye ended", "bye revoked", "told to come back", "aborted"),
     *("stays away", "refused", "facts read", "auto: taken on unasked", "auto: let go"),
     *("gap history_behind", "gap store_unavailable", "gap history_unavailable", "gap unknown_position"),
-    "gap as_asked",
+    *("gap as_asked", "seeds that grew", "behind the fence"),
+    *("over the seam: streamed", "over the seam: resumed", "over the seam: delete", "over the seam: edge"),
 )
 """What must have happened among all seeds, so that none of it is only believed to be checked."""
 

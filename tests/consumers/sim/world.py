@@ -1,5 +1,7 @@
 """One seeded run: two edges, one log, one store, some clients, and a schedule of everything that may happen to them.
 
+In some of those in which the log loses nothing it grows: it ends by a fence, and goes on in an epoch of two partitions.
+
 When the schedule is over all faults are healed; then every client must come to have seen all there is.
 """
 
@@ -20,7 +22,6 @@ from livecomments_schemas.events import (
     video_changed,
     video_event,
 )
-from livecomments_schemas.positions import comment_id
 from tests.consumers.sim.actions import choose
 from tests.consumers.sim.checker import Shown, Wrong
 from tests.consumers.sim.client import SimClient
@@ -29,7 +30,7 @@ from tests.consumers.sim.log import SimLog
 from tests.consumers.sim.loop import clock, pass_time
 from tests.consumers.sim.sockets import SimTransport
 from tests.consumers.sim.store import SimStore
-from tests.consumers.sim.truth import PARTITION
+from tests.consumers.sim.truth import EPOCH, NEXT_COUNT, NEXT_EPOCH, id_of
 
 VIDEOS: Final = ("busy", "quiet", "third")
 _STEPS: Final = 40
@@ -38,6 +39,10 @@ _NOTICED_S: Final = 10.0
 """With nothing wrong, until every edge has seen that the log lost its end: a poll, a pause, a reading back."""
 _LOSES_END: Final = 0.75
 """Of the seeds in which something goes wrong: so many may lose the log's end, and about half of all do."""
+_GROWS: Final = 0.7
+"""Of the seeds in which the log keeps its end."""
+_HEARS_S: Final = (0.0, 0.02, 0.3, 0.3, 6.0)
+"""Until an edge hears that the next epoch is open; the last only where something goes wrong."""
 _AUTHOR: Final = Author("ana", "Ana")
 _SPELLINGS: Final = ("Last-Event-ID", "Last-Event-ID", "lastEventId", "after")
 """Of where a client resumes: a header, or a parameter."""
@@ -70,6 +75,11 @@ class World:
         self._left: list[asyncio.Task[None]] = []
         self.persist_stalled_until = 0.0
         self.comments: list[tuple[str, int]] = []
+        """Their videos and positions."""
+        self._growing: asyncio.Task[None] | None = None
+        self._dice = random.Random(seed)  # of its own: a seed that does not grow goes as if there were no epochs
+        is_growing = not self.loses_end and self._dice.random() < _GROWS
+        self._grows_at = self._dice.randrange(2, _STEPS) if is_growing else _STEPS
         self._names = 0
 
     @property
@@ -82,7 +92,9 @@ class World:
         self.append(self.rng.randint(0, 12))
         for _ in range(2):
             self.join()
-        for _ in range(_STEPS):
+        for step in range(_STEPS):
+            if step == self._grows_at:
+                self._growing = asyncio.create_task(self._grow())
             await pass_time(self.rng.choice((0.0, 0.01, 0.05, 0.2, 0.8)))
             act = choose(self)
             self._note(act.__name__)
@@ -91,6 +103,7 @@ class World:
             for client in [client for client in self.clients if client.shown.is_over]:
                 self.leave(client)
         self.seen["seeds that lost the end"] += self.losses > 0
+        self.seen["seeds that grew"] += self._growing is not None
         await self._heal()
         await self._settle()
         persisting.cancel()
@@ -105,18 +118,27 @@ class World:
     @property
     def newest(self) -> int:
         """The position of the newest record; of a log that is empty, the one before all."""
-        return self.log.position(0) + self.log.end - 1
+        return self.log.newest
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the epoch has ended and the next is not open: writes wait."""
+        return self.log.fence is not None and self.log.epoch != NEXT_EPOCH
 
     def append(self, count: int) -> None:
         """Append records of every kind, as many as there is room for."""
+        if self.is_held:
+            self.log.append(self._record())  # by who has not seen the fence yet: it is void
+            self.seen["behind the fence"] += 1
+            return
         for _ in range(min([count, *self._rooms()])):
             if self.rng.random() < 0.03:
                 self.log.append(None)
                 continue
             new = self._record()
-            offset = self.log.append(new)
+            position = self.log.append(new)
             if new.headers.get("type") == COMMENT_CREATED:
-                self.comments.append((new.key.decode(), offset))
+                self.comments.append((new.key.decode(), position))
             self.seen["appended before the loss was seen"] += bool(self._rooms())
             refused = [edge.view for edge in self.edges if edge.view.is_refused]
             self.seen["grown again past what was read"] += any(self.log.end >= view.read_to for view in refused)
@@ -178,9 +200,9 @@ class World:
         kind = rng.random()
         if kind < 0.1 and self.comments:
             of, target = rng.choice(self.comments[-8:])
-            return comment_deleted(of, comment_id(self.log.position(target), PARTITION), "ana")
+            return comment_deleted(of, id_of(of, target), "ana")
         if kind < 0.12 and offset:  # of anything, in any video
-            return comment_deleted(video_id, comment_id(self.log.position(rng.randrange(offset)), PARTITION), "ana")
+            return comment_deleted(video_id, id_of(video_id, self.log.position(rng.randrange(offset))), "ana")
         if kind < 0.14:
             return video_event(rng.choice((VIDEO_ENDED, VIDEO_STARTED, VIDEO_STARTED)), video_id, "ana")
         if kind < 0.15:
@@ -192,6 +214,21 @@ class World:
         key = f"key{rng.randrange(3)}" if rng.random() < 0.15 else None
         return comment_created(video_id, text, _AUTHOR, created_at_ms=1_795_348_800_000, key=key)
 
+    async def _grow(self) -> None:
+        """What `epochs grow` does, as an edge meets it: a fence, all of it stored, the next epoch open, and told."""
+        for edge in self.edges:
+            if self._dice.random() < 0.5:
+                edge.look_ahead()
+        self._note("the epoch ends")
+        self.log.end_epoch()
+        end = self.log.end
+        while self.store.watermark_offset < end:
+            await pass_time(0.05)
+        self._note("the next epoch is open")
+        self.log.open_next()
+        for edge in self.edges:
+            edge.hear(self._dice.choice(_HEARS_S[:-1] if self.is_calm else _HEARS_S))
+
     async def _heal(self) -> None:
         self._note("heal")
         for edge in self.edges:
@@ -200,13 +237,18 @@ class World:
         for client in self.clients:
             client.is_stalled = client.is_slow = False
             client.wake()
+        if self._growing is not None:
+            await self._growing
         until = self.now + _NOTICED_S
         while self._rooms() or any(edge.view.is_refused for edge in self.edges):
             if self.now > until:
                 raise Wrong("an edge has not seen that the log lost its end")
             await pass_time(0.2)
-        if self.log.end and self.log.life.records[-1] is None:  # a hole at the end may be a record still to come
-            self.log.append(NewRecord(VIDEOS[0].encode(), b"nonsense", {"type": b"x"}))
+        life = self.log.life
+        parts = [life.first] if self.log.epoch == EPOCH else life.following
+        if any(part.end and part.records[-1] is None for part in parts):  # it may be a record still to come
+            for video_id in VIDEOS:
+                self.log.append(NewRecord(video_id.encode(), b"nonsense", {"type": b"x"}))
 
     async def _settle(self) -> None:
         """Everybody must come to see everything, and be told so by an id."""
@@ -255,6 +297,11 @@ class World:
             await pass_time(self.rng.choice((0.1, 0.5, 1.0)))
             if self.now < self.persist_stalled_until:
                 continue
+            for number in range(NEXT_COUNT):
+                part, stored = self.log.life.following[number], self.store.next_stored
+                stored[number] = self.rng.randint(stored[number], part.end)
+                if self.rng.random() < 0.7:
+                    self.store.next_watermarks[number] = stored[number]
             self.store.stored = self.rng.randint(self.store.stored, self.log.end)
             if self.rng.random() < 0.7:
                 self.store.watermark_offset = self.store.stored
