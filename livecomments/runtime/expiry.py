@@ -17,7 +17,10 @@ class Expiry:
         self._waiting: list[tuple[float, int, asyncio.Future[Any]]] = []
         self._number = count()
         """Tells those of one moment apart: futures have no order."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        """No `TimerHandle`: uvloop's for what is due already tells no time."""
+        self._due_at = 0.0
+        """When the timer calls."""
 
     def add(self, future: asyncio.Future[Any], timeout_s: float) -> None:
         """End this future in so many seconds, unless it is done by then."""
@@ -26,22 +29,25 @@ class Expiry:
             heappop(waiting)
         due_at = loop.time() + timeout_s
         heappush(waiting, (due_at, next(self._number), future))
-        if self._timer is not None and due_at < self._timer.when():
+        if self._timer is not None and due_at < self._due_at:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            self._timer = loop.call_at(due_at, self._expire)
+            self._begin(loop, due_at)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
+        self._due_at = due_at
+        self._timer = loop.call_at(due_at, self._expire)
 
     def _expire(self) -> None:
-        assert self._timer is not None
-        due_by, waiting = self._timer.when(), self._waiting
+        due_by, waiting = self._due_at, self._waiting
         self._timer = None
         while waiting:
             due_at, _, future = waiting[0]
             if not future.done():
                 loop = future.get_loop()
                 if due_at > max(due_by, loop.time()):  # a loop may call a little early
-                    self._timer = loop.call_at(due_at, self._expire)
+                    self._begin(loop, due_at)
                     return
                 future.set_exception(TimeoutError())
             heappop(waiting)
