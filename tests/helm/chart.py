@@ -174,5 +174,7 @@ def _value(variable: Manifest, before: Mapping[str, str], ordinal: int) -> str:
             value = value.replace(f"$({name})", known)
         assert isinstance(value, str), variable
         return value
+    if "secretKeyRef" in source:
+        return _SECRET
     assert source["fieldRef"]["fieldPath"] == "metadata.labels['apps.kubernetes.io/pod-index']"
     return str(ordinal)

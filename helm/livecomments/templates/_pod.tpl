@@ -148,10 +148,13 @@ volumeMounts:
 {{- end }}
 
 {{/* Secrets that a component has as files, which it reads again when they change: JSON, by the name of the volume. Those
-of tokens are the gateway's alone. A certificate is a Secret of the type kubernetes.io/tls, and has no key of one value. */}}
+of tokens are the gateway's alone, and the probe needs none. A certificate is a Secret of the type kubernetes.io/tls, and has no key of one value. */}}
 {{- define "livecomments.secretFiles" -}}
 {{- $values := .root.Values }}
-{{- $wanted := dict "kafka-password" $values.kafkaPassword "cql-password" $values.cqlPassword "kafka-certificate" $values.kafkaCertificate "cql-certificate" $values.cqlCertificate }}
+{{- $wanted := dict }}
+{{- if ne .component "probe" }}
+{{- $wanted = dict "kafka-password" $values.kafkaPassword "cql-password" $values.cqlPassword "kafka-certificate" $values.kafkaCertificate "cql-certificate" $values.cqlCertificate }}
+{{- end }}
 {{- if eq .component "gateway" }}
 {{- $wanted = merge $wanted (dict "session-secret" $values.sessionSecret "jwt-secret" $values.jwtSecret) }}
 {{- end }}
@@ -192,6 +195,14 @@ of tokens are the gateway's alone. A certificate is a Secret of the type kuberne
 {{- with $values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* A secret as a variable: (dict "root" $ "values" .Values.probe.token). */}}
+{{- define "livecomments.secretRef" -}}
+valueFrom:
+  secretKeyRef:
+    name: {{ .values.existingSecret | default (include "livecomments.fullname" .root) | quote }}
+    key: {{ .values.key | quote }}
 {{- end }}
 
 {{/* How many there are of a component. A scaler's number stays: left out, it would be 1 until the scaler has looked. */}}
