@@ -17,7 +17,7 @@ behind from the tail or from history at its own pace. A viewer is never waited f
 - `hub`: the channels, the tick, admission, drain.
 - `channel`: one video's part of the hub: its lanes and the blocks they share.
 - `passes`: the linger, and passes over the viewers of a channel; `cohort`: viewers at one place, written to in one go;
-  `cohorts`: who stands in which.
+  `cohorts`: who stands in which; `spare`: how much of the core may be written in. Pure.
 - `block`, `frames`, `wire`: joined frames; encoded SSE events; their plain, gzip and chunked forms.
 - `facts`: the state of videos: whether they have ended, and their settings.
 - `addresses`: how many streams one address has open. Pure.

@@ -26,6 +26,7 @@ from livecomments_consumers.metrics import EdgeMetrics
 from livecomments_consumers.passes import Passes
 from livecomments_consumers.sessions import Sessions
 from livecomments_consumers.settings import HubSettings
+from livecomments_consumers.spare import Spare
 from livecomments_consumers.turns import Turns
 from livecomments_consumers.viewer import State, Viewer
 from livecomments_schemas.partitions import partition_of
@@ -59,6 +60,7 @@ class Hub:
         pass_slice: int = _PASS_SLICE,
         write_to: WriteTo = os.write,
         clock: Callable[[], float] = time.monotonic,
+        cpu_s: Callable[[], float] = time.process_time,
         rng: random.Random | None = None,
         watch: Watch | None = None,
     ) -> None:
@@ -88,6 +90,8 @@ class Hub:
             write_to=write_to,
             failed=self.failed,
             now=clock,
+            cpu_s=cpu_s,
+            spare=Spare(clock(), cpu_s()),
             rng=self._rng,
         )
         self._channels: dict[str, Channel] = {}
@@ -192,6 +196,7 @@ class Hub:
 
     async def tick(self) -> None:
         """See to heartbeats, staleness, rotation and stuck viewers, and move the positions of idle videos on."""
+        self.passes.look()
         counts: Counter[tuple[State, str]] = Counter()
         seen, linger_s = 0, 0.0
         for channel in list(self._channels.values()):

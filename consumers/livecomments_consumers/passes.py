@@ -1,9 +1,9 @@
 """Passes: when what is pending of a video is flushed, and how it gets to all of its viewers.
 
 A video that was idle is flushed at once; a busy one lingers between two flushes. The linger grows with the time a
-pass over the viewers takes, so that a crowd gets larger blocks instead of a longer queue. A long pass gives the loop
-away now and then, and begins with others each time, so that nobody is always last. One pass of a channel begins when
-the one before has ended.
+pass over the viewers takes, so that a crowd gets larger blocks instead of a longer queue; how much of the time may go
+into passes, `spare` tells. A long pass gives the loop away now and then, and begins with others each time, so that
+nobody is always last. One pass of a channel begins when the one before has ended.
 
 Why a pass may be overtaken: while it gives the loop away, viewers take turns of their own, join, and step out. So it
 trusts nothing that it saw when it began; before each write it asks whether the block is what comes next there, and
@@ -17,19 +17,16 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from livecomments_consumers.block import Block
 from livecomments_consumers.channel import Channel
 from livecomments_consumers.cohort import Cohort, WriteTo
 from livecomments_consumers.lane import Lane
 from livecomments_consumers.metrics import EdgeMetrics
+from livecomments_consumers.spare import Spare
 from livecomments_consumers.viewer import UNKNOWN_POSITION
 
 _log = logging.getLogger("livecomments.edge")
-
-_PASS_SHARE: Final = 4
-"""A linger is at least this many passes long: writing takes at most a quarter of the loop."""
 
 Part = Cohort | list[Lane]
 """Who is written to before the loop is given away."""
@@ -48,7 +45,14 @@ class Passes:
     failed: Callable[[Lane], None]
     """Told of a lane that raised."""
     now: Callable[[], float]
+    cpu_s: Callable[[], float]
+    """CPU that this process has used."""
+    spare: Spare
     rng: random.Random
+
+    def look(self) -> None:
+        """See, once a tick, how much of the core is free."""
+        self.spare.look(self.now(), self.cpu_s())
 
     def schedule(self, channel: Channel) -> None:
         """See that what is pending is flushed: a linger after the last flush, and after its pass."""
@@ -97,13 +101,14 @@ class Passes:
 
     async def _pass(self, parts: list[Part], blocks: list[Block], channel: Channel) -> None:
         try:
-            began_at = self.now()
+            began_at, cpu_s = self.now(), self.cpu_s()
             try:
                 for part in parts:
                     self._write(part, blocks, channel)
                     await asyncio.sleep(0)
             finally:
                 channel.passing = None
+            self.spare.passed(self.now() - began_at, self.cpu_s() - cpu_s)
             self._finish_pass(began_at, channel, blocks)
             if channel.has_pending and channel.lanes:
                 self.schedule(channel)
@@ -151,5 +156,6 @@ class Passes:
         pass_s = self.now() - began_at
         if any(block.comments for block in blocks):
             self.metrics.passed(pass_s)
-        wanted_s = min(max(pass_s * _PASS_SHARE, self.linger_min_s), self.linger_max_s)
+        passes = self.spare.passes_a_linger(pass_s / max(channel.linger_s, pass_s, self.linger_min_s))
+        wanted_s = min(max(pass_s * passes, self.linger_min_s), self.linger_max_s)
         channel.linger_s += (wanted_s - channel.linger_s) / 8

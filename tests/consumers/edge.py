@@ -47,7 +47,15 @@ class VirtualEdge:
         history = History(self.follower, self.store, clock=clock)
         self.kernel = SimKernel()
         self.history = history
-        self.hub = Hub(self.follower, history, settings, write_to=self.kernel.write, clock=clock, rng=random.Random(1))
+        self.hub = Hub(
+            self.follower,
+            history,
+            settings,
+            write_to=self.kernel.write,
+            clock=clock,
+            cpu_s=lambda: 0.0,
+            rng=random.Random(1),
+        )
         self._claim = stream_claim(self.hub)
         self._route = stream_route(self.hub)
         self._durable = durable_route(self.hub, clock)

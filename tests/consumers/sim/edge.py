@@ -213,6 +213,7 @@ class SimEdge:
             pass_slice=rng.choice((1, 2, 500)),
             write_to=self._kernel.write,
             clock=clock,
+            cpu_s=lambda: 0.0,
             rng=rng,
         )
         self.hub.facts = self._parts.facts(self.follower, history, self.hub._learnt)
