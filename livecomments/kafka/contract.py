@@ -253,9 +253,10 @@ class ContractWatch:
             else:
                 _tell(self._told[number], found)
                 self._told[number] = found
+        now = self._clock()
         if is_all_seen:
-            self._seen_at = self._clock()
-        _unseen.set(self._clock() - self._seen_at)
+            self._seen_at = now
+        _unseen.set(now - self._seen_at)
         endangered = {one.endangers for told in self._told for one in told.values()}
         self.breach = _STOPPED if Endangers.COMMENTS in endangered else ""
 
