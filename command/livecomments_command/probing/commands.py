@@ -88,25 +88,33 @@ def _tell(report: "ProbeReport", json: Path | None) -> NoReturn:
 
 
 async def _once(person: "Person", probe: "Probe", deadline_s: float) -> "ProbeReport":
+    from livecomments.runtime.machine import raise_open_files
+
+    raise_open_files()
     with contextlib.closing(person):
         return await probe.once(deadline_s)
 
 
 async def _follow(person: "Person", probe: "Probe", every_s: float, at: tuple[str, int] | None) -> None:
     """Probe until SIGTERM or SIGINT; what is under way is deleted first."""
+    from livecomments.runtime.machine import raise_open_files
+    from livecomments.runtime.vitals import watch_loop
     from livecomments.web.server import listening_socket
     from livecomments_command.assembly.serving import internal_server
 
+    raise_open_files()  # a stream of each edge
     server: DrainingServer | None = None
     with contextlib.closing(person):
         async with asyncio.TaskGroup() as running:
             probing = running.create_task(probe.follow(every_s))
+            beside = running.create_task(watch_loop())
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, probing.cancel)
             if at is not None:
                 server = internal_server(dict)
                 running.create_task(server.serve([listening_socket(*at)]))
             await asyncio.wait([probing])
+            beside.cancel()
             if server is not None:
                 server.should_exit = True
 
