@@ -172,6 +172,7 @@ async def test_behind_what_holds_streams_back_comments_come_all_the_same(
     await context.route("**/stream?*", lambda route: held.append(route))
     page = await context.new_page()
     await page.goto(f"/?video={VIDEO}")
+    await expect(page.locator("#connection")).to_have_text("No connection free: close a tab")
     await expect_state(page, "live")
     token = await open_session(api, server, "Ben")
     await post(api, server, token, "by a page")
@@ -272,3 +273,19 @@ async def test_an_over_long_comment_cannot_be_sent(browser: Browser, server: Ser
     await field.fill("👨‍👩‍👧‍👦" * 82)  # 82 characters of 25 bytes
     await expect(send).to_be_disabled()
     await expect(page.locator("#counter")).to_have_text("Too long")
+
+
+async def test_a_tab_that_gets_no_connection_says_what_helps(browser: Browser, server: Server) -> None:
+    context = await browser.new_context(base_url=server.url)
+    held: list[Route] = []
+    for path in ("**/stream?*", "**/streams/**"):
+        await context.route(path, lambda route: held.append(route))
+    page = await context.new_page()
+    await page.goto(f"/?video={VIDEO}")
+    await expect(page.locator("#connection")).to_have_text("No connection free: close a tab")
+    await expect(page.locator("#badge")).to_be_hidden()
+    for route in held:
+        await route.abort()
+    await context.unroute_all()
+    await expect_state(page, "live")
+    await context.close()

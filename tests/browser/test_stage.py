@@ -285,3 +285,51 @@ async def test_an_address_that_names_no_video_says_so(browser: Browser, server: 
     await page.goto("/?video=no%20video")
     await expect_state(page, "failed")
     await expect(page.get_by_role("alert")).not_to_be_empty()
+
+
+HOSTILE: Final = (
+    "w" * 500,
+    "line\n" * 60,
+    "e\u0301\u0301\u0301" * 100,
+    "\u202egnorw\u202c",
+    "👨‍👩‍👧‍👦" * 60,
+    "<b>bold</b>",
+)
+
+
+async def test_no_text_or_name_leaves_its_row_and_all_of_it_is_in_its_menu(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    for number, message in enumerate(HOSTILE):
+        await post(api, server, signed(sub=f"p{number}", name=message[:40].replace("\n", "")), message)
+    page = await open_at(browser, server, viewport={"width": 390, "height": 844})
+    await expect(page.locator("#rows .row")).to_have_count(len(HOSTILE))
+    outside = """() => [...document.querySelectorAll("#rows .row")].filter((row) =>
+        row.scrollWidth > row.clientWidth || row.offsetHeight > 8 * 22 + 8 || row.querySelector("b")).length"""
+    assert await page.evaluate(outside) == 0
+    row = page.locator("#rows .row").nth(1)
+    await row.scroll_into_view_if_needed()
+    await row.locator(".more").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#menu p span")).to_have_text("line\n" * 59 + "line")
+    assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_what_is_set_while_one_writes_takes_no_text(browser: Browser, server: Server) -> None:
+    page = await open_at(browser, server)
+    await write(page, "hello", name="Ana")
+    await expect_comments(page, ["hello"])
+    owner = {"Authorization": f"Bearer {signed(sub='own', roles=['own'])}"}
+    box = page.get_by_label("Comment", exact=True)
+    await box.fill("in the middle of")
+    for said in ({"whoMayComment": "members"}, {"state": "ended"}):
+        assert (await page.request.put(f"/videos/{VIDEO}", data=said, headers=owner)).ok
+        if "state" in said:
+            await expect(box).to_be_disabled()
+            await expect(page.get_by_role("button", name="Send")).to_be_disabled()
+        else:
+            await box.press("Enter")
+            await expect(page.locator("#pending .why")).to_contain_text("guests cannot write")
+            await expect(page.locator("#pending .text")).to_have_text("in the middle of")
+            await box.fill("and again")
+    await expect(box).to_have_value("and again")
