@@ -21,7 +21,7 @@ from livecomments_command.settings import (
     ToolSettings,
     load,
 )
-from livecomments_gateway.settings import JWT_SECRET_BYTES_MIN
+from livecomments_gateway.settings import JWT_SECRET_BYTES_MIN, SECRETS_MAX
 from livecomments_schemas.errors import StartRefused
 
 STRONG = "s" * JWT_SECRET_BYTES_MIN
@@ -176,7 +176,8 @@ def test_a_jwt_key_needs_an_issuer_and_an_audience(missing: str) -> None:
 def test_a_short_secret_is_refused_and_not_shown(name: str) -> None:
     short = "x" * (JWT_SECRET_BYTES_MIN - 1)
     problems = problems_of({**WITH_JWT, PREFIX + name: short})
-    assert problems == [f"{PREFIX}{name}=*** must have at least {JWT_SECRET_BYTES_MIN} bytes."]
+    rule = f"must have at least {JWT_SECRET_BYTES_MIN} bytes a line, and at most {SECRETS_MAX} lines"
+    assert problems == [f"{PREFIX}{name}=*** {rule}."]
 
 
 def test_secrets_are_masked_wherever_settings_are_shown() -> None:

@@ -20,6 +20,7 @@ _KEPT_BY_ITS_OWNER: Final = {
     "livecomments_build_info": "always 1",
     "livecomments_edge_viewers": "absent until the hub ticks, which ends the process when it fails",
     "livecomments_log_contract_differences": "absent until somebody compares",
+    "livecomments_rotation_refused": "absent until somebody looks at the files, as long as it runs",
 }
 """Gauges that are true without anybody who looks again and again."""
 
