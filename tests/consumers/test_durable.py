@@ -309,9 +309,9 @@ def test_events_are_slices_and_where_each_ends_and_last_a_minute() -> None:
         assert 59 < clock() - began_at < 62
         await pass_time(0)
         head, _, chunks = reader.said.partition(b"\r\n\r\n")
-        assert b"content-type: text/event-stream" in head
+        assert b"content-type: text/event-stream\r\n" in head
         body = b"".join(re.split(rb"(?:^|\r\n)[0-9a-f]+\r\n", chunks))
-        events = [block.split(b"\ndata: ") for block in body.split(b"\n\n") if b"\ndata: " in block]
+        events = [block.split(b"\ndata:") for block in body.split(b"\n\n") if b"\ndata:" in block]
         kinds = [kind.rpartition(b"event: ")[2] for kind, _ in events]
         assert kinds[:4] == [b"data", b"control", b"data", b"control"]
         assert set(kinds[4:]) == {b"control"}, "a silence is told, so that nobody takes it for a dead connection"
