@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Final
+
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
 
 from livecomments.runtime.rotation import Rotated
 from livecomments.runtime.tls import client_context
@@ -70,6 +74,28 @@ def security_of(
     if protocol.startswith("SASL_"):
         security |= {"sasl_mechanism": mechanism, "sasl_plain_username": user, "sasl_plain_password": password}
     return security
+
+
+def _sending(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method of aiokafka's connections that writes to the socket: one that has just closed is a lost connection.
+
+    aiokafka 0.14 expects asyncio's OSError; uvloop raises RuntimeError, which no caller of a client expects: it ended
+    the gateway whose Kafka was killed in that moment, and would end the client's own task that looks for leaders.
+    """
+
+    @wraps(send)
+    def told(connection: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return send(connection, *args, **options)
+        except RuntimeError as error:
+            connection.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"The connection to {connection.host}:{connection.port} is lost.") from error
+
+    return told
+
+
+AIOKafkaConnection.send = _sending(AIOKafkaConnection.send)
+AIOKafkaConnection._send_sasl_token = _sending(AIOKafkaConnection._send_sasl_token)
 
 
 def pace_metadata(client: Any) -> None:

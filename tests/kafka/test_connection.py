@@ -3,6 +3,12 @@
 import asyncio
 from typing import Any, Final
 
+import pytest
+import uvloop
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.admin import ApiVersionRequest
+
 from livecomments.kafka.connection import METADATA_INTERVAL_S, KafkaConnection, Security, pace_metadata
 from livecomments.runtime.rotation import Rotated
 from tests.consumers.edge import virtually
@@ -65,3 +71,28 @@ def test_a_client_that_took_long_to_start_is_no_later_than_the_others() -> None:
     security.replace({"sasl_plain_password": "after"})
     connection.adopt(client)
     assert client._sasl_plain_password == "after"
+
+
+def test_a_socket_that_has_just_closed_is_a_lost_connection() -> None:
+    async def run() -> None:
+        served: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda _reader, writer: served.append(writer), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        connection = AIOKafkaConnection("127.0.0.1", port)
+        connection._reader, connection._writer = await asyncio.open_connection("127.0.0.1", port)
+        connection._read_task = asyncio.ensure_future(connection._reader.read())
+        transport = connection._writer.transport
+        transport.abort()
+        await connection._read_task  # the socket is closed, and aiokafka does not know yet
+        with pytest.raises(RuntimeError, match="handler is closed"):
+            transport.write(b"as uvloop tells it")
+        with pytest.raises(KafkaConnectionError, match=f"127.0.0.1:{port} is lost"):
+            connection.send(ApiVersionRequest())
+        assert not connection.connected()
+        for writer in served:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(run(), 10))
