@@ -229,6 +229,17 @@ UNBAN: Final = Call(
     ("invalid_video_id", "invalid_user_id", "role_missing", *_TOKEN, *_READ, *_APPEND),
     takes_token=True,
 )
+_MODERATING: Final = (
+    "invalid_video_id",
+    "invalid_cursor",
+    "role_missing",
+    "comment_not_found",
+    "comment_deleted",
+    *_TOKEN,
+    *_READ,
+    *_APPEND,
+)
+"""Codes of what a moderator does about one comment."""
 PIN: Final = Call(
     "PUT",
     "/videos/{videoId}/pin/{commentId}",
@@ -236,16 +247,7 @@ PIN: Final = Call(
     "Put a comment above the others",
     "Takes the role moderate or own. It stands in the place of the one pinned before; viewers are told its id.",
     {204: None},
-    (
-        "invalid_video_id",
-        "invalid_cursor",
-        "role_missing",
-        "comment_not_found",
-        "comment_deleted",
-        *_TOKEN,
-        *_READ,
-        *_APPEND,
-    ),
+    _MODERATING,
     takes_token=True,
 )
 UNPIN: Final = Call(
@@ -301,16 +303,7 @@ DISMISS_REPORTS: Final = Call(
     "Leave a reported comment as it is",
     "Takes the role moderate or own. Its reports up to now count no more; whoever reports it first after that does.",
     {204: None},
-    (
-        "invalid_video_id",
-        "invalid_cursor",
-        "role_missing",
-        "comment_not_found",
-        "comment_deleted",
-        *_TOKEN,
-        *_READ,
-        *_APPEND,
-    ),
+    _MODERATING,
     takes_token=True,
 )
 _COMMENTS: Final = (POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT)

@@ -116,7 +116,7 @@ class Reports:
         """One report of a person at a time: a burst of them would pass the limit together."""
 
     async def report(self, video_id: str, id_text: str, reason: str, identity: Identity) -> None:
-        """FirstReport a comment. Reporting it again changes nothing, with another reason neither.
+        """Report a comment. Reporting it again changes nothing, with another reason neither.
 
         Raises:
             UserBannedRejected, ReportLimitRejected, and what `Posting.find` raises of a comment that is not there:
