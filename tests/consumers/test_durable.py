@@ -277,6 +277,25 @@ def test_who_waits_is_a_viewer_and_who_was_answered_or_left_is_nobody() -> None:
     on_an_edge(story, viewers_max=2)
 
 
+def test_who_takes_nothing_of_events_is_cut_off() -> None:
+    """Of a whole answer the kernel says so: nothing taken for half a minute ends a connection (`bounds`)."""
+
+    async def story(edge: VirtualEdge) -> None:
+        edge.append(CHUNK_ENTRIES, text="x" * 500)
+        await pass_time(1.0)
+        before = counted("disconnects_total", reason="stuck")
+        reader = edge.poll("?offset=-1&live=sse")
+        reader.is_stalled = True
+        await pass_time(19.0)
+        assert reader.serving is not None
+        assert not reader.serving.done()
+        await pass_time(5.0)
+        assert reader.serving.done()
+        assert counted("disconnects_total", reason="stuck") == before + 1
+
+    on_an_edge(story, viewer_stuck_s=20.0)
+
+
 def test_a_drain_answers_who_waits_at_once_with_what_is_there() -> None:
     async def story(edge: VirtualEdge) -> None:
         edge.append(1)
