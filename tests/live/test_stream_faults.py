@@ -60,7 +60,7 @@ async def test_a_bug_in_the_middle_of_a_batch_ends_the_process_with_nothing_acke
     bug.touch()
     await deployed.append(comments(videos_of(2), 100, "second"))
     assert await worker.ended() == 70
-    assert "ValueError: a bug, in the middle of a batch" in worker.said
+    assert "ValueError: a bug, in the middle of a batch" in worker.logged
     assert worker.said.splitlines()[-1].startswith("livecomments: A bug ended the job: ValueError")
     assert await deployed.committed() == before
     assert await deployed.ahead() == []
