@@ -6,9 +6,7 @@ All of it is known elsewhere already: topics and settings by `topics.toml`, valu
 that judges. What stands here is which record is in which topic, and what its headers hold.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,10 +32,10 @@ from livecomments_schemas.events import (
 )
 from livecomments_schemas.limits import AUTHOR_ID_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX, RECORD_VALUE_BYTES_MAX
 from livecomments_schemas.positions import EPOCH_MAX
+from livecomments_schemas.published import SCHEMA_FILE, published_schemas
 
 FILE: Final = Path(__file__).parents[1] / "schemas" / "asyncapi.yaml"
 _SCHEMA: Final = SCHEMA_VERSION.decode("ascii")
-_SCHEMA_FILE: Final = ".schema.json"
 _BINDING: Final = "0.5.0"
 _FIRST: Final = 1
 _COMMENTS: Final = comments_topic(_FIRST).replace(str(_FIRST), "{epoch}")
@@ -231,15 +229,14 @@ def _dead_letter() -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     """Load the schemas of the values and those they refer to, and point their references into the document."""
-    room = resources.files("livecomments_schemas").joinpath("json")
+    published = published_schemas()
     wanted = [_name(kind).replace(".", "-") for kind in _all_types()]
     schemas: dict[str, Any] = {}
     while wanted:
         name = wanted.pop(0)
         if name in schemas:
             continue
-        text = room.joinpath(f"{name}{_SCHEMA_FILE}").read_text("utf-8")
-        schemas[name] = _referring(json.loads(text), wanted)
+        schemas[name] = _referring(published[name], wanted)
         del schemas[name]["$schema"]
     for kind in EVENT_TYPES:
         schemas[_name(kind).replace(".", "-")]["x-maxBytes"] = RECORD_VALUE_BYTES_MAX
@@ -254,7 +251,7 @@ def _referring(value: Any, wanted: list[str]) -> Any:
     made = {name: _referring(each, wanted) for name, each in value.items()}
     if isinstance(reference := made.get("$ref"), str):
         file, _, part = reference.partition("#")
-        name = file.removesuffix(_SCHEMA_FILE)
+        name = file.removesuffix(SCHEMA_FILE)
         wanted.append(name)
         made["$ref"] = f"#/components/schemas/{name}{part}"
     return made

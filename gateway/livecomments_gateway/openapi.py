@@ -3,24 +3,20 @@
 Source: https://spec.openapis.org/oas/v3.1.1.html. And `/docs`: the same for people, one page without a script.
 """
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from html import escape
-from importlib import resources
 from typing import Any, Final
 
 from livecomments.log.session_names import SESSION_COOKIE
 from livecomments_gateway.calls import Call
 from livecomments_schemas.limits import HISTORY_ON_JOIN_MAX, MISSED_ON_RESUME_MAX, VIDEO_ID_CHARS_MAX
 from livecomments_schemas.positions import COMMENT_ID_CHARS
+from livecomments_schemas.published import SCHEMA_FILE, is_of_record, published_schemas
 
 _VERSION: Final = "1"
-_SCHEMA_FILE: Final = ".schema.json"
-_OF_RECORDS: Final = "Value of a"
-"""How the titles of schemas begin that are of records in topics, which no answer holds."""
 _PATH_SCHEMAS: Final = {
     "videoId": {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[A-Za-z0-9._~-]{{1,{VIDEO_ID_CHARS_MAX}}}$"},
     "commentId": {"type": "string", "pattern": rf"^[0-9a-v]{{{COMMENT_ID_CHARS}}}$"},
@@ -217,13 +213,8 @@ def _answer(call: Call, name: str | None) -> dict[str, Any]:
 
 def _components() -> dict[str, Any]:
     """Load the published schemas of answers, and point their references to `#/components/schemas`."""
-    room = resources.files("livecomments_schemas").joinpath("json")
-    schemas = {
-        file.name.removesuffix(_SCHEMA_FILE): json.loads(file.read_text("utf-8"))
-        for file in sorted(room.iterdir(), key=lambda each: each.name)
-    }
-    answered = {name: schema for name, schema in schemas.items() if not schema["title"].startswith(_OF_RECORDS)}
-    components = {name: _referring(schema, schemas) for name, schema in answered.items()}
+    schemas = published_schemas()
+    components = {name: _referring(schema, schemas) for name, schema in schemas.items() if not is_of_record(schema)}
     for component in components.values():
         del component["$schema"]
     return components
@@ -242,7 +233,7 @@ def _referring(value: Any, schemas: Mapping[str, Any]) -> Any:
     if not isinstance(reference, str):
         return {name: _referring(each, schemas) for name, each in value.items()}
     file, _, part = reference.partition("#/")
-    name = file.removesuffix(_SCHEMA_FILE)
+    name = file.removesuffix(SCHEMA_FILE)
     if not part:
         return {"$ref": f"#/components/schemas/{name}"}
     meant = schemas[name]

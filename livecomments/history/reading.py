@@ -64,7 +64,8 @@ COMMENTS_AND_DELETES: Final = View(
     lambda entry: entry.is_shown or entry.kind == COMMENT_DELETED, lambda video_id: video_id
 )
 """What pages show to a client that has older pages, and must learn of deletes in them."""
-FACTS: Final = View(lambda entry: entry.kind in FACT_TYPES - REPORT_TYPES, facts_of)
+_OF_VIDEOS: Final = FACT_TYPES - REPORT_TYPES
+FACTS: Final = View(lambda entry: entry.kind in _OF_VIDEOS, facts_of)
 """Records that say that a video started or ended, its settings, who is banned, and what is pinned."""
 REPORTS: Final = View(lambda entry: entry.kind in REPORT_TYPES, reports_of)
 """What was reported, and what of it was dismissed."""

@@ -15,6 +15,7 @@ Flow: the gateway builds a `NewRecord` (`events`), the log gives it an offset, e
 - `judge`: what a record is, the same for every reader.
 - `render`: the public JSON of a comment, for live, page and export.
 - `json/`: JSON Schema of the same, for people who read the topic with other tools. Golden examples: `schemas/examples`.
+- `published`: those schemas as data, for the documents that are made of them.
 
-Deliberately not here: reading or writing anything, and deciding who may do what.
+Deliberately not here: reading or writing anything but these, and deciding who may do what.
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import livecomments_schemas
+from livecomments_schemas.published import SCHEMA_FILE, is_of_record, published_schemas
 
 ROOM: Final = Path(livecomments_schemas.__file__).parents[1]
 RELEASED: Final = ROOM / "released"
@@ -29,8 +30,8 @@ def snapshot() -> dict[str, Any]:
 
 def record_schemas() -> dict[str, Any]:
     """Return the schemas of values of records, and those that they refer to, by their files' names."""
-    schemas = {path.name: json.loads(path.read_bytes()) for path in (ROOM / "livecomments_schemas/json").glob("*.json")}
-    wanted = [name for name, schema in sorted(schemas.items()) if schema["title"].startswith("Value of a")]
+    schemas = {f"{name}{SCHEMA_FILE}": schema for name, schema in published_schemas().items()}
+    wanted = [name for name, schema in schemas.items() if is_of_record(schema)]
     for name in wanted:
         wanted += [each for each in _referred(schemas[name]) if each not in wanted]
     return {name: schemas[name] for name in sorted(wanted)}
