@@ -42,6 +42,11 @@ async def post(url: str, *arguments: str, env: dict[str, str] | None = None) -> 
     return process.returncode, out.decode().strip(), err.decode()
 
 
+def _interruptible() -> None:
+    """Take back that a shell lets what it starts in the background ignore Ctrl-C, which is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Tail:
     """A running `livecomments tail`."""
 
@@ -68,7 +73,7 @@ class Tail:
 @asynccontextmanager
 async def tailing(url: str, *arguments: str) -> AsyncIterator[Tail]:
     process = await asyncio.create_subprocess_exec(
-        *program("tail", VIDEO, "--url", url, *arguments), stdout=PIPE, stderr=PIPE
+        *program("tail", VIDEO, "--url", url, *arguments), stdout=PIPE, stderr=PIPE, preexec_fn=_interruptible
     )
     try:
         yield Tail(process)
