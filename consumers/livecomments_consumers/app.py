@@ -47,8 +47,12 @@ def stream_route(hub: Hub) -> Route:
         if isinstance(admission, Over):
             hub.metrics.connected("ended")
             return Response(status_code=204)
-        hub.metrics.connected(admission.reason if isinstance(admission, ComeBack) else "not_ready")
-        return _stream_response(retry_answer(hub.retry_ms()))
+        reason = admission.reason if isinstance(admission, ComeBack) else "not_ready"
+        hub.metrics.connected(reason)
+        answer = _stream_response(retry_answer(hub.retry_ms()))
+        if reason == "full":  # who waits holds no open file meanwhile, which others need to come in at all
+            answer.headers["connection"] = "close"
+        return answer
 
     return Route("/comments/{video_id}/stream", open_stream, methods=["GET"])
 

@@ -1,7 +1,7 @@
 """Routes for operators: live (need not be restarted), ready (may get traffic), metrics; and for routers."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import orjson
 from starlette.requests import Request
@@ -9,6 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from livecomments.runtime.metrics import CONTENT_TYPE_LATEST, exposition
+
+_LIVE: Final = "/healthz/live"
+_READY: Final = "/healthz/ready"
+_METRICS: Final = "/metrics"
+HEALTH_PATHS: Final = frozenset({_LIVE, _READY, _METRICS})
+"""What is asked of a process that is full, too."""
 
 
 def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
@@ -25,9 +31,9 @@ def health_routes(checks: Callable[[], Mapping[str, bool]]) -> list[Route]:
         return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [
-        Route("/healthz/live", live, methods=["GET"]),
-        Route("/healthz/ready", ready, methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
+        Route(_LIVE, live, methods=["GET"]),
+        Route(_READY, ready, methods=["GET"]),
+        Route(_METRICS, metrics, methods=["GET"]),
     ]
 
 

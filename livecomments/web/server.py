@@ -6,7 +6,7 @@ at the head of `shutdown` instead.
 
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -39,7 +39,8 @@ class DrainingServer(uvicorn.Server):
     """Serves `app`; on SIGTERM and SIGINT awaits `drain` before it closes connections, and returns.
 
     uvicorn raises the signal again after that, which would skip whatever its caller still has to close. A server that
-    does not take signals is ended by `should_exit`. Connections beyond what `files` leaves room for are refused.
+    does not take signals is ended by `should_exit`. Connections beyond what `files` leaves room for are refused,
+    but for one request each of the paths `spared`.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class DrainingServer(uvicorn.Server):
         claim: Claim = claim_nothing,
         takes_signals: bool = True,
         files: OpenFiles | None = None,
+        spared: Container[str] = (),
         limits: HttpLimits = HTTP_LIMITS,
         cors: CorsRules = NO_CORS,
     ) -> None:
         line, exits = Line(WORK_REST_S), Line(EXIT_REST_S)
-        door = Door if files is None else partial(ReservingDoor, files=files)
+        door = Door if files is None else partial(ReservingDoor, files=files, spared=spared)
         super().__init__(
             uvicorn.Config(
                 app,

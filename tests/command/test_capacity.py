@@ -4,16 +4,19 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
+from typing import NamedTuple
 
-import aiohttp
 import pytest
 
 from livecomments.runtime.machine import OpenFiles
+from livecomments.web.health import HEALTH_PATHS
 from livecomments_command.capacity import fitted
 from livecomments_command.settings import GatewaySettings, RunSettings, StreamSettings
 
 FILES = OpenFiles(1_024)
 BOUND_S = 60.0
+ASKED = sorted(HEALTH_PATHS - {"/healthz/ready"})
+"""What is 200 whenever it is answered."""
 GIB = 2**30
 
 
@@ -41,60 +44,54 @@ async def test_a_process_without_a_file_to_spare_tells_viewers_to_come_back_and_
     """Its hard limit is 256: 128 streams at most, open files up to 192 for connections, and the rest is its own."""
     files = OpenFiles(256)
     process = await asyncio.create_subprocess_exec(
-        *(
-            "sh",
-            "-c",
-            'ulimit -Sn 128 && ulimit -Hn 256 && exec "$0" "$@"',
-            sys.executable,
-            "-m",
-            "livecomments_command",
-        ),
-        *("run", "--port", "0", "--data-dir", str(tmp_path)),
+        *("sh", "-c", 'ulimit -Sn 128 && ulimit -Hn 256 && exec "$0" "$@"', sys.executable, "-m"),
+        *("livecomments_command", "run", "--port", "0", "--data-dir", str(tmp_path)),
         stdout=PIPE,
         stderr=PIPE,
     )
     assert process.stdout is not None
+    kept: list[Asked] = []
     try:
         async with asyncio.timeout(BOUND_S):
             url = (await process.stdout.readline()).decode().split("running: ")[1].split()[0]
-            async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as client:
-                asked = [client.get("/comments/v/stream") for _ in range(files.streams_max + 5)]
-                streams = [await one for one in asked]
-                assert [stream.status for stream in streams] == [200] * len(streams)
-                told = [await stream.read() for stream in streams[-5:]]
-                assert all(b"retry:" in text for text in told), told
-                idle = [await asyncio.open_connection(*host_and_port(url)) for _ in range(60)]
-                statuses = [await status_of(reader, writer) for reader, writer in idle]
-                assert set(statuses) <= {b"200", b"503", b""}
-                assert b"200" in statuses
-                assert b"503" in statuses
-                for _, writer in idle:
-                    writer.close()
-                for stream in streams:
-                    stream.close()
-            async with aiohttp.ClientSession(url) as client, client.get("/metrics") as answer:
-                shown = await answer.text()
+            for _ in range(300 // 20):
+                kept += await asyncio.gather(*(ask(url, "/comments/v/stream") for _ in range(20)))
+                probes = [await ask(url, path) for path in ASKED]
+                assert {one.status for one in probes} == {b"200"}
+                for one in probes:
+                    one.writer.close()
+            assert {one.status for one in kept} == {b"200"}
+            told = kept[files.streams_max :]
+            assert [b"retry:" in await one.reader.read() for one in told] == [True] * len(told)  # and is ended
+            idle = [await ask(url, "/client.js") for _ in range(60)]
+            kept += idle
+            assert {one.status for one in idle} == {b"200", b"503"}
+            probes = [await ask(url, path) for path in ASKED * 3]
+            kept += probes
+            assert {one.status for one in probes} == {b"200"}
+            shown = (await next(one for one in reversed(probes) if one.path == "/metrics").reader.read()).decode()
             assert f"livecomments_edge_viewers_max {float(files.streams_max)}" in shown
             assert "livecomments_build_info{" in shown
-            refused = next(
-                line for line in shown.splitlines() if line.startswith("livecomments_http_connections_refused_total ")
-            )
-            assert float(refused.split()[1]) == len([one for one in statuses if one != b"200"])
+            refused = [one for one in idle if one.status == b"503"]
+            assert f"livecomments_http_connections_refused_total {float(len(refused))}" in shown
     finally:
+        for one in kept:
+            one.writer.close()
         process.kill()
         await process.communicate()
 
 
-def host_and_port(url: str) -> tuple[str, int]:
+class Asked(NamedTuple):
+    """What was answered on a connection that is kept."""
+
+    path: str
+    status: bytes
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+async def ask(url: str, path: str) -> Asked:
     host, port = url.removeprefix("http://").rstrip("/").split(":")
-    return host, int(port)
-
-
-async def status_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """The status of an answer to a probe on a connection that is kept; empty if it was ended without one."""
-    writer.write(b"GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\n")
-    try:
-        line = await reader.readline()
-    except ConnectionError:
-        return b""
-    return line.split()[1] if line else b""
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+    return Asked(path, (await reader.readline()).split()[1], reader, writer)

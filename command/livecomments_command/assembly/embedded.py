@@ -29,7 +29,7 @@ from livecomments.runtime.vitals import watch_loop
 from livecomments.sqlite import DurableFile
 from livecomments.web.cors import CorsRules
 from livecomments.web.door import Claim
-from livecomments.web.health import health_routes
+from livecomments.web.health import HEALTH_PATHS, health_routes
 from livecomments.web.server import DrainingServer
 from livecomments_command.assembly.following import make_follower
 from livecomments_command.assembly.serving import Checks, cors_rules, make_app
@@ -208,6 +208,7 @@ async def serve_embedded(
             drain,
             claim=service.claim,
             files=raise_open_files(),
+            spared=HEALTH_PATHS,
             cors=service.cors,
         )
         async with asyncio.TaskGroup() as running:
