@@ -99,6 +99,7 @@ DOORS: Final[dict[str, tuple[str, ...]]] = {
 """Library → the modules of ours that know it: untyped, heavy, or one whose use must stay in one place."""
 
 IMPORTED_AS: Final = {
+    "durable-streams": ("durable_streams",),
     "faust-streaming": ("faust", "mode"),
     "grafana-foundation-sdk": ("grafana_foundation_sdk",),
     "helm-python-sdk": ("helm_python",),
