@@ -12,7 +12,7 @@
 - `resume`: a crowd comes back at once; what those who stayed notice.
 - `slow`: viewers that never read; what the others notice, and what they cost.
 - `videos`: many videos with a few viewers each, beside one.
-- `scale`: what a node costs, one to four edges behind the router, beside nodes that follow everything.
+- `scale`: what a node costs, one to four of a tier behind the router, beside nodes that follow everything.
 - `homes`: whose home is what, by the router's own Lua, for 10 to 1,000 nodes.
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.

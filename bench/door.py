@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 from rich.table import Table
 
 from bench.persist_stack import load_average
-from bench.post import Server, requests, serving
+from bench.post import Server, client_of, of_videos, requests, serving
 from infra.local.ports import claim_ports
 from livecomments.runtime.console import plain_console
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
@@ -117,11 +117,9 @@ def span(server: Server, workload: Path, kind: str | None) -> Span:
 
 def run(room: Path, kinds: Sequence[str]) -> tuple[Table, dict[str, Any]]:
     """Run each of these attacks in turns with none."""
-    client = room / "post_load"
-    source = Path(__file__).parent / "post_load.c"
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)
+    client_of(room)
     workload = room / "workload"
-    workload.write_bytes(requests(1))
+    workload.write_bytes(requests(of_videos(1)))
     port = claim_ports(room, {"service": None})["service"]
     own = {"JWT_SECRET": SECRET, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
     environ = {**os.environ, **{f"LIVECOMMENTS_{name}": value for name, value in own.items()}}

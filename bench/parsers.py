@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 import livecomments.web.server
 from bench.bare_route import app
 from bench.persist_stack import load_average
-from bench.post import Server, requests, serving
+from bench.post import Server, client_of, of_videos, requests, serving
 from infra.local.ports import claim_ports
 from livecomments.runtime.console import plain_console
 from livecomments.web.server import DrainingServer, listening_socket
@@ -64,9 +63,9 @@ def serve(application: str, parser: str, port: int, room: str) -> None:
 
 def run(room: Path, pairs: int) -> tuple[Table, dict[str, Any]]:
     """Run the pairs of both applications."""
-    source, client, workload = Path(__file__).parent / "post_load.c", room / "post_load", room / "workload"
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)
-    workload.write_bytes(requests(1))
+    client_of(room)
+    workload = room / "workload"
+    workload.write_bytes(requests(of_videos(1)))
     own = {"JWT_SECRET": SECRET, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
     environ = {**os.environ, **{f"LIVECOMMENTS_{name}": value for name, value in own.items()}}
     table = Table(title=f"CPU µs a POST, {pairs} pairs of {POSTS:,} POSTs each", title_justify="left")

@@ -1,20 +1,22 @@
 """`python -m bench.post`: acknowledged POSTs a second of one gateway process, on a real Kafka and with JWTs checked.
 
 Beside it, in the same run and by the same client, a bare route that only parses the same JSON. One hot video, then a
-thousand; each comment has a key and a token of one of a thousand people. Then a few well-behaved clients alone, and
+thousand, of all partitions and of the share that a gateway has which is one of four; each comment has a key and a token
+of one of a thousand people. Then a few well-behaved clients alone, and
 while others send the corpus of bad input. At last many posts under one video, to see whether memory stays flat. What
 counts are the ratios; the load average stands beside them.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -29,11 +31,15 @@ from bench.persist_stack import load_average, new_keyspace, servers
 from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import claim_ports
 from livecomments.runtime.console import plain_console
+from livecomments.runtime.shared_settings import share_of
+from livecomments_schemas.partitions import partition_of
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
 
 PARTITIONS: Final = 64
 VIDEOS: Final = 1_000
 PEOPLE: Final = 1_000
+SHARES: Final = 4
+"""Gateways behind a router, so many; of the share of one of them are a workload's videos."""
 CONNECTIONS: Final = 128
 FEW_CONNECTIONS: Final = 4
 MEASURED_S: Final = 10.0
@@ -67,16 +73,29 @@ class Result(NamedTuple):
     refused: int
 
 
-def requests(videos: int) -> bytes:
-    """Prepare the requests, as post_load.c reads them."""
+def of_videos(count: int) -> Iterator[str]:
+    """Name the videos of a workload in turn, so often that each person writes."""
+    return (f"video-{number % count}" for number in range(max(count, PEOPLE)))
+
+
+def of_a_share(count: int) -> list[str]:
+    """Name so many videos that a router sends to one gateway of `SHARES`: all are of its partitions."""
+    share = share_of(f"1/{SHARES}", PARTITIONS)
+    named = (f"video-{number}" for number in itertools.count())
+    return list(itertools.islice((video for video in named if partition_of(video, PARTITIONS) in share), count))
+
+
+def requests(videos: Iterable[str]) -> bytes:
+    """Prepare a request for each of these videos, as post_load.c reads them."""
+    said = [{**_CLAIMS, "sub": f"user-{number}", "name": "Ana Lyst"} for number in range(PEOPLE)]
+    tokens = [jwt.encode(claims, SECRET, "HS256") for claims in said]
+    body = orjson.dumps({"message": _MESSAGE, "videoTimeMs": 61_500})
     packed = bytearray()
-    for number in range(max(videos, PEOPLE)):
-        claims = {**_CLAIMS, "sub": f"user-{number % PEOPLE}", "name": "Ana Lyst"}
-        body = orjson.dumps({"message": _MESSAGE, "videoTimeMs": 61_500})
+    for number, video in enumerate(videos):
         lines = [
-            f"POST /comments/video-{number % videos} HTTP/1.1",
+            f"POST /comments/{video} HTTP/1.1",
             "Host: 127.0.0.1",
-            f"Authorization: Bearer {jwt.encode(claims, SECRET, 'HS256')}",
+            f"Authorization: Bearer {tokens[number % PEOPLE]}",
             f"Idempotency-Key: {_KEY_MARK}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
@@ -153,7 +172,19 @@ def _answers(url: str) -> bool:
         return False
 
 
-def environment(topics: OwnEpoch, cql: str, internal_port: int, room: Path) -> dict[str, str]:
+def client_of(room: Path) -> Path:
+    """Compile the client into a directory; blocking."""
+    client = room / "post_load"
+    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(_HERE / "post_load.c")], check=True)
+    return client
+
+
+def issued() -> dict[str, str]:
+    """Return the settings of a gateway that takes the tokens of `requests`."""
+    return {"SESSION_SECRET": SECRET, "JWT_SECRET": SECRET, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
+
+
+def environment(topics: OwnEpoch, cql: str, internal_port: int) -> dict[str, str]:
     """Return the gateway's environment: its defaults, but for addresses."""
     own = {
         "KAFKA": topics.kafka,
@@ -162,10 +193,7 @@ def environment(topics: OwnEpoch, cql: str, internal_port: int, room: Path) -> d
         "REPLICAS": "1",
         "TOPIC_PREFIX": topics.prefix,
         "INTERNAL_PORT": str(internal_port),
-        "DATA_DIR": str(room),
-        "JWT_SECRET": SECRET,
-        "JWT_ISSUER": _CLAIMS["iss"],
-        "JWT_AUDIENCE": _CLAIMS["aud"],
+        **issued(),
     }
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LIVECOMMENTS_")}
     return environ | {f"LIVECOMMENTS_{name}": str(value) for name, value in own.items()}
@@ -193,41 +221,48 @@ async def beside_bad_input(gateway: Server, workload: Path) -> dict[str, Any]:
 
 
 def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[str, Any]:
-    """Run both workloads on both servers in turn, then the curve of memory."""
-    source, client = _HERE / "post_load.c", room / "post_load"
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(source)], check=True)
+    """Run each workload on both servers in turn, then the curve of memory; last the gateway that has a share."""
+    client_of(room)
     topics = asyncio.run(own_epoch(kafka, PARTITIONS))
     ports = claim_ports(room, {"gateway": None, "internal": None, "bare": None})
-    environ = environment(topics, cql, ports["internal"], room)
+    environ = environment(topics, cql, ports["internal"])
     report: dict[str, Any] = {"loadAverage": [load_average()]}
     urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
     bare_command = ["uvicorn", "bench.bare_route:app", "--no-access-log", "--log-level=warning"]
     bare_command += ["--loop=uvloop", f"--port={ports['bare']}"]
     command = ["livecomments_command", "gateway", f"--port={ports['gateway']}"]
     ready = urls["internal"] + "healthz/ready"
-    with (
-        serving("bare", bare_command, environ, ports["bare"], urls["bare"], room) as bare,
-        serving("gateway", command, environ, ports["gateway"], ready, room) as gateway,
-    ):
-        for title, videos in (("one hot video", 1), (f"{VIDEOS:,} videos", VIDEOS)):
-            workload = room / f"{videos}.requests"
-            workload.write_bytes(requests(videos))
-            for server in (bare, gateway):
-                server.load(workload, 3_600, count=2 * VIDEOS)  # until each video is known
-                server.load(workload, WARM_UP_S)
-            results = [server.load(workload, MEASURED_S) for server in (bare, gateway)]
-            report[title] = [result._asdict() for result in results]
-            report["loadAverage"].append(load_average())
-            console.print(_table(title, results), f"load average {load_average()} on {os.cpu_count()} cores\n")
-        report["badInput"] = found = asyncio.run(beside_bad_input(gateway, room / "1.requests"))
-        alone, beside, statuses = found["alone"], found["beside"], found["statuses"]
-        console.print(
-            f"{FEW_CONNECTIONS} well-behaved clients: p99 {alone:.1f} ms alone, {beside:.1f} ms "
-            f"({beside / alone:.2f} ×) beside {sum(statuses.values()):,} requests of the corpus, answered {statuses}\n"
-        )
-        curve = memory(gateway, room / "1.requests", posts)
-        report["memory"] = curve
-        console.print(f"memory over {posts:,} posts under one video, MB: " + " ".join(f"{mb:.0f}" for _, mb in curve))
+
+    def compare(title: str, videos: Iterable[str], workload: Path, *compared: Server) -> None:
+        workload.write_bytes(requests(videos))
+        for server in compared:
+            server.load(workload, 3_600, count=2 * VIDEOS)  # until each video is known
+            server.load(workload, WARM_UP_S)
+        results = [server.load(workload, MEASURED_S) for server in compared]
+        report[title] = [result._asdict() for result in results]
+        report["loadAverage"].append(load_average())
+        console.print(_table(title, results), f"load average {load_average()} on {os.cpu_count()} cores\n")
+
+    hot = room / "hot.requests"
+    with serving("bare", bare_command, environ, ports["bare"], urls["bare"], room) as bare:
+        with serving("gateway", command, environ, ports["gateway"], ready, room) as gateway:
+            compare("one hot video", of_videos(1), hot, bare, gateway)
+            compare(f"{VIDEOS:,} videos", of_videos(VIDEOS), room / "many.requests", bare, gateway)
+            report["badInput"] = found = asyncio.run(beside_bad_input(gateway, hot))
+            alone, beside, statuses = found["alone"], found["beside"], found["statuses"]
+            console.print(
+                f"{FEW_CONNECTIONS} well-behaved clients: p99 {alone:.1f} ms alone, {beside:.1f} ms "
+                f"({beside / alone:.2f} ×) beside {sum(statuses.values()):,} requests of the corpus, "
+                f"answered {statuses}\n"
+            )
+            curve = memory(gateway, hot, posts)
+            report["memory"] = curve
+            shown = " ".join(f"{mb:.0f}" for _, mb in curve)
+            console.print(f"memory over {posts:,} posts under one video, MB: {shown}")
+        of_share = {**environ, "LIVECOMMENTS_FOLLOW": f"1/{SHARES}"}
+        with serving("gateway of a share", command, of_share, ports["gateway"], ready, room) as gateway:
+            title = f"{VIDEOS:,} videos of a share, {PARTITIONS // SHARES} of {PARTITIONS} partitions"
+            compare(title, of_a_share(VIDEOS), room / "share.requests", bare, gateway)
     return report
 
 

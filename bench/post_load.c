@@ -1,6 +1,7 @@
 /* A load client that is not the limit: posts prepared requests over kept-alive connections, one at a time on each.
  *
- * post_load PORT CONNECTIONS SECONDS COUNT FILE PID: until SECONDS have passed or COUNT requests are answered. FILE holds
+ * post_load PORT CONNECTIONS SECONDS COUNT FILE PID [RATE]: until SECONDS have passed or COUNT requests are answered, as
+ * fast as they are answered, or at most RATE a second, evenly. FILE holds
  * the requests, each behind its length (4 bytes, little endian); a run of 16 '@' in one becomes a number that no other
  * request has. PID is the server's. Prints one JSON object: what was answered 201 and otherwise, and latencies in
  * microseconds, also by the clock of the CPU that the server used meanwhile, for whomever: who else uses the machine
@@ -99,9 +100,11 @@ static long percentile(const uint32_t *of, double share) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) return 2;
+    if (argc < 7 || argc > 8) return 2;
     int count = atoi(argv[2]), poll = epoll_create1(0), on = 1;
-    struct connection *all = calloc(count, sizeof *all);
+    double rate = argc == 8 ? atof(argv[7]) : 0;
+    struct connection *all = calloc(count, sizeof *all), **idle = calloc(count, sizeof *idle);
+    int waiting = 0;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1]))};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     wanted = atol(argv[4]);
@@ -115,19 +118,28 @@ int main(int argc, char **argv) {
         if (connect(all[n].fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
         setsockopt(all[n].fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         epoll_ctl(poll, EPOLL_CTL_ADD, all[n].fd, &event);
-        ask(&all[n]);
+        if (rate) idle[waiting++] = &all[n];
+        else ask(&all[n]);
     }
     for (long open = count; open;) {
         struct epoll_event events[256];
-        int ready = epoll_wait(poll, events, 256, 20000);
-        if (ready == 0) fail("no answer for 20 s");
+        int ready = epoll_wait(poll, events, 256, waiting ? 1 : 20000);
+        if (ready == 0 && !waiting) fail("no answer for 20 s");
+        int over = now() >= until || asked >= wanted;
+        while (waiting && (over || asked < (now() - began) * rate)) {
+            struct connection *one = idle[--waiting];
+            if (!over) ask(one);
+            else open--, close(one->fd);
+            over = now() >= until || asked >= wanted;
+        }
         for (int n = 0; n < ready; n++) {
             struct connection *one = events[n].data.ptr;
             ssize_t got = read(one->fd, one->answer + one->got, ANSWER_MAX - one->got);
             if (got <= 0) fail("closed");
             one->got += got;
             if (!answered(one)) continue;
-            if (now() < until && asked < wanted) ask(one);
+            if (rate) idle[waiting++] = one;
+            else if (now() < until && asked < wanted) ask(one);
             else open--, close(one->fd);
         }
     }

@@ -73,11 +73,25 @@ def test_videos_are_drawn_by_zipf_and_one_is_hot() -> None:
 
 @pytest.mark.skipif(which("haproxy") is None, reason="No haproxy found.")
 async def test_scale_has_each_edge_follow_its_share_and_deliver_everything(kafka_address: str, tmp_path: Path) -> None:
-    plan = scale.Plan(nodes="1,2", videos=60, rate=100, warm_up_s=6.0, seconds=2.0)
+    plan = scale.Plan(tiers="edge", nodes="1,2", videos=60, rate=100, warm_up_s=6.0, seconds=2.0)
     outcome = await scale.measure(plan, kafka_address, tmp_path, False)
     rows = {(row["what"], row["nodes"]): row for row in outcome.numbers["rows"]}
-    assert all((row["undelivered"], row["elsewhere"]) == (0, 0) for row in rows.values())
+    assert all((row["failed"], row["elsewhere"]) == (0, 0) for row in rows.values())
     assert rows["all", 2]["partitions"] == 64
     assert rows["auto", 2]["partitions"] < 40, "what its viewers watch of its half, and no more"
     assert 0 < rows["auto", 2]["records_per_s"] < rows["all", 2]["records_per_s"]
+    assert "takes/min" in table_of(outcome)
+
+
+@pytest.mark.skipif(which("haproxy") is None, reason="No haproxy found.")
+async def test_scale_has_each_gateway_follow_its_share_and_answer_everything(
+    kafka_address: str, cql_address: str, tmp_path: Path
+) -> None:
+    plan = scale.Plan("gateway", "2", cql_address, videos=60, rate=100, warm_up_s=6.0, seconds=2.0)
+    outcome = await scale.measure(plan, kafka_address, tmp_path, False)
+    rows = {row["what"]: row for row in outcome.numbers["rows"]}
+    assert all((row["failed"], row["elsewhere"]) == (0, 0) for row in rows.values())
+    assert rows["all"]["partitions"] == 64
+    assert rows["auto"]["partitions"] < 40, "what its videos are in of its half, and no more"
+    assert 0 < rows["auto"]["records_per_s"] < rows["all"]["records_per_s"]
     assert "takes/min" in table_of(outcome)
