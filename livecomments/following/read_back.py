@@ -10,8 +10,8 @@ from livecomments_schemas.judge import Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.window import Window
 
-READ_CHUNK: Final = 1_000
-"""Records read and judged without giving the loop away: about 10 ms."""
+READ_CHUNK: Final = 250
+"""Records read and judged without giving the loop away: about 4 ms, which is what others wait the longer."""
 
 Judge = Callable[[Record, Window], Verdict]
 

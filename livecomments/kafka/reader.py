@@ -35,6 +35,8 @@ _LONG_POLL_MS: Final = 100
 _FETCH_BYTES: Final = 256 * 1_024
 """Of a partition at once: with 64 partitions 16 MiB of memory, and nobody waits long for the others' turn."""
 
+_READ_FETCH_BYTES: Final = 1_024 * 1_024
+"""Of the one partition that is read back: a window is some five of these, and each waits for a broker."""
 _BOUNDS_TIMEOUT_S: Final = 2.0
 _READ_TIMEOUT_S: Final = 5.0
 _READ_LONG_POLL_MS: Final = 10
@@ -46,7 +48,9 @@ _END_TIMEOUT_S: Final = 0.5
 _log = logging.getLogger("livecomments.log")
 
 
-async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartition], long_poll_ms: int) -> Any:
+async def _open_consumer(
+    connection: KafkaConnection, all_: Iterable[TopicPartition], long_poll_ms: int, fetch_bytes: int = _FETCH_BYTES
+) -> Any:
     """Open a consumer with all partitions, paused. Raises KafkaError or TimeoutError."""
     consumer = AIOKafkaConsumer(
         **connection.options(),
@@ -55,7 +59,7 @@ async def _open_consumer(connection: KafkaConnection, all_: Iterable[TopicPartit
         auto_offset_reset="none",
         fetch_max_wait_ms=long_poll_ms,
         fetch_min_bytes=1,
-        max_partition_fetch_bytes=_FETCH_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
     )
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -258,7 +262,7 @@ class KafkaRanges:
     async def start(self, partition_count: int) -> None:
         """Connect. Raises KafkaError or TimeoutError."""
         partitions = [TopicPartition(self._topic, number) for number in range(partition_count)]
-        self._consumer = await _open_consumer(self._connection, partitions, _READ_LONG_POLL_MS)
+        self._consumer = await _open_consumer(self._connection, partitions, _READ_LONG_POLL_MS, _READ_FETCH_BYTES)
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, Bounds]:
         """See `CommentLog.bounds`."""
