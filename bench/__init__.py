@@ -13,6 +13,7 @@
 - `slow`: viewers that never read; what the others notice, and what they cost.
 - `videos`: many videos with a few viewers each, beside one.
 - `scale`: what a node costs, one to four of a tier behind the router, beside nodes that follow everything.
+- `takes`: how long the first request for a partition waits, and what others notice of it.
 - `homes`: whose home is what, by the router's own Lua, for 10 to 1,000 nodes.
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
