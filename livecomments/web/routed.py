@@ -1,4 +1,4 @@
-"""What the router says of a request in a header of its own: `partition/count/rank`. It is counted, and nothing more.
+"""What the router says of a request in a header of its own: `partition/count/rank`, or `any`. It is counted, no more.
 
 A router that does not know the partitions, or takes another number of them for true, is right all the same and only
 makes more work; so here is where it shows.
@@ -12,6 +12,8 @@ from livecomments.runtime.metrics import Counter
 
 ROUTE_HEADER: Final = "livecomments-route"
 """Change with infra/router/partition.lua and the load balancers' files."""
+ANY_ROUTE: Final = "any"
+"""Said by a router that knows partitions and sees no server that is ready, and by who asks each server on purpose."""
 _FIELD: Final = ROUTE_HEADER.encode("ascii")
 _ROUTE: Final = re.compile(r"([0-9]{1,8})/([0-9]{1,8})/([0-9]{1,8})")
 
@@ -21,6 +23,7 @@ _requests = Counter(
 _HOME: Final = _requests.labels("home")
 _SPILL: Final = _requests.labels("spill")
 _ELSEWHERE: Final = _requests.labels("elsewhere")
+_ANY: Final = _requests.labels("any")
 _UNROUTED: Final = _requests.labels("unrouted")
 
 
@@ -37,8 +40,12 @@ def count_routed(route: str | None, home: int, partition_count: int) -> None:
 
     - home: the first server of the partition. - spill: a further one, since the first has its bound of this partition.
     - elsewhere: the router takes the video for one of another partition, or counts other partitions than there are.
-    - unrouted: no router that knows partitions was in between.
+    - any: it was sent to whoever there is, by one that knows better. - unrouted: no router that knows partitions was in
+      between.
     """
+    if route == ANY_ROUTE:
+        _ANY.inc()
+        return
     said = _ROUTE.fullmatch(route) if route else None
     if said is None:
         _UNROUTED.inc()

@@ -226,6 +226,9 @@ def test_who_is_not_ready_is_spared_and_used_when_nobody_is_ready(start: Callabl
             stub.health = 503
         wait_until(lambda: who("/comments/{}/stream") == {"edge-1", "edge-2"})
         wait_until(lambda: who("/comments/{}") == {"gateway-1", "gateway-2"})
+        # And that is not as by a router that knows no partitions.
+        wait_until(lambda: ask(balancer, "/comments/demo/stream")[1]["saw-route"] == "any")
+        wait_until(lambda: ask(balancer, "/comments/demo")[1]["saw-route"] == "any")
 
 
 def test_events_are_passed_on_at_once(kind: type[Balancer], start: Callable[..., Balancer], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from livecomments_command.assembly.serving import make_app
 from livecomments_schemas.partitions import partition_of
 
 HOME = partition_of("demo", 64)
-KINDS = ("home", "spill", "elsewhere", "unrouted")
+KINDS = ("home", "spill", "elsewhere", "any", "unrouted")
 
 
 class Counts(NamedTuple):
@@ -28,6 +28,8 @@ class Counts(NamedTuple):
         (f"{HOME}/32/1", "elsewhere"),
         (f"{HOME + 1}/64/1", "elsewhere"),
         (f"{HOME}/64", "unrouted"),
+        ("any", "any"),
+        ("Any", "unrouted"),
         ("99999999999/64/1", "unrouted"),
         ("", "unrouted"),
         (None, "unrouted"),

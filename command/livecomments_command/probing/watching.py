@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 
 import orjson
 
+from livecomments.web.routed import ANY_ROUTE, ROUTE_HEADER
 from livecomments_command.probing.edges import Edge
 from livecomments_loadtest.client import connect
 from livecomments_loadtest.sse import parse_block
@@ -65,7 +66,7 @@ class Watch:
         await self._news.wait()
 
     def _wire(self) -> StreamWire:
-        headers = {"accept": "text/event-stream", "cache-control": "no-cache"}
+        headers = {"accept": "text/event-stream", "cache-control": "no-cache", ROUTE_HEADER: ANY_ROUTE}
         if self._last_id:
             headers["last-event-id"] = self._last_id.decode("ascii", "replace")
         return StreamWire(self.edge.origin.head("GET", self._target, headers), self._take)
