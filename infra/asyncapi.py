@@ -180,7 +180,7 @@ def _headers(kind: bytes) -> dict[str, Any]:
         headers["author"] = {"type": "string", "minLength": 1, "description": described}
         required.append("author")
     if kind in EVENT_TYPES:
-        described = "W3C trace context of the request it came with."
+        described = "W3C trace context: of our append where the comment is traced, else of the request it came with."
         headers["traceparent"] = {"type": "string", "description": described}
     if kind == COMMENT_CREATED:
         headers["key"] = {

@@ -9,7 +9,7 @@ A record's key is the video id in ASCII. Its value is JSON on one line, UTF-8. I
 | `author` | all | who did it: the id of a user, UTF-8 |
 | `key` | `comment.created`, optional | the client's `Idempotency-Key` |
 | `digest` | `comment.created` | 16 bytes over message and video time: two posts with one key are equal if these are |
-| `traceparent` | optional | W3C trace context |
+| `traceparent` | optional | W3C trace context: of the append where it is traced, else of the request it came with |
 
 A `comment.created` value is the public JSON of the comment without its id (the id is the record's own position).
 A `comment.deleted` value is `{"commentId": …}`; `video.started`/`video.ended` values are `{"videoId": …}`. A
