@@ -14,6 +14,7 @@ import yaml
 
 from livecomments.log.revocations import SESSION_REVOKED
 from livecomments.log.topics import (
+    COUNTS_TOPIC,
     DEAD_LETTER_TOPIC,
     EPOCHS_TOPIC,
     REVOCATIONS_TOPIC,
@@ -21,6 +22,7 @@ from livecomments.log.topics import (
     comments_topic,
     load_topics,
 )
+from livecomments_schemas.counts import COMMENTS_COUNTED, COUNTS_PROGRESS, PROGRESS_KEY
 from livecomments_schemas.epochs import EPOCH_CLOSED, EPOCH_ENDING, EPOCH_OPENED
 from livecomments_schemas.events import (
     COMMENT_CREATED,
@@ -41,12 +43,15 @@ _FIRST: Final = 1
 _COMMENTS: Final = comments_topic(_FIRST).replace(str(_FIRST), "{epoch}")
 _RECORDS: Final[Mapping[str, tuple[bytes, ...]]] = {
     _COMMENTS: (*sorted(EVENT_TYPES), EPOCH_BEGAN, EPOCH_FENCE),
+    COUNTS_TOPIC: (COMMENTS_COUNTED, COUNTS_PROGRESS),
     REVOCATIONS_TOPIC: (SESSION_REVOKED,),
     EPOCHS_TOPIC: (EPOCH_OPENED, EPOCH_ENDING, EPOCH_CLOSED),
 }
-"""Which types of records stand in a topic. The fourth holds records of others."""
+"""Which types of records stand in a topic. The dead letters hold records of others."""
 _DEAD_LETTER: Final = "deadLetter"
-_OF_NOBODY: Final = frozenset((EPOCH_BEGAN, EPOCH_FENCE, EPOCH_OPENED, EPOCH_ENDING, EPOCH_CLOSED))
+_OF_NOBODY: Final = frozenset(
+    (EPOCH_BEGAN, EPOCH_FENCE, EPOCH_OPENED, EPOCH_ENDING, EPOCH_CLOSED, COMMENTS_COUNTED, COUNTS_PROGRESS)
+)
 """Types without an `author`."""
 _KEY_OF_VIDEO: Final = {
     "type": "string",
@@ -55,7 +60,9 @@ _KEY_OF_VIDEO: Final = {
 }
 _KEY_OF_EPOCH: Final = {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "The epoch's number, in decimal."}
 _KEYS: Final[Mapping[bytes, dict[str, str]]] = {
-    SESSION_REVOKED: {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The value's digest."}
+    COMMENTS_COUNTED: {"type": "string", "description": "The value's videoId, a slash, and its minute."},
+    COUNTS_PROGRESS: {"type": "string", "const": PROGRESS_KEY.decode("ascii"), "description": "Always this word."},
+    SESSION_REVOKED: {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": "The value's digest."},
 }
 
 _ORIGIN: Final[Mapping[str, str]] = {

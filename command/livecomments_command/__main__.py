@@ -24,6 +24,7 @@ from livecomments_command.planning import commands as planning
 from livecomments_command.probing import commands as probing
 from livecomments_command.records.kept_files import begin_report, on_standard_output, write_report
 from livecomments_command.settings import (
+    DerivingSettings,
     EdgeSettings,
     GatewaySettings,
     RunSettings,
@@ -145,6 +146,16 @@ def stream() -> None:
     settings = _on_servers(StreamSettings)
     tell("stream", settings)
     uvloop.run(run_stream(settings, lambda: _say(f"stream job runs in group {settings.group}")))
+
+
+@app.command()
+def counts() -> None:
+    """Run the job that counts comments and writers a minute, into the topic comment-counts; made if it is missing."""
+    from livecomments_command.deriving.running import run_counts
+
+    settings = _on_servers(DerivingSettings)
+    tell("counts", settings)
+    uvloop.run(run_counts(settings, lambda: _say("counts what comes")))
 
 
 @app.command()

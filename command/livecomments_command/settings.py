@@ -63,6 +63,11 @@ class StreamSettings(PersistSettings, GroupSettings, TraceSettings, ServerSettin
 
 
 @dataclass(frozen=True, kw_only=True)
+class DerivingSettings(EmbeddedSettings, ServerSettings, InternalSettings):
+    """Settings of `livecomments counts`: jobs that make topics of the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ToolSettings(EmbeddedSettings, ServerSettings):
     """Settings of the commands for topics, schema and records, which find a log and a store of either form."""
 
@@ -75,6 +80,7 @@ PROCESSES: Final[Mapping[str, type[Settings]]] = {
     "gateway": GatewaySettings,
     "edge": EdgeSettings,
     "stream": StreamSettings,
+    "counts": DerivingSettings,
     "tools": ToolSettings,
 }
 """By the name that docs/CONFIG.md and the logs call them."""

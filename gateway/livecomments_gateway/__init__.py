@@ -20,6 +20,7 @@ once is refused (backpressure), and nothing is queued.
 - `word_list`: which messages are refused for a word in them.
 - `owning`: what owners and moderators say of a video; `video_endpoints`: how they say it.
 - `reports`: what viewers say against comments, and what moderators make of it; `report_endpoints`: how they say it.
+- `count_endpoints`: comments and writers a minute, as a job of its own counts them.
 - `tracing`: the spans of a POST, where they are wanted.
 - `etags`: validators of answers; `files`: answers that are made once, plain and in gzip, or in parts.
 - `settings`: what can be configured.

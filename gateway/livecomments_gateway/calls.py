@@ -199,6 +199,16 @@ GET_VIDEO: Final = Call(
     {200: "video"},
     ("invalid_video_id", "video_not_found", *_READ),
 )
+READ_COUNTS: Final = Call(
+    "GET",
+    "/videos/{videoId}/counts",
+    "readCounts",
+    "Read comments and writers a minute",
+    "Of the last hour, for a sparkline; some five seconds old. Where comments are counted (LIVECOMMENTS_COUNTS). What "
+    "counts is what was written: a delete takes nothing back.",
+    {200: "counts"},
+    ("invalid_video_id", "counts_not_kept", "overloaded"),
+)
 BAN: Final = Call(
     "PUT",
     "/videos/{videoId}/bans/{userId}",
@@ -308,6 +318,6 @@ DISMISS_REPORTS: Final = Call(
 )
 _COMMENTS: Final = (POST_COMMENT, READ_PAGE, READ_COMMENT, DELETE_COMMENT)
 _SESSIONS: Final = (OPEN_SESSION, RENEW_SESSION, END_SESSION)
-_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, BAN, UNBAN, PIN, UNPIN, REPORT, READ_REPORTS, DISMISS_REPORTS)
+_VIDEOS: Final = (PUT_VIDEO, GET_VIDEO, READ_COUNTS, BAN, UNBAN, PIN, UNPIN, REPORT, READ_REPORTS, DISMISS_REPORTS)
 CALLS: Final = _COMMENTS + _SESSIONS + _VIDEOS
 """All that the gateway answers; the stream is the edge's."""

@@ -9,6 +9,7 @@ Flow: a gateway `append`s; every reader `follow`s partitions without a consumer 
 - `whole`: a topic of one partition that is read whole and followed.
 - `revocations`: which sessions were revoked, in such a topic; `session_names`: which session a token belongs to.
 - `epochs`: which epochs there are and what each must be, in another; whether this process may write.
+- `counts`: the newest comments and writers a minute, in bounded memory.
 
 Deliberately not here: the implementations (`livecomments.kafka`, `livecomments.embedded`), and what a record means
 (`livecomments_schemas`).

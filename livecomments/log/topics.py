@@ -14,6 +14,7 @@ from typing import Any, Final
 DEAD_LETTER_TOPIC: Final = "comments-dead-letter"
 REVOCATIONS_TOPIC: Final = "session-revocations"
 EPOCHS_TOPIC: Final = "livecomments-epochs"
+COUNTS_TOPIC: Final = "comment-counts"
 _COMMENTS: Final = "comments-"
 
 
@@ -29,6 +30,8 @@ class Topic:
     written_by: tuple[str, ...]
     read_by: tuple[str, ...]
     settings: Mapping[str, str]
+    is_optional: bool = False
+    """Made only where somebody wants it."""
 
     def with_replicas(self, count: int) -> "Topic":
         """Return the topic on `count` replicas, a majority in sync: for clusters of fewer than three brokers."""
@@ -43,7 +46,7 @@ def comments_topic(epoch: int) -> str:
 
 def is_ours(name: str) -> bool:
     """Tell whether a topic of this name, without the deployment's prefix, is one that livecomments reads."""
-    return name.startswith((_COMMENTS, REVOCATIONS_TOPIC, EPOCHS_TOPIC))
+    return name.startswith((_COMMENTS, REVOCATIONS_TOPIC, EPOCHS_TOPIC, COUNTS_TOPIC))
 
 
 def load_topics(epoch: int) -> list[Topic]:
@@ -62,4 +65,5 @@ def _topic(table: Mapping[str, Any], epoch: int) -> Topic:
         written_by=tuple(table["written_by"]),
         read_by=tuple(table["read_by"]),
         settings={key: str(value) for key, value in table["settings"].items()},
+        is_optional=table.get("optional", False),
     )

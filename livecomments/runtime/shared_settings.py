@@ -92,6 +92,9 @@ class RecordSettings(LogSettings):
     # A Path is immutable, so sharing the default is safe.
     data_dir: Path = setting(Path("data"), "Where the embedded log, store and session secret are kept.")  # noqa: RUF009
     store_ttl_s: int = setting(0, "Life of a stored comment from its append on, seconds; 0: for ever.")
+    counts: bool = setting(
+        False, "Whether comments a minute are counted; on servers `livecomments counts` does it, and gateways answer."
+    )
     append_timeout_s: float = setting(
         5.0, "Until a POST without an acknowledged append answers append_unknown.", POSITIVE
     )

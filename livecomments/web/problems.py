@@ -48,6 +48,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "not_found": (404, "No such thing"),
     "comment_not_found": (404, "No such comment"),
     "video_not_found": (404, "No such video"),
+    "counts_not_kept": (404, "Nobody counts here"),
     "method_not_allowed": (405, "Method not allowed here"),
     "body_timeout": (408, "Body too slow"),
     "idempotency_conflict": (409, "Key used for another comment"),

@@ -9,6 +9,7 @@ Flow: the gateway builds a `NewRecord` (`events`), the log gives it an offset, e
 - `partitions`: which partition a video lives in.
 - `events`: the event types, their headers and values.
 - `epochs`: which epochs there are, and what each must be: a fold over a topic of its own.
+- `counts`: what is said of comments and writers a minute.
 - `traces`: `traceparent`, by which spans of one comment find together.
 - `text`: what a message may hold, and its normal form.
 - `window`: what is remembered of the newest records of a partition.

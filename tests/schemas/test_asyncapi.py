@@ -9,6 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from infra.asyncapi import document
+from livecomments_command.deriving.counting import MinuteCounts
+from livecomments_schemas.counts import Count, counted
 from livecomments_schemas.epochs import Contract, Epochs, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.events import EPOCH_BEGAN, EPOCH_FENCE, NewRecord, Record, epoch_event
 
@@ -55,6 +57,13 @@ def test_what_is_said_of_epochs_is_as_the_document_says() -> None:
     assert [errors_of(record) for record in written] == [[]] * 5
 
 
+def test_what_is_said_of_counts_is_as_the_document_says() -> None:
+    count = Count("launch", 29_000_000, 12, 5, "000g00000000000b")
+    counting = MinuteCounts({})
+    counting.begin(1, {0: 0, 1: 7})
+    assert [errors_of(record) for record in (counted(count), counting.progress())] == [[], []]
+
+
 @pytest.mark.parametrize(
     "name", [path for path in EXAMPLES if re.match(r"epoch-(opened|ending|closed)", path.name)], ids=ids
 )
@@ -76,6 +85,7 @@ def test_each_type_of_a_record_stands_in_one_topic() -> None:
     assert DOCUMENT["channels"].keys() == {
         "comments",
         "comments-dead-letter",
+        "comment-counts",
         "session-revocations",
         "livecomments-epochs",
     }

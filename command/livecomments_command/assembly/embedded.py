@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp
 
@@ -21,8 +21,9 @@ from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.log_end import claim_log
 from livecomments.history.log_time import lifetime_of
 from livecomments.history.reading import History
+from livecomments.log.counts import RecentCounts
 from livecomments.log.revocations import Revocations
-from livecomments.log.topics import DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
+from livecomments.log.topics import COUNTS_TOPIC, DEAD_LETTER_TOPIC, REVOCATIONS_TOPIC, comments_topic
 from livecomments.runtime.machine import raise_open_files
 from livecomments.runtime.rotation import keep_fresh
 from livecomments.runtime.vitals import watch_loop
@@ -36,6 +37,9 @@ from livecomments_command.assembly.serving import Checks, cors_rules, make_app
 from livecomments_command.assembly.telling import Life, tell_gone
 from livecomments_command.assembly.tracing import traced
 from livecomments_command.assembly.writing import make_jwks, make_posting, make_tokens, token_secrets
+from livecomments_command.deriving.counts import Counts
+from livecomments_command.deriving.embedded import EmbeddedSource
+from livecomments_command.deriving.sources import Until
 from livecomments_command.settings import RunSettings
 from livecomments_consumers.app import stream_claim, stream_route
 from livecomments_consumers.durable import durable_route
@@ -90,6 +94,7 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
         EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1) as dead_letter_log,
         EmbeddedLog(file, REVOCATIONS_TOPIC, 0, 1) as revocations_log,
         _newest_epoch(settings, file) as log,
+        _kept_counts(settings, file, log) as kept,
         EmbeddedStore(file, lifetime=await lifetime_of(log, settings.store_ttl_s), elapsed=elapsed) as store,
     ):
         await _begin_storing(settings, file, log, store, dead_letter_log)
@@ -121,13 +126,14 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
                 *page_routes(),
                 stream_route(hub),
                 durable_route(hub),
-                *gateway_routes(follower, history, posting, tokens, tracing),
+                *gateway_routes(follower, history, posting, tokens, tracing, kept and kept.recent),
                 *health_routes(life.checks),
             ],
             cors,
         )
         async with asyncio.TaskGroup() as running:
             services = [follower.run(), hub.run(), job.run(), revocations.run(), *([jwks.run()] if jwks else [])]
+            services += [kept.counts.run(), kept.recent.run()] if kept else []
             works = [file.watch(), keep_leaps(file, elapsed), keep_fresh(*secrets), *services]
             tasks = [running.create_task(work) for work in works]
             try:
@@ -135,6 +141,23 @@ async def embedded_service(settings: RunSettings, seams: Seams | None = None) ->
             finally:
                 for task in tasks:
                     task.cancel()
+
+
+class _CountsKept(NamedTuple):
+    """What counts comments a minute, and what knows the newest counts."""
+
+    counts: Counts
+    recent: RecentCounts
+
+
+@asynccontextmanager
+async def _kept_counts(settings: RunSettings, file: DurableFile, log: EmbeddedLog) -> AsyncIterator[_CountsKept | None]:
+    """Open the topic of counts and make its parts, where comments are to be counted."""
+    if not settings.counts:
+        yield None
+        return
+    async with EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as to:
+        yield _CountsKept(Counts(EmbeddedSource(file, log), to, Until()), RecentCounts(to))
 
 
 @asynccontextmanager

@@ -1,14 +1,15 @@
 """A gateway as a process of its own: the write path and history, on Kafka and CQL."""
 
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from livecomments.history.reading import History
 from livecomments.history.store_lag import StoreLag
+from livecomments.log.counts import RecentCounts
 from livecomments.log.epochs import Writing
 from livecomments.log.revocations import Revocations
-from livecomments.log.topics import REVOCATIONS_TOPIC
+from livecomments.log.topics import COUNTS_TOPIC, REVOCATIONS_TOPIC
 from livecomments.runtime.rotation import keep_fresh
 from livecomments.store.away import AwayStore
 from livecomments_command.assembly.cql import cql_access, cql_store
@@ -37,6 +38,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         open_log(settings, known) as log,
         AsyncExitStack() as opened,
         kafka_log(settings, REVOCATIONS_TOPIC) as revocations_log,
+        _counts(settings) as counts,
         AwayStore(lambda: cql_store(settings)) as store,
     ):
         revocations = Revocations(revocations_log)
@@ -50,7 +52,10 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
         jwks = make_jwks(settings)
         secrets = token_secrets(settings)
         tokens = make_tokens(settings, secrets, revocations, jwks)
-        routes = [*gateway_routes(follower, history, posting, tokens, tracing), *page_routes()]  # the busiest first
+        routes = [
+            *gateway_routes(follower, history, posting, tokens, tracing, counts),
+            *page_routes(),
+        ]  # the busiest first
         cors = cors_rules(settings)
         serving = Serving(
             app=make_app(routes, cors),
@@ -65,6 +70,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
                 StoreLag(follower, store).run(),
                 keep_fresh(kafka_connection(settings).security, cql_access(settings), *secrets),
                 *([jwks.run()] if jwks else []),
+                *([counts.run()] if counts else []),
             ],
             checks={
                 "sessions": lambda: revocations.is_ready,
@@ -74,3 +80,13 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
             },
         )
         await serving.run(settings, listening, started)
+
+
+@asynccontextmanager
+async def _counts(settings: GatewaySettings) -> AsyncIterator[RecentCounts | None]:
+    """Open the topic of counts, where there is to be one. Raises StartRefused: it does not exist."""
+    if not settings.counts:
+        yield None
+        return
+    async with kafka_log(settings, COUNTS_TOPIC) as log:
+        yield RecentCounts(log)

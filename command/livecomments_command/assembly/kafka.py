@@ -11,7 +11,7 @@ from livecomments.kafka.connection import KafkaConnection, Security, security_of
 from livecomments.kafka.contract import Compared, ContractWatch, TopicsBeside
 from livecomments.kafka.log import REST_S, KafkaLog
 from livecomments.log.epochs import KnownEpochs, read_epochs
-from livecomments.log.topics import EPOCHS_TOPIC, Topic, comments_topic, load_topics
+from livecomments.log.topics import COUNTS_TOPIC, EPOCHS_TOPIC, Topic, comments_topic, load_topics
 from livecomments.runtime.rotation import FromFiles
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments.runtime.values import as_it_is_now, file_of
@@ -53,10 +53,12 @@ def topic_name(settings: ServerSettings, topic: str) -> str:
 
 
 def wanted_topics(settings: ServerSettings, number: int) -> list[Topic]:
-    """Return the topics as they must be, the comments topic of this epoch first."""
+    """Return the topics as they must be, the comments topic of this epoch first; of optional ones those wanted."""
+    wanted = {COUNTS_TOPIC} if settings.counts else set()
     return [
         dataclasses.replace(topic.with_replicas(settings.replicas), name=topic_name(settings, topic.name))
         for topic in load_topics(number)
+        if not topic.is_optional or topic.name in wanted
     ]
 
 

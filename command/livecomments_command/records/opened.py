@@ -20,7 +20,7 @@ from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
 from livecomments_command.records.one_log import OneLog
 from livecomments_command.records.scan import patiently
-from livecomments_command.settings import ToolSettings
+from livecomments_command.settings import DerivingSettings, ToolSettings
 from livecomments_schemas.epochs import Epoch, Epochs
 from livecomments_schemas.errors import StartRefused
 
@@ -58,7 +58,7 @@ async def _held_to_one(found: Opened) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def opened(
-    settings: ToolSettings, *, needs_store: bool = True, epoch: int | None = None
+    settings: ToolSettings | DerivingSettings, *, needs_store: bool = True, epoch: int | None = None
 ) -> AsyncIterator[Opened]:
     """Open the log and store of the settings for the context; without `needs_store`, a CQL store refuses all calls.
 
@@ -121,7 +121,7 @@ async def opened_epochs(settings: ToolSettings) -> Epochs:
         return await embedded_epochs(file, settings.partitions)
 
 
-def _embedded_file(settings: ToolSettings) -> DurableFile:
+def _embedded_file(settings: ToolSettings | DerivingSettings) -> DurableFile:
     if not (settings.data_dir / FILE_NAME).exists():
         raise StartRefused(
             f"Nothing is kept in {settings.data_dir}. Set LIVECOMMENTS_DATA_DIR, or LIVECOMMENTS_KAFKA and _CQL."
@@ -139,7 +139,9 @@ def _chosen(epochs: Epochs, number: int | None) -> Epoch:
     raise StartRefused(f"The log tells of no epoch {number}. See: livecomments epochs list")
 
 
-def _cql_store(settings: ToolSettings, lifetime: Lifetime) -> AbstractAsyncContextManager[CommentStore]:
+def _cql_store(
+    settings: ToolSettings | DerivingSettings, lifetime: Lifetime
+) -> AbstractAsyncContextManager[CommentStore]:
     from livecomments_command.assembly.cql import cql_store  # who needs no store loads no driver
 
     return cql_store(settings, lifetime)
