@@ -5,6 +5,8 @@ import dataclasses
 import io
 import json
 import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,7 +35,7 @@ from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import EPOCH_FENCE, comment_deleted, epoch_event
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
-from tests.live.stream import Deployment, comments, deployment, until, videos_of
+from tests.live.stream import WAIT_S, Deployment, comments, deployment, until, videos_of
 from tests.schemas.records import comment
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace
 
@@ -155,3 +157,36 @@ async def test_whoever_comes_after_a_fence_goes_on_without_asking_again(deployed
     ended, following = (await epochs_of(deployed)).known
     assert (len(ended.fences), following.contract.partitions) == (2, 4)
     assert worker.process.poll() is None, worker.logged
+
+
+STEPS = ["created", "writing the fences", "writes wait for the next", "is open"]
+"""What a growth says, in this order."""
+
+
+@pytest.mark.timeout(600)
+async def test_a_growth_that_is_killed_at_any_step_is_gone_on_with_by_another(
+    deployed: Deployment, tmp_path: Path
+) -> None:
+    await deployed.append(comments(videos_of(2), 5, "before"))
+    worker = await deployed.start().started()
+    for step, partitions in zip(STEPS, (4, 8, 16, 32), strict=True):
+        killed = await growing(deployed, partitions)
+        assert killed.stdout is not None
+        async with asyncio.timeout(WAIT_S):
+            while step not in (line := (await killed.stdout.readline()).decode()):
+                assert line, f"ended before it said {step!r}"
+        killed.kill()
+        await killed.wait()
+        another = await growing(deployed, partitions)
+        async with asyncio.timeout(WAIT_S):
+            told, _ = await another.communicate()
+        assert another.returncode == 0, f"killed once it said {step!r}:\n{told.decode()}"
+    known = (await epochs_of(deployed)).known
+    assert [one.contract.partitions for one in known] == [2, 4, 8, 16, 32], "each grew once"
+    assert [len(one.fences) for one in known] == [2, 4, 8, 16, 0]
+    assert worker.process.poll() is None, worker.logged
+
+
+async def growing(deployed: Deployment, partitions: int) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", "livecomments_command", "epochs", "grow", "--partitions", str(partitions)]
+    return await asyncio.create_subprocess_exec(*command, env=deployed.environ, stdout=PIPE, stderr=STDOUT)
