@@ -162,6 +162,22 @@ VIOLATIONS: list[Planted] = [
         },
         "tests/a.py:1: yaml is no dependency",
     ),
+    *[
+        (
+            dependencies,
+            {
+                "pyproject.toml": PROJECT,
+                "livecomments_gateway/app.py": "import jwt",
+                path: '# /// script\n# dependencies = [\n#   "yaml>=1"\n# ]\n# ///\nimport yaml' + more,
+            },
+            sentence,
+        )
+        for path, more, sentence in (
+            ("requirements/a.py", "", ""),
+            ("requirements/a.py", "\nimport aiohttp, httpx", "requirements/a.py:7: httpx is no dependency"),
+            ("livecomments_gateway/b.py", "", "livecomments_gateway/b.py:6: yaml is no dependency"),
+        )
+    ],
     (
         dependencies,
         {"pyproject.toml": PROJECT, "livecomments_gateway/app.py": "import livecomments_gateway"},

@@ -142,6 +142,8 @@ _MACHINE_PATH: Final = re.compile(r"(?<![\w.~-])/" + r"(?:work|root)/(?=\w)|/tmp
 _TOPIC_NAME: Final = re.compile(r"comments-(\d*|%[ds]|\{\w*\}|dead-letter)|session-(revocations)?|livecomments-epochs")
 _TESTS_PATH: Final = re.compile(r"(.*[/\\])?tests([/\\][\w./-]*)?")
 """A text that is nothing but a path in `tests/`; a sentence may name one."""
+_SCRIPT_METADATA: Final = re.compile(r"# /// script\n((?:#.*\n)+?)# ///\n")
+"""The block at the beginning of a script that says what it needs, as installers read it."""
 _IMPORTERS: Final = ("import_module", "__import__")
 _SKIPPED_DIRS: Final = frozenset(("node_modules", "__pycache__", "build", "dist", "data"))
 
@@ -172,6 +174,12 @@ class Module:
     def is_test(self) -> bool:
         """Whether it is under `tests/`."""
         return self.path.startswith("tests/")
+
+    def brings(self) -> set[str]:
+        """Distributions that a script declares for itself; nothing of ours may."""
+        found = None if self.is_ours else _SCRIPT_METADATA.match(self.text)
+        said = "" if found is None else re.sub(r"(?m)^# ?", "", found[1])
+        return _distributions([tomllib.loads(said).get("dependencies", [])])
 
     def imports(self) -> Iterator[tuple[str, str, int]]:
         """(module, member or "", line) of every import, wherever in the file it stands."""
@@ -357,7 +365,10 @@ def consoles(tree: Tree) -> list[str]:
 
 
 def dependencies(tree: Tree) -> list[str]:
-    """Everywhere: what is imported is declared in pyproject.toml, not just brought along; ours use all of theirs."""
+    """Everywhere: what is imported is declared in pyproject.toml, not just brought along; ours use all of theirs.
+
+    A script with an environment of its own declares what it needs in its first lines (inline script metadata).
+    """
     file = tomllib.loads((tree.root / "pyproject.toml").read_text())
     extras = file["project"].get("optional-dependencies", {})
     to_run = _distributions([file["project"].get("dependencies", []), *extras.values()])
@@ -366,7 +377,7 @@ def dependencies(tree: Tree) -> list[str]:
     broken, imported_by_ours = [], set()
     for module in tree.modules:
         declared = to_run if module.is_ours else to_develop
-        modules = {name for each in declared for name in IMPORTED_AS.get(each, (each,))}
+        modules = {name for each in declared for name in IMPORTED_AS.get(each, (each,))} | module.brings()
         imports = {imported.split(".")[0]: line for imported, _, line in module.imports()}
         broken += [
             f"{module.path}:{imports[name]}: {name} is no dependency of pyproject.toml"
