@@ -145,17 +145,22 @@ def deletes_not_honoured(video: VideoLedger) -> Iterator[str]:
 
 
 def history_wrong(video: VideoLedger) -> Iterator[str]:
-    """Find walks that do not list, in order, exactly what was acknowledged and not deleted."""
+    """Find walks that do not list, in order, exactly what was acknowledged and not deleted, as far as they came."""
     required = set(video.acks) - set(video.deletes)
     for walk in video.walks:
-        if not walk.complete:
-            yield f"{video.video_id}: {_named(walk)} did not come to its end"
-            continue
         ids = [comment_id for comment_id, _ in walk.items]
         if ids != sorted(set(ids), reverse=walk.sort == "desc"):
             yield f"{video.video_id}: {_named(walk)} is not in order, or lists a comment twice"
         for comment_id in sorted(required - set(ids)):
-            yield f"{video.video_id}: {_named(walk)} does not list {comment_id}"
+            if walk.complete or (ids and (comment_id > ids[-1]) == (walk.sort == "desc")):
+                yield f"{video.video_id}: {_named(walk)} does not list {comment_id}"
+
+
+def history_not_read(video: VideoLedger) -> Iterator[str]:
+    """Find walks that ended before their end: what lies behind is neither right nor wrong."""
+    for walk in video.walks:
+        if not walk.complete:
+            yield f"{video.video_id}: {_named(walk)} was read to its comment {len(walk.items)}, and not to its end"
 
 
 def history_on_join_wrong(video: VideoLedger) -> Iterator[str]:
@@ -218,6 +223,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "bytes unequal": unequal,
     "deletes not honoured": deletes_not_honoured,
     "history wrong": history_wrong,
+    "history not read": history_not_read,
     "history on join wrong": history_on_join_wrong,
     "retries disagree": retries_disagree,
     "not caught up": not_caught_up,

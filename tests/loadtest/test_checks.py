@@ -195,10 +195,23 @@ def test_history_that_is_not_exactly_what_was_written_is_found(ids: tuple[int, .
     assert found(video) == {"history wrong": count}
 
 
-def test_history_that_never_ends_is_found() -> None:
-    video = a_video(1)
-    walked(video, 1, complete=False)
-    assert found(video) == {"history wrong": 1}
+@pytest.mark.parametrize(
+    ("ids", "sort", "wrong"),
+    [
+        ((), "asc", 0),
+        ((1, 3), "asc", 0),
+        ((3, 5), "asc", 1),
+        ((7, 5), "desc", 0),
+        ((7, 3), "desc", 1),
+        ((3, 5), "desc", 2),
+    ],
+)
+def test_history_that_was_not_read_to_its_end_is_wrong_only_as_far_as_it_was_read(
+    ids: tuple[int, ...], sort: str, wrong: int
+) -> None:
+    video = a_video(1, 3, 5, 7)
+    walked(video, *ids, sort=sort, complete=False)
+    assert found(video) == {"history not read": 1, **({"history wrong": wrong} if wrong else {})}
 
 
 @pytest.mark.parametrize(
