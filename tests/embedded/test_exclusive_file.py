@@ -85,9 +85,9 @@ async def test_who_writes_in_spite_of_the_lock_ends_all_writing_with_a_sentence(
             answers = await asyncio.gather(
                 *(log.append(number % 2, new_record("x")) for number in range(10)), return_exceptions=True
             )
+            assert [type(answer) for answer in answers] == [AppendUnavailable] * 10
             with pytest.raises(FileTaken, match=r"process|removed|replaced"):
                 await watching
-        assert [type(answer) for answer in answers] == [AppendUnavailable] * 10
         assert await log.bounds([0]) == {0: (0, 2)}
         with pytest.raises(AppendUnavailable, match="not used any more"):
             await log.append(1, new_record("y"))

@@ -223,9 +223,9 @@ async def test_a_group_commit_that_is_cancelled_leaves_nobody_waiting(tmp_path: 
             if has_begun:
                 await asyncio.sleep(0)
             writing.cancel()
-            async with asyncio.timeout(WAIT_S):
-                found = await asyncio.gather(*appends, return_exceptions=True)
-            assert [type(one) for one in found] == [AppendUnknown] * 5
+            _, left_waiting = await asyncio.wait(appends, timeout=WAIT_S)
+            assert not left_waiting
+            assert [type(one.exception()) for one in appends] == [AppendUnknown] * 5
             file.held.set()
             assert await log.append(0, new_record("y")) == 0
 
@@ -256,7 +256,7 @@ async def test_a_reader_that_is_assigned_anew_while_it_reads_the_file_goes_on_wh
             reader.assign({0: elsewhere})
             going.set()
             found = await polling
-            while len(found) < 3_000 - elsewhere:
+            while found[-1].offset < 2_999:
                 found += await reader.poll()
             assert [record.offset for record in found] == list(range(elsewhere, 3_000))
             await reader.aclose()
