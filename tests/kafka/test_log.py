@@ -22,6 +22,7 @@ from livecomments.log.interface import (
     OffsetUnavailable,
 )
 from livecomments.runtime.metrics import REGISTRY
+from livecomments_command.records.one_log import OneLog
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, Record
 from tests.log.contract import (
@@ -72,11 +73,14 @@ async def test_a_kafka_that_stays_away_at_the_start_is_refused_after_the_bound()
     assert time.monotonic() - started < 5
 
 
-async def test_a_topic_made_anew_has_another_identity(kafka_address: str) -> None:
+async def test_a_topic_made_anew_has_another_identity_and_no_tool_reads_on(kafka_address: str) -> None:
     topic = await new_topic(kafka_address, 2)
     async with KafkaLog(kafka_address, topic, 1) as log:
         before = await log.identity()
         assert before == await log.identity()
+        read_by_a_tool = OneLog(log, topic)
+        await read_by_a_tool.begin()
+        await read_by_a_tool.check()
         await make_anew(kafka_address, topic, 2)
 
         async def is_another() -> bool:
@@ -85,6 +89,8 @@ async def test_a_topic_made_anew_has_another_identity(kafka_address: str) -> Non
         async with asyncio.timeout(WAIT_S):
             while not await is_another():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.02)
+        with pytest.raises(StartRefused, match="made anew while it was read"):
+            await read_by_a_tool.check()
     async with KafkaLog(kafka_address, await new_topic(kafka_address, 2), 1) as other:
         assert await other.identity() != before
 
