@@ -129,8 +129,14 @@ class Reports:
         await self._posting.find(video_id, id_text)
         turn = self._turns.setdefault((video_id, person), asyncio.Lock())
         async with turn:
-            reported = await self._read(self._history.home(video_id), video_id)
+            followed = self._history.home(video_id)
+            reported = await self._read(followed, video_id)
             of = reported.get(id_text)
+            if of is not None and person not in of.by and len(of.open) >= OF_COMMENT_MAX:
+                # They may have been dismissed through another gateway, further on than we have read.
+                await self._history.reach(followed, await self._history.newest(followed.number))
+                reported = await self._read(followed, video_id)
+                of = reported.get(id_text)
             if of is not None and (person in of.by or len(of.open) >= OF_COMMENT_MAX):
                 return
             self._check_limit(one.by[person] for one in reported.values() if person in one.by)

@@ -25,6 +25,7 @@ from livecomments_gateway.facts import MEMBERS, MODERATE, OWN, VideoSettings
 from livecomments_gateway.identity import Identity
 from livecomments_gateway.owning import Owning
 from livecomments_gateway.posting import NO_LIMITS, NewComment, Posting
+from livecomments_gateway.reports import OF_COMMENT_MAX, Reports
 from livecomments_gateway.word_list import WordList
 from livecomments_schemas.errors import Rejected, Unavailable
 from livecomments_schemas.events import Author
@@ -67,6 +68,7 @@ class Gateway:
             clock=clock,
         )
         self.acts = Owning(self.posting._history, self.posting)
+        self.reports = Reports(self.posting._history, self.posting)
 
     async def post(self, text: str, key: str | None = None, identity: Identity = ANA) -> str:
         """Post; the comment's id, or the code of the refusal."""
@@ -204,6 +206,24 @@ async def test_what_a_ban_takes_back_is_counted_by_the_clock_that_stamped_it(tmp
         shown = one.follower.followed[0].tail.forward("v", 0 + (1 << 40) - 1, 100)
         assert [entry.comment_id for entry in shown if entry.is_shown] == [kept]
         assert gone in {entry.comment_id for entry in shown}
+
+
+async def test_a_report_is_left_out_as_one_too_many_only_by_what_the_log_says_now(pair: Pair) -> None:
+    """The others were dismissed through another gateway, and this one has not read that."""
+    one, behind = await pair.open(pair.log), await pair.open(pair.gate)
+    rude = await one.post("rude")
+    for number in range(OF_COMMENT_MAX):
+        await one.reports.report("v", rude, "spam", somebody(number))
+    await pair.release()
+    await behind.released(behind.reports.report("v", rude, "spam", somebody(98)), pair)
+    assert await pair.end() == 1 + OF_COMMENT_MAX
+    await one.reports.dismiss("v", rude, MOD)
+    await behind.released(behind.reports.report("v", rude, "spam", somebody(99)), pair)
+    assert [len(reports) for _, reports in (await one.reports.read_page("v", None, 10, MOD)).reports] == [1]
+
+
+def somebody(number: int) -> Identity:
+    return Identity(Author(f"{number}", ""), frozenset())
 
 
 CODES: Final = {
