@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from livecomments_command.terminal.drawing import EventLines, json_line
+from livecomments.runtime.console import plain_console
+from livecomments_command.terminal.drawing import EventLines, json_line, plain
 from livecomments_command.terminal.following import PAGE_SIZE_MAX, Following
 from livecomments_command.terminal.remote import Refused, Remote
 from livecomments_command.terminal.writing import TerminalWriter, Unknown
@@ -93,7 +94,8 @@ def post(
     message = sys.stdin.read().rstrip("\n") if text == "-" else text
     key = key or secrets.token_hex(16)
     try:
-        print(TerminalWriter(remote, name, timeout_s, lambda why: _note(f"again: {why}")).write(video, message, key))
+        writer = TerminalWriter(remote, name, timeout_s, lambda why: _note(f"again: {why}"))
+        print(plain(writer.write(video, message, key)))
     except Refused as refused:
         raise AskedInVain(str(refused)) from refused
     except Unknown as unknown:
@@ -115,4 +117,4 @@ def _remote(url: str, token_env: str | None, environment: Mapping[str, Any]) -> 
 
 
 def _note(sentence: str) -> None:
-    print(f"livecomments: {sentence}", file=sys.stderr, flush=True)
+    plain_console(stderr=True).print(f"livecomments: {sentence}")  # it may quote whatever answered

@@ -175,6 +175,25 @@ async def test_it_ends_in_silence_when_interrupted(deployment: Served) -> None:
         assert (tail.process.returncode, err) == (130, b"")
 
 
+async def test_what_a_server_answers_is_text_and_nothing_that_a_terminal_obeys(deployment: Served) -> None:
+    async with Relay(deployment.url) as relay:
+        relay.answers += [answer(503, {"code": "overloaded", "detail": "\x1b[2J[red]4:100:\x9b"})]
+        async with tailing(relay.url) as tail:
+            await tail.said("away: \\x1b[2J[red]4:100:\\x9b (overloaded)")
+        relay.answers += [answer(201, {"sessionToken": "t"}), answer(201, {"commentId": "\x1b[2Jid"})]
+        assert (await post(relay.url, VIDEO, "x"))[1] == "\ufffd[2Jid"
+
+
+def answer(status: int, body: dict[str, str]) -> bytes:
+    """The bytes of an answer with this JSON."""
+    text = json.dumps(body).encode()
+    return b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        status,
+        len(text),
+        text,
+    )
+
+
 async def test_what_is_no_livecomments_is_said(deployment: Served) -> None:
     async with Relay(deployment.url) as relay:
         relay.answers += [HTML, JSON_OF_ANOTHER, HTML]
