@@ -3,7 +3,9 @@
 import copy
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,8 @@ EXAMPLES: Final = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 RELEASE: Final = "test"
 COMPONENTS: Final = ("gateway", "edge", "stream")
 _TIMEOUT_S: Final = 60
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Ten times as fast, where PyYAML was built with it."""
 _SECRETS: Final = "/secrets/"
 """Where secrets are files, in a pod."""
 _SECRET: Final = "a secret of more than thirty-two bytes"
@@ -88,12 +92,10 @@ class Rendered:
         return found
 
 
-class Helm:
-    """Renders and lints the chart with `command`, which takes arguments as `helm` does."""
+class Helm(ABC):
+    """Renders and lints the chart."""
 
-    def __init__(self, command: Sequence[str], directory: Path) -> None:
-        self._command = list(command)
-        self._directory = directory
+    def __init__(self) -> None:
         self._rendered: dict[str, Rendered] = {}
 
     def render(self, example: str = "minimal", /, **values: Any) -> Rendered:
@@ -105,16 +107,38 @@ class Helm:
         wanted = merged(example_values(example), values)
         key = json.dumps(wanted, sort_keys=True)
         if key not in self._rendered:
-            output = self.render_values(wanted)
-            self._rendered[key] = Rendered([one for one in yaml.safe_load_all(output) if one])
+            self._rendered[key] = Rendered(manifests_of(self.render_values(wanted)))
         return copy.deepcopy(self._rendered[key])
 
+    @abstractmethod
     def render_values(self, values: Mapping[str, Any], release: str = RELEASE) -> str:
         """The text of the manifests with these values only. Raises ChartRefused."""
-        return self._run("template", release, str(CHART), "-f", self._file(values))
 
+    @abstractmethod
+    def notes(self, values: Mapping[str, Any]) -> str:
+        """What is printed after an install. Raises ChartRefused."""
+
+    @abstractmethod
     def lint(self, values: Mapping[str, Any]) -> None:
         """Raises ChartRefused unless Helm has nothing to complain of."""
+
+
+class HelmProgram(Helm):
+    """Helm as `command`, a process for each question."""
+
+    def __init__(self, command: str, directory: Path) -> None:
+        super().__init__()
+        self._command = command
+        self._directory = directory
+
+    def render_values(self, values: Mapping[str, Any], release: str = RELEASE) -> str:
+        return self._run("template", release, str(CHART), "-f", self._file(values))
+
+    def notes(self, values: Mapping[str, Any]) -> str:
+        arguments = ("install", RELEASE, str(CHART), "--dry-run=client", "-f", self._file(values))
+        return self._run(*arguments).partition("\nNOTES:\n")[2]
+
+    def lint(self, values: Mapping[str, Any]) -> None:
         self._run("lint", "--strict", str(CHART), "-f", self._file(values))
 
     def _file(self, values: Mapping[str, Any]) -> str:
@@ -123,12 +147,49 @@ class Helm:
         return str(file)
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*self._command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        whole = [self._command, *arguments]
+        done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise ChartRefused(done.stderr + done.stdout)
         return done.stdout
+
+
+class HelmLibrary(Helm):
+    """Helm's engine in a process that runs until `close`; see program.py."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        command = [sys.executable, "-m", "tests.helm.program"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate(timeout=_TIMEOUT_S)
+
+    def render_values(self, values: Mapping[str, Any], release: str = RELEASE) -> str:
+        return self._ask("template", values, release)["text"]
+
+    def notes(self, values: Mapping[str, Any]) -> str:
+        return self._ask("template", values, RELEASE)["notes"]
+
+    def lint(self, values: Mapping[str, Any]) -> None:
+        self._ask("lint", values, RELEASE)
+
+    def _ask(self, command: str, values: Mapping[str, Any], release: str) -> dict[str, str]:
+        assert self._process.stdin
+        assert self._process.stdout
+        request = {"command": command, "chart": str(CHART), "name": release, "values": values}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, str] = json.loads(self._process.stdout.readline())
+        if "refused" in answer:
+            raise ChartRefused(answer["refused"])
+        return answer
+
+
+def manifests_of(text: str) -> list[Manifest]:
+    """The objects of what was rendered."""
+    return [one for one in yaml.load_all(text, _LOADER) if one]
 
 
 def example_values(name: str) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 import importlib.util
 import os
 import shutil
-import sys
+from collections.abc import Iterator
 
 import pytest
 
-from tests.helm.chart import Helm
+from tests.helm.chart import Helm, HelmLibrary, HelmProgram
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -19,14 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
+def helm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helm]:
     """The program that HELM names; otherwise the pinned library, so that all see the same; otherwise any `helm`."""
-    if named := os.environ.get("HELM"):
-        command = [named]
-    elif importlib.util.find_spec("helm_python"):
-        command = [sys.executable, "-m", "tests.helm.program"]
-    elif found := shutil.which("helm"):
-        command = [found]
+    named = os.environ.get("HELM")
+    if not named and importlib.util.find_spec("helm_python"):
+        library = HelmLibrary()
+        yield library
+        library.close()
+    elif found := named or shutil.which("helm"):
+        yield HelmProgram(found, tmp_path_factory.mktemp("helm"))
     else:
         pytest.skip("there is no Helm: install the program helm, version 4")
-    return Helm(command, tmp_path_factory.mktemp("helm"))
