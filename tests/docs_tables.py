@@ -5,6 +5,7 @@
 - docs/COMMANDS.md: the commands of the `livecomments` program.
 - docs/ERRORS.md: the codes of problems; the last column is by hand, and kept.
 - helm/livecomments/README.md: the values of the chart; helm/livecomments/values.schema.json: the settings among them.
+- helm/livecomments/front/: the load balancer's files, since a chart has what is in its directory alone.
 
 Only what stands between the two marks of a file is written; the prose around it is by hand.
 """
@@ -139,6 +140,14 @@ GENERATED: Final[dict[str, Callable[[], str]]] = {
 }
 
 
+FRONT: Final = {
+    "haproxy.cfg": ROOT / "infra/haproxy/haproxy.cfg",
+    "haproxy.lua": ROOT / "infra/router/haproxy.lua",
+    "partition.lua": ROOT / "infra/router/partition.lua",
+}
+"""By the name that it has in the chart."""
+
+
 def written(text: str, generated: str) -> str:
     """`text` with `generated` between its marks.
 
@@ -158,6 +167,8 @@ def main() -> None:
         file = ROOT / path
         file.write_text(written(file.read_text(), generate()))
         print(f"{path}: written")
+    for name, source in FRONT.items():
+        (CHART / "front" / name).write_text(source.read_text())
     schema = CHART / "values.schema.json"
     schema.write_text(settings_schema.written(schema.read_text()))
 

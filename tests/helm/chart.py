@@ -68,7 +68,7 @@ class Rendered:
             values |= next(
                 one["data"] for one in self.manifests if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name
             )
-        for variable in container["env"]:
+        for variable in container.get("env", ()):
             name, value = variable["name"], _value(variable, values, ordinal)
             if value.startswith(_SECRETS) and name.endswith("_FILE"):  # which is not on this machine
                 name, value = name.removesuffix("_FILE"), _SECRET

@@ -1,10 +1,10 @@
 """`python -m tests.helm.program`: as much of Helm as the tests use, by its engine as a library.
 
-It reads a request a line, `{"command": "template" or "lint", "chart": PATH, "name": RELEASE, "values": {…}}`, and answers each
-with a line: `{"text": MANIFESTS, "notes": WHAT HELM PRINTS}`, or `{"refused": WHY}`.
+It reads a request a line, `{"command": "template" or "lint", "chart": PATH, "name": RELEASE, "values": {…}}`, and
+answers each with a line: `{"text": MANIFESTS, "notes": WHAT HELM PRINTS}`, or `{"refused": WHY}`.
 
-A process of its own: the library is 85 MB of somebody else's native code. One for all tests, since loading it costs more than
-what it is asked for.
+A process of its own: the library is 85 MB of somebody else's native code. One for all tests, since loading it costs
+more than what it is asked for.
 """
 
 import importlib

@@ -57,5 +57,27 @@ def test_gateways_alone_reach_the_issuer_of_tokens(helm: Helm) -> None:
     assert "issuer" not in helm.render(networkPolicy=policy).of("NetworkPolicy")
 
 
+def test_an_ingress_a_tier_for_each_host(helm: Helm) -> None:
+    hosts = ["a.example.org", "b.example.org"]
+    both, own = {"x/y": "both", "x/z": "both"}, {"x/z": "own"}
+    values = {"enabled": True, "hosts": hosts, "tlsSecret": "t", "annotations": both, "edge": {"annotations": own}}
+    found = helm.render(ingress=values).of("Ingress")
+    assert found.keys() == {"edge", "gateway"}
+    assert found["edge"]["metadata"]["annotations"] == both | own
+    assert found["gateway"]["metadata"]["annotations"] == both
+    for one in found.values():
+        assert [rule["host"] for rule in one["spec"]["rules"]] == hosts
+        assert one["spec"]["tls"] == [{"secretName": "t", "hosts": hosts}]
+    (rule,) = helm.render(ingress={"enabled": True}).of("Ingress")["gateway"]["spec"]["rules"]
+    assert "host" not in rule
+
+
+def test_a_key_of_a_security_context_can_be_taken_away(helm: Helm) -> None:
+    """OpenShift gives users itself, and refuses pods that want one."""
+    rendered = helm.render(podSecurityContext=dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")))
+    for pod in rendered.pods().values():
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
 def test_a_pod_that_waits_for_nobody_has_no_hook_of_zero_seconds(helm: Helm) -> None:
     assert "lifecycle" not in helm.render(preStopSeconds=0).container("edge")

@@ -1,8 +1,9 @@
 """How many there are of each component, and who decides it."""
 
+import re
 from typing import Any
 
-from tests.helm.chart import COMPONENTS, Helm
+from tests.helm.chart import COMPONENTS, ROOT, Helm
 
 VIEWERS: dict[str, Any] = {
     "type": "Pods",
@@ -44,3 +45,14 @@ def test_a_scaler_goes_by_the_metrics_and_as_fast_as_it_is_told(helm: Helm) -> N
 def test_how_many_edges_there_are_is_no_part_of_their_template(helm: Helm) -> None:
     two, many = (helm.render(edge={"replicas": count}).workloads()["edge"]["spec"] for count in (2, 20))
     assert two["template"] == many["template"]
+
+
+def test_each_scales_by_what_it_is_short_of(helm: Helm) -> None:
+    scaled = {"autoscaling": {"enabled": True, "targetOwnMetric": 12}}
+    rendered = helm.render(gateway=scaled, edge=scaled, stream=scaled)
+    known = re.findall(r"`(livecomments_\w+)`", (ROOT / "docs/METRICS.md").read_text())
+    for component, scaler in rendered.of("HorizontalPodAutoscaler").items():
+        own = scaler["spec"]["metrics"][1]["pods"]
+        assert own["metric"]["name"].startswith(f"livecomments_{component}_")
+        assert own["metric"]["name"] in known
+        assert own["target"] == {"type": "AverageValue", "averageValue": "12"}

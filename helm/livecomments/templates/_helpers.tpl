@@ -53,10 +53,13 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* global.imageRegistry stands before all images of the chart, those of users' own containers apart. */}}
 {{- define "livecomments.image" -}}
-{{- with .Values.image }}
-{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- include "livecomments.imageOf" (dict "root" . "image" .Values.image "tag" .Chart.AppVersion) }}
 {{- end }}
+
+{{- define "livecomments.imageOf" -}}
+{{- with .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image.repository }}{{ ternary (printf "@%s" .image.digest) (printf ":%s" (.image.tag | default .tag)) (ne .image.digest "") }}
 {{- end }}
 
 {{/* A value as the process reads it. Numbers by way of JSON, or 33554432 would come as 3.3554432e+07. */}}
@@ -110,7 +113,7 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- end }}
 {{- /* The same data, spoken to in the same way: one process that sees others would lose what is written. */}}
 {{- range $component := list "gateway" "edge" "stream" }}
-{{- range $name := list "kafka" "kafka_user" "topic_prefix" "cql" "cql_user" "cql_keyspace" "replicas" "store_ttl_s" }}
+{{- range $name := list "kafka" "kafka_security" "kafka_user" "topic_prefix" "cql" "cql_tls" "cql_user" "cql_datacenter" "cql_keyspace" "replicas" "store_ttl_s" "append_timeout_s" }}
 {{- if hasKey (index $.Values $component).settings $name }}
 {{- $problems = append $problems (printf "%s.settings.%s: it is the same for all, so set settings.%s." $component $name $name) }}
 {{- end }}
@@ -123,8 +126,8 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- if and .targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" (index $.Values $component).resources)) }}
 {{- $problems = append $problems (printf "%s.resources.requests.cpu: give it, as autoscaling goes by a share of it." $component) }}
 {{- end }}
-{{- if not (or .targetCPUUtilizationPercentage .metrics) }}
-{{- $problems = append $problems (printf "%s.autoscaling: give targetCPUUtilizationPercentage or metrics to go by." $component) }}
+{{- if not (or .targetCPUUtilizationPercentage .targetOwnMetric .metrics) }}
+{{- $problems = append $problems (printf "%s.autoscaling: give targetCPUUtilizationPercentage, targetOwnMetric or metrics to go by." $component) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -147,6 +150,27 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- $problems = append $problems "httpRoute.parentRefs: name the Gateway to attach to." }}
+{{- end }}
+{{- if and .Values.ingress.enabled .Values.ingress.tlsSecret (not .Values.ingress.hosts) }}
+{{- $problems = append $problems "ingress.hosts: name those that ingress.tlsSecret is for." }}
+{{- end }}
+{{- if and .Values.caConfigMap .Values.caSecret }}
+{{- $problems = append $problems "caConfigMap, caSecret: give one, as both are /ca." }}
+{{- end }}
+{{- if .Values.front.enabled }}
+{{- range $component := list "gateway" "edge" }}
+{{- $values := index $.Values $component }}
+{{- if ne $values.kind "StatefulSet" }}
+{{- $problems = append $problems (printf "%s.kind: make it StatefulSet, as front.enabled needs servers with names that stay." $component) }}
+{{- end }}
+{{- $most := ternary $values.autoscaling.maxReplicas $values.replicas $values.autoscaling.enabled | int }}
+{{- if gt $most (int $.Values.front.serversMax) }}
+{{- $problems = append $problems (printf "front.serversMax: %d, and there may be %d of %s." (int $.Values.front.serversMax) $most $component) }}
+{{- end }}
+{{- end }}
+{{- if has (int .Values.ports.internal) (list 8080 8443) }}
+{{- $problems = append $problems "ports.internal: 8080 and 8443 are the front's own." }}
+{{- end }}
 {{- end }}
 {{- if and .Values.probe.enabled (eq (dig "guests" true $gateway | toString) "false") (not .Values.probe.token.existingSecret) }}
 {{- $problems = append $problems "probe.token.existingSecret: name a Secret with a token, as guests are not admitted." }}

@@ -15,18 +15,7 @@ metadata:
 spec:
   {{- include "livecomments.podSpec" (dict "root" .root "component" .component "values" $values "account" (include "livecomments.serviceAccountName" .root)) | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "livecomments.gracePeriod" . }}
-  {{- if .root.Values.topologySpread.enabled }}
-  topologySpreadConstraints:
-    {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
-    - maxSkew: 1
-      topologyKey: {{ . }}
-      whenUnsatisfiable: {{ $.root.Values.topologySpread.whenUnsatisfiable }}
-      labelSelector:
-        matchLabels:
-          {{- include "livecomments.selector" $ | nindent 10 }}
-      matchLabelKeys: [{{ $.hashLabel }}]
-    {{- end }}
-  {{- end }}
+  {{- include "livecomments.spread" . | nindent 2 }}
   containers:
     - name: {{ .component }}
       {{- include "livecomments.container" . | nindent 6 }}
@@ -65,18 +54,32 @@ spec:
     {{- end }}
 {{- end }}
 
-{{/* What every pod is like, a job's too. The restricted profile of the Pod Security Standards. */}}
+{{/* Over nodes and zones: (dict "root" $ "component" "gateway" "hashLabel" "pod-template-hash"). */}}
+{{- define "livecomments.spread" -}}
+{{- if .root.Values.topologySpread.enabled }}
+topologySpreadConstraints:
+  {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: {{ $.root.Values.topologySpread.whenUnsatisfiable }}
+    labelSelector:
+      matchLabels:
+        {{- include "livecomments.selector" $ | nindent 8 }}
+    matchLabelKeys: [{{ $.hashLabel }}]
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What every pod is like, a job's too. By default the restricted profile of the Pod Security Standards. */}}
 {{- define "livecomments.podSpec" -}}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: false
 # A Service called livecomments would come as LIVECOMMENTS_PORT=tcp://…, and no process would start.
 enableServiceLinks: false
+{{- with .root.Values.podSecurityContext }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ .root.Values.podSecurity.runAsUser }}
-  runAsGroup: {{ .root.Values.podSecurity.runAsGroup }}
-  fsGroup: {{ .root.Values.podSecurity.runAsGroup }}
-  seccompProfile: {type: RuntimeDefault}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
@@ -111,6 +114,10 @@ volumes:
   - name: ca
     configMap: {name: {{ . | quote }}}
 {{- end }}
+{{- with .root.Values.caSecret }}
+  - name: ca
+    secret: {secretName: {{ . | quote }}}
+{{- end }}
 {{- range $name, $secret := include "livecomments.secretFiles" . | fromJson }}
   - name: {{ $name }}
     secret:
@@ -132,14 +139,14 @@ image: {{ include "livecomments.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 command:
   {{- toYaml .root.Values.image.command | nindent 2 }}
+{{- with .root.Values.securityContext }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: [ALL]}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: data, mountPath: /data}
-{{- if .root.Values.caConfigMap }}
+{{- if or .root.Values.caConfigMap .root.Values.caSecret }}
   - {name: ca, mountPath: /ca, readOnly: true}
 {{- end }}
 {{- range $name, $_ := include "livecomments.secretFiles" . | fromJson }}
@@ -152,7 +159,7 @@ of tokens are the gateway's alone, and the probe needs none. A certificate is a 
 {{- define "livecomments.secretFiles" -}}
 {{- $values := .root.Values }}
 {{- $wanted := dict }}
-{{- if ne .component "probe" }}
+{{- if not (has .component (list "probe" "front")) }}
 {{- $wanted = dict "kafka-password" $values.kafkaPassword "cql-password" $values.cqlPassword "kafka-certificate" $values.kafkaCertificate "cql-certificate" $values.cqlCertificate }}
 {{- end }}
 {{- if eq .component "gateway" }}
