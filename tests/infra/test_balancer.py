@@ -278,7 +278,7 @@ def test_the_recommended_files_are_whole() -> None:
         8_080, [{"client": 1, "internal": 2}], [{"client": 3, "internal": 4}]
     )
     assert "edge-1:8080" not in text
-    assert "gateway:8080" not in text
+    assert "gateway-1:8080" not in text
     assert "    server edge-1 127.0.0.1:3 check port 4 id 1\n" in text
     assert text.count("    server ") == 4
     text = Nginx(Path("x"), port=1, gateways=list, edges=list).configuration(

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "livecomments:local"}
-RUNNING = {"gateway", "stream", "edge-1", "edge-2"}
+RUNNING = {"gateway-1", "gateway-2", "stream", "edge-1", "edge-2"}
 HAPROXY = (ROOT / "infra/haproxy/haproxy.cfg").read_text()
 NGINX = (ROOT / "infra/nginx/nginx.conf").read_text()
 
@@ -63,14 +63,15 @@ def test_its_settings_are_settings_and_name_servers_that_are_there(name: str) ->
 
 def test_every_process_takes_on_what_it_is_asked_for() -> None:
     assert settings_of("edge-1", EdgeSettings).follow == settings_of("edge-2", EdgeSettings).follow == "auto"
-    assert settings_of("gateway", GatewaySettings).follow == "auto"
+    assert settings_of("gateway-1", GatewaySettings).follow == "auto"
 
 
 @pytest.mark.parametrize("name", sorted(RUNNING))
 def test_it_starts_after_topics_and_tables_is_asked_whether_it_is_ready_and_may_drain(name: str) -> None:
     service, settings = OURS[name], settings_of(name, InternalSettings)
     after = {other: how["condition"] for other, how in service["depends_on"].items()}
-    assert after == dict.fromkeys(("topics", "migrate"), "service_completed_successfully")
+    first = {"gateway-1": "service_healthy"} if name == "gateway-2" else {}
+    assert after == dict.fromkeys(("topics", "migrate"), "service_completed_successfully") | first
     assert f"http://127.0.0.1:{settings.internal_port}/healthz/ready" in service["healthcheck"]["test"][-1]
     assert float(service["stop_grace_period"].removesuffix("s")) > settings_of("edge-1", EdgeSettings).drain_s + 8
     data_dir = settings_of(name, RecordSettings).data_dir
@@ -78,6 +79,13 @@ def test_it_starts_after_topics_and_tables_is_asked_whether_it_is_ready_and_may_
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert str(data_dir) in " ".join([*service["tmpfs"], *service.get("volumes", ())]), "and writable"
+
+
+def test_gateways_sign_alike() -> None:
+    """The first makes the key in a volume; the second starts when it is there."""
+    first, second = OURS["gateway-1"], OURS["gateway-2"]
+    assert first["volumes"] == second["volumes"] == [f"gateway:{settings_of('gateway-1', RecordSettings).data_dir}"]
+    assert "gateway-1" in second["depends_on"]
 
 
 def test_only_the_load_balancer_is_published_and_on_loopback_only() -> None:
@@ -103,7 +111,7 @@ def test_the_load_balancers_lead_to_the_services() -> None:
     servers = re.findall(r"^    server (\S+) (\S+):(\d+) check port (\d+) id (\d+)$", HAPROXY, re.MULTILINE)
     assert {(host, int(port), int(internal)) for _, host, port, internal, _ in servers} == {
         (name, settings_of(name, ServingSettings).port, settings_of(name, ServingSettings).internal_port)
-        for name in ("gateway", "edge-1", "edge-2")
+        for name in ("gateway-1", "gateway-2", "edge-1", "edge-2")
     }
     internal = {f"{host}:{internal}" for _, host, _, internal, _ in servers}
     assert set(_one(r'^    setenv INTERNAL_PORTS "(.*)"$', HAPROXY).split()) == internal
