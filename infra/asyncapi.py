@@ -19,9 +19,11 @@ from livecomments.log.topics import (
     EPOCHS_TOPIC,
     REVOCATIONS_TOPIC,
     Topic,
+    clean_topic,
     comments_topic,
     load_topics,
 )
+from livecomments_command.deriving.cleaning import CLEAN_COMMENT, CLEAN_REMOVED
 from livecomments_schemas.counts import COMMENTS_COUNTED, COUNTS_PROGRESS, PROGRESS_KEY
 from livecomments_schemas.epochs import EPOCH_CLOSED, EPOCH_ENDING, EPOCH_OPENED
 from livecomments_schemas.events import (
@@ -41,14 +43,16 @@ _SCHEMA: Final = SCHEMA_VERSION.decode("ascii")
 _BINDING: Final = "0.5.0"
 _FIRST: Final = 1
 _COMMENTS: Final = comments_topic(_FIRST).replace(str(_FIRST), "{epoch}")
+_CLEAN: Final = clean_topic(_FIRST).replace(str(_FIRST), "{epoch}")
 _RECORDS: Final[Mapping[str, tuple[bytes, ...]]] = {
     _COMMENTS: (*sorted(EVENT_TYPES), EPOCH_BEGAN, EPOCH_FENCE),
     COUNTS_TOPIC: (COMMENTS_COUNTED, COUNTS_PROGRESS),
     REVOCATIONS_TOPIC: (SESSION_REVOKED,),
     EPOCHS_TOPIC: (EPOCH_OPENED, EPOCH_ENDING, EPOCH_CLOSED),
 }
-"""Which types of records stand in a topic. The dead letters hold records of others."""
+"""Which types of records stand in a topic. The dead letters hold records of others, the clean topic none of the log."""
 _DEAD_LETTER: Final = "deadLetter"
+_CLEAN_NAMES: Final = {CLEAN_COMMENT: "cleanComment", CLEAN_REMOVED: "cleanRemoved"}
 _OF_NOBODY: Final = frozenset(
     (EPOCH_BEGAN, EPOCH_FENCE, EPOCH_OPENED, EPOCH_ENDING, EPOCH_CLOSED, COMMENTS_COUNTED, COUNTS_PROGRESS)
 )
@@ -88,7 +92,7 @@ number that a release wrote is read by all later ones. docs/DATA.md, *How the to
 def document() -> dict[str, Any]:
     """Return the document, in the order in which it is written."""
     topics = {topic.name: topic for topic in load_topics(_FIRST)}
-    topics = {_COMMENTS: topics.pop(comments_topic(_FIRST)), **topics}
+    topics = {_COMMENTS: topics.pop(comments_topic(_FIRST)), _CLEAN: topics.pop(clean_topic(_FIRST)), **topics}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -101,7 +105,11 @@ def document() -> dict[str, Any]:
         "channels": {_channel_name(name): _channel(name, topic) for name, topic in topics.items()},
         "operations": {f"write-{_channel_name(name)}": _operation(name, topic) for name, topic in topics.items()},
         "components": {
-            "messages": {**{_name(kind): _message(kind) for kind in _all_types()}, _DEAD_LETTER: _dead_letter()},
+            "messages": {
+                **{_name(kind): _message(kind) for kind in _all_types()},
+                _DEAD_LETTER: _dead_letter(),
+                **_clean(),
+            },
             "schemas": _schemas(),
         },
     }
@@ -120,6 +128,8 @@ def _channel_name(topic: str) -> str:
 
 
 def _message_names(topic: str) -> list[str]:
+    if topic == _CLEAN:
+        return list(_CLEAN_NAMES.values())
     return [_DEAD_LETTER] if topic == DEAD_LETTER_TOPIC else [_name(kind) for kind in _RECORDS[topic]]
 
 
@@ -131,7 +141,7 @@ def _channel(name: str, topic: Topic) -> dict[str, Any]:
         "description": f"{topic.holds} Key: {topic.key}. Read by: {', '.join(topic.read_by)}.",
         "messages": {each: {"$ref": f"#/components/messages/{each}"} for each in _message_names(name)},
     }
-    if name == _COMMENTS:
+    if name in (_COMMENTS, _CLEAN):
         described = f"The generation of the log, 1 to {EPOCH_MAX}; the topic {EPOCHS_TOPIC} says which one is open."
         channel["parameters"] = {"epoch": {"description": described, "examples": ["1"]}}
     channel["bindings"] = {
@@ -234,10 +244,36 @@ def _dead_letter() -> dict[str, Any]:
     }
 
 
+def _clean() -> dict[str, Any]:
+    """Describe what stands in the clean topic: comments, and that they are gone."""
+    key = {"type": "string", "pattern": "^[0-9a-v]{16}$", "description": "The id of the comment."}
+    made = {}
+    for kind, name in _CLEAN_NAMES.items():
+        headers: dict[str, Any] = {
+            "type": {"const": _name(kind), "description": "What it says of the comment."},
+            "schema": {"const": _SCHEMA, "description": "The form in which it is said."},
+            "author": {"type": "string", "description": "Who wrote the comment, or removed it."},
+            **{
+                header: {"type": "string", "description": described.removeprefix("Of a copy: ")}
+                for header, described in _ORIGIN.items()
+            },
+        }
+        is_comment = kind == CLEAN_COMMENT
+        made[name] = {
+            "name": name,
+            "title": "A comment as pages show it" if is_comment else "A comment is gone",
+            "contentType": "application/json",
+            "headers": {"type": "object", "required": list(headers), "properties": headers},
+            "payload": {"$ref": "#/components/schemas/comment"} if is_comment else {"type": "null"},
+            "bindings": {"kafka": {"key": key, "bindingVersion": _BINDING}},
+        }
+    return made
+
+
 def _schemas() -> dict[str, Any]:
     """Load the schemas of the values and those they refer to, and point their references into the document."""
     published = published_schemas()
-    wanted = [_name(kind).replace(".", "-") for kind in _all_types()]
+    wanted = [*(_name(kind).replace(".", "-") for kind in _all_types()), "comment"]
     schemas: dict[str, Any] = {}
     while wanted:
         name = wanted.pop(0)

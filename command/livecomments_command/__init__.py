@@ -9,7 +9,7 @@
   are, `pause` tells how long writes waited.
 - `backups`: `backup` and `restore` of the embedded form.
 - `records/`: what the data commands do: scan, verify, rebuild, export, replay, dead letters.
-- `deriving/`: jobs that make topics of the log: `counts`.
+- `deriving/`: jobs that make topics of the log: `counts`, `clean`.
 - `planning/`: `plan`: what a load takes, on which numbers.
 - `probing/`: `probe`: a canary that writes, watches, reads and deletes in every partition, by the public interface.
 - `terminal/`: `tail` and `post`: a video in a terminal, by the public interface.

@@ -159,6 +159,16 @@ def counts() -> None:
 
 
 @app.command()
+def clean() -> None:
+    """Run the job that keeps the clean topic of each epoch, comments-clean-<epoch>; made if it is missing."""
+    from livecomments_command.deriving.running import run_clean
+
+    settings = _on_servers(DerivingSettings)
+    tell("clean", settings)
+    uvloop.run(run_clean(settings, lambda: _say("cleans what comes")))
+
+
+@app.command()
 def topics(
     create: Annotated[
         bool, typer.Option("--create", help="Create those that are missing, and open the first epoch.")

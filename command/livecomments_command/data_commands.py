@@ -179,6 +179,9 @@ def verify(
     with_export: Annotated[
         Path | None, typer.Option("--export", help="Compare with this whole export instead of the log.")
     ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Compare the clean topic with the log instead of the store.")
+    ] = False,
     epoch: EpochOption = None,
 ) -> None:
     """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
@@ -190,8 +193,14 @@ def verify(
     if video is not None and sample is not None:
         raise StartRefused("Say --video or --sample, not both.")
     check_video(video)
+    if clean and (video is not None or sample is not None or with_export is not None):
+        raise StartRefused("--clean compares all of an epoch: leave out --video, --sample and --export.")
 
     async def run() -> Findings:
+        if clean:
+            from livecomments_command.deriving.running import compare_clean
+
+            return await compare_clean(settings_of(context), plain_console(stderr=True), epoch)
         async with opened(settings_of(context), epoch=epoch) as found:
             chosen = sampled(1.0 if sample is None else sample, seed)
             progress = plain_console(stderr=True)

@@ -64,7 +64,7 @@ class StreamSettings(PersistSettings, GroupSettings, TraceSettings, ServerSettin
 
 @dataclass(frozen=True, kw_only=True)
 class DerivingSettings(EmbeddedSettings, ServerSettings, InternalSettings):
-    """Settings of `livecomments counts`: jobs that make topics of the log."""
+    """Settings of `livecomments counts` and `livecomments clean`: jobs that make topics of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ PROCESSES: Final[Mapping[str, type[Settings]]] = {
     "gateway": GatewaySettings,
     "edge": EdgeSettings,
     "stream": StreamSettings,
-    "counts": DerivingSettings,
+    "counts, clean": DerivingSettings,
     "tools": ToolSettings,
 }
 """By the name that docs/CONFIG.md and the logs call them."""

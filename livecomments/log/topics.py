@@ -16,6 +16,7 @@ REVOCATIONS_TOPIC: Final = "session-revocations"
 EPOCHS_TOPIC: Final = "livecomments-epochs"
 COUNTS_TOPIC: Final = "comment-counts"
 _COMMENTS: Final = "comments-"
+_CLEAN: Final = "comments-clean-"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Topic:
 def comments_topic(epoch: int) -> str:
     """Name the comments topic of an epoch."""
     return f"{_COMMENTS}{epoch}"
+
+
+def clean_topic(epoch: int) -> str:
+    """Name the clean topic of an epoch."""
+    return f"{_CLEAN}{epoch}"
 
 
 def is_ours(name: str) -> bool:

@@ -14,7 +14,7 @@ from livecomments.cql.migrations import migrate
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import find_topics
-from livecomments.log.topics import COUNTS_TOPIC
+from livecomments.log.topics import COUNTS_TOPIC, clean_topic
 from livecomments.runtime.settings import PREFIX
 from livecomments_command.records.export import Manifest
 from livecomments_schemas.counts import MINUTE_MS, count_of
@@ -235,3 +235,28 @@ async def read_all(log: KafkaLog, partition: int) -> list[Record]:
         records, following = await log.read(partition, following, end, 5_000)
         found += records
     return found
+
+
+async def test_the_clean_topic_is_what_the_log_says_over_a_kill(running: Deployment, tmp_path: Path) -> None:
+    said = {name.removeprefix(PREFIX): value for name, value in running.environ.items() if name.startswith(PREFIX)}
+
+    async def is_clean() -> bool:
+        name = running.own.prefix + clean_topic(running.epoch)
+        if name not in await find_topics(KafkaConnection(running.kafka), [name]):
+            return False
+        async with KafkaLog(running.kafka, name, 0) as topic:
+            newest = [[*await read_all(topic, number)][-1:] for number in range(PARTITIONS)]
+        ends = await running.ends()
+        return all(
+            [int(one.headers["origin-offset"]) for one in last] == [ends[number] - 1]
+            for number, last in enumerate(newest)
+        )
+
+    for turn in range(2):
+        worker = process_of("clean", own(said), tmp_path / f"clean-{turn}")
+        running.workers.append(worker)
+        target = comment_id(position_at(running.epoch, 5 + turn), partition_of(VIDEOS[0], PARTITIONS))
+        await running.append([comment_deleted(VIDEOS[0], target, "mod"), *comments(VIDEOS, 300, f"clean-{turn}")])
+        await until(is_clean, "all clean")
+        worker.kill()
+    assert "no difference" in await asyncio.to_thread(command, running, "verify", "--clean")

@@ -84,6 +84,7 @@ def test_each_type_of_a_record_stands_in_one_topic() -> None:
     assert sorted(listed) == sorted(MESSAGES)
     assert DOCUMENT["channels"].keys() == {
         "comments",
+        "comments-clean",
         "comments-dead-letter",
         "comment-counts",
         "session-revocations",

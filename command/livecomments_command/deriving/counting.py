@@ -30,7 +30,7 @@ class _Tally:
 
 
 @dataclass
-class _Partition:
+class _PartitionCounts:
     """The minute that is going on in a partition. Writers of one minute are in memory: at most its comments."""
 
     following: int
@@ -52,7 +52,7 @@ class _Partition:
 @dataclass
 class _EpochCounts:
     number: int
-    partitions: dict[int, _Partition]
+    partitions: dict[int, _PartitionCounts]
 
 
 Progress = Mapping[int, Mapping[int, Mapping[str, Any]]]
@@ -85,7 +85,7 @@ class MinuteCounts:
             said = known.get(number, {})
             begun, told = said.get("from"), said.get("through", 0)
             at = start if begun is None else begun
-            one = _Partition(max(at, start), told, unsure=said.get("unsure"))
+            one = _PartitionCounts(max(at, start), told, unsure=said.get("unsure"))
             # Of a minute whose beginning is gone nothing is told, or a larger count would be taken back.
             one.is_cut = one.following > at if begun is not None else start > 0
             partitions[number] = one
@@ -151,14 +151,14 @@ def progress_of(value: bytes) -> Progress:
         raise ValueError("no progress of counts") from error
 
 
-def _said(one: _Partition) -> dict[str, int | None]:
+def _said(one: _PartitionCounts) -> dict[str, int | None]:
     said: dict[str, int | None] = {"from": one.begun, "through": max(one.following, one.told)}
     if one.unsure is not None and one.unsure == one.minute:
         said["unsure"] = one.unsure
     return said
 
 
-def _carry(before: _EpochCounts, partitions: Mapping[int, _Partition]) -> None:
+def _carry(before: _EpochCounts, partitions: Mapping[int, _PartitionCounts]) -> None:
     """Let minutes that were going on at the end of an epoch go on in the next, each video in its new partition.
 
     A partition has one parent: a new count is a multiple of the old one. Where it is not (the old topic was lost), the

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.log.interface import CommentLog
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.epochs import Contract, Epoch, Epochs
@@ -116,7 +117,7 @@ def is_accepted(verdict: Verdict) -> bool:
 async def grown(directory: Path) -> AsyncIterator[tuple[Grown, DurableFile]]:
     """Both epochs, empty, and their file."""
     async with (
-        DurableFile(directory, TABLES) as file,
+        DurableFile(directory, TABLES + STORE_TABLES) as file,
         EmbeddedLog(file, "comments-1", 1, OLD) as old,
         EmbeddedLog(file, "comments-2", 2, NEW) as new,
     ):
