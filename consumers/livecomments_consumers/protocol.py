@@ -40,7 +40,7 @@ _EPOCH_MS: Final = 1_728_432_000_000
 """2024-10-09T00:00:00Z, from which the draft counts."""
 _CURSOR_STEP: Final = 100
 """More than one is ever ahead by counting on: by steps of one, who is ahead would stay it."""
-_CURSOR_CHARS_MAX: Final = 15
+_CURSOR_MAX: Final = 10**15 - 1
 """Stays exact as a number of JavaScript, and is later than any clock."""
 _OF_OURS: Final = ("offset", "live", "cursor")
 _DIGITS: Final = re.compile(r"[0-9]+")
@@ -114,7 +114,7 @@ def asked(headers: Mapping[str, str], query: Iterable[tuple[str, str]], home: Ho
     modes = {mode.value: mode for mode in (Live.LONG_POLL, Live.SSE)}
     if live is not None and (live not in modes or offset is None):
         raise LiveRejected("live is long-poll or sse, and goes with an offset; leave it out to read what is there.")
-    if cursor is not None and not (_DIGITS.fullmatch(cursor) and len(cursor) <= _CURSOR_CHARS_MAX):
+    if cursor is not None and not (_DIGITS.fullmatch(cursor) and len(cursor) <= len(str(_CURSOR_MAX))):
         raise StreamCursorRejected("cursor is the number of an answer's Stream-Cursor. Leave it out to begin.")
     authorization, cookie = headers.get("authorization", ""), headers.get("cookie", "")
     session = session_of(authorization, cookie)
@@ -128,9 +128,12 @@ def asked(headers: Mapping[str, str], query: Iterable[tuple[str, str]], home: Ho
 
 
 def cursor_after(time_ms: int, before: int | None) -> int:
-    """Return the cursor of an answer that is of the time `time_ms`; always greater than the client's, so none loops."""
+    """Return the cursor of an answer that is of the time `time_ms`; always greater than the client's, so none loops.
+
+    Who comes with the greatest that there is, which no clock of ours has said, begins anew: a greater one is refused.
+    """
     cursor = max(0, time_ms - _EPOCH_MS) // WINDOW_MS * _CURSOR_STEP
-    return cursor if before is None or cursor > before else before + 1
+    return cursor if before is None or cursor > before or before >= _CURSOR_MAX else before + 1
 
 
 def silence_ms(video_id: str, now_ms: int) -> int:

@@ -86,9 +86,16 @@ def test_an_answer_to_somebody_is_for_nobody_else() -> None:
 
 
 @pytest.mark.parametrize("time_ms", [0, NOW_MS, 10**13])
-@pytest.mark.parametrize("before", [None, 0, 1, 10**11, 10**15 - 1])
+@pytest.mark.parametrize("before", [None, 0, 1, 10**11, 10**15 - 2])
 def test_a_cursor_is_always_greater_than_the_one_before(time_ms: int, before: int | None) -> None:
     assert cursor_after(time_ms, before) > (-1 if before is None else before)
+
+
+@pytest.mark.parametrize("cursor", ["0", "00", "17", "9" * 14, "9" * 15])
+def test_whoever_comes_with_a_cursor_is_given_one_that_is_taken_again(cursor: str) -> None:
+    for _ in range(3):
+        want = asked({}, [("live", "long-poll"), ("offset", HERE), ("cursor", cursor)], HOME)
+        cursor = str(cursor_after(NOW_MS, want.cursor))
 
 
 def test_those_who_came_apart_have_the_same_cursor_at_the_next_window() -> None:
