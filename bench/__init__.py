@@ -18,7 +18,10 @@
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `stand`: what these six stand on: Kafka, an edge, a feed of comments.
-- `crowd`: their viewers, and the bare loop, in C (`crowd.c`).
+- `viewers`: their viewers, and the bare loop, in C (`viewers.c`).
+- `crowd`: what clients that poll cost an edge, by themselves and behind the recommended caches.
+- `pollers`: those clients, in C (`pollers.c`).
+- `compiled`: makes the programs of C.
 - `command`: their command line; tables, JSON and chart.
 - `chart`: bars as SVG.
 

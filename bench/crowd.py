@@ -1,173 +1,219 @@
-"""The crowd: thousands of viewers in one process of C (`crowd.c`), and the bare loop of `send()` beside it.
+"""`python -m bench.crowd`: what a crowd that polls costs an edge, by itself and behind the recommended caches.
 
-It is compiled at its first use, into `.run/bench`. What its commands are is told at the head of `crowd.c`.
+A real edge on a real Kafka, one video, real chat texts, clients that wait by long-poll (`pollers.c`): directly at the
+edge, behind nginx with `crowd.conf`, behind Varnish with `crowd.vcl`. What a cache asks of the edge is told by its own
+log: how often a second, over one for each window; and whether it asked for what it could have kept.
 """
 
 import asyncio
-import hashlib
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import AsyncIterator
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra.local.servers import RUN_DIR
+from rich.table import Table
 
-_SOURCE: Final = Path(__file__).with_suffix(".c")
-_ANSWER_TIMEOUT_S: Final = 120.0
+from bench.chart import Bar, chart
+from bench.command import Outcome, command, over, table
+from bench.pollers import Polled, Pollers
+from bench.stand import Stand, cpu_of, real_chat, standing
+from infra.local.caches import Cache, Fetch
+from infra.local.ports import free_port
+from livecomments_consumers.protocol import WINDOW_MS
+from livecomments_schemas.partitions import partition_of
+
+DIRECTLY: Final = "directly"
+IDEAL_PER_S: Final = 1_000 / WINDOW_MS
+"""Requests that a video takes in which something comes in every window."""
+_POLLS: Final = "livecomments_edge_polls_total"
+_PAIRS_TOLD: Final = 20
+_LIVE_SHARE: Final = 0.99
+"""At any moment some have an answer, and have not asked again."""
+_SETTLE_TIMEOUT_S: Final = 60.0
+_SETTLE_STEP_S: Final = 0.2
 
 
-class Saw(NamedTuple):
-    """What a group of viewers saw since it was asked last: comments, ids and times of those that are read."""
+class Plan(NamedTuple):
+    """What is measured; numbers of pollers, comma-separated; `behind`: nginx, varnishd, or both."""
 
-    open: int
-    readers: int
-    """Viewers that are read."""
-    closed: int
-    """Streams that ended, whoever ended them."""
-    refused: int
-    bytes: int
-    """Of all viewers."""
-    read_bytes: int
-    comments: int
-    comments_min: int
-    """Comments of the viewer that got fewest."""
-    comments_max: int
-    offset_min: int
-    """Of the last id, of the viewer that is furthest behind."""
-    disordered: int
-    holes: int
-    """Records that were skipped without a word; told with one video only."""
-    gaps: int
-    heartbeats: int
-    others: int
-    """Events that are none of a comment, heartbeat, gap, video or a beginning."""
+    directly: str = "0,50,500,2000"
+    cached: str = "50,500,5000"
+    behind: str = "nginx,varnishd"
+    rate: float = 20.0
+    spread_s: float = 3.0
+    warm_up_s: float = 4.0
+    seconds: float = 30.0
+
+
+class Row(NamedTuple):
+    """One crowd."""
+
+    before: str
+    """`directly`, or the cache that it polls."""
+    pollers: int
+    answers_per_s: float
+    upstream_per_s: float
+    """Requests to the edge."""
+    ideal: float
+    """Times one request a window."""
+    twice: int
+    """Fetches of what had been fetched, and might have been kept still."""
+    edge_core: float
+    cache_core: float
     p50_ms: float
     p99_ms: float
-    max_ms: float
-
-    @property
-    def faults(self) -> int:
-        """Count what breaks the promise to viewers: comments lost, twice or out of order, and streams that ended."""
-        return self.disordered + self.holes + self.gaps + self.closed + self.refused
-
-    def and_then(self, later: "Saw") -> "Saw":
-        """Return the sum of what two spans in a row counted; what is not a count is the later span's."""
-        counted = ("closed", "refused", "bytes", "read_bytes", "comments", "disordered", "holes", "gaps", "heartbeats")
-        return later._replace(**{name: getattr(self, name) + getattr(later, name) for name in counted})
-
-
-class Floor(NamedTuple):
-    """What the bare loop took to send what was recorded to everybody."""
-
-    cpu_s: float
-    wall_s: float
-    sends: int
-    bytes: int
+    missed: int
+    """Comments that a poller did not get by the end, or that were skipped."""
+    disordered: int
+    """Comments that came twice, or out of order."""
+    refused: int
+    """Answers that are no answers, and connections that broke."""
+    twice_of: list[Any]
+    """The first of those pairs."""
+    asked: dict[str, int]
+    """What a cache asked the edge for, by its reason and what was waited for."""
 
 
-def build() -> Path:
-    """Compile the program. Raises SystemExit: there is no compiler."""
-    program = RUN_DIR / "bench" / f"crowd-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}"
-    if program.exists():
-        return program
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise SystemExit("The viewers are a C program: install a compiler and zlib (apt-get install gcc zlib1g-dev).")
-    program.parent.mkdir(parents=True, exist_ok=True)
-    new = program.with_suffix(f".{os.getpid()}")
-    done = subprocess.run(
-        [compiler, "-O2", "-Wall", "-Wextra", "-o", new, _SOURCE, "-lz"], capture_output=True, text=True, check=False
+async def measure(plan: Plan, kafka: str, directory: Path, _pinned: bool) -> Outcome:
+    """Measure all crowds, one after the other; one of 0 tells what the edge takes with nobody."""
+    rows: list[Row] = []
+    async with standing(directory, kafka) as stand:
+        crowds = [(DIRECTLY, many) for many in _numbers(plan.directly)]
+        crowds += [(cache, many) for cache in filter(None, plan.behind.split(",")) for many in _numbers(plan.cached)]
+        for number, ((before, pollers), video_id) in enumerate(zip(crowds, _videos(stand), strict=False)):
+            rows.append(await _row(stand, plan, before, pollers, video_id, directory / f"cache-{number}"))
+    numbers: dict[str, Any] = {"idealPerSecond": IDEAL_PER_S, "rows": [row._asdict() for row in rows]}
+    bars = [
+        Bar(f"{row.pollers:,} pollers", row.before, row.p50_ms, row.p99_ms, f"{row.p50_ms:.0f} / {row.p99_ms:.0f}")
+        for row in rows
+        if row.pollers
+    ]
+    return Outcome([_table(plan, rows)], numbers, chart("Age of a comment in ms, p50 and p99.", bars))
+
+
+async def _row(stand: Stand, plan: Plan, before: str, pollers: int, video_id: str, directory: Path) -> Row:
+    first = await stand.append(video_id)
+    edge = int(stand.edge.address.rpartition(":")[2])
+    async with (
+        _cached(before, directory, edge) as cache,
+        Pollers.running(cache.port if cache else edge, stand.zero_ms) as crowd,
+    ):
+        if pollers:
+            await crowd.open(pollers, video_id, [first], plan.spread_s)
+        feeding = asyncio.create_task(stand.feed([video_id], plan.rate, math.inf, real_chat()))
+        await asyncio.sleep(plan.spread_s + plan.warm_up_s)
+        warm, counts, began = await _joined(crowd, pollers), await _polls(stand), time.time()
+        pids = cache.pids if cache else []
+        cpu, cache_cpu, since = stand.cpu_s(), sum(map(cpu_of, pids)), time.perf_counter()
+        await asyncio.sleep(plan.seconds)
+        cpu, cache_cpu = stand.cpu_s() - cpu, sum(map(cpu_of, pids)) - cache_cpu
+        wall, saw, ended = time.perf_counter() - since, await crowd.saw(), time.time()
+        asked_of_it = await _polls(stand) - counts
+        feeding.cancel()
+        await asyncio.wait([feeding])
+        rest, missing = await _settled(stand, crowd, video_id, pollers)
+    fetches = cache.fetches() if cache else []
+    spans = [fetch for fetch in fetches if began <= fetch.ended < ended]
+    per_s = len(spans) / wall if cache else asked_of_it / wall
+    whole = warm.and_then(saw).and_then(rest)
+    return Row(
+        before,
+        pollers,
+        saw.answers / wall,
+        per_s,
+        over(per_s, IDEAL_PER_S),
+        sum(1 for _ in twice(fetches)),
+        cpu / wall,
+        cache_cpu / wall,
+        saw.p50_ms,
+        saw.p99_ms,
+        missing + whole.holes,
+        whole.disordered,
+        whole.refused + whole.closed,
+        list(islice(twice(fetches), _PAIRS_TOLD)),
+        dict(Counter(f"{fetch.why} {fetch.live or 'no wait'} {fetch.status}" for fetch in spans)),
     )
-    if done.returncode:
-        raise SystemExit(f"{_SOURCE.name} does not compile (apt-get install gcc libc6-dev zlib1g-dev):\n{done.stderr}")
-    new.rename(program)
-    return program
 
 
-class Crowd:
-    """A running `crowd load`; `running` makes one."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    @classmethod
-    @asynccontextmanager
-    async def running(cls, address: str, zero_ms: int) -> AsyncIterator["Crowd"]:
-        """Run viewers of the edge at `address` until left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
-        host, _, port = address.rpartition(":")
-        async with _process("load", host, port, str(zero_ms)) as process:
-            yield cls(process)
-
-    async def open(
-        self, count: int, prefix: str, *, videos: int = 1, every: int = 0, gzip: bool = False, stalled: bool = False
-    ) -> int:
-        """Open streams, and return the number of their group once all are. One viewer in `every` is read."""
-        opened = await self._tell(f"open {count} {videos} {every} {gzip:d} {stalled:d} {prefix}")
-        assert opened["opened"] == count, opened
-        return int(opened["group"])
-
-    async def away(self, group: int) -> None:
-        """Have all of them leave at once."""
-        await self._tell(f"away {group}")
-
-    async def back(self, group: int) -> float:
-        """Have all of them resume from the last id they had; return the seconds until the last stream is open."""
-        return float((await self._tell(f"back {group}"))["seconds"])
-
-    async def saw(self, group: int) -> Saw:
-        """Return what the group saw since it was asked last."""
-        return Saw(**await self._tell(f"stats {group}"))
-
-    async def record(self, group: int, file: Path) -> None:
-        """Begin to record what the first viewer of the group gets, for the floor."""
-        await self._tell(f"record {group} {file}")
-
-    async def recorded(self) -> int:
-        """End the recording; return how many comments are in it."""
-        return int((await self._tell("recorded"))["comments"])
-
-    async def _tell(self, command: str) -> dict[str, Any]:
-        return await _ask(self._process, command)
-
-
-async def floor(file: Path, count: int, cpus: frozenset[int]) -> Floor:
-    """Send what was recorded to `count` sockets, by a bare loop pinned to these CPUs; somebody takes it all."""
-    async with _process("floor", str(file), str(count)) as process:
-        os.sched_setaffinity(process.pid, cpus)
-        port = (await _answer(process))["port"]
-        async with Crowd.running(f"127.0.0.1:{port}", 0) as crowd:
-            await crowd.open(count, "floor")
-            return Floor(**await _ask(process, "go"))
+def twice(fetches: Iterable[Fetch]) -> Iterator[tuple[Fetch, Fetch]]:
+    """Yield fetches of what an earlier one was bringing, or had brought and might be kept still, with that one."""
+    before: dict[tuple[str, ...], Fetch] = {}
+    for fetch in sorted(fetches):
+        earlier = before.get(fetch.url)
+        if earlier is not None and fetch.began < earlier.ended + earlier.life_s:
+            yield earlier, fetch
+        before[fetch.url] = fetch
 
 
 @asynccontextmanager
-async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    pipe = asyncio.subprocess.PIPE
-    program = await asyncio.to_thread(build)
-    process = await asyncio.create_subprocess_exec(program, *arguments, stdin=pipe, stdout=pipe)
+async def _cached(before: str, directory: Path, edge: int) -> AsyncIterator[Cache | None]:
+    """Run this cache before the edge; none if it is to be asked directly. Raises SystemExit: it is not installed."""
+    if before == DIRECTLY:
+        yield None
+        return
+    if (missing := Cache.why_missing(before)) is not None:
+        raise SystemExit(missing)
+    cache = Cache(before, directory, free_port(), (edge, edge))
+    await asyncio.to_thread(cache.start)
     try:
-        yield process
+        yield cache
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await asyncio.to_thread(cache.stop)
 
 
-async def _ask(process: asyncio.subprocess.Process, command: str) -> dict[str, Any]:
-    assert process.stdin is not None
-    process.stdin.write(command.encode() + b"\n")
-    return await _answer(process)
+async def _joined(crowd: Pollers, pollers: int) -> Polled:
+    """Return what they saw until all wait for what comes, or for a minute."""
+    saw, until = await crowd.saw(), time.monotonic() + _SETTLE_TIMEOUT_S
+    while saw.live < pollers * _LIVE_SHARE and time.monotonic() < until:
+        await asyncio.sleep(_SETTLE_STEP_S)
+        saw = saw.and_then(await crowd.saw())
+    return saw
 
 
-async def _answer(process: asyncio.subprocess.Process) -> dict[str, Any]:
-    assert process.stdout is not None
-    async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-        line = await process.stdout.readline()
-    if not line:
-        raise RuntimeError("The crowd has ended; what it said of that is above.")
-    answer: dict[str, Any] = json.loads(line)
-    return answer
+async def _settled(stand: Stand, crowd: Pollers, video_id: str, count: int) -> tuple[Polled, int]:
+    """Return what they saw once all have the newest comment, and how many do not have it after a minute."""
+    newest = await stand.newest(video_id)
+    saw, until = await crowd.saw(), time.monotonic() + _SETTLE_TIMEOUT_S
+    while count and saw.offset_min < newest and time.monotonic() < until:
+        await asyncio.sleep(_SETTLE_STEP_S)
+        saw = saw.and_then(await crowd.saw())
+    return saw, max(0, newest - saw.offset_min) if count else 0
+
+
+async def _polls(stand: Stand) -> float:
+    """Return how often the edge has answered pollers."""
+    return sum(count for name, count in (await stand.counts()).items() if name.startswith(_POLLS))
+
+
+def _videos(stand: Stand) -> Iterator[str]:
+    """Yield videos that have a partition to themselves."""
+    taken: set[int] = set()
+    for number in count():
+        video_id = f"crowd-{number}"
+        partition = partition_of(video_id, stand.log.partition_count)
+        if partition not in taken:
+            taken.add(partition)
+            yield video_id
+
+
+def _numbers(said: str) -> list[int]:
+    return [int(one) for one in said.split(",") if one]
+
+
+def _table(plan: Plan, rows: list[Row]) -> Table:
+    title = f"One video, {plan.rate:g} comments/s for {plan.seconds:g} s; {IDEAL_PER_S:g} windows a second"
+    heads = ("answers/s", "upstream/s", "× 1/window", "twice", "edge core", "cache core", "p50 ms", "p99 ms")
+    made = table(title, "pollers", *heads, "missed", "disordered", "refused")
+    for row in rows:
+        shown = [f"{row.answers_per_s:,.0f}", f"{row.upstream_per_s:,.1f}", f"{row.ideal:,.2f}", f"{row.twice}"]
+        shown += [f"{row.edge_core:.3f}", f"{row.cache_core:.2f}", f"{row.p50_ms:,.0f}", f"{row.p99_ms:,.0f}"]
+        made.add_row(f"{row.pollers:,} {row.before}", *shown, f"{row.missed}", f"{row.disordered}", f"{row.refused}")
+    return made
+
+
+if __name__ == "__main__":
+    command("crowd", __doc__, Plan(), measure, pinned=False)

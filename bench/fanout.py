@@ -15,8 +15,8 @@ from rich.table import Table
 
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
-from bench.crowd import Floor, floor
 from bench.stand import Stand, Text, real_chat, sized_chat, standing
+from bench.viewers import Floor, floor
 
 VIDEO: Final = "v-0"
 READERS: Final = 100

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
-from bench.crowd import Crowd
 from bench.persist_stack import new_keyspace
 from bench.post import client_of, issued, requests
 from bench.stand import PARTITIONS, Stand, cpu_s, environment, metrics, real_chat
+from bench.viewers import Crowd
 from infra.local.apps import App
 from infra.local.balancer import HaProxy
 from infra.local.epochs import own_epoch

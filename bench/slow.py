@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
-from bench.crowd import Saw
 from bench.stand import SETTLED_S, Stand, real_chat, standing
+from bench.viewers import Saw
 
 VIDEO: Final = "v-0"
 READERS: Final = 100

@@ -17,7 +17,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.crowd import Crowd, Saw
+from bench.viewers import Crowd, Saw
 from infra.local.apps import App
 from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.servers import KafkaServer, running
@@ -25,6 +25,7 @@ from livecomments.kafka.log import KafkaLog
 from livecomments_loadtest.chat import CHAT
 from livecomments_schemas.events import Author, NewRecord, comment_created
 from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import comment_id, position_at
 
 PARTITIONS: Final = 64
 SETTLED_S: Final = 2.0
@@ -73,7 +74,8 @@ class Stand:
         """Cores that the edge may use."""
         self.appended = 0
         """Comments appended so far."""
-        self._zero_ms = zero_ms
+        self.zero_ms = zero_ms
+        """What `videoTimeMs` counts from, Unix time."""
 
     def comment(self, video_id: str, text: Text) -> NewRecord:
         """Return the record of a comment that is written now."""
@@ -87,7 +89,7 @@ class Stand:
 
     def video_time_ms(self) -> int:
         """Return what a comment carries that is written now, by which viewers know its age."""
-        return int(time.time() * 1000) - self._zero_ms
+        return int(time.time() * 1000) - self.zero_ms
 
     async def feed(self, videos: Sequence[str], rate: float, seconds: float, texts: Iterator[Text]) -> int:
         """Append comments at random moments, `rate` a second over all videos; returns when all are acknowledged."""
@@ -104,14 +106,28 @@ class Stand:
 
     async def settle(self, group: int, video_id: str) -> Saw:
         """Return what the group saw, once all its viewers that are read have the newest comment of their one video."""
-        partition = partition_of(video_id, self.log.partition_count)
-        newest = (await self.log.bounds([partition]))[partition].end - 1
+        newest = await self.newest(video_id)
         saw = await self.crowd.saw(group)
         async with asyncio.timeout(_SETTLE_TIMEOUT_S):
             while saw.offset_min < newest:
                 await asyncio.sleep(_SETTLE_STEP_S)
                 saw = saw.and_then(await self.crowd.saw(group))
         return saw
+
+    def environment(self) -> dict[str, str]:
+        """Return what another process of the same deployment runs with."""
+        return environment(self.topics, {})
+
+    async def newest(self, video_id: str) -> int:
+        """Return the offset of the last record of a video that has a partition to itself."""
+        partition = partition_of(video_id, self.log.partition_count)
+        return (await self.log.bounds([partition]))[partition].end - 1
+
+    async def append(self, video_id: str) -> str:
+        """Append one comment, and return its id."""
+        partition = partition_of(video_id, self.log.partition_count)
+        offset = await self.log.append(partition, self.comment(video_id, next(real_chat())))
+        return comment_id(position_at(self.topics.number, offset), partition)
 
     def cpu_s(self) -> float:
         """Return what the edge has used."""
@@ -183,7 +199,13 @@ def pin(app: App, cpus: frozenset[int]) -> None:
 
 def cpu_s(app: App) -> float:
     """Return what a process has used, all threads and the kernel's work for it included."""
-    fields = Path(f"/proc/{app.pid}/stat").read_text().rpartition(")")[2].split()
+    assert app.pid is not None
+    return cpu_of(app.pid)
+
+
+def cpu_of(pid: int) -> float:
+    """Return what the process with this id has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -7,6 +7,7 @@ again by the directory alone. `stack` puts servers, the processes of livecomment
 - `stack`: `Stack`: all of it under one directory, each process by its name.
 - `servers`: `KafkaServer`, `KafkaCluster`, `CassandraServer`; real ones, from their jars.
 - `apps`: gateway, edge and stream job.
+- `caches`: the recommended caches of a crowd, as programs.
 - `balancer`: HAProxy or nginx with the configuration of `infra/haproxy`, `infra/nginx`.
 - `lifecycle`: what they all share: start, wait, stop; and `running` for fixtures.
 - `errors`: the one error.

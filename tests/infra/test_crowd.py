@@ -7,14 +7,19 @@ from typing import Final
 import aiohttp
 import pytest
 
-from infra.local.ports import free_port
+from infra.local.caches import CACHES, Cache
+from infra.local.ports import HOST, free_port
 from tests.consumers.streams import counted
-from tests.infra.crowds import HOST, PROGRAMS, Cache, FollowingPoller, cache_before
+from tests.infra.crowds import FollowingPoller, cache_before
 from tests.served import Served, served
 
 POLLERS: Final = 40
 COMMENTS: Final = 60
 RESTARTED_AT: Final = 35
+ROUNDS: Final = 3
+"""Times that an answer is asked of the edge: first, and when it was too old."""
+AT_ONCE_MAX: Final = 2
+"""Of those who come together some may be before the end of nginx's ten seconds, and some after."""
 WITHIN_S: Final = 300.0
 
 
@@ -24,7 +29,7 @@ def polled() -> float:
     return sum(counted("polls_total", live=live, result=result) for live, result in asked)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", CACHES)
 async def test_a_crowd_is_a_few_requests_and_misses_nothing_when_the_cache_is_restarted(
     program: str, tmp_path: Path
 ) -> None:
@@ -73,7 +78,7 @@ async def _tell_a_crowd(running: Served, cache: Cache, client: aiohttp.ClientSes
     assert (polled() - begun) * 2 < answered, "the crowd asked the edge by itself"
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", CACHES)
 async def test_who_is_somebody_is_answered_by_an_edge_and_pages_of_any_site_may_read(
     program: str, tmp_path: Path
 ) -> None:
@@ -104,3 +109,24 @@ async def test_who_is_somebody_is_answered_by_an_edge_and_pages_of_any_site_may_
                     assert "no-store" in now.headers["Cache-Control"]
                 async with client.get("/streams/v?offset=x") as refused:
                     assert refused.status == 400
+
+
+@pytest.mark.parametrize("program", CACHES)
+async def test_a_crowd_that_comes_to_an_answer_just_too_old_is_one_request(program: str, tmp_path: Path) -> None:
+    port = free_port()
+    async with served(tmp_path / "data") as running:
+        edge = int(running.url.rpartition(":")[2])
+        await running.post("v", "hi", await running.token())
+        with cache_before(program, tmp_path / program, port, (edge, edge)):
+            async with asyncio.timeout(WITHIN_S), aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
+
+                async def join() -> None:
+                    async with client.get("/streams/v?offset=-1") as answer:
+                        assert len(await answer.json()) == 1
+
+                asked: list[float] = []
+                while sum(map(bool, asked)) < ROUNDS:  # it lives for a second
+                    before = polled()
+                    await asyncio.gather(*(join() for _ in range(POLLERS)))
+                    asked.append(polled() - before)
+    assert max(asked) <= AT_ONCE_MAX

@@ -1,4 +1,4 @@
-/* A crowd of viewers in one thread, and the bare loop of send() that an edge is compared with. Driven by crowd.py.
+/* A crowd of viewers in one thread, and the bare loop of send() that an edge is compared with. Driven by viewers.py.
  *
  *   crowd load HOST PORT ZERO_MS     viewers; commands on stdin, one JSON line on stdout for each:
  *     open COUNT VIDEOS EVERY GZIP STALLED PREFIX    a group: COUNT viewers of PREFIX-0 ... PREFIX-(VIDEOS-1)
@@ -418,7 +418,7 @@ int main(int count, char **given) {
   if (count == 5 && !strcmp(given[1], "load")) load(given + 2);
   else if (count == 4 && !strcmp(given[1], "floor")) floor_(given + 2);
   else {
-    fputs("See the head of crowd.c.\n", stderr);
+    fputs("See the head of viewers.c.\n", stderr);
     return 2;
   }
 }
