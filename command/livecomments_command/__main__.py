@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
@@ -294,7 +295,8 @@ def _say(sentence: str) -> None:
 def main() -> None:
     """Run the command; what keeps it from its job is a sentence on stderr, and an exit code (docs/COMMANDS.md).
 
-    A bug is a line of the log, with its traceback; whoever looks at a terminal sees the traceback as it is.
+    Of a process that nobody looks at, the sentence is a line of its log, as all that it says. A bug is a line of the
+    log, with its traceback; whoever looks at a terminal sees the traceback as it is.
     """
     logs.configure()
     try:
@@ -321,10 +323,23 @@ def _run() -> None:
         _refuse(leaves_of(refusals))
 
 
+_RUNNING: Final = ({"run"}, {"gateway"}, {"edge"}, {"stream"}, {"probe", "--follow"})
+"""Words of commands that go on, and have a log."""
+_PIECE_CHARS_MAX: Final = 240
+"""Of a sentence in a line of the log, where a longer text would be cut."""
+
+
 def _refuse(refusals: Sequence[BaseException], code: int = 2) -> None:
+    has_log = any(words <= set(sys.argv[1:]) for words in _RUNNING) and not sys.stderr.isatty()
     console = plain_console(stderr=True)
     for refused in refusals:
-        console.print(f"livecomments: {refused}", style="red")
+        if has_log:
+            lines = str(refused).splitlines()
+            why = [piece for line in lines for piece in wrap(line, _PIECE_CHARS_MAX, break_on_hyphens=False)]
+            level = logging.WARNING if isinstance(refused, StartAgain) else logging.CRITICAL
+            _log.log(level, "does not go on", extra={"why": why})
+        else:
+            console.print(f"livecomments: {refused}", style="red")
     sys.exit(max(refused.exit_code if isinstance(refused, StartRefused) else code for refused in refusals))
 
 

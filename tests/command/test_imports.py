@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from livecomments.runtime.settings import PREFIX
+from tests.live.stream import sentences
 
 BOUND_S: Final = 60.0
 SERVICES: Final = {"livecomments_gateway", "livecomments_consumers", "livecomments_streams"}
@@ -56,9 +57,9 @@ def imported(directory: Path, environ: dict[str, str], *arguments: str) -> set[s
         text=True,
         timeout=BOUND_S,
     )
-    *_, sentence, modules = done.stderr.splitlines()
+    *said, modules = done.stderr.splitlines()
     assert done.returncode == 2, done.stderr
-    assert sentence.startswith("livecomments: "), sentence
+    assert sentences("\n".join(said)).startswith("livecomments: "), done.stderr
     names = [name for name in modules.split() if name not in ALL_KNOW]
     return {name.partition(".")[0] for name in names if "." in name} & LOOKED_AT
 

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from livecomments_command.settings import RunSettings
+from tests.live.stream import sentences
 
 BOUND_S = 30.0
 WRITERS = 8
@@ -64,7 +65,8 @@ async def refusal(*options: str) -> tuple[int, str]:
     async with asyncio.timeout(BOUND_S):
         _, stderr = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, "".join(line for line in stderr.decode().splitlines(True) if not line.startswith("{"))
+    assert all(line.startswith(b"{") for line in stderr.splitlines()), stderr
+    return process.returncode, sentences(stderr.decode()) + "\n"
 
 
 async def all_comments(client: aiohttp.ClientSession, video_id: str) -> list[dict[str, Any]]:
@@ -163,9 +165,8 @@ async def test_a_file_that_another_process_writes_to_ends_it_with_a_sentence(tmp
             assert process.stderr is not None
             said = (await process.stderr.read()).decode()
             assert await process.wait() == 2
-    sentences = [line for line in said.splitlines() if line.startswith("livecomments: ")]
-    assert len(sentences) == 1
-    assert "Another process has written to" in sentences[0]
+    [sentence] = [line for line in sentences(said).splitlines() if line.startswith("livecomments: ")]
+    assert "Another process has written to" in sentence
 
 
 async def test_it_logs_at_its_start_every_value_and_no_secret_and_what_it_does_not_take(tmp_path: Path) -> None:
@@ -176,7 +177,8 @@ async def test_it_logs_at_its_start_every_value_and_no_secret_and_what_it_does_n
     )
     _, stderr = await process.communicate()
     lines = [json.loads(line) for line in stderr.splitlines() if line.startswith(b"{")]
-    assert [line["event"] for line in lines] == ["not taken: settings of other processes", "starting"]
+    events = ["not taken: settings of other processes", "starting", "does not go on"]
+    assert [line["event"] for line in lines] == events
     assert lines[0]["names"] == ["LIVECOMMENTS_GROUP"]
     expected = RunSettings(port=0, data_dir=tmp_path / "file", session_secret="s" * 40, viewers_max=7)
     assert lines[1]["settings"] == expected.shown()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import re
 import secrets
@@ -69,6 +70,17 @@ def environment_of(values: Mapping[str, str]) -> dict[str, str]:
     return others | {PREFIX + name: value for name, value in values.items()} | {"PYTHONUNBUFFERED": "1"}
 
 
+def sentences(stderr: str) -> str:
+    """What a process wrote beside its log, and why it did not go on, as people are told it."""
+    said = []
+    for line in stderr.splitlines():
+        if not line.startswith("{"):
+            said.append(line)
+        elif (told := json.loads(line))["event"] == "does not go on":
+            said.append(f"livecomments: {' '.join(told['why'])}")
+    return "\n".join(said)
+
+
 class Worker:
     """A process of the distributed form. Its output goes to files, so that it never waits for a reader."""
 
@@ -83,9 +95,8 @@ class Worker:
 
     @property
     def said(self) -> str:
-        """What it wrote to stderr, without the JSON lines of the log."""
-        lines = self._err.read_text(errors="replace").splitlines()
-        return "\n".join(line for line in lines if not line.startswith("{"))
+        """What it wrote to stderr, as `sentences` says."""
+        return sentences(self._err.read_text(errors="replace"))
 
     @property
     def logged(self) -> str:
