@@ -70,10 +70,11 @@ def grow(
     comments: Annotated[int, typer.Option(help="Comments over all videos.")] = 10_000,
     videos: Annotated[int, typer.Option(help="Videos played side by side.")] = 8,
     viewers: Annotated[int, typer.Option(help="Viewers over real streams.")] = 60,
+    flood: Annotated[float, typer.Option(help="POSTs a second beside them, which only the broker and we work on.")] = 0,
 ) -> None:
     """Grow the epoch of a deployment on three brokers under load; exit status 1 if a promise was broken."""
     from chaos.faults import FaultPlan
-    from chaos.growing import HURTS, make_topics, run_growth
+    from chaos.growing import FLOOD_SETTINGS, HURTS, make_topics, run_growth
     from infra.local.servers import KafkaCluster
     from infra.local.stack import KAFKA
 
@@ -90,9 +91,10 @@ def grow(
         cluster.start()
         cluster.wait_ready()
         make_topics(cluster)
-        stack = Stack(run_dir, {"LIVECOMMENTS_REPLICAS": "1", **os.environ, KAFKA: cluster.address})
+        environ = {"LIVECOMMENTS_REPLICAS": "1", **os.environ, **(FLOOD_SETTINGS if flood else {})}
+        stack = Stack(run_dir, {**environ, KAFKA: cluster.address})
         stack.bring_up(console, detached=False)
-        report = asyncio.run(run_growth(stack, cluster, plan, rounds, hurts, console.print))
+        report = asyncio.run(run_growth(stack, cluster, plan, rounds, hurts, console.print, flood_per_s=flood))
     except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
         fail(str(error))
     finally:

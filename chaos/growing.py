@@ -8,6 +8,7 @@ is drained and another takes its place.
 
 import asyncio
 import dataclasses
+import json
 import math
 import os
 import re
@@ -15,12 +16,14 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.table import Table
 
+from bench.post import VIDEOS, client_of, issued, of_videos, requests
 from chaos.faults import QUIET_S, RECOVERY_TIMEOUT_S, FaultPlan, load_beside, load_problems, supervise
 from chaos.pulse import Answer, Pulse
 from infra.local.servers import KafkaCluster
@@ -41,6 +44,9 @@ EDGE: Final = "edge-1"
 DRAINED: Final = "drained"
 """An edge, told to go."""
 HURTS: Final = (LEADER, GATEWAY, STREAM, EDGE, DRAINED)
+FLOOD_SETTINGS: Final = {f"LIVECOMMENTS_{name}": value for name, value in issued().items()}
+_FLOOD_CONNECTIONS: Final = 256
+"""So many POSTs at most are held at once."""
 _FENCING: Final = "writes wait"
 """What the command says once writes wait, and again once all fences are there."""
 _FENCED: Final = "has ended"
@@ -134,12 +140,20 @@ def make_topics(cluster: KafkaCluster) -> None:
 
 
 async def run_growth(
-    stack: Stack, cluster: KafkaCluster, plan: FaultPlan, rounds: int, hurts: Sequence[str], say: Callable[[str], None]
+    stack: Stack,
+    cluster: KafkaCluster,
+    plan: FaultPlan,
+    rounds: int,
+    hurts: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    flood_per_s: float = 0.0,
 ) -> GrowthReport:
     """Grow so many times under load, on a stack that is up, hurting each of `hurts` in turn; return when the load ends.
 
     Args:
         hurts: of HURTS; nothing is hurt if there are none.
+        flood_per_s: POSTs beside the load, by a client that costs next to nothing; the stack knows FLOOD_SETTINGS.
     """
     away, restarted = set[str](), list[str]()
     supervising = asyncio.create_task(supervise(stack, away, restarted, say))
@@ -147,7 +161,7 @@ async def run_growth(
     beating = asyncio.create_task(pulse.run())
     growths: list[Growth] = []
     problems: list[str] = []
-    async with load_beside(stack, plan) as load:
+    async with load_beside(stack, plan) as load, _flood(stack, flood_per_s, plan.lasts_s, say):
         try:
             async with asyncio.timeout(RECOVERY_TIMEOUT_S):
                 await pulse.beats.wait()
@@ -168,6 +182,28 @@ async def run_growth(
     if missing:
         problems.append(f"Viewers never got {missing} comments of the pulse.")
     return GrowthReport(growths, load.report(), load.said(), problems)
+
+
+@asynccontextmanager
+async def _flood(stack: Stack, per_s: float, lasts_s: float, say: Callable[[str], None]) -> AsyncIterator[None]:
+    """Post to a thousand videos beside what is done within the context, straight to the gateway; tell how many were."""
+    if not per_s:
+        yield
+        return
+    workload = stack.run_dir / "flood.requests"
+    workload.write_bytes(requests(of_videos(VIDEOS)))
+    client = await asyncio.to_thread(client_of, stack.run_dir)
+    given = (stack.gateway.ports["client"], _FLOOD_CONNECTIONS, lasts_s, 10**9, workload, stack.gateway.pid, per_s)
+    flooding = await asyncio.create_subprocess_exec(client, *map(str, given), stdout=asyncio.subprocess.PIPE)
+    try:
+        yield
+        told, _ = await flooding.communicate()
+        found = json.loads(told)
+        say(f"flood: {found['done'] / found['seconds']:,.0f} POSTs a second answered 201, {found['refused']} otherwise")
+    finally:
+        if flooding.returncode is None:
+            flooding.kill()
+            await flooding.wait()
 
 
 class Hurt:
