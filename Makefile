@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: clients help run test check format docs lock up down logs faults growing sim fuzz mutants bench install system clean
+.PHONY: clients help run test check format docs lock up down logs faults growing sim fuzz mutants bench install system release digest clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,13 @@ bench: install ## Measure: fanout, latency, resume, slow, videos, scale, crowd, 
 
 install: ## Put the checkout and all its tools into .venv
 	@sh requirements/install.sh dev
+
+release: install ## Make wheel, npm package, chart, image context, SBOM and checksums of this commit into dist/ (ARGS=--draft to try)
+	@$(PYTHON_IN) -m infra.release $(ARGS)
+
+digest: ## Say which base image the Dockerfile's tag stands for today, by its digest (docker): --build-arg BASE=…
+	@base=$$(sed -n 's/^ARG BASE=//p' Dockerfile) && printf '%s@%s\n' "$${base%:*}" \
+		"$$(docker buildx imagetools inspect "$$base" --format '{{.Manifest.Digest}}')"
 
 clean: ## Remove .venv, caches, and what `make up` started with its comments; data/ stays
 	@[ -z "$$(ls .run/*/server.pid 2>/dev/null)" ] || $(PYTHON_IN) -m infra.local down

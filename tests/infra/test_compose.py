@@ -138,6 +138,14 @@ def test_the_load_balancers_wait_longer_than_three_heartbeats_and_any_answer() -
 def test_the_image_is_locked_and_nobody_in_it_is_root() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in text
+    assert "--without-pip" in text
+    _, _, last = text.rpartition("\nFROM ")
+    assert "pip uninstall --yes" in last
+    assert {"version", "revision", "created", "licenses"} <= set(
+        re.findall(r"org\.opencontainers\.image\.(\w+)=", last)
+    )
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
+    assert "@sha256" not in text, "a digest comes from `make digest`"
     assert re.search(r"^USER (?!0\b|root)\d+$", text, re.MULTILINE)
     copied = set(re.findall(r"^COPY ([\w/]+) \1$", text, re.MULTILINE))
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
