@@ -51,7 +51,7 @@ app = typer.Typer(
 
 app.add_typer(data_commands.dead_letters, name="dead-letters")
 app.add_typer(data_commands.epochs, name="epochs")
-for command in (data_commands.rebuild, data_commands.verify, data_commands.export):
+for command in (data_commands.rebuild, data_commands.verify, data_commands.export, data_commands.erase):
     app.command()(command)
 app.command()(backups.backup)
 app.command()(backups.restore)

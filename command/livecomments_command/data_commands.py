@@ -215,6 +215,42 @@ def verify(
     sys.exit(0 if findings.ok else 1)
 
 
+def erase(
+    context: typer.Context,
+    author: Annotated[str, typer.Option(help="The id of the person, as in `author.id`.")],
+    from_export: Annotated[
+        list[Path] | None, typer.Option("--export", help="And out of this export; may be given several times.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Remembers how far the store is scanned, to go on after a stop.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> None:
+    """Delete all that one person wrote, beside running services. Exit code 1 if more came meanwhile."""
+    from livecomments_command.records.erase import Erased, counts_of
+    from livecomments_command.records.erase import erase as delete_all
+    from livecomments_command.records.erase_exports import erase_from_export
+    from livecomments_command.records.opened import opened
+
+    if not author:
+        raise StartRefused("--author must not be empty.")
+    settings, console = settings_of(context), plain_console(stderr=True)
+
+    async def run(kept: Path | None) -> tuple[Erased, str]:
+        counts = await counts_of(settings)
+        async with opened(settings) as found:
+            done = await delete_all(found, console, author, counts=counts, checkpoint=kept, is_trial=dry_run)
+            return done, found.topic
+
+    with checkpoint_of_one(checkpoint) as kept:
+        done, topic = asyncio.run(run(kept))
+    _say(*done.sentences(author, topic, has_retention=bool(settings.kafka), is_trial=dry_run))
+    for directory in from_export or []:
+        if not dry_run:
+            _say(f"{directory}: {erase_from_export(directory, author):,} comments removed.")
+    sys.exit(1 if done.left else 0)
+
+
 def export(
     context: typer.Context,
     directory: Annotated[str, typer.Argument(help="Where the files go; of changes, s3://bucket/folder too.")],

@@ -26,6 +26,7 @@ from livecomments.cql.session import (
 from livecomments.runtime.rotation import Rotated
 from livecomments.store.interface import BUCKET_BITS, KeptLog, Lifetime, Row, StoredSlice
 from livecomments.store.waves import read_in_waves
+from livecomments_schemas.events import COMMENT_CREATED
 from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 BATCH_ROWS_MAX: Final = 100
@@ -64,6 +65,8 @@ class _Statements(NamedTuple):
     set_watermark: Any
     layout: Any
     set_layout: Any
+    scan_buckets: Any
+    scan_rows: Any
 
 
 _INDEX: Final = "SELECT bucket FROM $.buckets_by_video WHERE video_id = ? AND bucket >= ? AND bucket <= ?"
@@ -88,8 +91,17 @@ _TEXTS: Final = _Statements(
     set_watermark="INSERT INTO $.watermarks (epoch, log_partition, position) VALUES (?, ?, ?) USING TIMESTAMP ?",
     layout="SELECT number FROM $.layout WHERE name = ?",
     set_layout="INSERT INTO $.layout (name, number) VALUES (?, ?)",
+    scan_buckets="SELECT DISTINCT video_id, bucket FROM $.records_by_video "
+    "WHERE token(video_id, bucket) > ? AND token(video_id, bucket) <= ?",
+    scan_rows="SELECT position, kind, author_id, deleted FROM $.records_by_video "
+    "WHERE video_id = ? AND bucket = ? AND position > ? ORDER BY position ASC LIMIT ?",
 )
 """`$` stands for the keyspace."""
+_SCAN_PARTS: Final = 512
+"""Of the ring of tokens: of a hundred million buckets each has some 200,000, which are listed at once."""
+_SCAN_ROWS: Final = 5_000
+"""Rows of one request without their values."""
+_RING: Final = 1 << 64
 _LOG_OF: Final = "log_of_epoch_{}"
 _PARTITIONS_OF: Final = "partitions_of_epoch_{}"
 """In `layout`, both. docs/OPERATING.md names them, for who has moved the log."""
@@ -211,6 +223,30 @@ class CqlStore:
     async def read_one(self, video_id: str, position: int) -> Row | None:
         found = await self._read(self._statements.row, (video_id, position >> self._bits, position))
         return next(_rows(video_id, found), None)
+
+    @property
+    def scan_parts(self) -> int:
+        return _SCAN_PARTS
+
+    async def written_by(self, author_id: str, part: int) -> list[tuple[str, int]]:
+        first, last = (_RING * at // _SCAN_PARTS - _RING // 2 for at in (part, part + 1))
+        buckets = await self._read(self._statements.scan_buckets, (first, min(last, _RING // 2 - 1)))
+        found: list[tuple[str, int]] = []
+        for start in range(0, len(buckets), CONCURRENT_MAX):
+            reads = (self._written_in(author_id, *bucket) for bucket in buckets[start : start + CONCURRENT_MAX])
+            for positions in await asyncio.gather(*reads):
+                found += positions
+        return found
+
+    async def _written_in(self, author_id: str, video_id: str, bucket: int) -> list[tuple[str, int]]:
+        found: list[tuple[str, int]] = []
+        after, kind = -1, COMMENT_CREATED.decode("ascii")
+        while True:
+            rows = await self._read(self._statements.scan_rows, (video_id, bucket, after, _SCAN_ROWS))
+            found += [(video_id, one[0]) for one in rows if one[1:3] == (kind, author_id) and not one[3]]
+            if len(rows) < _SCAN_ROWS:
+                return found
+            after = rows[-1][0]
 
     async def aclose(self) -> None:
         """Close the connections. May be called twice."""

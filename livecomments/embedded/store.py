@@ -14,6 +14,7 @@ from livecomments.sqlite import DurableFile, FileUnavailable, Work
 from livecomments.store.interface import BUCKET_BITS, KeptLog, Lifetime, Row, StoredSlice, StoreUnavailable
 from livecomments.store.waves import read_in_waves
 from livecomments_schemas.errors import StartRefused
+from livecomments_schemas.events import COMMENT_CREATED
 from livecomments_schemas.positions import BEFORE_EVERYTHING
 
 TABLES: Final = """
@@ -163,6 +164,14 @@ class EmbeddedStore:
         place = (video_id, position >> self._bucket_bits, position)
         found = await self._rows(text, (*place, self._expired_before_ms))
         return _row(found[0]) if found else None
+
+    @property
+    def scan_parts(self) -> int:
+        return 1
+
+    async def written_by(self, author_id: str, part: int) -> list[tuple[str, int]]:
+        text = "SELECT video_id, position FROM store_records WHERE author_id = ? AND kind = ? AND NOT deleted"
+        return await self._rows(text, (author_id, COMMENT_CREATED))
 
     async def aclose(self) -> None:
         """Release nothing: whoever opened the file closes it."""

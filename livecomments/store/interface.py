@@ -7,7 +7,7 @@ writes two rows: its own, and on its target `deleted` with an empty value, which
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.events import COMMENT_CREATED
@@ -103,6 +103,26 @@ class Lifetime:
     def mark_left_s(self) -> int:
         """Seconds that the mark of a delete is kept on its target; 0 is for ever."""
         return self.ttl_s + _CLOCKS_DIFFER_S if self.ttl_s else 0
+
+
+@runtime_checkable
+class AuthorScan(Protocol):
+    """A store that can be searched for what one person wrote, part by part: all of it is read, there is no index."""
+
+    @property
+    def scan_parts(self) -> int:
+        """How many parts it has; each is about as large."""
+
+    async def written_by(self, author_id: str, part: int) -> list[tuple[str, int]]:
+        """Return video and position of each comment of the author that has its text, in one part of the store.
+
+        Args:
+            author_id: whose.
+            part: 0 ≤ part < `scan_parts`.
+
+        Raises:
+            StoreUnavailable
+        """
 
 
 class CommentStore(Protocol):

@@ -25,7 +25,9 @@ from livecomments_schemas.events import (
     USER_UNBANNED,
     VIDEO_ENDED,
     VIDEO_STARTED,
+    Author,
     Record,
+    comment_created,
     comment_deleted,
     facts_of,
     user_event,
@@ -260,3 +262,18 @@ async def test_the_clean_topic_is_what_the_log_says_over_a_kill(running: Deploym
         await until(is_clean, "all clean")
         worker.kill()
     assert "no difference" in await asyncio.to_thread(command, running, "verify", "--clean")
+
+
+async def test_what_one_person_wrote_is_erased_beside_the_stream_job(running: Deployment) -> None:
+    eve = Author("eve", "Eve")
+    said = [comment_created(video, f"mine {number}", eve, created_at_ms=1) for number in range(40) for video in VIDEOS]
+    await running.append([*said, *comments(VIDEOS, 100, "others")])
+    told = await asyncio.to_thread(command, running, "erase", "--author", "eve")
+    assert f"{len(said):,} comments of eve found" in told
+    await running.complete()
+    own = [row for row in (await running.stored()).values() if row.author_id == "eve"]
+    assert len(own) == len(said)
+    assert all(row.deleted and not row.value for row in own)
+    assert "no difference" in await asyncio.to_thread(command, running, "verify")
+    again = await asyncio.to_thread(command, running, "erase", "--author", "eve", "--dry-run")
+    assert "0 comments of eve found" in again

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice
+from livecomments.store.interface import AuthorScan, CommentStore, KeptLog, Row, StoredSlice
 from livecomments_schemas.events import VIDEO_ENDED
 from livecomments_schemas.positions import (
     BEFORE_EVERYTHING,
@@ -258,6 +258,18 @@ class StoreContract:
         limit = data.draw(st.integers(1, len(log) + 1))
         assert (await store.read(video, START - 1, END, limit, descending=False)).rows == expected[:limit]
         assert (await store.read(video, START - 1, END, limit, descending=True)).rows == expected[::-1][:limit]
+
+    async def test_a_scan_finds_the_comments_of_an_author_that_have_their_text(self, store: CommentStore) -> None:
+        assert isinstance(store, AuthorScan)
+        videos, author = [new_video() for _ in range(5)], f"author-{new_video()}"
+        rows = [comment(video, START + offset)._replace(author_id=author) for video in videos for offset in (1, BUCKET)]
+        other = comment(videos[0], START + 2)
+        fact = comment(videos[0], START + 3)._replace(author_id=author, kind=VIDEO_ENDED)
+        await store.write([*rows, other, fact])
+        await store.write([delete(videos[0], START + 9, START + 1)])
+        parts = [await store.written_by(author, part) for part in range(store.scan_parts)]
+        expected = {(row.video_id, row.position) for row in rows} - {(videos[0], START + 1)}
+        assert sorted(one for part in parts for one in part) == sorted(expected)
 
     async def test_an_unset_watermark_lies_before_everything(self, store: CommentStore) -> None:
         assert await store.watermark(1, new_partition()) == BEFORE_EVERYTHING

@@ -9,6 +9,7 @@
 - `feeding`, `feed`, `feed_steps`: what changes, step by step: over epochs; in one; the files and manifests of a step.
 - `changes`, `places`: what a stretch of the log changes; where it is kept, a directory or a bucket.
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
+- `erase`, `erase_exports`: takes what one person wrote out of store and tail, and out of exports.
 - `replay`, `replay_plan`: the topic's records again; from where, and up to where.
 - `replay_paced`, `replay_followed`, `replay_sinks`: how fast, for how long, and into what: JSON lines or another topic.
 - `copies`: what a copied record says of where it was.

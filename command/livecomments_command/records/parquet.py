@@ -155,6 +155,24 @@ def parquet_lines(path: Path, at_once: int) -> Iterator[bytes]:
         yield from (text.encode() for text in batch.column(0).to_pylist())
 
 
+def timed_lines(path: Path, at_once: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the public JSON of each comment of a file, and when it was appended, Unix milliseconds.
+
+    Raises:
+        StartRefused: pyarrow is not installed, or the file was written before it had that. OSError: it cannot be read.
+    """
+    arrow, parquet = pyarrow()
+    with parquet.ParquetFile(path) as file:
+        if file.schema_arrow.names.count("json") != 1 or not arrow.types.is_timestamp(
+            file.schema_arrow.field("appended_at").type
+        ):
+            raise StartRefused(f"{path} was written by an earlier version. Remove the export, and export anew.")
+        table = file.read(columns=["json", "appended_at"])
+    for batch in table.to_batches(at_once):
+        times = batch.column(1).cast(arrow.timestamp("ms", tz="UTC")).cast(arrow.int64()).to_pylist()
+        yield from zip((text.encode() for text in batch.column(0).to_pylist()), times, strict=True)
+
+
 def pyarrow() -> tuple[ModuleType, ModuleType]:
     """Import pyarrow and its Parquet module. Raises StartRefused: it is not installed."""
     try:

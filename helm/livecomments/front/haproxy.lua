@@ -77,7 +77,11 @@ end, 0)
 
 core.register_action("home", { "http-req" }, function(txn, bound)
     local number, known = txn:get_var("txn.partition"), up[txn.f:be_name()]
-    if not number or not known or #known.ids == 0 then
+    if not number or not known then
+        return
+    end
+    if #known.ids == 0 then -- whoever still runs is better than nobody
+        txn:set_var("txn.route", "any")
         return
     end
     local ranked = known.ranked[number]
