@@ -9,6 +9,7 @@ import pytest
 
 from infra.local.caches import CACHES, Cache
 from infra.local.ports import HOST, free_port
+from livecomments_schemas.positions import comment_id, position_at
 from tests.consumers.streams import counted
 from tests.infra.crowds import FollowingPoller, cache_before
 from tests.served import Served, served
@@ -105,6 +106,23 @@ async def test_who_is_somebody_is_answered_by_an_edge_and_pages_of_any_site_may_
                         async with client.get(url, headers=headers) as answer:
                             assert answer.status == 200 or headers
                             assert len(await answer.read()) > 4 or headers, f"what {lie} was answered is kept"
+                for coding in ("gzip", "br, gzip", "identity;q=0", ""):
+                    async with client.get(
+                        "/streams/v?cursor=9&offset=-1", headers={"Accept-Encoding": coding}
+                    ) as answer:
+                        assert len(await answer.json()) == 1
+                        assert not {"Content-Encoding", "Vary"} & set(answer.headers), "one form for all"
+                home = running.service.hub.home("v")[0].partition
+                for offset, status in (
+                    (comment_id(position_at(1, 10**9), home), 410),  # of the future, and of another epoch
+                    (comment_id(position_at(900, 0), home), 410),
+                    (comment_id(position_at(1, 0), 1 - home), 400),  # of another partition
+                    ("x", 400),
+                ):
+                    for live in ("", "&live=long-poll", "&live=true"):
+                        async with client.get(f"/streams/v?offset={offset}{live}") as refused:
+                            assert refused.status == (400 if live == "&live=true" else status)
+                            assert "no-store" in refused.headers["Cache-Control"]
                 async with client.get("/streams/v?offset=now") as now:
                     assert "no-store" in now.headers["Cache-Control"]
                 async with client.get("/streams/v?offset=x") as refused:
