@@ -4,7 +4,7 @@
 PYTHON_IN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: clients help run test check format docs lock up down logs faults growing sim fuzz mutants bench install system release digest clean
+.PHONY: clients help run test check format docs lock up down logs faults growing alerts sim fuzz mutants bench install system release digest clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ faults: install ## Kill every process of a deployment of its own in turn, under 
 
 growing: install ## Double the partitions on three brokers, again and again, under load (ARGS="--hurt leader --hurt edge-1")
 	@$(PYTHON_IN) -m chaos grow $(ARGS)
+
+alerts: install ## Hurt a deployment of its own while Debian's Prometheus watches it, and say which alerts fired, and when
+	@$(PYTHON_IN) -m chaos alerts $(ARGS)
 
 sim: install ## Run seeded schedules of all that may happen to an edge (ARGS="--seeds 100000 --start 5000")
 	@$(PYTHON_IN) -m tests.consumers.sim $(ARGS)

@@ -2,8 +2,9 @@
 
 - `faults`: kills each process of a stack under load; `pulse` tells when it is well again.
 - `growing`: grows the epoch under load on three brokers, with a leader killed in the midst.
+- `alerts`: hurts a stack while Debian's Prometheus evaluates the chart's rules on it, and says which alerts fired when.
 - `fill`: fills the log, and measures what each process then takes to start.
-- `__main__`: `python -m chaos faults`, `grow`, `fill`.
+- `__main__`: `python -m chaos faults`, `grow`, `alerts`, `fill`.
 
 Deliberately not here: starting the servers (`infra.local`), the load and its checks (`livecomments load`).
 """

@@ -1,4 +1,4 @@
-"""`python -m chaos faults | grow | fill`: a deployment of its own, hurt, grown or filled, and what came of it."""
+"""`python -m chaos faults | grow | alerts | fill`: a deployment of its own, hurt, grown or filled, and the outcome."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import typer
 from infra.local.__main__ import fail, need_servers, quiet
 from infra.local.servers import RUN_DIR, ServerUnavailable
 from infra.local.stack import Stack
-from livecomments.runtime.console import plain_console
+from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 app = typer.Typer(
@@ -106,6 +106,34 @@ def grow(
     for problem in report.problems:
         console.print(problem, style="red")
     raise typer.Exit(code=1 if report.problems else 0)
+
+
+@app.command()
+def alerts(
+    run_dir: Annotated[Path, typer.Option(help="Where the deployment lives that is hurt.")] = RUN_DIR / "alerts",
+    faster: Annotated[float, typer.Option(help="So many times as short are the times of the rules.")] = 12.0,
+    only: Annotated[list[str] | None, typer.Option(help="Faults whose name has this in it.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the overview dashboard of that time into this file.")
+    ] = None,
+) -> None:
+    """Hurt a deployment of its own while a Prometheus watches it; exit status 1 if an alert did not fire that must."""
+    from chaos.alerts import HURTS, SETTINGS, run_hurts, table
+
+    quiet()
+    console = plain_console()
+    need_servers()
+    stack = Stack(run_dir, {**os.environ, **SETTINGS})
+    try:
+        stack.bring_up(console, detached=False)
+        hurts = [hurt for hurt in HURTS if any(part in hurt.name for part in only or [""])]
+        seen = asyncio.run(run_hurts(stack, faster, hurts, console.print, picture))
+    except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
+        fail(str(error))
+    finally:
+        stack.kill()
+    plain_console(width=WIDTH_WITHOUT_TERMINAL).print(table(seen, faster))
+    raise typer.Exit(code=1 if any(each.missing for each in seen) else 0)
 
 
 @app.command()

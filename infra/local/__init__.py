@@ -9,6 +9,7 @@ again by the directory alone. `stack` puts servers, the processes of livecomment
 - `apps`: gateway, edge and stream job.
 - `caches`: the recommended caches of a crowd, as programs.
 - `balancer`: HAProxy or nginx with the configuration of `infra/haproxy`, `infra/nginx`.
+- `prometheus`: Debian's, with the chart's rules, their times made shorter.
 - `lifecycle`: what they all share: start, wait, stop; and `running` for fixtures.
 - `errors`: the one error.
 - `jars`: what is missing on this machine, and the jars Maven gathers once.
