@@ -51,6 +51,8 @@ class RecentCounts:
         self._counts_max = counts_max
         self._minutes: dict[int, dict[str, Count]] = {}
         """By minute, by video."""
+        self._appended_at_ms = 0
+        """When the newest record that was read was appended."""
         self._known = 0
         self._oldest = 0
         """Of minutes before it not all is known."""
@@ -87,7 +89,7 @@ class RecentCounts:
             try:
                 self.take(await reader.poll())
             except OffsetUnavailable:  # made anew, or we were away for longer than it keeps records
-                reader.assign({0: (await self._log.bounds([0]))[0].end})
+                reader.assign({0: await self._read_back()})
 
     async def _read_back(self) -> int:
         """Read what is not older than an hour, block by block from the end; return where the topic ended."""
@@ -101,14 +103,16 @@ class RecentCounts:
                 found = await self._log.read(0, following, before, _BLOCK_RECORDS)
                 block, following = block + found.records, found.next
             self.take(block)
-            if block and block[0].appended_at_ms // MINUTE_MS < self.since():
+            if block and block[0].appended_at_ms // MINUTE_MS < self._kept_since():
                 break
             before = at
         return end
 
     def take(self, records: Iterable[Record]) -> None:
         """Take what the topic says, in whatever order: of one video and minute the largest count is the newest."""
-        since = self.since()
+        records = list(records)
+        self._appended_at_ms = max(self._appended_at_ms, *(record.appended_at_ms for record in records), 0)
+        since = self._kept_since()
         for record in records:
             count = count_of(record)
             if count is None or count.minute < since:
@@ -124,6 +128,10 @@ class RecentCounts:
             minute = min(self._minutes)
             self._oldest = max(self._oldest, minute + 1)
             self._known -= len(self._minutes.pop(minute))
+
+    def _kept_since(self) -> int:
+        """Return the first minute that is kept, by the smaller of our clock and the log's: none ahead forgets."""
+        return max(self._oldest, min(self._now(), self._appended_at_ms // MINUTE_MS) - MINUTES_KEPT)
 
     def _now(self) -> int:
         return int(self._clock()) // 60

@@ -9,7 +9,7 @@ import pytest
 
 from livecomments.embedded.log import EmbeddedLog
 from livecomments.log.counts import MINUTES_KEPT, CountsUnavailable, RecentCounts
-from livecomments.log.interface import AppendUnknown, Bounds
+from livecomments.log.interface import AppendUnknown, Bounds, LogUnavailable, OffsetUnavailable
 from livecomments.log.topics import COUNTS_TOPIC
 from livecomments_command.deriving.counting import MinuteCounts
 from livecomments_command.deriving.counts import Counts, newest_progress
@@ -186,6 +186,50 @@ async def test_who_answers_knows_the_last_hour_from_the_end_of_the_topic(tmp_pat
         assert recent.of("w") == []
         recent.take([])
         assert recent.since() == now - MINUTES_KEPT
+
+
+async def test_a_clock_that_is_ahead_forgets_nothing_and_reads_back_as_far(tmp_path: Path) -> None:
+    now, ahead = START_MS // MINUTE_MS + 100, [0]
+    async with grown(tmp_path) as (_, file), EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as inner:
+        topic = ClockedLog(inner, lambda offset: (now - MINUTES_KEPT + offset) * MINUTE_MS)
+        recent = RecentCounts(topic, clock=lambda: (now + ahead[0]) * 60.0)
+        for ago in range(MINUTES_KEPT, -1, -1):
+            await topic.append(0, counted(Count("v", now - ago, 100 - ago, 1, "i")))
+        ahead[0] = 10_000
+        await recent._read_back()
+        recent.take([])
+        recent.is_ready = True
+        assert recent.of("v") == []
+        ahead[0] = 0
+        assert [one.comments for one in recent.of("v")] == list(range(100 - MINUTES_KEPT, 101))
+
+
+class Refused:
+    """A reader whose place is gone, and that is asked no more than twice."""
+
+    def __init__(self) -> None:
+        self.assigned: list[Mapping[int, int]] = []
+        self.errors = iter((OffsetUnavailable("gone"), LogUnavailable("enough")))
+
+    def assign(self, offsets: Mapping[int, int]) -> None:
+        self.assigned.append(offsets)
+
+    async def poll(self) -> list[Record]:
+        raise next(self.errors)
+
+    async def aclose(self) -> None: ...
+
+
+async def test_what_was_said_where_the_place_was_gone_is_read_back(tmp_path: Path) -> None:
+    now = START_MS // MINUTE_MS
+    async with grown(tmp_path) as (_, file), EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as topic:
+        recent, reader = RecentCounts(topic, clock=lambda: now * 60.0), Refused()
+        recent.is_ready = True
+        await topic.append(0, counted(Count("v", now, 7, 1, "i")))
+        with pytest.raises(LogUnavailable):
+            await recent._follow(reader, 99)
+        assert reader.assigned == [{0: 99}, {0: 1}]
+        assert [one.comments for one in recent.of("v")] == [7]
 
 
 def test_with_more_counts_than_fit_fewer_minutes_are_known() -> None:
