@@ -100,6 +100,21 @@ def test_what_cannot_be_unpacked_holds_up_nothing_before_it_and_is_kafkas_error(
         list(fetched(bytes(damaged + following), RECORDS))
 
 
+def marked(offset: int, mark: int) -> bytearray:
+    data = batch(offset)
+    data[_ATTRIBUTES_AT] |= mark
+    return signed(data)
+
+
+def test_what_a_transaction_wrote_is_read_whatever_becomes_of_it_and_its_marker_is_no_record() -> None:
+    transactional, control = 1 << 4, 1 << 5
+    written, aborted = marked(0, transactional), marked(RECORDS, transactional | control)
+    unpacked = fetched(bytes(written + aborted + batch(2 * RECORDS)), 0)
+    assert [record.offset for record in unpacked] == [*range(RECORDS), *range(2 * RECORDS, 3 * RECORDS)]
+    assert unpacked.next_fetch_offset == 3 * RECORDS
+    assert [*fetched(bytes(written + aborted), RECORDS)] == []
+
+
 CODECS: Final = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
