@@ -234,7 +234,8 @@ class _Segment:
             self._day = day
             self._part("files", f"day={day}", self._plan.form).write(comments)
         if facts:
-            self._part("facts", "facts", "jsonl").write(facts)
+            form = "parquet" if self._plan.form == "parquet" else "jsonl"  # a CSV could not hold their values
+            self._part("facts", "facts", form).write(facts)
 
     def finish(self, following: int) -> None:
         """Make them visible, and everything before `following` done."""
@@ -265,7 +266,7 @@ class _Segment:
         if of not in self._parts:
             offset = self._manifest.range_of(self._partition)[1]
             name = f"{self._manifest.content['topic']}-{self._partition:04d}-{offset:012d}.{form}"
-            self._parts[of] = PartFile(self._plan.directory / folder / name, form)
+            self._parts[of] = PartFile(self._plan.directory / folder / name, form, of_facts=of == "facts")
         return self._parts[of]
 
 

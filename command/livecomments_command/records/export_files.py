@@ -1,7 +1,7 @@
 """The files of an export: comments as JSON lines, CSV or Parquet, each file whole or not there at all.
 
 A line of the JSON form, and the column `json` of the Parquet form, are the bytes that pages and streams show. What was
-said of a video (title, end, bans) stands beside the comments, always as JSON lines.
+said of a video (title, end, bans) stands beside them: a table of its own in Parquet, else JSON lines.
 """
 
 import hashlib
@@ -19,9 +19,12 @@ from livecomments.store.interface import Row
 from livecomments_command.records.kept_files import on_files
 from livecomments_command.records.parquet import (
     COMMENT_COLUMNS,
+    FACT_COLUMNS,
     FACT_VALUE,
     SortedParquet,
     comment_cells,
+    fact_cells,
+    fact_line,
     instant,
     parquet_lines,
     text_cells,
@@ -90,9 +93,9 @@ class _FileFormat(Protocol):
 
 
 class PartFile:
-    """One file, invisible until it is finished."""
+    """One file, invisible until it is finished. `of_facts`: its lines are of facts."""
 
-    def __init__(self, path: Path, form: str) -> None:
+    def __init__(self, path: Path, form: str, *, of_facts: bool = False) -> None:
         self.path = path
         self.comments = 0
         self.line_bytes = 0
@@ -103,7 +106,7 @@ class PartFile:
         forms: dict[str, Callable[[io.BufferedWriter], _FileFormat]] = {
             "jsonl": _JsonLinesFormat,
             "csv": _CsvFormat,
-            "parquet": _ParquetFormat,
+            "parquet": _ParquetFacts if of_facts else _ParquetFormat,
         }
         self._form = forms[form](self._file)
 
@@ -184,8 +187,19 @@ class _ParquetFormat:
         self._sheet.close()
 
 
+class _ParquetFacts:
+    def __init__(self, file: io.BufferedWriter) -> None:
+        self._sheet = SortedParquet(file, FACT_COLUMNS)
+
+    def write(self, facts: Sequence[Exported]) -> None:
+        self._sheet.write([fact_cells(line) for line, _ in facts])
+
+    def close(self) -> None:
+        self._sheet.close()
+
+
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the public JSON of each comment of a JSON Lines or Parquet file, by position, in bounded memory.
+    """Yield the line of each comment or fact of a JSON Lines or Parquet file, by position, in bounded memory.
 
     Raises:
         StartRefused: a CSV file, which does not hold all of it. FilesRefused, FilesFailed: it cannot be read.
@@ -230,7 +244,7 @@ def exported_fact(position_id: str, row: Row) -> Exported:
         "authorId": row.author_id,
         "appendedAtMs": row.appended_at_ms,
     }
-    return Exported(orjson.dumps(head)[:-1] + FACT_VALUE + row.value + b"}", row.appended_at_ms)
+    return Exported(fact_line(head, row.value), row.appended_at_ms)
 
 
 def row_of_fact(line: bytes) -> Row:

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 import orjson
 
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.positions import epoch_of, offset_of, parse_comment_id
+from livecomments_schemas.positions import comment_id, epoch_of, offset_of, parse_comment_id
 
 _ROW_GROUP_ROWS: Final = 50_000
 """10 MB as they are: enough for engines to read in parallel, few enough to pass over most for one video."""
@@ -137,7 +137,7 @@ def instant(text: str) -> int | None:
 
 
 def parquet_lines(path: Path, at_once: int) -> Iterator[bytes]:
-    """Yield the public JSON of each comment of a file, by position; its texts are kept, `at_once` of them as Python's.
+    """Yield the line of each comment or fact of a file, by position; texts are kept, `at_once` of them as Python's.
 
     Raises:
         StartRefused: pyarrow is not installed. OSError, ValueError: it is no such file.
@@ -145,6 +145,9 @@ def parquet_lines(path: Path, at_once: int) -> Iterator[bytes]:
     _, parquet = pyarrow()
     with parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
+        if tuple(names) == FACT_COLUMNS:
+            yield from _fact_lines(file.read().sort_by(_ORDER[1]), at_once)
+            return
         if "json" not in names:
             raise ValueError("There is no column json.")
         is_sorted = _ORDER[1] in names
@@ -153,6 +156,25 @@ def parquet_lines(path: Path, at_once: int) -> Iterator[bytes]:
         table = table.sort_by(_ORDER[1])
     for batch in table.select(["json"]).to_batches(at_once):
         yield from (text.encode() for text in batch.column(0).to_pylist())
+
+
+def _fact_lines(table: Any, at_once: int) -> Iterator[bytes]:
+    """Yield facts as the JSON lines that they were written from, byte for byte."""
+    for batch in table.to_batches(at_once):
+        for row in batch.to_pylist():
+            head = {
+                "position": comment_id(row["position"], row["log_partition"]),
+                "type": row["type"],
+                "videoId": row["video_id"],
+                "authorId": row["author_id"],
+                "appendedAtMs": round(row["appended_at"].timestamp() * 1_000),
+            }
+            yield fact_line(head, row["value"].encode())
+
+
+def fact_line(head: Mapping[str, object], value: bytes) -> bytes:
+    """Return a fact's JSON line, which ends with the record's value, byte for byte."""
+    return orjson.dumps(head)[:-1] + FACT_VALUE + value + b"}"
 
 
 def timed_lines(path: Path, at_once: int) -> Iterator[tuple[bytes, int]]:

@@ -126,6 +126,26 @@ async def test_it_is_what_readers_see_however_often_the_job_was_killed(tmp_path:
         assert await topics.kept() == await expected(source)
 
 
+async def test_a_hole_that_a_killed_job_left_in_its_last_wave_is_filled(tmp_path: Path) -> None:
+    async with grown(tmp_path) as (source, file):
+        await source.say([comment(video, number) for number in range(5) for video in VIDEOS])
+        fails = iter([False, False, True])
+
+        async def around(what: str) -> None:
+            if what == "append" and next(fails, False):
+                raise Killed
+
+        try:
+            await Clean(source, Topics(file, around), TO_THE_END).run()
+        except* Killed:
+            pass
+        topics = Topics(file)
+        behind = len(await topics.kept())
+        assert 2 < behind < len(await expected(source))  # others of the wave came through
+        await Clean(source, topics, TO_THE_END).run()
+        assert await topics.kept() == await expected(source)
+
+
 async def test_each_record_says_where_it_is_from_and_a_video_keeps_its_order(tmp_path: Path) -> None:
     async with grown(tmp_path) as (source, file):
         places = await source.say([comment(video, number) for number in range(30) for video in VIDEOS])

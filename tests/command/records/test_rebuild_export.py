@@ -13,6 +13,7 @@ from livecomments.log.interface import Bounds, OffsetUnavailable, Slice
 from livecomments.sqlite import DurableFile
 from livecomments.store.interface import CommentStore, Row
 from livecomments_command.records.export import ExportPlan, Manifest, export
+from livecomments_command.records.export_files import read_lines
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.rebuild import rebuild
 from livecomments_command.records.rebuild_export import store_export, verify_export
@@ -298,3 +299,22 @@ async def test_a_row_beside_the_export_is_a_difference(tmp_path: Path) -> None:
     assert "1 stored, and not in the export" in said
     assert "records stored" in run(settings, ["rebuild", "--from-export", str(tmp_path / "export")])
     assert "no difference" in run(settings, ["verify", "--export", str(tmp_path / "export")])
+
+
+async def test_facts_in_parquet_are_the_lines_of_the_other_form_byte_for_byte(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    settings = installation(tmp_path / "data")
+    await make_file(settings)
+    async with opened(settings) as found:
+        said = {"title": 'a, "value":ü', "slowModeS": 0, "maxCommentsPerS": 9, "whoMayComment": "everyone"}
+        for video in VIDEOS[:5]:
+            await append(found, [video_changed(video, said, "owner"), user_event(USER_BANNED, video, "troll", "mod")])
+        made = {
+            form: await export(found, QUIET, ExportPlan(tmp_path / form, form)) for form in ("jsonl", "csv", "parquet")
+        }
+    lines = {form: [sorted(read_lines(path)) for _, path in manifest.files("facts")] for form, manifest in made.items()}
+    assert lines["jsonl"] == lines["csv"] == lines["parquet"]
+    assert sum(map(len, lines["jsonl"])) == 10
+    digests = {form: [file["digest"] for file in manifest.content["facts"]] for form, manifest in made.items()}
+    assert digests["jsonl"] == digests["parquet"]
+    assert {path.suffix for _, path in made["parquet"].files("facts")} == {".parquet"}
