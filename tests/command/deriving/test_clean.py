@@ -126,6 +126,26 @@ async def test_it_is_what_readers_see_however_often_the_job_was_killed(tmp_path:
         assert await topics.kept() == await expected(source)
 
 
+async def test_an_epoch_that_is_over_and_clean_is_not_written_again(tmp_path: Path) -> None:
+    async with grown(tmp_path) as (source, file):
+        topics = Topics(file)
+        ((partition, offset),) = await source.say([comment(VIDEOS[0], 1)])
+        await source.end_epoch()
+        gone = comment_deleted(VIDEOS[0], comment_id(position_at(1, offset), partition), "mod")
+        await source.say([gone, comment(VIDEOS[0], 2)])
+        for _ in range(2):  # or the comment would be there again until its delete is
+            await Clean(source, topics, TO_THE_END).run()
+            said = [one for one in await topics.records() if one.key == gone_key(partition, offset)]
+            assert [one.value is None for one in said[:2]] == [False, True]
+            assert all(one.value is None for one in said[1:])
+        assert await topics.kept() == await expected(source)
+
+
+def gone_key(partition: int, offset: int) -> bytes:
+    """The key of a comment of the first epoch."""
+    return comment_id(position_at(1, offset), partition).encode()
+
+
 async def test_a_hole_that_a_killed_job_left_in_its_last_wave_is_filled(tmp_path: Path) -> None:
     async with grown(tmp_path) as (source, file):
         await source.say([comment(video, number) for number in range(5) for video in VIDEOS])
