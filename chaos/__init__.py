@@ -4,7 +4,8 @@
 - `growing`: grows the epoch under load on three brokers, with a leader killed in the midst.
 - `alerts`: hurts a stack while Debian's Prometheus evaluates the chart's rules on it, and says which alerts fired when.
 - `fill`: fills the log, and measures what each process then takes to start.
-- `__main__`: `python -m chaos faults`, `grow`, `alerts`, `fill`.
+- `crowd`: kills a cache and the edges behind it before a crowd that polls.
+- `__main__`: `python -m chaos faults`, `grow`, `alerts`, `fill`, `crowd`.
 
 Deliberately not here: starting the servers (`infra.local`), the load and its checks (`livecomments load`).
 """

@@ -1,4 +1,4 @@
-"""`python -m chaos faults | grow | alerts | fill`: a deployment of its own, hurt, grown or filled, and the outcome."""
+"""`python -m chaos faults | grow | alerts | fill | crowd`: a deployment of its own, hurt, grown or filled."""
 
 import asyncio
 import os
@@ -161,6 +161,37 @@ def fill(
         stack.kill()
     console.print(table(before, "before"))
     console.print(table(after, f"with {records:,} more keyed comments in each partition"))
+
+
+@app.command()
+def crowd(
+    run_dir: Annotated[Path, typer.Option(help="Where Kafka, edges and cache live.")] = RUN_DIR / "crowd",
+    cache: Annotated[str, typer.Option(help="nginx or varnishd.")] = "nginx",
+    pollers: Annotated[int, typer.Option(help="Clients that poll one video.")] = 5_000,
+    kafka: Annotated[str | None, typer.Option(help="Bootstrap servers; one is started by default.")] = None,
+) -> None:
+    """Kill cache and edges before a crowd that polls, keep silent, flood it, delete; status 1 if a promise broke."""
+    from bench.stand import broker
+    from chaos.crowd import CrowdPlan, CrowdReport, run_crowd
+
+    quiet()
+    console = plain_console(width=150)
+    need_servers()
+    run_dir.mkdir(parents=True, exist_ok=True)
+
+    async def run() -> CrowdReport:
+        async with broker(run_dir, kafka) as address:
+            return await run_crowd(address, run_dir, CrowdPlan(cache, pollers), console.print)
+
+    try:
+        report = asyncio.run(run())
+    except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
+        fail(str(error))
+    console.print(report.table())
+    for problem in report.problems:
+        console.print(problem, style="red")
+    if report.problems:
+        raise typer.Exit(code=1)
 
 
 if __name__ == "__main__":
