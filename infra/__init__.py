@@ -5,6 +5,7 @@
 - `haproxy/`, `nginx/`: the load balancer's configuration as it is recommended; `make up` and compose.yaml run it.
 - `varnish/`: with nginx's `crowd.conf` the caches before edges as they are recommended, for a crowd that polls.
 - `kube/`: manifests of Kubernetes, held against what operators take.
+- `operators/`: Kafka by Strimzi and ScyllaDB by its operator, with topics, users and their rights.
 - `release/`: one release of everything, in step.
 - `systemd/`: the embedded form as a service.
 - `dashboards/`: Grafana's, as code, written into the chart.

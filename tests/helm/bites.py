@@ -91,6 +91,7 @@ def _component(component: str) -> dict[str, Bite]:
     found = {
         "replicas": Bite(7, f"{at} spec.replicas"),
         "settings": Bite({"log_level": "debug"}, f"{at} {OWN}.env", changed),
+        **_user(component),
         "sidecars": Bite([sidecar], f"{at} {PODS}.containers", sidecar),
         "autoscaling.enabled": Bite(True, f"{scaler}.scaleTargetRef.kind", at.partition("/")[0]),
         "autoscaling.minReplicas": Bite(5, f"{scaler}.minReplicas", None, scaled),
@@ -108,6 +109,15 @@ def _component(component: str) -> dict[str, Bite]:
         ),
     }
     return {f"{component}.{name}": bite for name, bite in found.items()}
+
+
+def _user(component: str) -> dict[str, Bite]:
+    place = f"{WORKLOADS[component]} {PODS}.volumes.[kafka-password].secret"
+    own: Manifest = {"settings": {"kafka_user": "own"}, "kafkaPassword": {"existingSecret": "before"}}
+    return {
+        "kafkaPassword.existingSecret": Bite("odd", f"{place}.secretName", None, {component: own}),
+        "kafkaPassword.key": Bite("odd", f"{place}.items.0.key", None, {component: own}),
+    }
 
 
 def _general() -> dict[str, Bite]:

@@ -122,7 +122,9 @@ def test_what_does_not_fit_together_is_said_in_a_sentence_each(helm: Helm) -> No
                 "settings": {"topic_prefix": "x", "cql_keyspace": "other"},
                 "autoscaling": by_nothing | {"maxReplicas": 4},
             },
-            stream={"settings": {"replicas": 1, "store_ttl_s": 1, "append_timeout_s": 1, "cql_tls": True}},
+            stream={
+                "settings": {"replicas": 1, "store_ttl_s": 1, "append_timeout_s": 1, "cql_tls": True, "kafka_user": "x"}
+            },
             front={"enabled": True, "serversMax": 3},
             ingress={"enabled": True, "tlsSecret": "tls"},
             caConfigMap="ca",
@@ -148,6 +150,7 @@ def test_what_does_not_fit_together_is_said_in_a_sentence_each(helm: Helm) -> No
         "stream.settings.replicas: it is",
         "stream.settings.store_ttl_s: it is",
         "stream.settings.append_timeout_s: it is",
+        "stream: give settings.kafka_user and kafkaPassword.existingSecret",
         "stream.settings.cql_tls: it is",
     ):
         assert said in str(refused.value)

@@ -111,9 +111,16 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- $problems = append $problems (printf "settings.%s: %q is no list of addresses (host:port, comma-separated)." $name $given) }}
 {{- end }}
 {{- end }}
+{{- range $component := list "gateway" "edge" "stream" }}
+{{- with index $.Values $component }}
+{{- if ne (hasKey .settings "kafka_user") (ne .kafkaPassword.existingSecret "") }}
+{{- $problems = append $problems (printf "%s: give settings.kafka_user and kafkaPassword.existingSecret, both or neither." $component) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- /* The same data, spoken to in the same way: one process that sees others would lose what is written. */}}
 {{- range $component := list "gateway" "edge" "stream" }}
-{{- range $name := list "kafka" "kafka_security" "kafka_user" "topic_prefix" "cql" "cql_tls" "cql_user" "cql_datacenter" "cql_keyspace" "replicas" "store_ttl_s" "append_timeout_s" }}
+{{- range $name := list "kafka" "kafka_security" "topic_prefix" "cql" "cql_tls" "cql_user" "cql_datacenter" "cql_keyspace" "replicas" "store_ttl_s" "append_timeout_s" }}
 {{- if hasKey (index $.Values $component).settings $name }}
 {{- $problems = append $problems (printf "%s.settings.%s: it is the same for all, so set settings.%s." $component $name $name) }}
 {{- end }}

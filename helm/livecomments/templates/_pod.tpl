@@ -162,6 +162,11 @@ of tokens are the gateway's alone, and the probe needs none. A certificate is a 
 {{- if not (has .component (list "probe" "front")) }}
 {{- $wanted = dict "kafka-password" $values.kafkaPassword "cql-password" $values.cqlPassword "kafka-certificate" $values.kafkaCertificate "cql-certificate" $values.cqlCertificate }}
 {{- end }}
+{{- /* A component may be a user of its own. */}}
+{{- $own := dig .component "kafkaPassword" dict ($values | toJson | fromJson) }}
+{{- if and (hasKey $wanted "kafka-password") $own.existingSecret }}
+{{- $_ := set $wanted "kafka-password" $own }}
+{{- end }}
 {{- if eq .component "gateway" }}
 {{- $wanted = merge $wanted (dict "session-secret" $values.sessionSecret "jwt-secret" $values.jwtSecret) }}
 {{- end }}
