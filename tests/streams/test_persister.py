@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -335,6 +336,23 @@ async def test_a_record_of_a_later_version_is_left_to_that_version(world: World)
     assert persister.next_offset == 2
     assert await letters_of(world) == []
     assert [row.position for row in await stored_rows(world.store.inner, VIDEOS[0])] == [world.position(0)]
+
+
+async def test_whoever_asks_is_told_what_is_accepted_and_stored_and_since_when_it_is_taken(world: World) -> None:
+    await world.append(Event("comment"), Event("nonsense"), Event("comment"))
+    told: list[tuple[list[int], int]] = []
+    persister = await Persister.open(
+        world.log,
+        world.store.inner,
+        DeadLetters(world.dead_letter_log, "comments-1"),
+        0,
+        stored=lambda records, began_ns: told.append(([record.offset for record in records], began_ns)),
+    )
+    before = time.time_ns()
+    await persister.persist(await Job(world).records())
+    ((offsets, began_ns),) = told
+    assert offsets == [0, 2]
+    assert before <= began_ns <= time.time_ns()
 
 
 async def test_poison_is_set_aside_with_reason_and_origin_and_holds_up_nothing(world: World) -> None:
