@@ -60,7 +60,17 @@ sub vcl_recv {
     return (hash);
 }
 
+# An edge that is not there, or is leaving: the next one is asked, once.
+sub vcl_backend_error {
+    if (bereq.retries == 0) {
+        return (retry);
+    }
+}
+
 sub vcl_backend_response {
+    if (beresp.status == 503 && bereq.retries == 0) {
+        return (retry);
+    }
     unset beresp.http.Vary;
     # Nothing is kept for longer than its answer says: a deleted text would stay.
     set beresp.grace = 0s;

@@ -149,3 +149,16 @@ async def test_a_crowd_that_comes_to_an_answer_just_too_old_is_one_request(progr
                     await asyncio.gather(*(join() for _ in range(POLLERS)))
                     asked.append(polled() - before)
     assert max(asked) <= AT_ONCE_MAX
+
+
+@pytest.mark.parametrize("program", CACHES)
+async def test_where_an_edge_is_away_the_other_answers(program: str, tmp_path: Path) -> None:
+    port = free_port()
+    async with served(tmp_path / "data") as running:
+        edge = int(running.url.rpartition(":")[2])
+        await running.post("v", "hi", await running.token())
+        with cache_before(program, tmp_path / program, port, (free_port((port,)), edge)):
+            async with asyncio.timeout(WITHIN_S), aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
+                for cursor in range(6):  # each is another answer, of the one edge or the other
+                    async with client.get(f"/streams/v?cursor={cursor}&offset=-1") as answer:
+                        assert (answer.status, len(await answer.json())) == (200, 1)
