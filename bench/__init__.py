@@ -15,6 +15,7 @@
 - `scale`: what a node costs, one to four of a tier behind the router, beside nodes that follow everything.
 - `takes`: how long the first request for a partition waits, and what others notice of it.
 - `homes`: whose home is what, by the router's own Lua, for 10 to 1,000 nodes.
+- `page`: what the page costs a browser, beside a bare page with the same video.
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `stand`: what these six stand on: Kafka, an edge, a feed of comments.

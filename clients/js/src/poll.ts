@@ -63,6 +63,7 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
     open(request: StreamRequest, sink: StreamSink) {
       const { clock } = request;
       const url = new URL(request.url);
+      let after = url.searchParams.get("after") ?? "";
       let isOver = false;
       let isStreaming = false;
       let dropStream = () => {};
@@ -70,6 +71,11 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
       let release: (() => void) | null = null;
       let cancelTry = () => {};
       let cancelAsking = () => {};
+
+      function fromHere(): StreamRequest {
+        if (after) url.searchParams.set("after", after);
+        return { ...request, url: url.href };
+      }
 
       function leaveStream(): void {
         cancelTry();
@@ -94,12 +100,12 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
 
       function ask(): void {
         cancelAsking();
-        dropAsking ??= asking.open({ ...request, url: url.href }, { ...sink, event, end });
+        dropAsking ??= asking.open(fromHere(), { ...sink, event, end });
       }
 
       /** The next of the two goes on from where the other has got to. */
       function event(kind: string, id: string, data: string): void {
-        if (id > (url.searchParams.get("after") ?? "")) url.searchParams.set("after", id);
+        if (id > after) after = id;
         sink.event(kind, id, data);
       }
 
@@ -125,7 +131,7 @@ export function auto({ stream = fetchStream, streams = STREAMS_MAX } = {}): Tran
           giveUp();
         };
         cancelTry = clock.after(OPEN_MS_MAX, failed);
-        dropStream = stream.open({ ...request, url: url.href }, {
+        dropStream = stream.open(fromHere(), {
           ...sink,
           alive() {
             if (!isStreaming) {

@@ -15,10 +15,10 @@ const ANSWER_MS_MAX = 4_000;
 
 type Told = [kind: string, id: string, data: string];
 /**
- * `e`: what came. `h`: I am at `h`, what did I miss? `a`: the answer to tab `to`; null: too much for a memory. `l`: I
+ * `e`: what came together. `h`: I am at `h`, what did I miss? `a`: the answer to tab `to`; null: too much for a memory. `l`: I
  * lead from now on. `x`: my stream has ended.
  */
-type Note = { e?: Told; h?: string; by?: number; a?: Told[] | null; to?: number; l?: 1; x?: 1 };
+type Note = { e?: Told[]; h?: string; by?: number; a?: Told[] | null; to?: number; l?: 1; x?: 1 };
 
 /** A transport for `createCommentsClient`. Where the browser has no locks, each tab has its own stream. */
 export function sharedStream(inner: Transport = fetchStream): Transport {
@@ -42,6 +42,9 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
 
       const send = (note: Note) => channel.postMessage(note);
       const greet = () => send({ h: cursor, by });
+      const news: Told[] = [];
+      /** Once for all that came together: a message to other tabs goes by way of the browser's own process. */
+      const pass = () => isOver || send({ e: news.splice(0) });
 
       function hear(told: Told): void {
         if (told[1] > cursor) {
@@ -49,7 +52,6 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
           ring.push(told);
           if (ring.length > RING_MAX) base = ring.shift()![1];
         }
-        sink.alive();
         sink.event(...told); // who listens passes over what is not new
       }
 
@@ -60,7 +62,7 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
         close = inner.open({ ...request, url: url.href }, {
           ...sink,
           event(...told) {
-            if (isLeading) send({ e: told });
+            if (isLeading) news.push(told) > 1 || queueMicrotask(pass);
             else if (told[0] == "heartbeat") greet();
             hear(told);
           },
@@ -103,7 +105,10 @@ export function sharedStream(inner: Transport = fetchStream): Transport {
           isFollowing = false;
           greet();
         } else if (x) end();
-        else if (e && isFollowing) hear(e);
+        else if (e && isFollowing) {
+          sink.alive();
+          e.forEach(hear);
+        }
         else if (to == by) {
           late();
           isFollowing = Boolean(a);

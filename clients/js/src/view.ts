@@ -1,9 +1,11 @@
 /**
- * A video's comments as rows of a scrolling list: as many elements as the video keeps comments, changed once a frame.
+ * A video's comments as rows of a scrolling list: never more elements than the video keeps comments, changed at most once
+ * a frame.
  *
- * While the newest comment is in view (*stuck*) the list stays with it, and the oldest rows make room. Whoever scrolls up
- * reads older ones; then the newest make room, and are read again when somebody returns to the end (`stick`). What a row
- * looks like is the app's; everything people wrote must go in as text, never as markup.
+ * While the newest comment is in view (*stuck*) the list stays with it: little more rows than fill the screen, and a flood
+ * is drawn some times a second, since nobody reads what stands for a frame. Whoever scrolls up has all that is kept, and reads
+ * older ones; then the newest make room, and are read again when somebody returns to the end (`stick`). What a row looks
+ * like is the app's; everything people wrote must go in as text, never as markup.
  */
 
 import { Problem } from "./problem.js";
@@ -15,6 +17,12 @@ const NEAR_END_PX = 24;
 const AGAIN_MS = 2_000;
 /** More new rows than these in a frame, and none of them is moved in. */
 const CALM_ROWS_MAX = 3;
+/** While stuck, at first: twice as many wherever there is not a fifth of a screen above what is seen. */
+const STUCK_ROWS = 30;
+const ABOVE = 0.2;
+/** New rows stand for this long each before the next are drawn, but for no longer than that together. */
+const ROW_MS = 16;
+const ROWS_MS_MAX = 500;
 
 export interface ViewOptions {
   /** What scrolls, and in it the lists of rows and of comments on their way. */
@@ -50,6 +58,9 @@ export function createView(video: Video, o: ViewOptions): View {
   const pendingRows = new Map<string, [Pending, HTMLElement]>();
   let isStuck = true;
   let isReading = false; // older comments, or all anew
+  let stuckRows = STUCK_ROWS;
+  let calmAt = 0; // when the next rows are due
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let unread = 0;
   let lastTop = 0;
 
@@ -72,8 +83,19 @@ export function createView(video: Video, o: ViewOptions): View {
     return rows[low]?.element;
   }
 
-  /** The rows become those of `comments`; both are in the order of ids. */
-  function drawRows(comments: readonly Comment[]): void {
+  /** One whose row cannot be made has an empty one: it is no reason to show none of the others. */
+  function rowOf(comment: Comment): HTMLElement {
+    try {
+      return o.row(comment);
+    } catch (thrown) {
+      queueMicrotask(() => { throw thrown; });
+      return document.createElement("li");
+    }
+  }
+
+  /** The rows become those of `comments`, of the newest while stuck; both are in the order of ids. */
+  function drawRows(kept: readonly Comment[]): void {
+    const comments = isStuck ? kept.slice(-stuckRows) : kept;
     const isFresh = !rows.length;
     const next: Row[] = [];
     const added: HTMLElement[] = [];
@@ -90,7 +112,7 @@ export function createView(video: Video, o: ViewOptions): View {
       while (at < rows.length && rows[at]!.id < id) drop(rows[at++]!);
       if (rows[at]?.id == id) next.push(rows[at++]!);
       else {
-        const element = o.row(comment);
+        const element = rowOf(comment);
         element.dataset.commentId = id;
         o.rows.insertBefore(element, rows[at]?.element ?? null);
         next.push({ id, element });
@@ -99,7 +121,8 @@ export function createView(video: Video, o: ViewOptions): View {
     }
     while (at < rows.length) drop(rows[at++]!);
     rows = next;
-    drawn = comments;
+    drawn = kept;
+    calmAt = performance.now() + Math.min(ROWS_MS_MAX, ROW_MS * added.length);
     if (!isFresh && added.length <= CALM_ROWS_MAX) {
       for (const element of added) if (element == rows.at(-1)!.element || added.length > 1) o.arrived?.(element);
     }
@@ -132,10 +155,22 @@ export function createView(video: Video, o: ViewOptions): View {
     const { comments, pending, gaps, hasOlder } = snapshot;
     const anchor = isStuck ? undefined : firstInView();
     const anchorTop = anchor?.offsetTop ?? 0;
-    if (comments != drawn) drawRows(comments);
-    if (pending != drawnPending) drawPending(pending);
-    if (isStuck) toEnd();
-    else if (anchor?.isConnected) scrollTo(scroller.scrollTop + anchor.offsetTop - anchorTop);
+    const isPosted = pending != drawnPending;
+    if (isPosted) drawPending(pending);
+    const early = isStuck && !isPosted ? calmAt - performance.now() : 0;
+    clearTimeout(timer);
+    if (comments != drawn || !isStuck && rows.length < comments.length) {
+      if (early > 0) timer = setTimeout(draw, early);
+      else drawRows(comments);
+    }
+    if (isStuck) {
+      toEnd();
+      while (rows.length == stuckRows && scroller.scrollTop < ABOVE * scroller.clientHeight) {
+        stuckRows *= 2;
+        drawRows(comments);
+        toEnd();
+      }
+    } else if (anchor?.isConnected) scrollTo(scroller.scrollTop + anchor.offsetTop - anchorTop);
     if (isStuck) {
       unread = 0;
       video.follow();
@@ -143,7 +178,7 @@ export function createView(video: Video, o: ViewOptions): View {
     const isTorn = gaps.length > 0;
     o.changed?.({ snapshot, isStuck, isTorn, unread });
     if (isTorn && isStuck) read(() => video.reload());
-    else if (hasOlder && scroller.scrollTop < NEAR_TOP_PX) read(() => video.loadOlder());
+    else if (hasOlder && rows.length >= comments.length && scroller.scrollTop < NEAR_TOP_PX) read(() => video.loadOlder());
   }
 
   /** One at a time; what failed is asked for again where it is still wanted. */
@@ -169,7 +204,7 @@ export function createView(video: Video, o: ViewOptions): View {
     else if (scrollTop < lastTop) isStuck = false;
     else if (left < NEAR_END_PX) isStuck = true;
     lastTop = scrollTop;
-    if (isStuck != wasStuck || scrollTop < NEAR_TOP_PX) draw();
+    if (isStuck != wasStuck || !isStuck && scrollTop < NEAR_TOP_PX) draw();
   }
 
   const resized = new ResizeObserver(() => isStuck && toEnd());
@@ -189,6 +224,7 @@ export function createView(video: Video, o: ViewOptions): View {
     },
     close() {
       control.abort();
+      clearTimeout(timer);
       resized.disconnect();
       for (const end of ends) end();
     },

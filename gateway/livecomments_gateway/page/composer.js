@@ -8,6 +8,7 @@ const DRAFT = ["sessionStorage", `livecomments.text${location.search}`];
 const OPEN_TRIES_MAX = 6; // with the pauses between, half a minute
 const PAUSE_MS = 1_000;
 const SECOND_MS = 1_000;
+const UNITS = [[1, "", "seconds"], [60, "m", "minutes"], [3_600, "h", "hours"]]; // two digits of one fit into the button
 
 const part = (id) => document.getElementById(id);
 const [form, ask, nameField, known, as, field, send, note, counter] =
@@ -91,8 +92,13 @@ export class Composer {
     const next = pending.find((own) => own.is === "waiting");
     clearTimeout(this.#tick);
     const left = next ? Math.ceil((next.until - performance.now()) / 1_000) : 0;
-    send.dataset.left = left > 0 ? left : "";
-    send.ariaLabel = send.title = left > 0 ? `Send; the last comment goes out in ${left} seconds` : "Send";
+    const [size, letter, word] = UNITS.find(([each]) => left < 100 * each) ?? UNITS.at(-1);
+    const count = Math.ceil(left / size);
+    const shown = left > 0 ? count + letter : "";
+    if (send.dataset.left !== shown) {
+      send.dataset.left = shown;
+      send.ariaLabel = send.title = shown ? `Send; the last comment goes out in ${count} ${word}` : "Send";
+    }
     if (left > 0) this.#tick = setTimeout(() => this.#wait(this.#video.getSnapshot().pending), SECOND_MS);
   }
 

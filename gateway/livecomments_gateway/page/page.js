@@ -35,6 +35,7 @@ const written = new WeakMap(); // row -> comment
 const known = () => member ?? client.session.get();
 const userId = () => known()?.userId ?? null;
 const whole = { video, videoId, composer, showPeople, userId };
+let shown; // the state
 let endedTitle; // of a video that nobody tells of any more
 let pinned; // the id of the comment that is
 let tabbable = null; // the one row's button that Tab reaches; arrows go on from there
@@ -59,19 +60,21 @@ const view = createView(video, {
 
 function show({ snapshot, isStuck, isTorn, unread }) {
   const { state, comments, hasOlder, settings } = snapshot;
-  pill.dataset.state = badge.dataset.state = state.is;
-  pill.textContent = state.cause?.code === "no_connection" ? NO_CONNECTION : STATES[state.is];
-  badge.textContent = /live|ended/.test(state.is) ? STATES[state.is] : "";
-  if (state.is === "ended" && !settings) readTitle();
-  title.textContent = settings?.title || endedTitle || videoId;
-  document.title = `${title.textContent}: live comments`;
-  film.show(state.is === "ended");
-  jump.hidden = isStuck;
+  if (state !== shown) {
+    shown = state;
+    pill.dataset.state = badge.dataset.state = state.is;
+    pill.textContent = state.cause?.code === "no_connection" ? NO_CONNECTION : STATES[state.is];
+    badge.textContent = /live|ended/.test(state.is) ? STATES[state.is] : "";
+    if (state.is === "ended" && !settings) readTitle();
+    film.show(state.is === "ended");
+  }
+  showTitle(settings?.title);
+  if (jump.hidden !== isStuck) jump.hidden = isStuck;
   const count = unread > NEW_SHOWN_MAX ? `${NEW_SHOWN_MAX}+` : unread;
-  jump.textContent = unread === 0 ? "Newest comments" : unread === 1 ? "1 new comment" : `${count} new comments`;
-  edge.textContent = /idle|connecting/.test(state.is) && !comments.length ? "" : hasOlder ? "Loading older comments"
+  set(jump, unread === 0 ? "Newest comments" : unread === 1 ? "1 new comment" : `${count} new comments`);
+  set(edge, /idle|connecting/.test(state.is) && !comments.length ? "" : hasOlder ? "Loading older comments"
     : comments.length + snapshot.pending.length ? "Start of the conversation"
-      : "No comments yet. Yours could be the first.";
+      : "No comments yet. Yours could be the first.");
   const newest = rows.lastElementChild?.querySelector(".more");
   if (newest && newest !== tabbable) {
     if (tabbable) tabbable.tabIndex = -1;
@@ -83,13 +86,25 @@ function show({ snapshot, isStuck, isTorn, unread }) {
   composer.show(snapshot);
 }
 
+/** Asked for in every frame of a flood: what is the same is not written, so that nothing is laid out for it. */
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function showTitle(told) {
+  const text = told || endedTitle || videoId;
+  if (title.textContent === text) return;
+  title.textContent = text;
+  document.title = `${text}: live comments`;
+}
+
 /** Nothing is told any more of a video that was over before one came. */
 async function readTitle() {
   if (endedTitle !== undefined) return;
   endedTitle = "";
   const answer = await fetch(`videos/${encodeURIComponent(videoId)}`).catch(() => null);
   if (answer?.ok) endedTitle = (await answer.json()).title;
-  if (endedTitle) title.textContent = endedTitle;
+  if (endedTitle) showTitle();
 }
 
 /** Whether it is one's own, and whether it is shown. */
