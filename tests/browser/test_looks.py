@@ -233,7 +233,7 @@ async def refused(looks: Looks) -> None:
     await looks.say("The first goes out at once")
     await looks.until("rows.children.length === 1 && pending.children.length === 0")
     await looks.say("and this one when its time has come")
-    await looks.until("send.dataset.left > 0")
+    await looks.until("send.dataset.left === '10m'")
     await looks.look("slow")
 
     await looks.act("PUT", "/videos/members", OWNER, {"title": "For members", "whoMayComment": "members"})
