@@ -1,4 +1,4 @@
-"""`python -m infra.asyncapi`: writes `schemas/asyncapi.yaml`, the topics as AsyncAPI 3; tests/schemas compares.
+"""`python -m infra.asyncapi`: writes `schemas/asyncapi.yaml`, the topics as AsyncAPI 3; tests/test_docs.py compares.
 
 Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0, and the Kafka bindings of version 0.5.0.
 
