@@ -70,7 +70,11 @@ class Firefox:
 
     async def paint(self, theme: str) -> None:
         """As one whose system is light, or dark."""
-        script = f'Services.prefs.setIntPref("layout.css.prefers-color-scheme.content-override", {_SCHEMES[theme]})'
+        await self.prefer("layout.css.prefers-color-scheme.content-override", _SCHEMES[theme])
+
+    async def prefer(self, name: str, value: int) -> None:
+        """Set a preference of the browser's, as about:config does."""
+        script = f'Services.prefs.setIntPref("{name}", {value})'
         target = {"context": self._around}
         await self._ask("script.evaluate", expression=script, target=target, awaitPromise=False)
 
