@@ -17,6 +17,8 @@ from tests.served import Served, served
 POLLERS: Final = 40
 COMMENTS: Final = 60
 RESTARTED_AT: Final = 35
+MANY: Final = 1_100
+"""More than ten bits count."""
 ROUNDS: Final = 3
 """Times that an answer is asked of the edge: first, and when it was too old."""
 AT_ONCE_MAX: Final = 2
@@ -162,3 +164,26 @@ async def test_where_an_edge_is_away_the_other_answers(program: str, tmp_path: P
                 for cursor in range(6):  # each is another answer, of the one edge or the other
                     async with client.get(f"/streams/v?cursor={cursor}&offset=-1") as answer:
                         assert (answer.status, len(await answer.json())) == (200, 1)
+
+
+async def test_of_more_than_nginx_counts_nobody_asks_an_edge_by_himself(tmp_path: Path) -> None:
+    """It counts in ten bits who waits for an answer; `proxy_cache_min_uses 0` has it not look at what it counted."""
+    port = free_port()
+    async with served(tmp_path / "data") as running:
+        edge = int(running.url.rpartition(":")[2])
+        token = await running.token()
+        offset = (await running.post("v", "hi", token))[1]["commentId"]
+        with cache_before("nginx", tmp_path / "nginx", port, (edge, edge)):
+            before = polled()
+            async with asyncio.timeout(WITHIN_S):
+                connections = [await asyncio.open_connection(HOST, port) for _ in range(MANY)]
+                for _, writer in connections:
+                    writer.write(f"GET /streams/v?live=long-poll&offset={offset} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+                async with aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
+                    await client.get("/streams/v?offset=x")  # behind all of them
+                await running.post("v", "there", token)
+                statuses = [await reader.readline() for reader, _ in connections]
+                for _, writer in connections:
+                    writer.close()
+    assert {status.split()[1] for status in statuses} <= {b"200", b"204"}
+    assert polled() - before == len(set(statuses)), "one request, or one more if a silence ended meanwhile"
