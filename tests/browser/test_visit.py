@@ -1,16 +1,51 @@
-"""What a visit is made of: what is loaded, and who one is."""
+"""What a visit is made of: what is loaded, who one is, and what a finger can reach."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import APIRequestContext, Browser, expect
 
 from tests.browser.conftest import Server
-from tests.browser.test_page import expect_comments, expect_state, write
+from tests.browser.test_page import expect_comments, expect_state, open_session, post, write
 from tests.browser.test_stage import open_at
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(200)]
+
+
+REACHES: Final = """(half) => [...document.querySelectorAll("button, input, textarea")].filter((each) => {
+    const { left, top, right, bottom } = each.getBoundingClientRect();
+    if (!each.checkVisibility({ visibilityProperty: true }) || each.closest(".row")) return false;
+    const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+    const places = [[x, y - half], [x, y + half], [x - half, y], [x + half, y]];
+    return places.some(([at, down]) => document.elementFromPoint(at, down)?.closest("button, .box, .who") !==
+        each.closest("button, .box, .who"));
+}).map((each) => each.id || each.textContent)"""
+HALF_PX: Final = 19.5
+"""Of a target's forty."""
+
+
+async def test_whatever_can_be_pressed_is_forty_pixels_high_and_wide(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    """A row is the exception: twenty of them fit on a desk, and on a phone all of it is the target."""
+    token = await open_session(api, server, "Loud")
+    for number in range(25):
+        await post(api, server, token, f"comment {number}")
+    muted = "localStorage.setItem('livecomments.muted', '[[\"other\", \"Other\"]]')"
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    for options in (phone, {}):
+        page = await open_at(browser, server, **options)
+        await page.evaluate(muted)
+        await page.reload()
+        await expect_state(page, "live")
+        assert await page.evaluate(REACHES, HALF_PX) == []
+        await write(page, "hello", name="Ana")
+        await expect(page.locator("#rows .own")).to_be_visible()
+        await page.evaluate("scroller.scrollTo(0, 100)")
+        await expect(page.locator("#jump")).to_be_visible()
+        await expect(page.locator("#muted")).to_be_visible()
+        assert await page.evaluate(REACHES, HALF_PX) == []
 
 
 LOADED: Final = """() => performance.getEntriesByType("resource").filter(({ name }) => /\\.(js|css)$/.test(name))
