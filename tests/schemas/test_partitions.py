@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments_schemas.limits import VIDEO_ID_CHARS_MAX
+from livecomments_schemas.limits import VIDEO_ID_CHARS_MAX
 from livecomments_schemas.partitions import (
     VideoIdRejected,
     may_descend,
@@ -52,6 +53,12 @@ def test_a_video_has_one_home_and_its_key_is_a_video_only_there(video_id: str, c
 def test_a_key_of_any_bytes_is_a_video_id_or_none(key: bytes) -> None:
     video_id = video_of_key(key, 0, 1)
     assert video_id is None or parse_video_id(video_id).encode() == key
+
+
+def test_a_key_may_be_as_long_as_a_video_id() -> None:
+    longest = "v" * VIDEO_ID_CHARS_MAX
+    assert video_of_key(longest.encode(), 0, 1) == longest
+    assert video_of_key(longest.encode() + b"v", 0, 1) is None
 
 
 @given(VIDEO_IDS)

@@ -69,6 +69,15 @@ def test_a_ring_that_grew_after_it_went_round_keeps_what_is_inside() -> None:
                 assert (found is not None) is (before in offsets and offset + 1 - before <= 100)
 
 
+def test_a_copy_of_a_comment_that_left_the_window_is_no_room_for_others() -> None:
+    window = fresh_window(size=100)
+    for offset in range(0, 901, 90):
+        note(window, 1, offset)  # each a copy of the one before, and all of the first
+    for offset in range(901, 970):
+        note(window, offset, offset)
+    assert recall(window, 1, 970) == Occurrence(0, digest_of(0), void=False)
+
+
 def test_the_last_offset_fits_with_the_void_mark_beside_it() -> None:
     window = fresh_window(since=OFFSET_MAX - W)
     window.note_video("launch", OFFSET_MAX - 1, ended=True)
