@@ -1,7 +1,7 @@
 /* A load client that is not the limit: posts prepared requests over kept-alive connections, one at a time on each.
  *
  * post_load PORT CONNECTIONS SECONDS COUNT FILE PID [RATE]: until SECONDS have passed or COUNT requests are answered, as
- * fast as they are answered, or at most RATE a second, evenly. FILE holds
+ * fast as they are answered, or at most RATE a second, evenly, over as few connections as that takes. FILE holds
  * the requests, each behind its length (4 bytes, little endian); a run of 16 '@' in one becomes a number that no other
  * request has. PID is the server's. Prints one JSON object: what was answered 201 and otherwise, and latencies in
  * microseconds, also by the clock of the CPU that the server used meanwhile, for whomever: who else uses the machine
@@ -24,13 +24,15 @@
 #define STEP_US 20
 #define STEPS 500000 /* 10 s */
 
-struct connection { int fd, got; double asked_at, cpu_at; char answer[ANSWER_MAX + 1]; };
+struct connection { int fd, got, waits; double asked_at, cpu_at; char answer[ANSWER_MAX + 1]; };
 
 static struct { char *bytes; uint32_t size; char *mark; } *requests;
 static uint32_t steps[STEPS], cpu_steps[STEPS];
 static clockid_t server_clock;
 static long request_count, asked, done, refused, wanted;
 static unsigned long long first_number;
+static struct sockaddr_in to;
+static int poll;
 
 static void fail(const char *why) { perror(why); exit(1); }
 
@@ -63,7 +65,17 @@ static void load(const char *path) {
     fclose(file);
 }
 
+static void reach(struct connection *one) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = one};
+    int on = 1;
+    one->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(one->fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
+    setsockopt(one->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    epoll_ctl(poll, EPOLL_CTL_ADD, one->fd, &event);
+}
+
 static void ask(struct connection *one) {
+    if (one->fd < 0) reach(one);
     long which = asked % request_count;
     if (requests[which].mark) {
         char number[sizeof MARK];
@@ -72,6 +84,7 @@ static void ask(struct connection *one) {
     }
     asked++;
     one->got = 0;
+    one->waits = 1;
     one->asked_at = now();
     one->cpu_at = read_clock(server_clock);
     if (write(one->fd, requests[which].bytes, requests[which].size) != (ssize_t)requests[which].size) fail("write");
@@ -101,11 +114,13 @@ static long percentile(const uint32_t *of, double share) {
 
 int main(int argc, char **argv) {
     if (argc < 7 || argc > 8) return 2;
-    int count = atoi(argv[2]), poll = epoll_create1(0), on = 1;
+    int count = atoi(argv[2]);
     double rate = argc == 8 ? atof(argv[7]) : 0;
     struct connection *all = calloc(count, sizeof *all), **idle = calloc(count, sizeof *idle);
     int waiting = 0;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1]))};
+    poll = epoll_create1(0);
+    to.sin_family = AF_INET;
+    to.sin_port = htons(atoi(argv[1]));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     wanted = atol(argv[4]);
     first_number = (unsigned long long)time(NULL) << 32;
@@ -113,11 +128,7 @@ int main(int argc, char **argv) {
     if (clock_getcpuclockid(atoi(argv[6]), &server_clock)) fail("pid");
     double began = now(), until = began + atof(argv[3]);
     for (int n = 0; n < count; n++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[n]};
-        all[n].fd = socket(AF_INET, SOCK_STREAM, 0);
-        if (connect(all[n].fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
-        setsockopt(all[n].fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        epoll_ctl(poll, EPOLL_CTL_ADD, all[n].fd, &event);
+        all[n].fd = -1;
         if (rate) idle[waiting++] = &all[n];
         else ask(&all[n]);
     }
@@ -129,15 +140,21 @@ int main(int argc, char **argv) {
         while (waiting && (over || asked < (now() - began) * rate)) {
             struct connection *one = idle[--waiting];
             if (!over) ask(one);
-            else open--, close(one->fd);
+            else open--, one->fd < 0 ? 0 : close(one->fd);
             over = now() >= until || asked >= wanted;
         }
         for (int n = 0; n < ready; n++) {
             struct connection *one = events[n].data.ptr;
+            if (!one->waits) { /* ended by the server, since nothing was asked on it for long: reached again if need be */
+                close(one->fd);
+                one->fd = -1;
+                continue;
+            }
             ssize_t got = read(one->fd, one->answer + one->got, ANSWER_MAX - one->got);
             if (got <= 0) fail("closed");
             one->got += got;
             if (!answered(one)) continue;
+            one->waits = 0;
             if (rate) idle[waiting++] = one;
             else if (now() < until && asked < wanted) ask(one);
             else open--, close(one->fd);
