@@ -18,6 +18,7 @@ from livecomments_gateway.calls import (
     POST_COMMENT,
     PUT_VIDEO,
     READ_COMMENT,
+    READ_COUNTS,
     READ_PAGE,
     READ_REPORTS,
     RENEW_SESSION,
@@ -35,7 +36,7 @@ BODIES: Final[dict[Call, dict[str, Any]]] = {
     PUT_VIDEO: {"title": "T"},
     REPORT: {"reason": "spam"},
 }
-PUBLIC: Final = {READ_PAGE: 200, READ_COMMENT: 200, GET_VIDEO: 200, OPEN_SESSION: 201}
+PUBLIC: Final = {READ_PAGE: 200, READ_COMMENT: 200, READ_COUNTS: 200, GET_VIDEO: 200, OPEN_SESSION: 201}
 """What it answers, whoever asks, and with whatever token."""
 PEOPLE: Final = ("ana", "ben")
 ROLES: Final[dict[str, list[str]]] = {"plain": [], "moderate": ["moderate"], "own": ["own"], "other": ["admin"]}
@@ -93,7 +94,7 @@ def of(person: str, role: str) -> str:
 
 @pytest.fixture
 async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
-    async with served(tmp_path, **JWT) as running:
+    async with served(tmp_path, counts=True, **JWT) as running:
         comments = {person: (await running.post("v", "hi", of(person, "plain")))[1]["commentId"] for person in PEOPLE}
         found = Asked(running, comments)
         assert await found.ask(PUT_VIDEO, of("ana", "own")) == (200, "")
