@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livecomments_schemas.limits import VIDEO_ID_CHARS_MAX
-from livecomments_schemas.limits import VIDEO_ID_CHARS_MAX
 from livecomments_schemas.partitions import (
     VideoIdRejected,
     may_descend,
