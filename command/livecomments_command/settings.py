@@ -51,6 +51,8 @@ class ServingSettings(FollowSettings, TraceSettings, ServerSettings, InternalSet
 class GatewaySettings(WriteSettings, ServingSettings):
     """Settings of `livecomments gateway`."""
 
+    appends_soon = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings(DrainSettings, HubSettings, ServingSettings):

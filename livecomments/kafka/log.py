@@ -41,6 +41,7 @@ class KafkaLog:
         rest_s: a follower's, after a poll of few records: a fetch of 64 partitions costs aiokafka about 0.6 ms of CPU,
             whether it brings one record or ten.
         is_ours: one of `livecomments.log.topics`; any other may be set up in whatever way.
+        appends_soon: the producer is made when the log is opened, or the first append would wait for it.
         connect_timeout_s: how long Kafka may be away at the start.
         security: see `KafkaConnection`.
     """
@@ -57,6 +58,7 @@ class KafkaLog:
         in_sync_replicas_min: int = 1,
         rest_s: float = REST_S,
         is_ours: bool = True,
+        appends_soon: bool = False,
         connect_timeout_s: float = 30.0,
         security: Rotated[Security] | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class KafkaLog:
         self._in_sync_replicas_min = in_sync_replicas_min
         self._rest_s = rest_s
         self._is_ours = is_ours
+        self._appends_soon = appends_soon
         self._connect_timeout_s = connect_timeout_s
         self._writer = KafkaWriter(self._connection, topic, append_timeout_s)
         self._ranges = KafkaRanges(self._connection, topic)
@@ -136,7 +139,7 @@ class KafkaLog:
         return differences_of(contract, self._topic, found, topic_id, self._connection.addresses)
 
     async def _connect_in_time(self) -> FoundTopic:
-        """Connect writer and ranges; return the topic. Raises StartRefused: no answer for `connect_timeout_s`."""
+        """Connect; return the topic. Raises StartRefused: no answer for `connect_timeout_s`."""
         try:
             return await retrying(self._connect, within(self._connect_timeout_s), on=_AWAY)
         except _AWAY as error:
@@ -144,14 +147,16 @@ class KafkaLog:
             raise StartRefused(f"{reason}: {error}") from error
 
     async def _connect(self) -> FoundTopic:
-        """Connect both, or leave neither open. Raises what `_AWAY` names; StartRefused: there is no such topic."""
+        """Connect, or leave nothing open. Raises what `_AWAY` names; StartRefused: there is no such topic."""
         try:
             found = await retrying(self._find, within(_MISSING_S), on=StartRefused)
-            await self._writer.start()
+            if self._appends_soon:
+                await self._writer.start()
             self.partition_count = found.partitions if self._contract is None else self._contract.partitions
             await self._ranges.start(self.partition_count)
         except _AWAY:
-            await self._writer.aclose()
+            if self._appends_soon:
+                await self._writer.aclose()
             await self._ranges.aclose()
             raise
         return found

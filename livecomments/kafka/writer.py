@@ -201,16 +201,24 @@ class KafkaWriter:
         self._bug: BaseException | None = None
         """What one of the tasks raised: without a producer there will be none any more."""
         self._closed = False
+        self._has_begun = False
+        self._beginning = asyncio.Lock()
         self._expiry = Expiry()
 
     async def start(self) -> None:
-        """Connect. Raises KafkaError or TimeoutError."""
+        """Make the producer now, and not with the first append. Raises KafkaError, TimeoutError or OSError.
+
+        Kafka makes none for who may write to no topic: whoever only reads must not ask for one.
+        """
         self._closed = False
         know_all_refusals()
         await self._start()
+        self._has_begun = True
 
     async def append(self, partition: int, record: NewRecord) -> int:
         """See `CommentLog.append`."""
+        if not (self._has_begun or self._closed or self._bug):
+            await self._begin()
         producer = self._producer
         if producer is None:
             if self._bug is not None:
@@ -248,6 +256,22 @@ class KafkaWriter:
             if producer is not None:
                 self._spawn(producer.stop(self._append_timeout_s))
             await asyncio.wait(self._tasks)
+
+    async def _begin(self) -> None:
+        async with self._beginning:
+            if self._has_begun or self._closed:
+                return
+            know_all_refusals()
+            try:
+                await self._start()
+            except (KafkaError, TimeoutError, OSError) as error:
+                raise AppendUnavailable(f"Kafka takes no appends just now: {error!r}.") from error
+            self._has_begun = True
+            if self._is_closed():  # meanwhile
+                await self.aclose()
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     async def _start(self) -> None:
         client = AIOKafkaProducer(

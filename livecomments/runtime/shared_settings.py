@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from livecomments.runtime.logs import LEVELS
 from livecomments.runtime.settings import NOT_NEGATIVE, POSITIVE, PREFIX, Rule, Settings, ValueRange, setting
@@ -118,6 +118,9 @@ class EmbeddedSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings(RecordSettings):
     """Settings of the distributed form: which Kafka and which store, and how to get in."""
+
+    appends_soon: ClassVar[bool] = False
+    """Whether a process makes its producers before anybody waits for them: those who only read may have no right to."""
 
     kafka: str = setting("", "Kafka bootstrap addresses, comma-separated. Empty: the embedded log.")
     topic_prefix: str = setting("", "Before the name of each topic, where several deployments share a Kafka.")

@@ -133,6 +133,17 @@ async def test_a_record_too_large_for_the_topic_is_refused_for_good_and_holds_no
         assert texts_of(await read_all(log, 0, 0, 4)) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("soon", [False, True])
+async def test_a_producer_is_made_once_with_the_first_append_or_before_it(kafka_address: str, soon: bool) -> None:
+    async with KafkaLog(kafka_address, await new_topic(kafka_address, 1), 1, appends_soon=soon) as log:
+        made = log._writer._producer
+        assert (made is not None) is soon
+        assert await append_all(log, 0, ["a", "b", "c"]) == [0, 1, 2]
+        assert log._writer._producer is made or made is None
+    with pytest.raises(AppendUnavailable):
+        await log.append(0, new_record("closed"))
+
+
 async def test_a_limit_lowered_below_a_batch_of_many_refuses_none_that_fits(kafka_address: str) -> None:
     topic = await new_topic(kafka_address, 1)
     texts = [f"{number} " + "x" * 300 for number in range(500)]
@@ -233,7 +244,7 @@ async def test_a_header_name_that_is_no_utf8_ends_its_batch_and_stops_nobody(log
 
 
 async def test_closing_waits_for_appends_under_way(kafka_address: str) -> None:
-    log = await KafkaLog(kafka_address, await new_topic(kafka_address, 1), 1).__aenter__()
+    log = await KafkaLog(kafka_address, await new_topic(kafka_address, 1), 1, appends_soon=True).__aenter__()
     appends = [asyncio.create_task(log.append(0, new_record(str(number)))) for number in range(100)]
     await asyncio.sleep(0)
     await log.aclose()

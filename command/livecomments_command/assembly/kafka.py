@@ -156,5 +156,6 @@ def _log(
         in_sync_replicas_min=settings.replicas // 2 + 1,
         rest_s=rest_s,
         is_ours=is_ours,
+        appends_soon=settings.appends_soon,
         security=kafka_connection(settings).security,
     )
