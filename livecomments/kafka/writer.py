@@ -26,6 +26,7 @@ from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendU
 from livecomments.runtime.expiry import Expiry
 from livecomments.runtime.metrics import Counter
 from livecomments.runtime.retrying import retrying
+from livecomments.runtime.single_flight import SingleFlight
 from livecomments_schemas.events import NewRecord, listed_headers
 
 _BATCH_BYTES: Final = 128 * 1_024
@@ -202,7 +203,7 @@ class KafkaWriter:
         """What one of the tasks raised: without a producer there will be none any more."""
         self._closed = False
         self._has_begun = False
-        self._beginning = asyncio.Lock()
+        self._beginnings = SingleFlight[None, None]()
         self._expiry = Expiry()
 
     async def start(self) -> None:
@@ -218,7 +219,7 @@ class KafkaWriter:
     async def append(self, partition: int, record: NewRecord) -> int:
         """See `CommentLog.append`."""
         if not (self._has_begun or self._closed or self._bug):
-            await self._begin()
+            await self._beginnings.join(None, self._begin)
         producer = self._producer
         if producer is None:
             if self._bug is not None:
@@ -258,20 +259,14 @@ class KafkaWriter:
             await asyncio.wait(self._tasks)
 
     async def _begin(self) -> None:
-        async with self._beginning:
-            if self._has_begun or self._closed:
-                return
-            know_all_refusals()
-            try:
-                await self._start()
-            except (KafkaError, TimeoutError, OSError) as error:
-                raise AppendUnavailable(f"Kafka takes no appends just now: {error!r}.") from error
-            self._has_begun = True
-            if self._is_closed():  # meanwhile
-                await self.aclose()
-
-    def _is_closed(self) -> bool:
-        return self._closed
+        know_all_refusals()
+        try:
+            await self._start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise AppendUnavailable(f"Kafka takes no appends just now: {error!r}.") from error
+        self._has_begun = True
+        if self._closed:  # meanwhile
+            await self.aclose()
 
     async def _start(self) -> None:
         client = AIOKafkaProducer(

@@ -209,3 +209,21 @@ async def test_a_bug_in_what_nobody_awaits_is_heard_by_who_appends_next() -> Non
     with pytest.raises(RuntimeError) as raised:
         await writer.append(0, record("late"))
     assert isinstance(raised.value.__cause__, ValueError)
+
+
+class Asked(KafkaConnection):
+    """Counts who asks how to connect: whoever makes a producer."""
+
+    count = 0
+
+    def options(self) -> dict[str, Any]:
+        self.count += 1
+        return super().options()
+
+
+async def test_first_appends_that_come_together_wait_for_one_producer_and_not_in_line() -> None:
+    connection = Asked("127.0.0.1:1")
+    writer = KafkaWriter(connection, "comments", 1.0)
+    told = await asyncio.gather(*(writer.append(0, record(str(n))) for n in range(20)), return_exceptions=True)
+    assert [type(one) for one in told] == [AppendUnavailable] * 20
+    assert connection.count == 1
