@@ -1,7 +1,6 @@
 """All processes on servers that want certificates and passwords, while people write and watch."""
 
 import asyncio
-import contextlib
 import itertools
 import json
 import re
@@ -160,14 +159,6 @@ class RotatedStack:
         await until(lambda: self._is_stored(), "all stored")
         assert await self._listed() >= self.load.acked
 
-    async def is_ready(self, process: Worker) -> bool:
-        """Whether it says so."""
-        assert process.process.poll() is None, process.logged
-        with contextlib.suppress(aiohttp.ClientConnectionError):
-            async with self._client.get(f"{process.internal_url}/healthz/ready") as answer:
-                return answer.status == 200
-        return False
-
     async def _has_taken(self, name: str, setting: str) -> bool:
         wanted = self._steps[name, setting]
         found = await self._metric(name, f'livecomments_rotations_total{{result="taken",setting="{setting}"}}')
@@ -235,7 +226,7 @@ async def rotated_stack(
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), connector=people) as client:
             stack = RotatedStack(processes, client)
             for process in processes.values():
-                await until(lambda: stack.is_ready(process), "ready", START_S)  # noqa: B023 - awaited here
+                await until(process.is_ready, "ready", START_S)
             await stack.load.begin()
             async with asyncio.TaskGroup() as running:
                 watching = running.create_task(stack.load.watch(processes["edge"].url))

@@ -134,6 +134,15 @@ class Worker:
             checks: dict[str, bool] = await answer.json()
             return answer.status, checks
 
+    async def is_ready(self) -> bool:
+        """Whether it says so; its end fails the test, with its log."""
+        assert self.process.poll() is None, self.logged
+        try:
+            status, _ = await self.readiness()
+        except aiohttp.ClientError:
+            return False
+        return status == 200
+
     async def stop(self, within_s: float = 20.0) -> int:
         """SIGTERM; its exit code."""
         self.process.send_signal(signal.SIGTERM)

@@ -161,15 +161,7 @@ async def gateway(own: OwnEpoch, tmp_path: Path) -> AsyncIterator[Callable[[], W
 
 async def ready(worker: Worker) -> aiohttp.ClientSession:
     """A client of a gateway, once that is ready."""
-
-    async def is_ready() -> bool:
-        assert worker.process.poll() is None, worker.logged
-        try:
-            return (await worker.readiness())[0] == 200
-        except aiohttp.ClientError:
-            return False
-
-    await until(is_ready, "a gateway that is ready")
+    await until(worker.is_ready, "a gateway that is ready")
     return aiohttp.ClientSession(worker.url)
 
 

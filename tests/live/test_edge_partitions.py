@@ -17,7 +17,6 @@ from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position, position_at
 from tests.consumers.streams import Stream
 from tests.live.stream import delete_topics, process_of, until
-from tests.live.test_edge_sessions import is_ready
 
 PARTITIONS: Final = 4
 VISITS: Final = 40
@@ -47,7 +46,7 @@ async def edge(kafka_address: str, tmp_path: Path) -> AsyncIterator[Edge]:
     own |= {"PORT": str(port), "INTERNAL_PORT": str(free_port()), "FOLLOW": "0", "PARTITION_IDLE_S": "0.2"}
     worker = process_of("edge", own, tmp_path / "edge")
     try:
-        await until(lambda: is_ready(worker), "an edge that is ready")
+        await until(worker.is_ready, "an edge that is ready")
         async with KafkaLog(kafka_address, topics.topic, topics.number, in_sync_replicas_min=1) as log:
             yield Edge(f"http://{HOST}:{port}", log)
     finally:

@@ -18,7 +18,7 @@ from livecomments.log.revocations import Revocations
 from livecomments.log.session_names import session_name
 from livecomments.log.topics import REVOCATIONS_TOPIC
 from tests.consumers.streams import Stream
-from tests.live.stream import Worker, delete_topics, process_of, until
+from tests.live.stream import delete_topics, process_of, until
 
 EDGES: Final = 2
 BOUND_S: Final = 30.0
@@ -37,21 +37,12 @@ async def edges(kafka_address: str, tmp_path: Path) -> AsyncIterator[tuple[OwnEp
         urls.append(f"http://{HOST}:{port}")
     try:
         for worker in workers:
-            await until(lambda worker=worker: is_ready(worker), "an edge that is ready")
+            await until(worker.is_ready, "an edge that is ready")
         yield topics, urls
     finally:
         for worker in workers:
             worker.kill()
         await delete_topics(topics)
-
-
-async def is_ready(worker: Worker) -> bool:
-    assert worker.process.poll() is None, worker.logged
-    try:
-        status, _ = await worker.readiness()
-    except aiohttp.ClientError:
-        return False
-    return status == 200
 
 
 async def test_a_revoked_sessions_streams_end_on_every_edge_and_are_not_let_in_again(

@@ -25,7 +25,6 @@ from livecomments_schemas.events import Author, comment_created
 from livecomments_schemas.partitions import partition_of
 from tests.consumers.streams import Stream
 from tests.live.stream import Worker, process_of, until
-from tests.live.test_edge_sessions import is_ready
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]  # three brokers start slowly on a busy machine
 
@@ -78,7 +77,7 @@ async def test_a_killed_brokers_partition_is_stale_to_its_viewers_alone_until_it
         broker = next(one for one in cluster.brokers if one.node_id == leaders[silent])
         worker = edge_of(cluster.address, port, tmp_path / "edge")
         try:
-            await until(lambda: is_ready(worker), "an edge that is ready")
+            await until(worker.is_ready, "an edge that is ready")
             async with (
                 aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
                 client.get(f"/comments/{videos[silent]}/stream") as of_silent,
@@ -104,7 +103,7 @@ async def test_a_killed_brokers_partition_is_stale_to_its_viewers_alone_until_it
                 assert len((await reads.pop()).records) == 1
                 for found in await asyncio.gather(*reads, return_exceptions=True):
                     assert isinstance(found, LogUnavailable)
-                assert await is_ready(worker)
+                assert await worker.is_ready()
                 assert await silence_metric(worker) > STALE_AFTER_S
                 await asyncio.to_thread(broker.start)
                 await asyncio.to_thread(cluster.wait_ready)

@@ -46,21 +46,12 @@ async def processes(kafka: str, cql: str, keyspace: str, directory: Path) -> Asy
             ports = {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port())}
             workers.append(process_of(kind, shared | ports, directory / f"{kind}-{number}"))
         for worker in workers:
-            await until(lambda worker=worker: is_ready(worker), "a process that is ready", START_S)
+            await until(worker.is_ready, "a process that is ready", START_S)
         yield workers
     finally:
         for worker in workers:
             worker.kill()
         await delete_topics(topics)
-
-
-async def is_ready(worker: Worker) -> bool:
-    assert worker.process.poll() is None, worker.logged
-    try:
-        status, _ = await worker.readiness()
-    except aiohttp.ClientError:
-        return False
-    return status == 200
 
 
 async def scraped(url: str) -> str:

@@ -24,7 +24,7 @@ from infra.local.ports import HOST, free_port
 from infra.local.servers import KafkaServer, running, why_unavailable
 from livecomments_command.epochs import check_topics
 from livecomments_command.settings import StreamSettings, ToolSettings
-from tests.live.stream import START_S, Worker, process_of, until
+from tests.live.stream import START_S, process_of, until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
@@ -150,7 +150,7 @@ async def test_gateway_and_edge_do_their_jobs(tools: ToolSettings, tmp_path: Pat
     processes = {kind: process_of(kind, _environment(kind, tools, tmp_path), tmp_path / kind) for kind in PROCESSES}
     try:
         for process in processes.values():
-            await until(lambda: _is_ready(process), "ready", START_S)  # noqa: B023 - awaited here
+            await until(process.is_ready, "ready", START_S)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_S)) as client:
             token = await _write(client, processes["gateway"].url)
             await _see(client, processes["edge"].url)
@@ -249,11 +249,3 @@ def _environment(kind: str, tools: ToolSettings, directory: Path) -> dict[str, s
         "INTERNAL_PORT": str(free_port()),
     }
     return values | ({"SESSION_SECRET": "s" * 32} if kind == "gateway" else {})
-
-
-async def _is_ready(process: Worker) -> bool:
-    assert process.process.poll() is None, process.logged
-    try:
-        return (await process.readiness())[0] == 200
-    except aiohttp.ClientError:
-        return False

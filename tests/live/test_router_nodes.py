@@ -22,7 +22,6 @@ from livecomments_schemas.positions import comment_id, first_position
 from tests.consumers.streams import Stream
 from tests.infra.test_partition_lua import ranked
 from tests.live.stream import Worker, delete_topics, process_of, until, videos_of
-from tests.live.test_edge_sessions import is_ready
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
@@ -50,7 +49,7 @@ class Node:
         await self.ready()
 
     async def ready(self) -> None:
-        await until(lambda: is_ready(self.worker), f"{self._directory.name} ready", _WAIT_S)
+        await until(self.worker.is_ready, f"{self._directory.name} ready", _WAIT_S)
 
 
 class Viewer:

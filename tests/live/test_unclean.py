@@ -155,14 +155,7 @@ def start(cluster: Cluster, cql_address: str, tmp_path: Path) -> Iterator[Callab
 
 async def until_ready(worker: Worker) -> str:
     """Its address, once it is ready."""
-
-    async def is_ready() -> bool:
-        assert worker.process.poll() is None, worker.logged
-        with contextlib.suppress(aiohttp.ClientError):
-            return (await worker.readiness())[0] == 200
-        return False
-
-    await until(is_ready, "a process that is ready", 120.0)
+    await until(worker.is_ready, "a process that is ready", 120.0)
     return worker.url
 
 
