@@ -318,7 +318,7 @@ def replay_log(
     """Write the topic's records again, each with its verdict, as JSON lines; partition by partition, from the first."""
     from livecomments_command.records.opened import Opened, opened
     from livecomments_command.records.replay import replay as write_records
-    from livecomments_command.records.replay_followed import Followed, told_to_stop
+    from livecomments_command.records.replay_followed import Followed, stop_of
     from livecomments_command.records.replay_paced import Pace
     from livecomments_command.records.replay_plan import planned
     from livecomments_command.records.replay_sinks import Checkpoint, opened_sink
@@ -336,7 +336,7 @@ def replay_log(
     }
 
     async def run(kept: Path | None) -> None:
-        following = Followed(told_to_stop(settings)) if follow else None
+        following = Followed(stop_of(settings)) if follow else None
         async with opened(settings, needs_store=False, epoch=epoch) as found:
             known = None if kept is None else Checkpoint(kept, {"epoch": found.log.epoch, **said})
             await write(found, known, following)

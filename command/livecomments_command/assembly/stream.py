@@ -1,7 +1,6 @@
 """The stream job as a process of its own: from Kafka into CQL, in a consumer group, driven by Faust."""
 
 import asyncio
-import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn
@@ -27,6 +26,7 @@ from livecomments_command.assembly.kafka import (
 from livecomments_command.assembly.serving import OVER, internal_server
 from livecomments_command.assembly.telling import Life
 from livecomments_command.assembly.tracing import traced
+from livecomments_command.records.looking import told_to_stop
 from livecomments_command.settings import StreamSettings
 from livecomments_schemas.errors import StartAgain
 from livecomments_streams.dead_letters import DeadLetters
@@ -72,9 +72,7 @@ async def run_stream(
         serving = asyncio.create_task(internal.serve([listening]))  # a store may be away for hours
         await store.run()
         await claim_log(log, store)
-        told_to_stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        stop = told_to_stop()
         runner = FaustRunner(kafka_connection(settings), settings.group, topic, job, settings.data_dir / "faust")
 
         async def go_on() -> None:
@@ -82,11 +80,11 @@ async def run_stream(
             if not known.epochs.is_fenced(log.epoch):
                 raise StartAgain(OVER)
             runner.goes_on = True  # all of this epoch is stored, or the next would not be open
-            told_to_stop.set()
+            stop.set()
 
         fresh = keep_fresh(kafka_connection(settings).security, cql_access(settings))
         watching = (contract_watch(settings, log, log.epoch).run(), go_on(), watch_loop(), life.watch(), fresh)
-        await runner.run(told_to_stop, started, beside=[serving, *watching])
+        await runner.run(stop, started, beside=[serving, *watching])
 
 
 def _store(

@@ -1,7 +1,6 @@
 """The jobs as processes, on Kafka."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from livecomments_command.deriving.clean import Clean
 from livecomments_command.deriving.comparing import verify_clean
 from livecomments_command.deriving.counts import Counts
 from livecomments_command.deriving.sources import Until
+from livecomments_command.records.looking import told_to_stop
 from livecomments_command.records.opened import opened
 from livecomments_command.records.verify import Findings
 from livecomments_command.settings import DerivingSettings, ToolSettings
@@ -60,7 +60,7 @@ async def run_counts(settings: DerivingSettings, started: Callable[[], None]) ->
     async with known_epochs(settings) as known:
         await make_topic(settings, topic)
         async with kafka_log(settings, COUNTS_TOPIC) as to:
-            until = Until(_told_to_stop())
+            until = Until(told_to_stop())
             counts = Counts(KafkaSource(settings, known), to, until)
             await run_beside(settings, counts.run(), lambda: {"counts": counts.is_current}, started)
 
@@ -91,7 +91,7 @@ async def run_clean(settings: DerivingSettings, started: Callable[[], None]) -> 
     """Clean until SIGTERM or SIGINT. Raises as `Clean.run` does, and StartRefused: Kafka is not as it must be."""
     async with known_epochs(settings) as known:
         source = KafkaSource(settings, known)
-        clean = Clean(source, KafkaCleanTopics(settings), Until(_told_to_stop()))
+        clean = Clean(source, KafkaCleanTopics(settings), Until(told_to_stop()))
         await run_beside(settings, clean.run(), lambda: {"clean": clean.is_current}, started)
 
 
@@ -124,10 +124,3 @@ async def run_beside(
         await job
         for task in tasks:
             task.cancel()
-
-
-def _told_to_stop() -> asyncio.Event:
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from livecomments.log.interface import CommentLog
+from livecomments_command.records.looking import Looking
 from livecomments_command.records.scan import CHUNK_RECORDS, Judged, JudgedReader, patiently
 from livecomments_schemas.epochs import Epoch, Epochs
 from livecomments_schemas.errors import StartRefused
@@ -26,21 +27,11 @@ class EpochSource(Protocol):
 
 
 @dataclass(frozen=True)
-class Until:
+class Until(Looking):
     """Until when a log is followed, and how often it is looked at: `stop` None: to where it ends now."""
 
     stop: asyncio.Event | None = field(default_factory=asyncio.Event)
     poll_s: float = POLL_S
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether somebody wants it to end."""
-        return self.stop is not None and self.stop.is_set()
-
-    async def pause(self) -> None:
-        """Wait for what may come, or until somebody wants it to end."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for((self.stop or asyncio.Event()).wait(), self.poll_s)
 
 
 class Chunk(NamedTuple):

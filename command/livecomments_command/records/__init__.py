@@ -6,6 +6,7 @@
 - `verify`, `rebuild`: compares store and log; fills the store from the log.
 - `export`, `export_files`: the log's comments as files: what is exported, and in which form.
 - `parquet`: comments, changes and facts as Parquet.
+- `looking`: how a log that is followed is looked at while nothing comes, and until when.
 - `feeding`, `feed`, `feed_steps`: what changes, step by step: over epochs; in one; the files and manifests of a step.
 - `changes`, `places`: what a stretch of the log changes; where it is kept, a directory or a bucket.
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.

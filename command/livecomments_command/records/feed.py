@@ -8,7 +8,6 @@ feed that was killed anywhere goes on behind its last step and writes nothing tw
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
@@ -20,6 +19,7 @@ from livecomments.runtime.retrying import after, retrying
 from livecomments_command.records.changes import Changes
 from livecomments_command.records.feed_steps import FeedPlan, Step, commit, newest_step, remove_leftovers
 from livecomments_command.records.kept_files import FilesFailed
+from livecomments_command.records.looking import Looking
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.places import Folder, PlaceUnavailable
 from livecomments_command.records.scan import CHUNK_RECORDS, JudgedReader, patiently
@@ -28,36 +28,22 @@ from livecomments_schemas.partitions import partition_of
 
 STEP_BYTES_MAX: Final = 64 << 20
 """Of one step's changes in memory, unless the operator says otherwise; a Parquet file of them has a quarter."""
-_POLL_S: Final = 1.0
-"""Between two looks at where the log ends, when all of it was read."""
 _PLACE_TRIES: Final = 60
-"""A second apart: a bucket may be away for a minute."""
+_PLACE_AGAIN_S: Final = 1.0
+"""Between two of them: a bucket may be away for a minute."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Rhythm:
-    """When a step ends: at so many bytes, or, while following, so many seconds after the one before."""
+class Rhythm(Looking):
+    """When a step ends: at so many bytes, or, while following, so many seconds after the one before; or stopped."""
 
     bytes_max: int = STEP_BYTES_MAX
     every_s: float | None = None
     """None: nothing is followed; the feed ends where the log ended when it began."""
-    stop: asyncio.Event | None = None
-    """Once set, what was read becomes the last step."""
     clock: Callable[[], float] = time.monotonic
-    poll_s: float = _POLL_S
     place_tries: int = _PLACE_TRIES
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether somebody wants it to end."""
-        return self.stop is not None and self.stop.is_set()
-
-    async def pause(self) -> None:
-        """Wait a little for what may come, or until somebody wants it to end."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for((self.stop or asyncio.Event()).wait(), self.poll_s)
 
 
 class Fed(NamedTuple):
@@ -220,6 +206,8 @@ class _Feeding:
 async def placed(call: Callable[[], T], tries: int = _PLACE_TRIES) -> T:
     """Do something with a place, off the loop; again while a bucket is away. Raises FilesFailed: for too long."""
     try:
-        return await retrying(lambda: asyncio.to_thread(call), after(tries), on=PlaceUnavailable, first_s=_POLL_S)
+        return await retrying(
+            lambda: asyncio.to_thread(call), after(tries), on=PlaceUnavailable, first_s=_PLACE_AGAIN_S
+        )
     except PlaceUnavailable as error:
         raise FilesFailed(f"{error}. What is there is whole; run this again, it goes on.") from error

@@ -14,7 +14,7 @@ from livecomments_command.records.feed_steps import FEED_FORMATS, FeedPlan, Step
 from livecomments_command.records.opened import opened, opened_epochs
 from livecomments_command.records.parquet import pyarrow
 from livecomments_command.records.places import Directory, Folder, folder_of
-from livecomments_command.records.replay_followed import told_to_stop
+from livecomments_command.records.replay_followed import stop_of
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 
@@ -31,7 +31,7 @@ async def run_feed(
     """
     if plan.form not in FEED_FORMATS:
         raise StartRefused(f"--format {plan.form}: changes are written as {' or '.join(FEED_FORMATS)}.")
-    stop = asyncio.Event() if rhythm.every_s is None else told_to_stop(settings)
+    stop = asyncio.Event() if rhythm.every_s is None else stop_of(settings)
     if plan.form == "parquet":
         pyarrow()
     place = folder_of(where)

@@ -1,13 +1,12 @@
 """The topic as it grows: each partition's records in their order, as soon as they are there."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from livecomments.log.interface import Bounds, CommentLog
+from livecomments_command.records.looking import Looking, told_to_stop
 from livecomments_command.records.scan import CHUNK_RECORDS, Judged, JudgedReader, patiently
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
@@ -16,18 +15,15 @@ _POLL_S: Final = 0.2
 """Between two looks at where the log ends, once all of it was read; a look asks each broker once."""
 
 
-def told_to_stop(settings: ToolSettings) -> asyncio.Event:
+def stop_of(settings: ToolSettings) -> asyncio.Event:
     """Return what SIGTERM and SIGINT set from now on. Raises StartRefused: nothing can come that is followed."""
     if not settings.kafka:
         raise StartRefused("--follow needs Kafka: the embedded file is one process's, so nothing comes meanwhile.")
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
+    return told_to_stop()
 
 
 @dataclass(frozen=True)
-class Followed:
+class Followed(Looking):
     """Says how a log is followed, and until when: until `stop` is set."""
 
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,9 +40,9 @@ class Followed:
         readers: dict[int, JudgedReader] = {}
         following = {partition: held.start for partition, held in ranges.items()}
         ends = {partition: held.end for partition, held in ranges.items()}
-        while not self.stop.is_set():
+        while not self.is_stopped:
             for partition, end in ends.items():
-                while following[partition] < end and not self.stop.is_set():
+                while following[partition] < end and not self.is_stopped:
                     if partition not in readers:
                         readers[partition] = await JudgedReader.open(log, partition, following[partition])
                     chunk = await readers[partition].read(end, CHUNK_RECORDS)
@@ -55,8 +51,7 @@ class Followed:
                         yield chunk
             if len(readers) == len(following) and all(one.is_fenced for one in readers.values()):
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.stop.wait(), self.poll_s)
+            await self.pause()
             held = await patiently(lambda: log.bounds(list(following)))
             ends = {partition: one.end for partition, one in held.items()}
             for partition, end in ends.items():
