@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 from rich.table import Table
 
 from bench.persist_stack import load_average
-from bench.post import Server, client_of, of_videos, requests, serving
+from bench.post import Server, of_videos, requests, serving
 from infra.local.ports import claim_ports
 from livecomments.runtime.console import plain_console
 from tests.corpus.cases import AUDIENCE, ISSUER, SECRET
@@ -117,7 +117,6 @@ def span(server: Server, workload: Path, kind: str | None) -> Span:
 
 def run(room: Path, kinds: Sequence[str]) -> tuple[Table, dict[str, Any]]:
     """Run each of these attacks in turns with none."""
-    client_of(room)
     workload = room / "workload"
     workload.write_bytes(requests(of_videos(1)))
     port = claim_ports(room, {"service": None})["service"]

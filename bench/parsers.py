@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 import livecomments.web.server
 from bench.bare_route import app
 from bench.persist_stack import load_average
-from bench.post import Server, client_of, of_videos, requests, serving
+from bench.post import Server, of_videos, requests, serving
 from infra.local.ports import claim_ports
 from livecomments.runtime.console import plain_console
 from livecomments.web.server import DrainingServer, listening_socket
@@ -63,7 +63,6 @@ def serve(application: str, parser: str, port: int, room: str) -> None:
 
 def run(room: Path, pairs: int) -> tuple[Table, dict[str, Any]]:
     """Run the pairs of both applications."""
-    client_of(room)
     workload = room / "workload"
     workload.write_bytes(requests(of_videos(1)))
     own = {"JWT_SECRET": SECRET, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}

@@ -1,13 +1,12 @@
 """Pollers: thousands of clients of a durable stream in one process of C (`pollers.c`), which tells its commands."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench.compiled import compiled
+from bench.compiled import ask, conversing
 from infra.local.ports import HOST
 
 _SOURCE: Final = Path(__file__).with_suffix(".c")
@@ -63,15 +62,8 @@ class Pollers:
     @asynccontextmanager
     async def running(cls, port: int, zero_ms: int) -> AsyncIterator["Pollers"]:
         """Run pollers of what listens there until left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
-        pipe = asyncio.subprocess.PIPE
-        program = await asyncio.to_thread(compiled, _SOURCE)
-        process = await asyncio.create_subprocess_exec(program, HOST, str(port), str(zero_ms), stdin=pipe, stdout=pipe)
-        try:
+        async with conversing(_SOURCE, HOST, str(port), str(zero_ms)) as process:
             yield cls(process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
 
     async def open(self, count: int, video_id: str, after: Sequence[str], spread_s: float = 0.0) -> None:
         """Begin to follow a video, once, by so many, over a time; each is at one of these comments, in turns."""
@@ -82,13 +74,4 @@ class Pollers:
         return Polled(**await self._tell("stats"))
 
     async def _tell(self, command: str) -> dict[str, Any]:
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(command.encode() + b"\n")
-        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            line = await process.stdout.readline()
-        if not line:
-            raise RuntimeError("The pollers have ended; what they said of that is above.")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return await ask(self._process, command, _ANSWER_TIMEOUT_S)

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.bad_input import play
+from bench.compiled import compiled
 from bench.persist_stack import load_average, new_keyspace, servers
 from infra.local.epochs import OwnEpoch, own_epoch
 from infra.local.ports import claim_ports
@@ -156,7 +157,7 @@ def serving(
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((room / f"{name}.log").read_text()[-2_000:])
             time.sleep(0.1)
-        yield Server(name, port, process, room / "post_load")
+        yield Server(name, port, process, load_client())
     finally:
         process.terminate()
         process.wait()
@@ -172,11 +173,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def client_of(room: Path) -> Path:
-    """Compile the client into a directory; blocking."""
-    client = room / "post_load"
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", str(client), str(_HERE / "post_load.c")], check=True)
-    return client
+def load_client() -> Path:
+    """Return the program that posts, compiled if need be; blocking. Raises SystemExit: there is no compiler."""
+    return compiled(_HERE / "post_load.c")
 
 
 def issued() -> dict[str, str]:
@@ -222,7 +221,6 @@ async def beside_bad_input(gateway: Server, workload: Path) -> dict[str, Any]:
 
 def run(kafka: str, cql: str, room: Path, posts: int, console: Console) -> dict[str, Any]:
     """Run each workload on both servers in turn, then the curve of memory; last the gateway that has a share."""
-    client_of(room)
     topics = asyncio.run(own_epoch(kafka, PARTITIONS))
     ports = claim_ports(room, {"gateway": None, "internal": None, "bare": None})
     environ = environment(topics, cql, ports["internal"])

@@ -6,6 +6,7 @@
  * request has. PID is the server's. Prints one JSON object: what was answered 201 and otherwise, and latencies in
  * microseconds, also by the clock of the CPU that the server used meanwhile, for whomever: who else uses the machine
  * does not move that one. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -20,7 +20,7 @@ from rich.table import Table
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
 from bench.persist_stack import new_keyspace
-from bench.post import client_of, issued, requests
+from bench.post import issued, load_client, requests
 from bench.stand import PARTITIONS, Stand, cpu_s, environment, metrics, real_chat
 from bench.viewers import Crowd
 from infra.local.apps import App
@@ -232,7 +232,7 @@ async def _gateway_row(what: str, balancer: HaProxy, gateways: Sequence[App], pl
     random.Random(1).shuffle(chosen)
     workload = room / "requests"
     workload.write_bytes(requests(chosen))
-    client = await asyncio.to_thread(client_of, room)
+    client = await asyncio.to_thread(load_client)
     # Longer than what is counted, so that its end is not. The clock of whichever gateway: it is not asked for.
     seconds = plan.warm_up_s + plan.seconds + _ROUTER_S
     port, pid = balancer.ports["client"], gateways[0].pid

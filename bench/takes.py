@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
 from bench.persist_stack import new_keyspace
-from bench.post import client_of, issued, requests
+from bench.post import issued, load_client, requests
 from bench.stand import environment
 from infra.local.apps import App
 from infra.local.epochs import own_epoch
@@ -122,7 +122,7 @@ class _Load:
         self._port, self._pid, self._rate = gateway.ports["client"], gateway.pid, rate
         self._workload = room / "requests"
         self._workload.write_bytes(requests([video] * 100))
-        self._client = client_of(room)
+        self._client = load_client()
 
     async def run(self, seconds: float) -> _Met:
         """Post for a time."""

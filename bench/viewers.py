@@ -4,14 +4,13 @@ What its commands are is told at the head of `viewers.c`.
 """
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench.compiled import compiled
+from bench.compiled import answer_of, ask, conversing
 
 _SOURCE: Final = Path(__file__).with_suffix(".c")
 _ANSWER_TIMEOUT_S: Final = 120.0
@@ -77,7 +76,7 @@ class Crowd:
     async def running(cls, address: str, zero_ms: int) -> AsyncIterator["Crowd"]:
         """Run viewers of the edge at `address` until left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
         host, _, port = address.rpartition(":")
-        async with _process("load", host, port, str(zero_ms)) as process:
+        async with conversing(_SOURCE, "load", host, port, str(zero_ms)) as process:
             yield cls(process)
 
     async def open(
@@ -109,43 +108,14 @@ class Crowd:
         return int((await self._tell("recorded"))["comments"])
 
     async def _tell(self, command: str) -> dict[str, Any]:
-        return await _ask(self._process, command)
+        return await ask(self._process, command, _ANSWER_TIMEOUT_S)
 
 
 async def floor(file: Path, count: int, cpus: frozenset[int]) -> Floor:
     """Send what was recorded to `count` sockets, by a bare loop pinned to these CPUs; somebody takes it all."""
-    async with _process("floor", str(file), str(count)) as process:
+    async with conversing(_SOURCE, "floor", str(file), str(count)) as process:
         os.sched_setaffinity(process.pid, cpus)
-        port = (await _answer(process))["port"]
+        port = (await answer_of(process, _ANSWER_TIMEOUT_S))["port"]
         async with Crowd.running(f"127.0.0.1:{port}", 0) as crowd:
             await crowd.open(count, "floor")
-            return Floor(**await _ask(process, "go"))
-
-
-@asynccontextmanager
-async def _process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    pipe = asyncio.subprocess.PIPE
-    program = await asyncio.to_thread(compiled, _SOURCE)
-    process = await asyncio.create_subprocess_exec(program, *arguments, stdin=pipe, stdout=pipe)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def _ask(process: asyncio.subprocess.Process, command: str) -> dict[str, Any]:
-    assert process.stdin is not None
-    process.stdin.write(command.encode() + b"\n")
-    return await _answer(process)
-
-
-async def _answer(process: asyncio.subprocess.Process) -> dict[str, Any]:
-    assert process.stdout is not None
-    async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-        line = await process.stdout.readline()
-    if not line:
-        raise RuntimeError("The crowd has ended; what it said of that is above.")
-    answer: dict[str, Any] = json.loads(line)
-    return answer
+            return Floor(**await ask(process, "go", _ANSWER_TIMEOUT_S))

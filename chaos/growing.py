@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from bench.post import VIDEOS, client_of, issued, of_videos, requests
+from bench.post import VIDEOS, issued, load_client, of_videos, requests
 from chaos.faults import QUIET_S, RECOVERY_TIMEOUT_S, FaultPlan, load_beside, load_problems, supervise
 from chaos.pulse import Answer, Pulse
 from infra.local.servers import KafkaCluster
@@ -192,7 +192,7 @@ async def _flood(stack: Stack, per_s: float, lasts_s: float, say: Callable[[str]
         return
     workload = stack.run_dir / "flood.requests"
     workload.write_bytes(requests(of_videos(VIDEOS)))
-    client = await asyncio.to_thread(client_of, stack.run_dir)
+    client = await asyncio.to_thread(load_client)
     given = (stack.gateway.ports["client"], _FLOOD_CONNECTIONS, lasts_s, 10**9, workload, stack.gateway.pid, per_s)
     flooding = await asyncio.create_subprocess_exec(client, *map(str, given), stdout=asyncio.subprocess.PIPE)
     try:
