@@ -12,12 +12,13 @@ may="${1:-install}"
 needs='
 javac openjdk-17-jdk-headless tests of a real Kafka and Cassandra, tests/conformance, tests/generators
 mvn maven tests of a real Kafka and Cassandra, tests/conformance, tests/generators
-haproxy haproxy tests/bench, tests/conformance, tests/infra, tests/live
+haproxy haproxy tests/bench, tests/conformance, tests/helm, tests/infra, tests/live
 nginx nginx-light tests/conformance, tests/infra
 varnishd varnish tests/infra
 /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua tests/infra
 curl curl tests/conformance
 kcat kcat tests/live
+systemd-analyze systemd tests/command
 promtool prometheus tests/monitoring
 node nodejs tests/browser, tests/clients, tests/conformance
 npm npm tests/browser, tests/clients, tests/conformance

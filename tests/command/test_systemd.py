@@ -35,6 +35,7 @@ def test_it_starts_what_there_is_and_gives_it_the_time_that_it_takes_to_end() ->
     assert options[options.index("--data-dir") + 1] == f"/var/lib/{service()['StateDirectory']}"
 
 
+@pytest.mark.live
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
 @pytest.mark.parametrize(("planted", "said"), [("", ""), ("ProtectSistem=strict\n", "ProtectSistem")])
 def test_systemd_knows_every_line_of_it(tmp_path: Path, planted: str, said: str) -> None:
