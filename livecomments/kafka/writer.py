@@ -26,7 +26,6 @@ from livecomments.log.interface import AppendRefused, AppendUnavailable, AppendU
 from livecomments.runtime.expiry import Expiry
 from livecomments.runtime.metrics import Counter
 from livecomments.runtime.retrying import retrying
-from livecomments.runtime.single_flight import SingleFlight
 from livecomments_schemas.events import NewRecord, listed_headers
 
 _BATCH_BYTES: Final = 128 * 1_024
@@ -198,12 +197,13 @@ class KafkaWriter:
         self._topic = topic
         self._append_timeout_s = append_timeout_s
         self._producer: _Producer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._bug: BaseException | None = None
         """What one of the tasks raised: without a producer there will be none any more."""
         self._closed = False
         self._has_begun = False
-        self._beginnings = SingleFlight[None, None]()
+        self._beginning: asyncio.Task[Exception | None] | None = None
+        """One for all who wait; ends with why it came to nothing."""
         self._expiry = Expiry()
 
     async def start(self) -> None:
@@ -218,8 +218,10 @@ class KafkaWriter:
 
     async def append(self, partition: int, record: NewRecord) -> int:
         """See `CommentLog.append`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._append_timeout_s
         if not (self._has_begun or self._closed or self._bug):
-            await self._beginnings.join(None, self._begin)
+            await self._begun_by(deadline)
         producer = self._producer
         if producer is None:
             if self._bug is not None:
@@ -230,7 +232,6 @@ class KafkaWriter:
             self._refuse_behind(producer, queue.late_since)
         if size_of(record) > RECORD_BYTES_MAX:
             raise AppendRefused(f"The record is larger than {RECORD_BYTES_MAX} bytes: it is not written.")
-        loop = asyncio.get_running_loop()
         append = _Append(record, loop.create_future())
         queue.waiting.append(append)
         if (
@@ -238,7 +239,7 @@ class KafkaWriter:
         ):  # it starts in the loop's next tick and takes all that came until then
             queue.work = asyncio.create_task(producer.work(partition, queue))
             queue.work.add_done_callback(lambda work: self._after(producer, work))
-        self._expiry.add(append.offset, self._append_timeout_s)
+        self._expiry.add(append.offset, deadline - loop.time())
         try:
             return await append.offset
         except TimeoutError as error:
@@ -258,15 +259,24 @@ class KafkaWriter:
                 self._spawn(producer.stop(self._append_timeout_s))
             await asyncio.wait(self._tasks)
 
-    async def _begin(self) -> None:
+    async def _begun_by(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._beginning is None or self._beginning.done():
+            self._beginning = loop.create_task(self._begin())
+            self._keep(self._beginning)
+        done, _ = await asyncio.wait([self._beginning], timeout=deadline - loop.time())  # it goes on for the next
+        error = self._beginning.result() if done else TimeoutError()
+        if error is not None:
+            raise AppendUnavailable(f"Kafka takes no appends just now; the record was not sent: {error!r}.") from error
+
+    async def _begin(self) -> Exception | None:
         know_all_refusals()
         try:
             await self._start()
         except (KafkaError, TimeoutError, OSError) as error:
-            raise AppendUnavailable(f"Kafka takes no appends just now: {error!r}.") from error
+            return error
         self._has_begun = True
-        if self._closed:  # meanwhile
-            await self.aclose()
+        return None
 
     async def _start(self) -> None:
         client = AIOKafkaProducer(
@@ -316,11 +326,13 @@ class KafkaWriter:
         await retrying(start, on=(KafkaError, TimeoutError, OSError))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._note_end)
 
-    def _note_end(self, task: asyncio.Task[None]) -> None:
+    def _note_end(self, task: asyncio.Task[Any]) -> None:
         """Forget a task that has ended. What it raised is our bug, of which whoever appends must hear."""
         self._tasks.discard(task)
         if not task.cancelled() and (bug := task.exception()) is not None:

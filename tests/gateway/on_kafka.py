@@ -102,7 +102,9 @@ async def serving(
         )
         await stack.enter_async_context(revoked)
         store = await stack.enter_async_context(EmbeddedStore(file))
-        log = await stack.enter_async_context(KafkaLog(address, topic, 1, append_timeout_s=DEADLINE_S))
+        log = await stack.enter_async_context(
+            KafkaLog(address, topic, 1, append_timeout_s=DEADLINE_S, appends_soon=True)
+        )
         follower = make_follower(log, settings)
         history, revocations = History(follower, store), Revocations(revoked)
         hub, posting = Hub(follower, history, settings), make_posting(follower, history, settings)

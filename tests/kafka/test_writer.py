@@ -227,3 +227,20 @@ async def test_first_appends_that_come_together_wait_for_one_producer_and_not_in
     told = await asyncio.gather(*(writer.append(0, record(str(n))) for n in range(20)), return_exceptions=True)
     assert [type(one) for one in told] == [AppendUnavailable] * 20
     assert connection.count == 1
+
+
+async def test_a_first_append_to_a_silent_kafka_is_refused_with_its_own_deadline_and_not_the_connection_s() -> None:
+    """As a frozen broker is: it takes connections and answers nothing."""
+
+    async def hear_out(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(hear_out, "127.0.0.1", 0)
+    async with silent:
+        host, port = silent.sockets[0].getsockname()
+        writer = KafkaWriter(Asked(f"{host}:{port}"), "comments", 0.1)
+        for _ in range(2):
+            with pytest.raises(AppendUnavailable, match="TimeoutError"):
+                await writer.append(0, record("m"))
+        await writer.aclose()
