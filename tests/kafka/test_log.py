@@ -164,7 +164,7 @@ async def test_a_limit_lowered_below_a_batch_of_many_refuses_none_that_fits(kafk
         assert batches < 300, "two fit into a batch, and more are tried seldom"
         with pytest.raises(AppendRefused):
             await log.append(0, new_record("x" * 1_000))
-        await alter_topic(kafka_address, topic)
+        await alter_topic(kafka_address, topic, max_message_bytes="1048588")
         assert await append_all(log, 0, ["x" * 1_000]) == [501]
         assert texts_of(await read_all(log, 0, 1, 501)) == texts
 

@@ -161,13 +161,19 @@ async def new_topic(address: str, partition_count: int, name: str | None = None,
 
 
 async def alter_topic(address: str, topic: str, **settings: str | None) -> None:
-    """Alter a topic of `new_topic` to other settings, under whoever uses it."""
+    """Alter a topic of `new_topic` to other settings, under whoever uses it, and wait until the broker tells them.
+
+    The controller takes them, and answers before the broker has heard of it.
+    """
     whole = _settings_of(load_topics(3)[0].with_replicas(1), settings)  # all of them: what is not named is reset
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     answer = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, whole)])
     await admin.close()
     assert [code for one in answer for code, *_ in one.resources] == [0]
+    async with asyncio.timeout(20.0):
+        while not whole.items() <= (await find_topics(KafkaConnection(address), [topic]))[topic].settings.items():
+            pass
 
 
 def _settings_of(pattern: Topic, settings: Mapping[str, str | None]) -> dict[str, str]:
