@@ -64,6 +64,7 @@ class Row(NamedTuple):
     """Fetches of what had been fetched, and might have been kept still."""
     edge_core: float
     cache_core: float
+    clients_core: float
     p50_ms: float
     p99_ms: float
     missed: int
@@ -108,9 +109,11 @@ async def _row(stand: Stand, plan: Plan, before: str, pollers: int, video_id: st
         await asyncio.sleep(plan.spread_s + plan.warm_up_s)
         warm, counts, began = await _joined(crowd, pollers), await _polls(stand), time.time()
         pids = cache.pids if cache else []
-        cpu, cache_cpu, since = stand.cpu_s(), sum(map(cpu_of, pids)), time.perf_counter()
+        cpu, cache_cpu, clients_cpu = stand.cpu_s(), sum(map(cpu_of, pids)), crowd.cpu_s()
+        since = time.perf_counter()
         await asyncio.sleep(plan.seconds)
         cpu, cache_cpu = stand.cpu_s() - cpu, sum(map(cpu_of, pids)) - cache_cpu
+        clients_cpu = crowd.cpu_s() - clients_cpu
         wall, saw, ended = time.perf_counter() - since, await crowd.saw(), time.time()
         asked_of_it = await _polls(stand) - counts
         feeding.cancel()
@@ -129,6 +132,7 @@ async def _row(stand: Stand, plan: Plan, before: str, pollers: int, video_id: st
         sum(1 for _ in twice(fetches)),
         cpu / wall,
         cache_cpu / wall,
+        clients_cpu / wall,
         saw.p50_ms,
         saw.p99_ms,
         missing + whole.holes,
@@ -206,11 +210,12 @@ def _numbers(said: str) -> list[int]:
 
 def _table(plan: Plan, rows: list[Row]) -> Table:
     title = f"One video, {plan.rate:g} comments/s for {plan.seconds:g} s; {IDEAL_PER_S:g} windows a second"
-    heads = ("answers/s", "upstream/s", "× 1/window", "twice", "edge core", "cache core", "p50 ms", "p99 ms")
-    made = table(title, "pollers", *heads, "missed", "disordered", "refused")
+    heads = ("answers/s", "upstream/s", "× 1/window", "twice", "edge core", "cache core", "clients core")
+    made = table(title, "pollers", *heads, "p50 ms", "p99 ms", "missed", "disordered", "refused")
     for row in rows:
         shown = [f"{row.answers_per_s:,.0f}", f"{row.upstream_per_s:,.1f}", f"{row.ideal:,.2f}", f"{row.twice}"]
-        shown += [f"{row.edge_core:.3f}", f"{row.cache_core:.2f}", f"{row.p50_ms:,.0f}", f"{row.p99_ms:,.0f}"]
+        shown += [f"{row.edge_core:.3f}", f"{row.cache_core:.2f}", f"{row.clients_core:.2f}"]
+        shown += [f"{row.p50_ms:,.0f}", f"{row.p99_ms:,.0f}"]
         made.add_row(f"{row.pollers:,} {row.before}", *shown, f"{row.missed}", f"{row.disordered}", f"{row.refused}")
     return made
 

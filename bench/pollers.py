@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bench.compiled import ask, conversing
+from bench.stand import cpu_of
 from infra.local.ports import HOST
 
 _SOURCE: Final = Path(__file__).with_suffix(".c")
@@ -64,6 +65,10 @@ class Pollers:
         """Run pollers of what listens there until left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
         async with conversing(_SOURCE, HOST, str(port), str(zero_ms)) as process:
             yield cls(process)
+
+    def cpu_s(self) -> float:
+        """Return what all of them have used."""
+        return cpu_of(self._process.pid)
 
     async def open(self, count: int, video_id: str, after: Sequence[str], spread_s: float = 0.0) -> None:
         """Begin to follow a video, once, by so many, over a time; each is at one of these comments, in turns."""
