@@ -65,7 +65,7 @@ def durable_route(hub: Hub, wall: Clock = time.time) -> Route:
     async def read(request: Request) -> ASGIApp:
         said = asgi_request(request)
         home, followed = hub.home(said.video_id)
-        want = asked(said.headers, said.query, home)
+        want = asked(said.headers, request.scope["query_string"].decode("latin-1"), home)
         if hub.is_revoked(want.session):
             raise SessionEndedRejected
         refusal = hub.refusal(said.address)

@@ -12,17 +12,18 @@ silence is told by it, where nobody can lose anything.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import pairwise
 from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, unquote_plus
 from zlib import crc32
 
 from livecomments.following.tail import Entry, Tail
 from livecomments_consumers.block import fitting
 from livecomments_consumers.sessions import check_names, session_of
-from livecomments_consumers.wanted import letters_of
-from livecomments_schemas.errors import Rejected
+from livecomments_consumers.wanted import PARAMETERS_MAX, letters_of
+from livecomments_schemas.errors import ParameterRejected, Rejected
 from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, Home, parse_cursor
 
 WINDOW_MS: Final = 200
@@ -92,20 +93,22 @@ class Asked(NamedTuple):
     """The answer may be given to others: nobody has said who asks."""
 
 
-def asked(headers: Mapping[str, str], query: Iterable[tuple[str, str]], home: Home) -> Asked:
+def asked(headers: Mapping[str, str], query: str, home: Home) -> Asked:
     """Return what a request for the stream of a video at `home` asks for.
 
     Args:
         headers: by name in lower case.
-        query: names and values, decoded. What is not ours is left alone: the draft has clients add their own.
+        query: as it stands in the address. What is not ours is left alone: the draft has clients add their own.
         home: the video's.
 
     Raises:
-        CursorRejected, LiveRejected, StreamCursorRejected, TokenInUrlRejected: final.
+        CursorRejected, LiveRejected, ParameterRejected, StreamCursorRejected, TokenInUrlRejected: final.
     """
-    pairs = list(query)
+    if query.count("&") >= PARAMETERS_MAX:
+        raise ParameterRejected(f"At most {PARAMETERS_MAX} parameters.")
+    pairs = parse_qsl(query, keep_blank_values=True)
     check_names(name for name, _ in pairs)
-    _check_spelling(name for name, _ in pairs)
+    _check_spelling(query)
     said: dict[str, str] = {}
     for name, value in pairs:
         if name in _OF_OURS and said.setdefault(name, value) != value:
@@ -188,11 +191,16 @@ def rest_of(tail: Tail, video_id: str, judged_through: int, after: int) -> int:
     return _roundest(tail.after, judged_through) if judged_through > tail.after else after
 
 
-def _check_spelling(names: Iterable[str]) -> None:
-    """Refuse a name that is ours but for case and signs: passed over, it would begin anew, or wait for nothing."""
+def _check_spelling(query: str) -> None:
+    """Refuse a name that is ours but for case, signs and escapes.
+
+    Passed over, it would begin anew, or wait for nothing. Understood, it would poison caches: they know parameters by
+    the letters in the address, and would keep for everybody what was answered to one whom they took for another.
+    """
     refusals = {"offset": CursorRejected, "live": LiveRejected, "cursor": StreamCursorRejected}
-    for name in names:
-        ours = letters_of(name)
+    for pair in query.split("&"):
+        name = pair.partition("=")[0]
+        ours = letters_of(unquote_plus(name))
         if ours in refusals and name != ours:
             raise refusals[ours](f"The parameter is called {ours}, exactly so. Send it by that name, or leave it out.")
 

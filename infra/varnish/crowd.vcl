@@ -1,11 +1,13 @@
 # Varnish as a cache before edges, for a crowd that polls `/streams/`. Tried with 7.1, started with
 #
-#   varnishd -f crowd.vcl -a :8080 -s malloc,256m -p thread_pool_min=50 -p thread_pool_max=50 -p thread_queue_limit=20000 -p listen_depth=4096 -p vsl_mask=-ReqHeader,-ReqUnset,-RespHeader,-RespUnset,-VCL_call,-VCL_return
+#   varnishd -f crowd.vcl -a :8080 -s malloc,256m -p thread_pool_min=50 -p thread_pool_max=50 -p thread_queue_limit=20000 -p listen_depth=4096 -p http_req_size=15k -p vsl_mask=-ReqHeader,-ReqUnset,-RespHeader,-RespUnset,-VCL_call,-VCL_return
 #
 # What it would note of each request, for varnishlog, costs as much as answering it: the mask leaves out what is long.
 #
 # All who wait at one place are one request to an edge, and are woken by its answer. Who waits so holds no thread: a small
 # pool is enough, and is faster than one of thousands.
+#
+# A head that is too large for an edge is refused here, or the refusal of one would be that of all who wait with him.
 #
 # Everybody is answered from the cache, whoever they are: only for videos that everybody may read.
 vcl 4.1;
@@ -39,11 +41,16 @@ sub vcl_recv {
     if (req.url !~ "^/streams/" || (req.method != "GET" && req.method != "HEAD")) {
         return (pass);
     }
-    # One form for all, and one for the pages of all sites.
+    # One form for all, one for the pages of all sites, and one by whatever name we were called.
     unset req.http.Accept-Encoding;
     unset req.http.Origin;
+    unset req.http.Host;
     # Of another place for everybody who asks; of each one's own connection; of somebody who says who he is.
     if (req.method == "HEAD" || req.url ~ "[?&](offset=now|live=sse)(&|$)" || req.http.Authorization) {
+        return (pass);
+    }
+    # A name that is escaped or in capitals: an edge refuses it.
+    if (req.url ~ "[?&][^=&]*[%A-Z]") {
         return (pass);
     }
     unset req.http.Cookie;
@@ -78,11 +85,16 @@ sub vcl_backend_response {
     if (bereq.url ~ "[?&]live=sse") {
         set beresp.do_stream = true;
     }
-    # What is not to be kept must not make those who wait stand in line for the next answer either.
-    if (beresp.http.Cache-Control ~ "no-store" || beresp.status >= 400) {
+    if (beresp.status >= 500) {
+        # All who wait are told so, or the whole crowd would ask edges that have no room.
+        set beresp.ttl = 1s;
+    } else if (beresp.http.Cache-Control !~ "s-maxage=" || beresp.status >= 400) {
+        # What is not to be kept must not make those who wait stand in line for the next answer either.
         set beresp.uncacheable = true;
         set beresp.ttl = 1s;
     }
+    # Varnish's own rules, which would be next, have all ask an edge for two minutes after an answer that says no-store.
+    return (deliver);
 }
 
 sub vcl_deliver {

@@ -3,6 +3,7 @@
 import random
 from itertools import accumulate
 from typing import Final
+from urllib.parse import urlencode
 
 import pytest
 
@@ -24,7 +25,8 @@ from livecomments_consumers.protocol import (
     silence_ms,
 )
 from livecomments_consumers.sessions import TokenInUrlRejected
-from livecomments_schemas.errors import Rejected
+from livecomments_consumers.wanted import PARAMETERS_MAX
+from livecomments_schemas.errors import ParameterRejected, Rejected
 from livecomments_schemas.events import COMMENT_CREATED
 from livecomments_schemas.positions import BEFORE_EVERYTHING, CursorRejected, Home, comment_id, position_at
 
@@ -42,9 +44,10 @@ def entries_at(*times_ms: int) -> list[Entry]:
 
 
 def test_an_offset_is_a_comment_id_or_the_beginning_or_now() -> None:
-    assert asked({}, [], HOME).offset == asked({}, [("offset", "-1")], HOME).offset == BEFORE_EVERYTHING
-    assert asked({}, [("offset", "now")], HOME).offset is None
-    want = asked({}, [("live", "long-poll"), ("cursor", "17"), ("offset", HERE), ("utm_x", "y")], HOME)
+    assert asked({}, "", HOME).offset == asked({}, "offset=-1", HOME).offset == BEFORE_EVERYTHING
+    assert asked({}, "offset=%2D1", HOME).offset == BEFORE_EVERYTHING
+    assert asked({}, "offset=now", HOME).offset is None
+    want = asked({}, f"live=long-poll&&cursor=17&offset={HERE}&utm_x=y&offset={HERE}", HOME)
     assert want == (position_at(1, 70), Live.LONG_POLL, 17, b"", True)
 
 
@@ -72,17 +75,36 @@ def test_an_offset_is_a_comment_id_or_the_beginning_or_now() -> None:
         ([("offset ", HERE)], CursorRejected),
         ([("offset", HERE), ("LIVE", "sse")], LiveRejected),
         ([("offset", HERE), ("_cursor", "7")], StreamCursorRejected),
+        ([(f"p{n}", "") for n in range(PARAMETERS_MAX + 1)], ParameterRejected),
     ],
 )
 def test_what_cannot_be_meant_is_refused(query: list[tuple[str, str]], rejected: type[Rejected]) -> None:
+    with pytest.raises(rejected):
+        asked({}, urlencode(query), HOME)
+
+
+@pytest.mark.parametrize(
+    ("query", "rejected"),
+    [
+        (f"%6Fffset={HERE}", CursorRejected),
+        (f"offse%74={HERE}", CursorRejected),
+        (f"offset+={HERE}", CursorRejected),
+        (f"offset&offset={HERE}", LiveRejected),
+        (f"offset={HERE}&%6cive=long-poll", LiveRejected),
+        (f"offset={HERE}&%4C%49VE", LiveRejected),
+        (f"offset={HERE}&live=long-poll&c%75rsor=7", StreamCursorRejected),
+        (f"offset={HERE}&%74oken=x", TokenInUrlRejected),
+    ],
+)
+def test_a_name_that_a_cache_takes_for_another_is_refused(query: str, rejected: type[Rejected]) -> None:
     with pytest.raises(rejected):
         asked({}, query, HOME)
 
 
 def test_an_answer_to_somebody_is_for_nobody_else() -> None:
-    assert not asked({"authorization": "Basic eA=="}, [], HOME).is_shared
-    assert not asked({"authorization": "Bearer x"}, [], HOME).is_shared
-    assert asked({"cookie": "theme=dark"}, [], HOME).is_shared
+    assert not asked({"authorization": "Basic eA=="}, "", HOME).is_shared
+    assert not asked({"authorization": "Bearer x"}, "", HOME).is_shared
+    assert asked({"cookie": "theme=dark"}, "", HOME).is_shared
 
 
 @pytest.mark.parametrize("time_ms", [0, NOW_MS, 10**13])
@@ -94,7 +116,7 @@ def test_a_cursor_is_always_greater_than_the_one_before(time_ms: int, before: in
 @pytest.mark.parametrize("cursor", ["0", "00", "17", "9" * 14, "9" * 15])
 def test_whoever_comes_with_a_cursor_is_given_one_that_is_taken_again(cursor: str) -> None:
     for _ in range(3):
-        want = asked({}, [("live", "long-poll"), ("offset", HERE), ("cursor", cursor)], HOME)
+        want = asked({}, f"live=long-poll&offset={HERE}&cursor={cursor}", HOME)
         cursor = str(cursor_after(NOW_MS, want.cursor))
 
 
