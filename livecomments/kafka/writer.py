@@ -263,7 +263,8 @@ class KafkaWriter:
         loop = asyncio.get_running_loop()
         if self._beginning is None or self._beginning.done():
             self._beginning = loop.create_task(self._begin())
-            self._keep(self._beginning)
+            self._beginning.add_done_callback(self._note_end)
+            self._tasks.add(self._beginning)
         done, _ = await asyncio.wait([self._beginning], timeout=deadline - loop.time())  # it goes on for the next
         error = self._beginning.result() if done else TimeoutError()
         if error is not None:
@@ -326,11 +327,9 @@ class KafkaWriter:
         await retrying(start, on=(KafkaError, TimeoutError, OSError))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._keep(asyncio.create_task(work))
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
+        task = asyncio.create_task(work)
         task.add_done_callback(self._note_end)
+        self._tasks.add(task)
 
     def _note_end(self, task: asyncio.Task[Any]) -> None:
         """Forget a task that has ended. What it raised is our bug, of which whoever appends must hear."""
