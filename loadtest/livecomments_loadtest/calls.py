@@ -21,11 +21,15 @@ RETRIED_STATUSES: Final = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 @dataclass
 class CallOutcome:
-    """What became of a question. `response` None: no final answer in time. `sent_at`: just before the first try."""
+    """What became of a question. `response` None: no final answer in time. `sent_at`: just before the first try.
+
+    `trouble`: what the newest try came to that was not final.
+    """
 
     response: Response | None = None
     sent_at: float = 0.0
     tries: int = 0
+    trouble: str = ""
 
 
 class Caller:
@@ -53,11 +57,13 @@ class Caller:
                     response = await wire.ask(request, min(ANSWER_TIMEOUT_S, left_s))
             except OSError as error:
                 self.retries[f"network: {type(error).__name__}"] += 1
+                outcome.trouble = str(error) or type(error).__name__
             else:
                 if response.head.status not in RETRIED_STATUSES:
                     outcome.response = response
                     return outcome
-                self.retries[f"{response.head.status} {problem_code(response)}"] += 1
+                outcome.trouble = f"{response.head.status} {problem_code(response)}"
+                self.retries[outcome.trouble] += 1
                 retry_after_s = response.head.retry_after_s()
             backoff_s = min(BACKOFF_FIRST_S * 2**failures, BACKOFF_MAX_S) * self._rng.random()
             failures += 1

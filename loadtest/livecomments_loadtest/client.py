@@ -52,6 +52,15 @@ class Origin(NamedTuple):
         return f"{path}?{parts.query}" if parts.query else path
 
 
+def is_url(text: str) -> bool:
+    """Tell whether this names a place that can be asked by HTTP."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def origin_of(url: str) -> Origin:
     """Return the origin of `--url`; https is verified against the system's authorities."""
     parts = urlsplit(url)

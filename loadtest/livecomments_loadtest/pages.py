@@ -42,6 +42,7 @@ def read_page(body: bytes) -> ReadPage:
         members = orjson.loads(body)
         ids = [str(comment["commentId"]) for comment in members["comments"]]
         next_cursor, stream_url = members["nextCursor"], str(members["streamUrl"])
+        complete_to = parse_qs(urlsplit(stream_url).query).get("after", [""])[-1]
     except (ValueError, KeyError, TypeError) as error:
         raise PageMalformed("page whose JSON is not as promised") from error
     elements = array_elements(body, b'"comments"')
@@ -49,7 +50,6 @@ def read_page(body: bytes) -> ReadPage:
         raise PageMalformed("page with a malformed comment")
     if next_cursor is not None and not (isinstance(next_cursor, str) and is_comment_id(next_cursor)):
         raise PageMalformed("page whose nextCursor is no comment id")
-    complete_to = parse_qs(urlsplit(stream_url).query).get("after", [""])[-1]
     if not is_comment_id(complete_to):
         raise PageMalformed("page whose streamUrl names no position")
     return ReadPage(list(zip(ids, map(digest_of, elements), strict=True)), next_cursor, stream_url, complete_to)

@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from livecomments_loadtest.client import is_url
+
 
 class PlanRejected(ValueError):
     """The plan asks for something that makes no sense; the text names every problem at once."""
@@ -59,8 +61,8 @@ class LoadPlan:
         problems = [
             f"{name} must be {wanted}"
             for name, good, wanted in (
-                ("url", _is_url(self.url), "an http:// or https:// address"),
-                ("metrics", all(map(_is_url, self.metrics)), "http:// or https:// addresses"),
+                ("url", is_url(self.url), "an http:// or https:// address"),
+                ("metrics", all(map(is_url, self.metrics)), "http:// or https:// addresses"),
                 ("videos", self.videos >= 1, "at least 1"),
                 ("viewers", self.viewers >= 0, "0 or more"),
                 ("comments", self.comments >= 1, "at least 1"),
@@ -84,7 +86,3 @@ class LoadPlan:
     def idempotency_key(self, n: int) -> str:
         """Return the idempotency key of the `n`-th scheduled post, from 0, the same for all its tries."""
         return f"load-{self.tag}-{n}"
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://"))

@@ -9,7 +9,8 @@ from typing import Any, Final
 import orjson
 
 from livecomments_loadtest.calls import Caller, CallOutcome, problem_code
-from livecomments_loadtest.client import Origin, Pool, Response
+from livecomments_loadtest.client import Origin, Pool
+from livecomments_schemas.positions import CursorRejected
 
 _CONNECTIONS_MAX: Final = 8
 _SESSION_BYTES_MAX: Final = 4_096
@@ -20,12 +21,17 @@ class NotDone(Exception):
     """What was asked for was not done; the text says what came instead."""
 
 
+GOES_WRONG: Final = (NotDone, OSError, CursorRejected, ValueError)
+"""What a deployment, or whatever is there instead of one, can make of what is asked: no answer, a no, nonsense."""
+
+
 class Person:
     """Who asks.
 
     Args:
         origin: the deployment's public address.
-        token: gives the token to send, asked anew for each turn; nothing for a guest.
+        token: gives the token to send, asked anew for each request, or raises OSError or ValueError; nothing for a
+            guest.
         session_file: where a guest's session is kept for the next run, which else could not delete what this one left.
     """
 
@@ -75,34 +81,38 @@ class Person:
 
     async def _speaks(self, caller: Caller) -> str:
         if self._token is not None:
-            return self._token()
+            try:
+                return self._token()
+            except (OSError, ValueError) as error:
+                raise NotDone(f"no token to speak with: {error}") from error
         async with self._opening:
             if not self._session:
                 body = orjson.dumps({"displayName": DISPLAY_NAME})
-                told = member((await caller.ask("POST", "/sessions", {}, body)).response, 201, "sessionToken")
+                told = member(await caller.ask("POST", "/sessions", {}, body), 201, "sessionToken")
                 self._session = told
                 _keep(self._session_file, told)
             return self._session
 
 
-def member(response: Response | None, status: int, name: str) -> str:
+def member(outcome: CallOutcome, status: int, name: str) -> str:
     """Return a member of an answer's JSON.
 
     Raises:
         NotDone: another status, no such member, or no answer.
     """
     try:
-        if response is not None and response.head.status == status:
-            return str(orjson.loads(response.body)[name])
+        if outcome.response is not None and outcome.response.head.status == status:
+            return str(orjson.loads(outcome.response.body)[name])
     except (ValueError, KeyError, TypeError):
         pass
-    raise NotDone(said(response))
+    raise NotDone(said(outcome))
 
 
-def said(response: Response | None) -> str:
-    """Say what was answered, in a few words."""
+def said(outcome: CallOutcome) -> str:
+    """Say what was answered, in a few words; where nothing final was, what came instead."""
+    response = outcome.response
     if response is None:
-        return "no final answer in time"
+        return "no final answer in time" + (f": {outcome.trouble}" if outcome.trouble else "")
     return f"answered {response.head.status} {problem_code(response)}".strip()
 
 

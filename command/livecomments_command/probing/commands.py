@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from livecomments_command.probing.telling import ProbeReport
 
 _KEPT_IN: Final = "livecomments"
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 def probe(
@@ -60,12 +62,13 @@ def probe(
         raise StartRefused("--name must be 1 to 24 characters of A-Z a-z 0-9 _ -")
     if metrics is not None and not follow:
         raise StartRefused("--metrics is for a probe that goes on: add --follow")
-    for address in (url, *(edge or ())):
-        if not address.startswith(("http://", "https://")):
-            raise StartRefused(f"--url and --edge must begin with http:// or https://, and not be {address!r}")
     from livecomments_command.probing.asking import Person
     from livecomments_command.probing.running import Probe
-    from livecomments_loadtest.client import origin_of
+    from livecomments_loadtest.client import is_url, origin_of
+
+    for address in (url, *(edge or ())):
+        if not is_url(address):
+            raise StartRefused(f"--url and --edge must be addresses like https://example.org, and not {address!r}")
 
     begin_report(json)
     token = _token(token_env, token_file, context.obj)
@@ -122,18 +125,22 @@ async def _follow(person: "Person", probe: "Probe", every_s: float, at: tuple[st
 def _token(variable: str | None, file: Path | None, environment: Mapping[str, str]) -> Callable[[], str] | None:
     if variable is not None and file is not None:
         raise StartRefused("--token-env or --token-file, not both")
-    if variable is not None:
-        token = environment.get(variable, "")
-        if not token:
-            raise StartRefused(f"--token-env: the environment has no {variable}, or it is empty")
-        return lambda: token
-    if file is None:
-        return None
     try:
-        file.read_text("ascii")
+        if variable is not None:
+            given = _one_word(environment.get(variable, ""))
+            return lambda: given
+        if file is None:
+            return None
+        _one_word(file.read_text("ascii"))
     except (OSError, ValueError) as error:
-        raise StartRefused(f"--token-file {file} cannot be read: {error}") from error
-    return lambda: file.read_text("ascii").strip()
+        raise StartRefused(f"no token is in {file or f'the environment as {variable}'}: {error}") from error
+    return lambda: _one_word(file.read_text("ascii"))
+
+
+def _one_word(text: str) -> str:
+    if not _TOKEN.fullmatch(token := text.strip()):
+        raise ValueError("a token is one word of printable ASCII")
+    return token
 
 
 def _kept(name: str, url: str) -> Path:

@@ -22,7 +22,7 @@ async def edges_at(urls: Sequence[str]) -> list[Edge]:
     """Return an edge for each address that these names have now; one that names a single place over TLS is one.
 
     Raises:
-        OSError: a name stands for nothing, or the resolver does not answer.
+        OSError: a name stands for nothing, or the resolver does not answer; the text names it.
     """
     found: dict[tuple[str, int], Edge] = {}
     for url in urls:
@@ -30,7 +30,11 @@ async def edges_at(urls: Sequence[str]) -> list[Edge]:
         if origin.tls is not None:  # its certificate names the host, and not where that is
             found[origin.host, origin.port] = Edge(origin.authority, origin)
             continue
-        for address in await _addresses(origin):
+        try:
+            addresses = await _addresses(origin)
+        except OSError as error:
+            raise OSError(f"{url} stands for nothing: {error or type(error).__name__}") from error
+        for address in addresses:
             said = f"[{address}]:{origin.port}" if ":" in address else f"{address}:{origin.port}"
             found[address, origin.port] = Edge(said, origin._replace(host=address))
     return list(found.values())[:EDGES_MAX]

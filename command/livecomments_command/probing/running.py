@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from livecomments_command.probing import telling
-from livecomments_command.probing.asking import NotDone, Person
+from livecomments_command.probing.asking import GOES_WRONG, NotDone, Person
 from livecomments_command.probing.edges import Edge, edges_at
 from livecomments_command.probing.telling import ProbeReport
 from livecomments_command.probing.turn import Turn, TurnStep, newest_page, take_turn
 from livecomments_command.probing.videos import looked_at, partition_count_of, video_ids
-from livecomments_loadtest.pages import PageMalformed
 from livecomments_schemas.errors import Unavailable
 from livecomments_schemas.positions import parse_comment_id
 
@@ -50,9 +49,13 @@ class Probe:
         """
         give_up_at = time.perf_counter() + deadline_s
         try:
-            videos, edges = await self._videos(), await self._watched()
-        except (NotDone, PageMalformed, OSError) as error:
+            videos = await self._videos()
+        except GOES_WRONG as error:
             raise NothingToProbe(f"{self._person.origin.authority}: {error or type(error).__name__}") from error
+        try:
+            edges = await self._watched()
+        except OSError as error:
+            raise NothingToProbe(f"--edge {error}") from error
         report = ProbeReport(len(videos), [edge.said for edge in edges])
         at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -84,7 +87,7 @@ class Probe:
                 watched = await self._watched()
                 edges = len(watched)
                 turn = await take_turn(self._person, watched, videos[partition], partition, self._timeout_s)
-            except (NotDone, PageMalformed, OSError) as error:
+            except GOES_WRONG as error:
                 turn.detail = str(error) or type(error).__name__
             telling.count(turn, edges, len(videos))
             told(turn)
@@ -97,7 +100,7 @@ class Probe:
         """Return its videos, one for each partition, by what the pages of some tell of where they live.
 
         Raises:
-            NotDone, PageMalformed: they do not tell.
+            NotDone, ValueError, CursorRejected: they do not tell.
         """
         caller = self._person.caller(time.perf_counter() + self._timeout_s)
 

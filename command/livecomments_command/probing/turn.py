@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import Final, TypeVar
 from urllib.parse import urljoin
 
-from livecomments_command.probing.asking import NotDone, Person, member, said
+from livecomments_command.probing.asking import GOES_WRONG, NotDone, Person, member, said
 from livecomments_command.probing.edges import Edge
 from livecomments_command.probing.watching import Watch
 from livecomments_loadtest.calls import Caller, CallOutcome
-from livecomments_loadtest.pages import PageMalformed, ReadPage, read_page
+from livecomments_loadtest.pages import ReadPage, read_page
 from livecomments_schemas.positions import parse_comment_id
 
 AnyT = TypeVar("AnyT")
@@ -93,8 +93,8 @@ async def take_turn(person: Person, edges: Sequence[Edge], video_id: str, partit
         turn.step = TurnStep.DONE
     except* TimeoutError:
         turn.detail = _missing(turn.step, watches, writing.comment_id) or f"not within {timeout_s:g} s"
-    except* (NotDone, PageMalformed, OSError) as failed:
-        turn.detail = str(failed.exceptions[0])
+    except* GOES_WRONG as failed:
+        turn.detail = str(failed.exceptions[0]) or type(failed.exceptions[0]).__name__
     finally:
         await writing.clean_up()
     return turn
@@ -110,6 +110,8 @@ async def _see(writing: "_OneComment", watches: Sequence[Watch]) -> None:
     if sent_at is not None:
         turn.screen_s = {watch.edge.said: at - sent_at for watch, at in zip(watches, arrived, strict=True)}
     turn.step = TurnStep.HISTORY
+    if any(watch.has_heard(b"delete", writing.comment_id) for watch in watches):
+        raise NotDone("somebody else has deleted the comment: if another probe has this --name, give it one of its own")
     await writing.until_in_history(there=True)
     turn.step = TurnStep.DELETE
     await writing.delete()
@@ -157,7 +159,7 @@ class _OneComment:
             await self._person.ask(self._caller, "PUT", f"/videos/{self.turn.video_id}", video)
             outcome = await self._post()
         answered_at = time.perf_counter()
-        self.turn.home = parse_comment_id(self.comment_id or member(outcome.response, 201, "commentId"))[1]
+        self.turn.home = parse_comment_id(self.comment_id or member(outcome, 201, "commentId"))[1]
         if any(reason.startswith(_LIMITED) for reason in self._caller.retries):
             return None
         self.turn.post_s = answered_at - outcome.sent_at
@@ -171,7 +173,7 @@ class _OneComment:
         if outcome.response is not None:
             self._may_be_there = outcome.response.head.status == 201
             if self._may_be_there:
-                self.comment_id = member(outcome.response, 201, "commentId")
+                self.comment_id = member(outcome, 201, "commentId")
         return outcome
 
     async def until_in_history(self, *, there: bool) -> None:
@@ -185,7 +187,7 @@ class _OneComment:
         """Delete the comment."""
         outcome = await self._person.ask(self._caller, "DELETE", f"{self._target}/{self.comment_id}")
         if outcome.response is None or outcome.response.head.status != 204:
-            raise NotDone(said(outcome.response))
+            raise NotDone(said(outcome))
         self._may_be_there = False
 
     async def clean_up(self) -> None:
@@ -196,7 +198,7 @@ class _OneComment:
         if not self._may_be_there:
             return
         self._caller = self._person.caller(time.perf_counter() + _CLEAN_UP_S)
-        with suppress(NotDone, TimeoutError):
+        with suppress(*GOES_WRONG):
             async with asyncio.timeout(_CLEAN_UP_S):
                 if not self.comment_id:
                     await self._post()
@@ -211,13 +213,13 @@ async def newest_page(caller: Caller, video_id: str) -> ReadPage:
     """Read the newest page of a video.
 
     Raises:
-        NotDone, PageMalformed: it was not given.
+        NotDone, ValueError: it was not given.
     """
     target = f"/comments/{video_id}?pageSize={_PAGE_SIZE}"
-    response = (await caller.ask("GET", target, {"accept": "application/json"})).response
-    if response is None or response.head.status != 200:
-        raise NotDone(said(response))
-    return read_page(response.body)
+    outcome = await caller.ask("GET", target, {"accept": "application/json"})
+    if outcome.response is None or outcome.response.head.status != 200:
+        raise NotDone(said(outcome))
+    return read_page(outcome.response.body)
 
 
 def _missing(step: TurnStep, watches: Sequence[Watch], comment_id: str) -> str:
