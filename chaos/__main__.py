@@ -118,20 +118,31 @@ def alerts(
     ] = None,
 ) -> None:
     """Hurt a deployment of its own while a Prometheus watches it; exit status 1 if an alert did not fire that must."""
-    from chaos.alerts import HURTS, SETTINGS, run_hurts, table
+    from chaos.alerts import HURTS, SETTINGS, Ground, run_hurts, table
+    from chaos.growing import make_topics
+    from infra.local.servers import KafkaCluster
+    from infra.local.stack import KAFKA
 
     quiet()
     console = plain_console()
     need_servers()
-    stack = Stack(run_dir, {**os.environ, **SETTINGS})
+    cluster = KafkaCluster(run_dir / "kafka")
+    stack = None
     try:
+        cluster.start()
+        cluster.wait_ready()
+        make_topics(cluster, partitions=6)
+        environ = {"LIVECOMMENTS_REPLICAS": "1", **os.environ, **SETTINGS}
+        stack = Stack(run_dir, {**environ, KAFKA: cluster.address})
         stack.bring_up(console, detached=False)
         hurts = [hurt for hurt in HURTS if any(part in hurt.name for part in only or [""])]
-        seen = asyncio.run(run_hurts(stack, faster, hurts, console.print, picture))
+        seen = asyncio.run(run_hurts(Ground(stack, cluster), faster, hurts, console.print, picture))
     except (ServerUnavailable, StartRefused, Unavailable, TimeoutError) as error:
         fail(str(error))
     finally:
-        stack.kill()
+        if stack is not None:
+            stack.kill()
+        cluster.kill()
     plain_console(width=WIDTH_WITHOUT_TERMINAL).print(table(seen, faster))
     raise typer.Exit(code=1 if any(each.missing for each in seen) else 0)
 

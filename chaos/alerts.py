@@ -25,7 +25,8 @@ from infra.dashboards.boards import OVERVIEW
 from infra.dashboards.picture import drawn
 from infra.local.ports import HOST, free_port
 from infra.local.prometheus import Prometheus
-from infra.local.stack import BROKER, STORE, STREAM, Stack
+from infra.local.servers import KafkaCluster
+from infra.local.stack import STORE, STREAM, Stack
 from livecomments.log.topics import comments_topic
 from livecomments_command.settings import StreamSettings
 
@@ -52,11 +53,18 @@ _MESSAGE: Final = "🌊" * 490
 """Nearly the longest there may be, 2 kB: 100 of them, with which a viewer begins, are more than its socket takes."""
 
 
+class Ground(NamedTuple):
+    """What is hurt: the processes, and the brokers under them."""
+
+    stack: Stack
+    cluster: KafkaCluster
+
+
 class Hurt(NamedTuple):
     """A fault: done when entered, undone when left, and the alerts that it must fire."""
 
     name: str
-    done: Callable[[Stack], AbstractAsyncContextManager[None]]
+    done: Callable[[Ground], AbstractAsyncContextManager[None]]
     fires: frozenset[str]
 
 
@@ -74,16 +82,17 @@ class Seen:
 
 
 @asynccontextmanager
-async def stream_killed(stack: Stack) -> AsyncIterator[None]:
+async def stream_killed(ground: Ground) -> AsyncIterator[None]:
     """Have no stream job."""
-    await asyncio.to_thread(stack[STREAM].kill)
+    await asyncio.to_thread(ground.stack[STREAM].kill)
     yield
-    await asyncio.to_thread(stack[STREAM].start)
+    await asyncio.to_thread(ground.stack[STREAM].start)
 
 
 @asynccontextmanager
-async def stranger(stack: Stack) -> AsyncIterator[None]:
+async def stranger(ground: Ground) -> AsyncIterator[None]:
     """Have the stream job come back to a group in which somebody shares partitions out in another way."""
+    stack = ground.stack
     settings = stack.settings_of(StreamSettings)
     await asyncio.to_thread(stack[STREAM].stop)  # and leave the group, which else would wait for it
     consumer = AIOKafkaConsumer(
@@ -101,18 +110,28 @@ async def stranger(stack: Stack) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def broker_killed(stack: Stack) -> AsyncIterator[None]:
-    """Have no broker."""
-    await asyncio.to_thread(stack[BROKER].kill)
+async def broker_killed(ground: Ground) -> AsyncIterator[None]:
+    """Have two brokers of three, which are enough; the third led a share of the partitions."""
+    broker = ground.cluster.brokers[0]
+    await asyncio.to_thread(broker.kill)
     yield
-    await asyncio.to_thread(stack[BROKER].start)
-    await asyncio.to_thread(stack[BROKER].wait_ready)
+    await asyncio.to_thread(broker.start)
+    await asyncio.to_thread(broker.wait_ready)
 
 
 @asynccontextmanager
-async def store_frozen(stack: Stack) -> AsyncIterator[None]:
+async def brokers_killed(ground: Ground) -> AsyncIterator[None]:
+    """Have no broker."""
+    await asyncio.to_thread(ground.cluster.kill)
+    yield
+    await asyncio.to_thread(ground.cluster.start)
+    await asyncio.to_thread(ground.cluster.wait_ready)
+
+
+@asynccontextmanager
+async def store_frozen(ground: Ground) -> AsyncIterator[None]:
     """Have a store that takes requests and answers none."""
-    pid = stack[STORE].pid
+    pid = ground.stack[STORE].pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     yield
@@ -120,10 +139,10 @@ async def store_frozen(stack: Stack) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def full_edge(stack: Stack) -> AsyncIterator[None]:
+async def full_edge(ground: Ground) -> AsyncIterator[None]:
     """Have more viewers come to an edge than it takes."""
     viewers = int(SETTINGS["LIVECOMMENTS_VIEWERS_MAX"])
-    address = stack.edges[0].address
+    address = ground.stack.edges[0].address
     crowd = asyncio.create_task(_coming_back(address, viewers + 4))
     yield
     crowd.cancel()
@@ -131,10 +150,10 @@ async def full_edge(stack: Stack) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def stuck_viewers(stack: Stack) -> AsyncIterator[None]:
+async def stuck_viewers(ground: Ground) -> AsyncIterator[None]:
     """Have a crowd come again and again to a video with more than their sockets take, and read nothing."""
-    await asyncio.gather(*(_write(stack.url, _EACH) for _ in range(_WRITERS)))
-    crowd = asyncio.create_task(_coming_back(stack.edges[0].address, _STUCK, reads=False))
+    await asyncio.gather(*(_write(ground.stack.url, _EACH) for _ in range(_WRITERS)))
+    crowd = asyncio.create_task(_coming_back(ground.stack.edges[0].address, _STUCK, reads=False))
     yield
     crowd.cancel()
     await asyncio.wait([crowd])
@@ -143,9 +162,10 @@ async def stuck_viewers(stack: Stack) -> AsyncIterator[None]:
 HURTS: Final = (
     Hurt("stream job killed and absent", stream_killed, frozenset(("LivecommentsDown", "LivecommentsStreamGone"))),
     Hurt("foreign member in its group", stranger, frozenset(("LivecommentsStreamGone",))),
+    Hurt("one broker of three killed", broker_killed, frozenset()),
     Hurt(
-        "broker killed",
-        broker_killed,
+        "all brokers killed",
+        brokers_killed,
         frozenset(("LivecommentsLogSilent", "LivecommentsPostsBurnFast", "LivecommentsProbeFails")),
     ),
     Hurt(
@@ -163,18 +183,18 @@ HURTS: Final = (
 
 
 async def run_hurts(
-    stack: Stack, faster: float, hurts: Sequence[Hurt], say: Callable[[str], None], picture: Path | None = None
+    ground: Ground, faster: float, hurts: Sequence[Hurt], say: Callable[[str], None], picture: Path | None = None
 ) -> list[Seen]:
-    """Do one fault after the other to a stack that is up, and return what the rules made of each.
+    """Do one fault after the other to what is up, and return what the rules made of each.
 
     Args:
-        stack: it is up.
+        ground: it is up.
         faster: how many times as short the times of the rules are.
         hurts: the faults, in their order.
         say: is told each step.
         picture: where to draw the overview of all that time.
     """
-    port = free_port()
+    port, stack = free_port(), ground.stack
     targets = {app.kind: app.internal_address for app in stack.apps} | {PROBE: f"{HOST}:{port}"}
     prometheus = Prometheus(stack.run_dir / "prometheus", lambda: targets, faster)
     probe = await asyncio.create_subprocess_exec(*_probe_command(stack, port), stderr=asyncio.subprocess.DEVNULL)
@@ -184,7 +204,7 @@ async def run_hurts(
         say("until nothing fires")
         await _until(lambda firing: not firing, prometheus, OVER_S)
         began = time.time()
-        seen = [await _suffer(stack, prometheus, hurt, say) for hurt in hurts]
+        seen = [await _suffer(ground, prometheus, hurt, say) for hurt in hurts]
         if picture is not None:
             await asyncio.to_thread(_draw, prometheus, began, time.time(), picture)
         return seen
@@ -198,11 +218,11 @@ def _draw(prometheus: Prometheus, begin: float, end: float, file: Path) -> None:
     file.write_text(drawn(OVERVIEW, lambda query: prometheus.series(query, begin, end), begin, end))
 
 
-async def _suffer(stack: Stack, prometheus: Prometheus, hurt: Hurt, say: Callable[[str], None]) -> Seen:
+async def _suffer(ground: Ground, prometheus: Prometheus, hurt: Hurt, say: Callable[[str], None]) -> Seen:
     seen = Seen(hurt.name, await asyncio.to_thread(prometheus.firing))
     say(f"{hurt.name}: done" + (f", while there fires {', '.join(seen.before)}" if seen.before else ""))
 
-    async with hurt.done(stack):
+    async with hurt.done(ground):
         began = time.monotonic()
 
         def note(firing: Collection[str]) -> bool:
@@ -251,6 +271,8 @@ def table(seen: Sequence[Seen], faster: float) -> Table:
             first = (each.name, f"{each.lasted_s:.0f}") if number == 0 else ("", "")
             over = f"{each.over[alert]:.0f}" if alert in each.over else "not yet"
             made.add_row(*first, alert, f"{after_s:.0f}", over)
+        if not each.fired:
+            made.add_row(each.name, f"{each.lasted_s:.0f}", "none", "", "")
         for alert in sorted(each.before):
             made.add_row(each.name, f"{each.lasted_s:.0f}", alert, "before", "")
         for alert in sorted(each.missing):

@@ -133,10 +133,10 @@ def _waits(answers: Sequence[Answer]) -> str:
     return " ".join(f"{wait:,.0f}" for wait in (statistics.median(waits), waits[int(len(waits) * 0.99)], waits[-1]))
 
 
-def make_topics(cluster: KafkaCluster) -> None:
+def make_topics(cluster: KafkaCluster, partitions: int = FIRST_PARTITIONS) -> None:
     """Make the topics on three replicas, with few partitions: there is to be room to double them."""
     settings = ToolSettings(kafka=cluster.address, cql="none", replicas=REPLICAS)
-    asyncio.run(check_topics(settings, create=True, partitions=FIRST_PARTITIONS))
+    asyncio.run(check_topics(settings, create=True, partitions=partitions))
 
 
 async def run_growth(
