@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from livecomments.following.partition import BackListener, FollowedPartition, Listener, Moved
-from livecomments.following.read_back import Judge, read_back, read_on
+from livecomments.following.read_back import Judge, in_turns, read_back, read_on
 from livecomments.following.share import NEVER, Load, Share, even_cap
 from livecomments.following.silence import Silence
 from livecomments.following.tail import Tail, TailBounds
@@ -290,7 +290,8 @@ class Follower:
             followed = FollowedPartition(self.log.epoch, window, tail, tail_from, self._judge, resets=resets)
             while followed.next_offset < end:
                 records, following = await read_on(self.log, number, followed.next_offset, end)
-                followed.apply(records, self._clock())
+                async for some in in_turns(records):
+                    followed.apply(some, self._clock())
                 followed.next_offset = following
         if resets != self.continuity.resets:
             raise OffsetUnavailable("The log went back while it was read.")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from livecomments.following.partition import FollowedPartition
-from livecomments.following.read_back import Judge, read_back, read_on
+from livecomments.following.read_back import Judge, in_turns, read_back, read_on
 from livecomments.following.tail import Tail, TailBounds
 from livecomments.history.stretch import HistoryBehind, HistoryGone
 from livecomments.log.interface import CommentLog, OffsetUnavailable
@@ -131,7 +131,8 @@ class Middle:
         while followed.judged_through < through():
             end = offset_of(through()) + 1
             records, following = await read_on(self._log, self._partition, followed.next_offset, end)
-            followed.apply(records, 0.0)
+            async for some in in_turns(records):
+                followed.apply(some, 0.0)
             followed.next_offset = following
             if followed.tail.after > after:
                 self._too_much_after = followed.tail.after

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from livecomments.following.partition import ACCEPTED, FollowedPartition
-from livecomments.following.read_back import read_on
+from livecomments.following.read_back import in_turns, read_on
 from livecomments.following.tail import Entry, Tail, TailBounds
 from livecomments.log.interface import Bounds, OffsetUnavailable
 from livecomments_schemas.events import EPOCH_FENCE, NewRecord, Record, epoch_event
@@ -224,6 +224,27 @@ async def test_reading_on_lets_others_have_their_turn(embedded: EmbeddedMaker) -
     await asyncio.sleep(0)
     await read_on(log, 0, 0, 1)  # from memory: nothing in it waits
     assert turns.done()
+
+
+async def test_what_was_read_is_judged_in_turns_with_others() -> None:
+    records: list[Record] = [entry.record for entry in random_log(random.Random(7), 300)]
+    turns = 0
+    seen: list[Record] = []
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(another())
+    async for some in in_turns(records):
+        seen += some
+        assert len(some) <= 50
+        assert turns * 50 >= len(seen)
+    beside.cancel()
+    assert seen == records
+    assert [some async for some in in_turns([])] == []
 
 
 def test_a_record_is_never_both_given_back_and_refused() -> None:
