@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
 
-from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.connection import KafkaConnection, ask_any
 from livecomments.log.interface import LogUnavailable
 
 _API_KEY: Final = 44
@@ -72,7 +72,7 @@ async def alter_topic(connection: KafkaConnection, topic: str, name: str, value:
     admin: Any = AIOKafkaAdminClient(**connection.options())
     try:
         await admin.start()
-        answer = await admin._client.send(admin._client.get_random_node(), _Alter(topic, name, value))
+        answer = await ask_any(admin._client, _Alter(topic, name, value))
     except (KafkaError, TimeoutError, OSError, NotImplementedError) as error:
         raise LogUnavailable(f"Kafka at {connection.addresses} does not set {name}: {error!r}.") from error
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -116,6 +117,23 @@ def pace_metadata(client: Any) -> None:
             asked_at = clock()
 
     client._metadata_update = ask_in_time
+
+
+async def ask_any(client: Any, request: Any) -> Any:
+    """Send a request to a broker that takes a connection, whichever that is: aiokafka's random one may be away.
+
+    Args:
+        client: a started AIOKafkaClient.
+        request: one that any broker can answer.
+
+    Raises:
+        KafkaError: no answer, or no broker is there to ask.
+    """
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    for node in random.sample(nodes, len(nodes)):
+        if await client.ready(node):
+            return await client.send(node, request)
+    raise KafkaConnectionError("no broker takes a connection")
 
 
 async def stop(owner: Any, client: Any) -> None:

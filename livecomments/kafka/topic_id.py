@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any, ClassVar
 from uuid import UUID
 
-from aiokafka.errors import KafkaConnectionError, for_code
+from aiokafka.errors import for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     AbstractType,
@@ -20,6 +20,8 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+
+from livecomments.kafka.connection import ask_any
 
 _API_KEY = 3
 _VERSION = 10
@@ -118,11 +120,8 @@ async def topic_id(client: Any, topic: str) -> str:
     Raises:
         KafkaError: no answer, or no such topic just now.
     """
-    node = client.get_random_node()
-    if node is None:
-        raise KafkaConnectionError("no broker is known")
     try:
-        answer = await client.send(node, _Describe(topic))
+        answer = await ask_any(client, _Describe(topic))
     except NotImplementedError:
         return ""
     ((error_code, _, found, *_),) = answer.topics

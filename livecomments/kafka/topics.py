@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from livecomments.kafka.connection import KafkaConnection
+from livecomments.kafka.connection import KafkaConnection, ask_any
 from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import LogUnavailable
 from livecomments.log.topics import Topic
@@ -133,13 +133,18 @@ async def topic_id_of(connection: KafkaConnection, name: str) -> str:
         return await topic_id(admin._client, name)
 
 
+class _Admin(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka has no types here
+    async def _send_request(self, request: Any, node_id: int | None = None) -> Any:
+        return await (ask_any(self._client, request) if node_id is None else super()._send_request(request, node_id))
+
+
 def _new_topic(topic: Topic) -> Any:
     return NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=dict(topic.settings))
 
 
 @asynccontextmanager
 async def _admin(connection: KafkaConnection) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(**connection.options())
+    admin = _Admin(**connection.options())
     try:
         await admin.start()
         yield admin

@@ -15,12 +15,14 @@ import pytest
 from rich.console import Console
 
 from infra.local.ports import HOST, free_port
+from infra.local.servers import KafkaCluster, running, why_unavailable
 from livecomments.cql.migrations import migrate
 from livecomments.history.log_end import check_log
 from livecomments.log.interface import AppendUnavailable
 from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs
+from livecomments_command.epochs import check_topics
 from livecomments_command.grow import grow
 from livecomments_command.records.export import ExportPlan, export
 from livecomments_command.records.opened import opened
@@ -190,3 +192,33 @@ async def test_a_growth_that_is_killed_at_any_step_is_gone_on_with_by_another(
 async def growing(deployed: Deployment, partitions: int) -> asyncio.subprocess.Process:
     command = [sys.executable, "-m", "livecomments_command", "epochs", "grow", "--partitions", str(partitions)]
     return await asyncio.create_subprocess_exec(*command, env=deployed.environ, stdout=PIPE, stderr=STDOUT)
+
+
+async def test_a_growth_with_a_broker_away_is_refused_before_the_first_fence_until_it_is_back(
+    cql_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    cluster, keyspace = KafkaCluster(tmp_path_factory.mktemp("cluster"), heap_mb=192), new_keyspace()
+    settings = ServerSettings(kafka=cluster.address, cql=cql_address, cql_keyspace=keyspace, replicas=3)
+    with running(cluster):
+        await check_topics(settings, create=True, partitions=2)
+        await asyncio.to_thread(migrate, cql_address, keyspace=keyspace, datacenter=DATACENTER, replication_factor=1)
+
+        async def refusal() -> str:
+            with pytest.raises(StartRefused, match="No fence was written") as refused:
+                await grow(settings, 4, QUIET, stored_within_s=0.0)
+            (only,) = (await told_epochs(settings)).known
+            assert (only.ends, only.is_closed) == ((), False)
+            return str(refused.value)
+
+        broker = cluster.brokers[-1]
+        await asyncio.to_thread(broker.kill)
+        while "a broker is away" not in (why := await refusal()):  # which Kafka notices after nine seconds
+            assert "did not answer" in why or "was not stored" in why
+        await asyncio.to_thread(broker.start)
+        await asyncio.to_thread(cluster.wait_ready)
+        while "a broker is away" in (why := await refusal()):
+            pass
+        assert "the stream job is down" in why  # no other reason is left
+    await asyncio.to_thread(drop_keyspace, cql_address, keyspace)
