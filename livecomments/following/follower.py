@@ -338,13 +338,8 @@ class Follower:
             return {}
 
     def _let_go_idle(self) -> None:
-        before = self._clock() - self._idle_s
-        idle = [
-            number
-            for number in self.followed.keys() - self.assigned
-            if number not in self._holders and self._used_at[number] < before
-        ]
-        self._let_go_of(idle)
+        before, held = self._clock() - self._idle_s, self.assigned | self._holders.keys()
+        self._let_go_of([number for number in self.followed.keys() - held if self._used_at[number] < before])
 
     def _let_go_of(self, numbers: Collection[int]) -> None:
         for number in numbers:

@@ -10,7 +10,7 @@ It is a producer that waits for `acks=all`, a consumer without a group, and retr
 - `unpacking`: unpacks compressed batches within a bound.
 - `fetching`: writes and reads fetches of many partitions for less than aiokafka does.
 - `leaders`: notes where another leader went on, which may not have had all that was read.
-- `probe`: asks which partitions answer.
+- `probe`: asks which partitions answer; `rest`: how long a follower rests between two polls.
 - `topic_id`: asks for the id by which a topic that was made anew is known.
 - `contract`: what an epoch's live topic has become, against what it must be.
 - `altering`: sets one setting of a topic.

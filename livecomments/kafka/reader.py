@@ -22,6 +22,7 @@ from livecomments.kafka.decoding import fetch_records
 from livecomments.kafka.fetching import fetch_leanly
 from livecomments.kafka.leaders import Leaders
 from livecomments.kafka.probe import NO_LEADER, KafkaProbe
+from livecomments.kafka.rest import Rest, Resting
 from livecomments.kafka.topic_id import topic_id
 from livecomments.log.interface import Bounds, LogUnavailable, OffsetUnavailable, Slice
 from livecomments_schemas.events import Record
@@ -29,7 +30,6 @@ from livecomments_schemas.events import Record
 _POLL_WAIT_MS: Final = 500
 _POLL_RECORDS: Final = 2_000
 """About 10 ms of decoding before the caller's loop gets to breathe."""
-_SMALL_RECORDS: Final = 100
 _LONG_POLL_MS: Final = 100
 """How long a seek may wait for the consumer's own long poll. Live records end a long poll at once."""
 _FETCH_BYTES: Final = 256 * 1_024
@@ -85,9 +85,8 @@ class KafkaReader:
     is another one by then the log lost its end and grew beyond it: the next offset of what was read is not in it.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: str, partition_count: int, rest_s: float) -> None:
+    def __init__(self, connection: KafkaConnection, topic: str, partition_count: int, rest: Rest) -> None:
         self._connection = connection
-        self._rest_s = rest_s
         self._partitions = [TopicPartition(topic, number) for number in range(partition_count)]
         self._next: dict[int, int] = {}
         self._leaders = Leaders()
@@ -100,6 +99,7 @@ class KafkaReader:
         self._assigned = asyncio.Event()
         self._was_told = False
         """The last poll raised what was lost."""
+        self._resting = Resting(rest, 0.0)
         self._rest_until = 0.0
         self._consumer: Any = None
         self._closed = False
@@ -178,8 +178,7 @@ class KafkaReader:
                 self._last[topic_partition.partition] = taken[-1]
                 self._next[topic_partition.partition] = taken[-1].offset + 1
                 records += taken
-        if 0 < len(records) < _SMALL_RECORDS:
-            self._rest_until = asyncio.get_running_loop().time() + self._rest_s
+        self._rest_until = self._resting.after(len(records), asyncio.get_running_loop().time())
         return records
 
     def _is_of_the_log_read(self, topic_partition: TopicPartition, found: list[Record]) -> bool:

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 from livecomments.following.growing import GrowingFollower, Past
 from livecomments.kafka.contract import Difference
-from livecomments.kafka.log import REST_S, KafkaLog
+from livecomments.kafka.log import REST, KafkaLog
+from livecomments.kafka.rest import Rest
 from livecomments.log.epochs import KnownEpochs
 from livecomments.runtime.shared_settings import ServerSettings, share_of
 from livecomments_command.assembly.kafka import comments_log
@@ -39,7 +40,7 @@ class Growing:
         known: the epochs.
         follower: moved on.
         opened: where the logs of epochs are kept open; those of before, too, for what is asked of them.
-        rest_s: of the logs to come.
+        rest: of the logs to come.
         moved: told of each epoch that the follower has gone on in.
     """
 
@@ -50,14 +51,14 @@ class Growing:
         follower: GrowingFollower,
         opened: AsyncExitStack,
         *,
-        rest_s: float = REST_S,
+        rest: Rest = REST,
         moved: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._known = known
         self._follower = follower
         self._opened = opened
-        self._rest_s = rest_s
+        self._rest = rest
         self._moved = moved
         self._ahead: tuple[Contract, KafkaLog] | None = None
         """What the next epoch is meant to be, and its log, opened before it is."""
@@ -97,7 +98,7 @@ class Growing:
 
     async def _open(self, contract: Contract) -> KafkaLog | None:
         """Open the log of an epoch, which stays open as long as the process serves; None if it cannot be."""
-        log = comments_log(self._settings, contract, self._rest_s)
+        log = comments_log(self._settings, contract, self._rest)
         try:
             return await self._opened.enter_async_context(log)
         except StartRefused:

@@ -9,7 +9,8 @@ from typing import Final
 
 from livecomments.kafka.connection import KafkaConnection, Security, security_of
 from livecomments.kafka.contract import Compared, ContractWatch, TopicsBeside
-from livecomments.kafka.log import REST_S, KafkaLog
+from livecomments.kafka.log import REST, KafkaLog
+from livecomments.kafka.rest import Rest
 from livecomments.log.epochs import KnownEpochs, read_epochs
 from livecomments.log.topics import COUNTS_TOPIC, EPOCHS_TOPIC, Topic, comments_topic, load_topics
 from livecomments.runtime.rotation import FromFiles
@@ -79,17 +80,17 @@ def foreign_log(settings: ServerSettings, topic: str) -> KafkaLog:
 
 
 def comments_log(
-    settings: ServerSettings, contract: Contract, rest_s: float = REST_S, *, fences: Sequence[int] = ()
+    settings: ServerSettings, contract: Contract, rest: Rest = REST, *, fences: Sequence[int] = ()
 ) -> KafkaLog:
     """Return the comments topic of an epoch, not yet opened; `fences`: where it ended, if it did so by fences."""
-    return _log(settings, topic_name(settings, comments_topic(contract.epoch)), contract, rest_s, fences=fences)
+    return _log(settings, topic_name(settings, comments_topic(contract.epoch)), contract, rest, fences=fences)
 
 
-def open_log(settings: ServerSettings, known: KnownEpochs, rest_s: float = REST_S) -> KafkaLog:
+def open_log(settings: ServerSettings, known: KnownEpochs, rest: Rest = REST) -> KafkaLog:
     """Return the comments topic that is served now, not yet opened. Raises StartRefused: no epoch is open."""
     contract = known.open_contract()
     epoch = known.epochs.find(contract.epoch)
-    return comments_log(settings, contract, rest_s, fences=() if epoch is None else epoch.fences)
+    return comments_log(settings, contract, rest, fences=() if epoch is None else epoch.fences)
 
 
 @asynccontextmanager
@@ -141,7 +142,7 @@ def _log(
     settings: ServerSettings,
     name: str,
     contract: Contract | None = None,
-    rest_s: float = REST_S,
+    rest: Rest = REST,
     *,
     is_ours: bool = True,
     fences: Sequence[int] = (),
@@ -154,7 +155,7 @@ def _log(
         fences=fences,
         append_timeout_s=settings.append_timeout_s,
         in_sync_replicas_min=settings.replicas // 2 + 1,
-        rest_s=rest_s,
+        rest=rest,
         is_ours=is_ours,
         appends_soon=settings.appends_soon,
         security=kafka_connection(settings).security,
