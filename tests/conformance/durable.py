@@ -33,17 +33,23 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 
 class DurableServer:
-    """The suite's server, before an edge that runs in the same loop."""
+    """The suite's server, before an edge that runs in the same loop.
 
-    def __init__(self, running: Served) -> None:
+    Args:
+        running: with the edge.
+        only_writes: who reads is sent on to the edge, and given what that says.
+    """
+
+    def __init__(self, running: Served, *, only_writes: bool) -> None:
         self._running = running
+        self._only_writes = only_writes
         self._types: dict[str, str] = {}
 
     @classmethod
     @asynccontextmanager
-    async def before(cls, running: Served) -> AsyncIterator[str]:
+    async def before(cls, running: Served, *, only_writes: bool = False) -> AsyncIterator[str]:
         """Serve until left; gives the address."""
-        server = cls(running)
+        server = cls(running, only_writes=only_writes)
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
         app.router.add_route("*", "/{path:.*}", server._answer)
         runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
@@ -66,6 +72,8 @@ class DurableServer:
             return web.Response(status=404)
         if request.method == "POST":
             return await self._append(request, video_id, kind)
+        if self._only_writes:
+            raise web.HTTPTemporaryRedirect(f"{self._running.url}/streams/{video_id}?{request.query_string}")
         return await self._read(request, video_id, kind)
 
     async def _create(self, request: web.Request, video_id: str) -> web.Response:
