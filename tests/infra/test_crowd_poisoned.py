@@ -121,6 +121,36 @@ ADDRESSES: Final = (
     "/streams/W/..;/v?{q}",
 )
 """In place of `/streams/v?{q}`; `other` is another place."""
+UNLIKELY: Final = (
+    "/streams/v?offset={other}&cursor=" + "9" * 15,
+    "/streams/v?offset={other}&cursor=" + "9" * 5_000,
+    "/streams/v?offset={other}&cursor=-1",
+    "/streams/v?offset={other}&cursor=1e9",
+    "/streams/v?offset={other}&cursor=%D9%A3",
+    "/streams/v?offset=" + "0" * 5_000,
+    "/streams/v?offset=%00",
+    "/streams/v?offset=%FF%FE",
+    "/streams/v?offset=\x80",
+    "/streams/v?offset=now&live=true",
+    "/streams/v?live=long-poll",
+    "/streams/v?offset=zzzzzzzzzzzzzzzz",
+    "/streams/v?offset=0000000000000000",
+    "/streams/v?offset=7777777777777777&live=long-poll",
+    "/streams/v?offset=-2",
+    "/streams/v?offset=NOW",
+    "/streams/" + "v" * 65,
+    "/streams/",
+    "/streams/..",
+    "/streams/%2e%2e",
+    "/streams/v%00",
+    "/streams/\x80",
+    "/streams/v?" + "&" * 9_000,
+    "/streams/v?" + "=&" * 5_000,
+    "/streams/v?" + "offset=-1&" * 60,
+    "/streams/v?" + "%6f" * 4_000,
+    "/streams/v?" + "x" * 20_000,
+)
+"""What is refused, or harmless, by itself."""
 HEADERS: Final = (
     "Range: bytes=0-3",
     "Range: bytes=99999-",
@@ -187,6 +217,26 @@ async def test_whatever_one_asks_the_next_one_is_given_what_an_edge_gives(progra
                 await asyncio.wait([first])
                 if found != wanted[kind]:
                     wrong[f"{kind}: {odd}"[:300]] = found
+        assert wrong == {}
+
+
+async def test_what_is_wrong_an_edge_refuses_and_lets_nobody_keep(tmp_path: Path) -> None:
+    """As it is asked by a cache that hands on whatever it is sent."""
+    async with served(tmp_path / "data") as running, asyncio.timeout(WITHIN_S):
+        edge = int(running.url.rpartition(":")[2])
+        token = await running.token()
+        ids = [(await running.post("v", f"m{n}", token))[1]["commentId"] for n in range(5)]
+        wrong: dict[str, Any] = {}
+        for shape in (*_asked(), *map(Odd, UNLIKELY)):
+            odd = shape._replace(target=shape.target.format(q="cursor=1&offset=-1", n=1, other=ids[2]))
+            if "live=sse" in odd.target:
+                continue
+            answer = await ask(edge, odd.target, *odd.lines, method=odd.method, body=odd.body, version=odd.version)
+            life = answer.headers.get("cache-control", "")
+            if answer.status >= 500 or not (
+                "no-store" in life or (answer.status in (200, 304) and "max-age=0" in life)
+            ):
+                wrong[str(odd)[:300]] = (answer.status, life)
         assert wrong == {}
 
 
