@@ -19,11 +19,20 @@ WORKLOADS: Final = {
     "gateway": "Deployment/gateway",
     "edge": "StatefulSet/edge",
     "stream": "Deployment/stream",
+    "counts": "Deployment/counts",
+    "clean": "Deployment/clean",
     "jobs": "Job/topics",
     "probe": "Deployment/probe",
     "front": "Deployment/front",
 }
-NEEDS: Final[dict[str, Manifest]] = {"probe": {"probe": ON}, "front": FRONT}
+DERIVING: Final = ("counts", "clean")
+"""Jobs that are off by default."""
+NEEDS: Final[dict[str, Manifest]] = {
+    "probe": {"probe": ON},
+    "front": FRONT,
+    "counts": {"counts": ON},
+    "clean": {"clean": ON},
+}
 """What must be on for a workload to be there."""
 
 
@@ -43,6 +52,8 @@ def bites() -> dict[str, Bite]:
     found = dict(_general())
     for component in COMPONENTS:
         found |= _component(component)
+    for job in DERIVING:
+        found |= _deriving(job)
     for workload in WORKLOADS:
         found |= _pod(workload)
     return found
@@ -63,21 +74,21 @@ def _pod(workload: str) -> dict[str, Bite]:
         "priorityClassName": Bite("high", f"{at} {PODS}.priorityClassName", None, given),
     }
     return {f"{workload}.{name}": bite for name, bite in found.items()} | (
-        _extras(workload) if workload in (*COMPONENTS, "jobs") else {}
+        _extras(workload) if workload in (*COMPONENTS, *DERIVING, "jobs") else {}
     )
 
 
 def _extras(workload: str) -> dict[str, Bite]:
     """What pods of our processes may have beside."""
-    at = WORKLOADS[workload]
+    at, given = WORKLOADS[workload], NEEDS.get(workload, {})
     variable, source = {"name": "TZ", "value": "UTC"}, {"secretRef": {"name": "more"}}
     volume, mount = {"name": "words", "configMap": {"name": "w"}}, {"name": "words", "mountPath": "/words"}
     found = {
-        "extraEnv": Bite([variable], f"{at} {OWN}.env", variable),
-        "extraEnvFrom": Bite([source], f"{at} {OWN}.envFrom", source),
-        "initContainers": Bite([{"name": "wait", "image": "wait:1"}], f"{at} {PODS}.initContainers"),
-        "extraVolumes": Bite([volume], f"{at} {PODS}.volumes", volume),
-        "extraVolumeMounts": Bite([mount], f"{at} {OWN}.volumeMounts", mount),
+        "extraEnv": Bite([variable], f"{at} {OWN}.env", variable, given),
+        "extraEnvFrom": Bite([source], f"{at} {OWN}.envFrom", source, given),
+        "initContainers": Bite([{"name": "wait", "image": "wait:1"}], f"{at} {PODS}.initContainers", None, given),
+        "extraVolumes": Bite([volume], f"{at} {PODS}.volumes", volume, given),
+        "extraVolumeMounts": Bite([mount], f"{at} {OWN}.volumeMounts", mount, given),
     }
     return {f"{workload}.{name}": bite for name, bite in found.items()}
 
@@ -85,14 +96,10 @@ def _extras(workload: str) -> dict[str, Bite]:
 def _component(component: str) -> dict[str, Bite]:
     at, scaler = WORKLOADS[component], f"HorizontalPodAutoscaler/{component} spec"
     scaled = {component: {"autoscaling": ON}}
-    sidecar = {"name": "proxy", "image": "proxy:1"}
     own = {"type": "Pods", "pods": {"metric": {"name": "x"}}}
-    changed = {"name": "LIVECOMMENTS_LOG_LEVEL", "value": "debug"}
     found = {
         "replicas": Bite(7, f"{at} spec.replicas"),
-        "settings": Bite({"log_level": "debug"}, f"{at} {OWN}.env", changed),
-        **_user(component),
-        "sidecars": Bite([sidecar], f"{at} {PODS}.containers", sidecar),
+        **_process(component),
         "autoscaling.enabled": Bite(True, f"{scaler}.scaleTargetRef.kind", at.partition("/")[0]),
         "autoscaling.minReplicas": Bite(5, f"{scaler}.minReplicas", None, scaled),
         "autoscaling.maxReplicas": Bite(13, f"{scaler}.maxReplicas", None, scaled),
@@ -111,9 +118,27 @@ def _component(component: str) -> dict[str, Bite]:
     return {f"{component}.{name}": bite for name, bite in found.items()}
 
 
+def _deriving(job: str) -> dict[str, Bite]:
+    found = {"enabled": Bite(True, f"{WORKLOADS[job]} {OWN}.args", [job]), **_process(job)}
+    return {f"{job}.{name}": bite for name, bite in found.items()}
+
+
+def _process(component: str) -> dict[str, Bite]:
+    """What is said of one kind of process."""
+    at, given = WORKLOADS[component], NEEDS.get(component, {})
+    sidecar = {"name": "proxy", "image": "proxy:1"}
+    changed = {"name": "LIVECOMMENTS_LOG_LEVEL", "value": "debug"}
+    return {
+        "settings": Bite({"log_level": "debug"}, f"{at} {OWN}.env", changed, given),
+        "sidecars": Bite([sidecar], f"{at} {PODS}.containers", sidecar, given),
+        **_user(component),
+    }
+
+
 def _user(component: str) -> dict[str, Bite]:
     place = f"{WORKLOADS[component]} {PODS}.volumes.[kafka-password].secret"
     own: Manifest = {"settings": {"kafka_user": "own"}, "kafkaPassword": {"existingSecret": "before"}}
+    own |= NEEDS.get(component, {}).get(component, {})
     return {
         "kafkaPassword.existingSecret": Bite("odd", f"{place}.secretName", None, {component: own}),
         "kafkaPassword.key": Bite("odd", f"{place}.items.0.key", None, {component: own}),

@@ -24,16 +24,23 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "livecomments:local"}
-RUNNING = {"gateway-1", "gateway-2", "stream", "edge-1", "edge-2"}
+DERIVING = {"counts", "clean"}
+RUNNING = {"gateway-1", "gateway-2", "stream", "edge-1", "edge-2"} | DERIVING
 HAPROXY = (ROOT / "infra/haproxy/haproxy.cfg").read_text()
 NGINX = (ROOT / "infra/nginx/nginx.conf").read_text()
+
+
+_DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
+"""A variable of whoever runs compose, and what it is without."""
 
 
 def settings_of(name: str, kind: type[AnySettings]) -> AnySettings:
     """As the process of that service would read them."""
     image = dict(re.findall(rf"\b({PREFIX}\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
-    environ = {**image, **OURS[name].get("environment", {})}
-    load(PROCESSES.get(OURS[name]["command"][0], PROCESSES["tools"]), environ)
+    given = {key: _DEFAULT.sub(r"\1", value) for key, value in OURS[name].get("environment", {}).items()}
+    environ = {**image, **given}
+    command = "counts, clean" if name in DERIVING else OURS[name]["command"][0]
+    load(PROCESSES.get(command, PROCESSES["tools"]), environ)
     return load(kind, environ)
 
 

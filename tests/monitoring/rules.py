@@ -147,6 +147,16 @@ CASES: Final = (
     Case("LivecommentsStreamJoining", *_level("livecomments_stream_joining_seconds", 61, 59)),
     Case("LivecommentsStreamCommitsStand", *_level("livecomments_stream_commit_age_seconds", 61, 59)),
     Case("LivecommentsLostToRetention", *_level("livecomments_stream_lost_to_retention_total", 1, 0)),
+    *(
+        Case("LivecommentsDataTopicBehind", *_level(f"livecomments_{job}_lag_records", 10_001, 9_999))
+        for job in ("counts", "clean")
+    ),
+    # It ran once, and tells nothing now; who never ran it hears nothing.
+    *(
+        Case("LivecommentsDataTopicUnwatched", {f"livecomments_{job}_lag_records": "0x10"}, quiet)
+        for job, quiet in (("counts", {}), ("clean", {"livecomments_clean_lag_records": "0x30"}))
+    ),
+    Case("LivecommentsDataTopicLost", *_level("livecomments_clean_lost_records_total", 1, 0)),
     Case(
         "LivecommentsRecordsOfALaterVersion",
         *_growth("livecomments_stream_records_total", '{verdict="unknown_schema"}'),

@@ -72,6 +72,9 @@ annotations:
 {{- range $name, $value := .Values.settings }}
 LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- end }}
+{{- if and .Values.counts.enabled (not (hasKey .Values.settings "counts")) }}
+LIVECOMMENTS_COUNTS: "true"
+{{- end }}
 {{- end }}
 
 {{/* The settings that a component really has, its own ones winning, as JSON. */}}
@@ -111,7 +114,7 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- $problems = append $problems (printf "settings.%s: %q is no list of addresses (host:port, comma-separated)." $name $given) }}
 {{- end }}
 {{- end }}
-{{- range $component := list "gateway" "edge" "stream" }}
+{{- range $component := list "gateway" "edge" "stream" "counts" "clean" }}
 {{- with index $.Values $component }}
 {{- if ne (hasKey .settings "kafka_user") (ne .kafkaPassword.existingSecret "") }}
 {{- $problems = append $problems (printf "%s: give settings.kafka_user and kafkaPassword.existingSecret, both or neither." $component) }}
@@ -119,7 +122,7 @@ LIVECOMMENTS_{{ upper $name }}: {{ include "livecomments.text" $value }}
 {{- end }}
 {{- end }}
 {{- /* The same data, spoken to in the same way: one process that sees others would lose what is written. */}}
-{{- range $component := list "gateway" "edge" "stream" }}
+{{- range $component := list "gateway" "edge" "stream" "counts" "clean" }}
 {{- range $name := list "kafka" "kafka_security" "topic_prefix" "cql" "cql_tls" "cql_user" "cql_datacenter" "cql_keyspace" "replicas" "store_ttl_s" "append_timeout_s" }}
 {{- if hasKey (index $.Values $component).settings $name }}
 {{- $problems = append $problems (printf "%s.settings.%s: it is the same for all, so set settings.%s." $component $name $name) }}

@@ -32,16 +32,18 @@ spec:
       env:
         {{- include "livecomments.environment" . | nindent 8 }}
       ports:
-        {{- if ne .component "stream" }}
+        {{- if has .component (list "gateway" "edge") }}
         - {name: http, containerPort: {{ .root.Values.ports.http }}, protocol: TCP}
         {{- end }}
         - {name: internal, containerPort: {{ .root.Values.ports.internal }}, protocol: TCP}
       {{- range $probe := list "startup" "liveness" "readiness" }}
+      {{- /* A job that makes a topic of the log is ready once it has read all of it, which may take hours. */}}
+      {{- $isLong := and (eq $probe "startup") (has $.component (list "counts" "clean")) }}
       {{ $probe }}Probe:
-        httpGet: {path: {{ (index $.root.Values.probes $probe).path }}, port: internal}
+        httpGet: {path: {{ ternary $.root.Values.probes.liveness.path (index $.root.Values.probes $probe).path $isLong }}, port: internal}
         {{- toYaml (omit (index $.root.Values.probes $probe) "path") | nindent 8 }}
       {{- end }}
-      {{- if and (ne .component "stream") .root.Values.preStopSeconds }}
+      {{- if and (has .component (list "gateway" "edge")) .root.Values.preStopSeconds }}
       lifecycle:
         # Until everybody who routes has heard that this pod is leaving.
         preStop:
