@@ -198,6 +198,21 @@ def test_deletes_and_videos_are_messages_of_their_own_and_a_deleted_text_is_gone
     on_an_edge(story)
 
 
+def test_whoever_has_a_text_is_not_told_that_it_is_the_same_without_it() -> None:
+    async def story(edge: VirtualEdge) -> None:
+        edge.append(1, text="secret")
+        await pass_time(2**13 * 0.2 - clock())  # the roundest moment in reach: an answer ends there
+        edge.append(CHUNK_ENTRIES)
+        await pass_time(1)
+        whole = await answer(edge.poll("?offset=-1"))
+        edge.log.append(comment_deleted("v", whole.offset, "a"))
+        await pass_time(1)
+        less = await answer(edge.poll("?offset=-1", (b"if-none-match", whole.headers["etag"].encode())))
+        assert (whole.texts, less.status, less.body, less.offset) == (["secret"], 200, b"[]", whole.offset)
+
+    on_an_edge(story)
+
+
 def test_now_is_the_end_and_is_shared_with_nobody() -> None:
     async def story(edge: VirtualEdge) -> None:
         edge.append(5)

@@ -43,13 +43,15 @@ async def test_a_deleted_text_is_given_only_for_as_long_as_it_was_kept(program: 
         with cache_before(program, tmp_path / program, port, (edge, edge)):
             async with aiohttp.ClientSession(f"http://{HOST}:{port}") as client:
 
-                async def read(within: aiohttp.ClientSession) -> tuple[bool, float]:
+                async def read(within: aiohttp.ClientSession, more: str = "") -> tuple[bool, float]:
                     """Whether it shows the text, and when that was, by the clock of who answers."""
-                    async with within.get(url) as answer:
+                    async with within.get(url + more) as answer:
                         assert re.search(r"max-age=0(,|$)", answer.headers["Cache-Control"]), "a browser would keep it"
                         at = parsedate_to_datetime(answer.headers["Date"]).timestamp()
                         return secret in await answer.text(), at + float(answer.headers.get("Age", "0"))
 
+                rarely = "&cursor=1"
+                assert (await read(client, rarely))[0]
                 is_shown, first = await read(client)
                 assert is_shown
                 async with running.client.delete(f"/comments/v/{deleted}", headers=own) as answer:
@@ -62,4 +64,5 @@ async def test_a_deleted_text_is_given_only_for_as_long_as_it_was_kept(program: 
                     last = at if is_shown else last
                     await asyncio.sleep(STEP_S)
                 assert not (await read(client))[0], "it came back"
+                assert not (await read(client, rarely))[0], "the first who asks for it again is given what is too old"
     assert 0 < last - first <= GONE_WITHIN_S - HEARD_LATE_S
