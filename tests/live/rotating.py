@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from tests.live.stream import START_S, Worker, environment_of, process_of, until
 
 GATEWAYS: Final = ("gateway-1", "gateway-2")
 NAMES: Final = (*GATEWAYS, "edge", "stream")
+MECHANISMS: Final = dict.fromkeys(NAMES, "SCRAM-SHA-512") | {GATEWAYS[1]: "PLAIN"}
 OLD: Final = "o" * 40
 NEW: Final = "n" * 40
 VIDEO: Final = "rotated"
@@ -136,6 +137,17 @@ class Load:
         self._waited_s = max(self._waited_s, time.monotonic() - began)
 
 
+def connections(pid: int, port: int) -> set[str]:
+    """The sockets of a process that are connected to that port, by their inodes."""
+    table = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    there = {f"socket:[{row[9]}]" for row in table if row[3] == "01" and int(row[2].partition(":")[2], 16) == port}
+    held = set[str]()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            held.add(str(file.readlink()))
+    return there & held
+
+
 class RotatedStack:
     """The processes, and the load on them."""
 
@@ -151,6 +163,17 @@ class RotatedStack:
         for name in names:
             self._steps[name, setting] += 1
             await until(lambda: self._has_taken(name, setting), f"{name} takes {setting}")  # noqa: B023 - awaited here
+
+    async def connected_anew(self, port: int) -> None:
+        """Wait until no connection to that port that those who came by SCRAM have now is open any more, but others."""
+        for name in (name for name in NAMES if MECHANISMS[name] != "PLAIN"):
+            pid = self.processes[name].process.pid
+            before = connections(pid, port)
+            assert before
+            await until(
+                lambda: (now := connections(pid, port)) and not now & before,  # noqa: B023 - awaited here
+                f"{name} connects anew",
+            )
 
     async def end(self) -> None:
         """End the load; wait until the viewer has seen all, and all is stored."""
@@ -217,7 +240,11 @@ async def rotated_stack(
         assert done.returncode == 0, done.stderr
     processes = {}
     for name in NAMES:
-        values = own | {"PORT": str(free_port()), "INTERNAL_PORT": str(free_port())}
+        values = own | {
+            "KAFKA_MECHANISM": MECHANISMS[name],
+            "PORT": str(free_port()),
+            "INTERNAL_PORT": str(free_port()),
+        }
         if name in GATEWAYS:
             values["SESSION_SECRET_FILE"] = files.file(name)
         processes[name] = process_of(name.partition("-")[0], values, directory / name)

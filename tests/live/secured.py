@@ -27,6 +27,7 @@ from tests.store.examples import DATACENTER
 
 USER: Final = "livecomments"
 PASSWORD: Final = "canary-hunter2"
+SCRAM: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _PEM: Final = serialization.Encoding.PEM
 _DAY: Final = datetime.timedelta(days=1)
 _COMMAND_TIMEOUT_S: Final = 60
@@ -147,6 +148,8 @@ def plain_login(password: str) -> dict[str, str]:
 def secured_kafka(directory: Path, certificates: Certificates, ports: tuple[int, int, int]) -> tuple[KafkaServer, str]:
     """A broker, and the address at which it wants TLS, a certificate and a password; at its own it wants nothing.
 
+    Who came by SCRAM-SHA-512 is known for five seconds: the next request ends that connection, unanswered.
+
     Args:
         directory: its own.
         certificates: what it serves with.
@@ -167,15 +170,16 @@ def secured_kafka(directory: Path, certificates: Certificates, ports: tuple[int,
     for mechanism in ("scram-sha-256", "scram-sha-512"):
         module = "org.apache.kafka.common.security.scram.ScramLoginModule"
         settings[f"listener.name.sasl_ssl.{mechanism}.sasl.jaas.config"] = f"{module} required;"
+    settings["listener.name.sasl_ssl.scram-sha-512.connections.max.reauth.ms"] = "5000"
     server = KafkaServer(directory, port=plain, voters={1: controller}, settings=settings, heap_mb=256)
     return server, f"{HOST}:{secured}"
 
 
-def add_scram_user(address: str) -> None:
-    """Tell a broker that runs of the user, by Kafka's own tool, which takes one mechanism at a time."""
+def set_scram_password(address: str, password: str, mechanisms: Sequence[str] = SCRAM) -> None:
+    """Tell a broker that runs of the user's password, by Kafka's own tool, which takes one mechanism at a time."""
     command = [java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", f"{LIB_DIR}/kafka/*", "kafka.admin.ConfigCommand"]
-    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
-        change = ("--alter", "--add-config", f"{mechanism}=[password={PASSWORD}]")
+    for mechanism in mechanisms:
+        change = ("--alter", "--add-config", f"{mechanism}=[password={password}]")
         of = ("--entity-type", "users", "--entity-name", USER)
         whole = [*command, "--bootstrap-server", address, *change, *of]
         subprocess.run(whole, check=True, capture_output=True, timeout=_COMMAND_TIMEOUT_S)

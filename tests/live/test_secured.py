@@ -30,10 +30,10 @@ from tests.live.secured import (
     Authority,
     Certificates,
     SecuredCassandra,
-    add_scram_user,
     make_certificates,
     plain_login,
     secured_kafka,
+    set_scram_password,
 )
 from tests.log.contract import WAIT_S, append_all, poll_until, texts_of
 from tests.store.examples import DATACENTER
@@ -61,7 +61,7 @@ def broker(certificates: Certificates) -> Iterator[tuple[KafkaServer, str]]:
     ports = (free_port(), free_port(), free_port())
     server, address = secured_kafka(certificates.directory / "kafka", certificates, ports)
     with running(server):
-        add_scram_user(server.address)
+        set_scram_password(server.address, PASSWORD)
         yield server, address
 
 
@@ -192,8 +192,12 @@ async def test_all_is_rotated_under_load_and_nobody_notices(
                 await stack.load.written(20)
             if lines[0] is NEW:
                 await stack.load.renew()
+        await asyncio.to_thread(set_scram_password, server.address, "another-hunter3", ["SCRAM-SHA-512"])
         files.set("kafka", "another-hunter3")
         await stack.rotated("kafka")
+        await stack.connected_anew(int(kafka.kafka.rpartition(":")[2]))
+        await stack.load.written(50)
+        assert stack.load.statuses.keys() == {201}, stack.load.report()  # until here no server was away
         await asyncio.to_thread(secured_cql.change_password, "another-hunter4")
         files.set("cql", "another-hunter4")
         await stack.rotated("cql")
