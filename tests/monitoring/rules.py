@@ -12,6 +12,23 @@ RULES: Final = ROOT / "helm/livecomments/monitoring/rules.yaml"
 _SELECTED: Final = re.compile(r"\b((?:livecomments|process)_\w+|up)\b")
 
 
+class Selector(NamedTuple):
+    """A metric as a query selects it: `values` by label, those of a list each; of buckets their bound is a label."""
+
+    metric: str
+    values: dict[str, list[str]]
+
+
+def selectors(query: str) -> list[Selector]:
+    """List what a query reads of ours, by the names that the code gives."""
+    found = []
+    for name, within in re.findall(r"\b(livecomments_\w+)(?:\{([^}]*)\})?", query):
+        matched = re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', within)
+        metric = re.sub(r"_(bucket|sum|count)$", "", name)
+        found.append(Selector(metric, {label: values.split("|") for label, values in matched}))
+    return found
+
+
 class Case(NamedTuple):
     """Series by name and labels, as promtool writes values: `0+60x30` is 30 minutes at one a second."""
 

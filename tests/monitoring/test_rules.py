@@ -1,17 +1,21 @@
 """Each alert fires when it should and stays quiet when it should, has a runbook, and reads what there is."""
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+import yaml
 
+from infra.dashboards.boards import BOARDS
+from livecomments.runtime.metrics import REGISTRY, BulkHistogram
 from livecomments.web.problems import STATUS
 from tests.docs_tables import declared_metrics
-from tests.monitoring.rules import CASES, ROOT, RULES, alerts, metrics_selected, written
+from tests.monitoring.rules import CASES, ROOT, RULES, alerts, metrics_selected, selectors, written
 from tests.tidy import Tree
 
 _OF_EVERY_PROCESS: Final = {"up", "process_open_fds", "process_max_fds"}
@@ -67,6 +71,46 @@ def test_no_rule_reads_a_gauge_that_is_0_when_nobody_looks() -> None:
     kinds = {metric.name: metric.kind for metric in declared_metrics(Tree(ROOT))}
     told_by_whoever_is_there = {name for name in metrics_selected() - _OF_EVERY_PROCESS if kinds[name] == "Gauge"}
     assert told_by_whoever_is_there == set(_KEPT_BY_ITS_OWNER)
+
+
+def test_what_queries_select_by_is_there_to_be_selected() -> None:
+    """A label that is gone, a value that is called otherwise, or a bound that is no bucket's: it matches nothing."""
+    import livecomments_command.assembly.edge
+    import livecomments_command.assembly.gateway
+    import livecomments_command.assembly.stream  # noqa: F401 - each declares its metrics
+
+    tree = Tree(ROOT)
+    labels = {metric.name: set(metric.labels) for metric in declared_metrics(tree)}
+    said = {
+        node.value
+        for module in tree.ours
+        for node in ast.walk(module.syntax)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    queries = [rule["expr"] for group in groups for rule in group["rules"]]
+    queries += [
+        query
+        for board in BOARDS
+        for panels in board.rows.values()
+        for panel in panels
+        for query in panel.queries.values()
+    ]
+    seen = 0
+    for query in queries:
+        for metric, values in selectors(query):
+            bounds = set(values.pop("le", []))
+            assert not bounds or {float(bound) for bound in bounds} <= bounds_of(metric), query
+            assert values.keys() - {"instance", "job"} <= labels[metric], query
+            assert {value for each in values.values() for value in each} <= said, query
+            seen += len(values) + len(bounds)
+    assert seen > 30
+
+
+def bounds_of(metric: str) -> set[float]:
+    """The bounds of a histogram's buckets, as its process has them."""
+    made: Any = REGISTRY._names_to_collectors[metric]
+    return set(made._bounds if isinstance(made, BulkHistogram) else made._upper_bounds)
 
 
 def test_a_process_that_only_started_shows_no_gauge() -> None:
