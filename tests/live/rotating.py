@@ -169,9 +169,8 @@ class RotatedStack:
         for name in (name for name in NAMES if MECHANISMS[name] != "PLAIN"):
             pid = self.processes[name].process.pid
             before = connections(pid, port)
-            assert before
             await until(
-                lambda: (now := connections(pid, port)) and not now & before,  # noqa: B023 - awaited here
+                lambda: not connections(pid, port) <= before and not connections(pid, port) & before,  # noqa: B023
                 f"{name} connects anew",
             )
 
