@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from livecomments.runtime.metrics import Counter, Gauge
+from livecomments.runtime.values import refuse_pipe
 from livecomments_schemas.errors import StartRefused
 
 _LOOK_S: Final = 1.0
@@ -74,7 +75,7 @@ class FromFiles(Rotated[T]):
         self._read = read
         self._seen = self._state()  # before the first read: what comes in between is another state
         self._is_due = False
-        super().__init__(read())
+        super().__init__(self._checked())
 
     def look(self) -> None:
         """Take what is in the files, if they have changed and have been left alone since the last look."""
@@ -87,7 +88,7 @@ class FromFiles(Rotated[T]):
 
     def _take(self) -> None:
         try:
-            value = self._read()
+            value = self._checked()
         except (ValueError, OSError, StartRefused) as error:
             _rotations.labels(self.setting, "refused").inc()
             _refused.labels(self.setting).set(1)
@@ -97,6 +98,16 @@ class FromFiles(Rotated[T]):
         _rotations.labels(self.setting, "taken").inc()
         _refused.labels(self.setting).set(0)
         _log.info("rotated", extra={"setting": self.setting})
+
+    def _checked(self) -> T:
+        for file in self._files:
+            try:
+                refuse_pipe(file)  # it would hold up the whole process
+            except ValueError as error:
+                raise StartRefused(f"{file} {error}.") from error
+            except OSError:
+                pass  # whoever reads it says what is wrong
+        return self._read()
 
     def _state(self) -> list[tuple[int, int, int] | None]:
         """Return what changes whenever somebody writes, replaces or removes one of the files."""

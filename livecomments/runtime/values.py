@@ -1,6 +1,7 @@
 """A setting's value, out of the text that the environment or a file holds."""
 
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ class FileText(str):
 def secret_in(file_name: str) -> FileText:
     """Read a secret from its file, without the end of its line. Raises ValueError: what is wrong with the file."""
     try:
+        refuse_pipe(Path(file_name))
         with Path(file_name).open("rb") as file:
             text = file.read(_SECRET_BYTES_MAX + 1).decode().rstrip("\r\n")
     except OSError as error:
@@ -32,6 +34,17 @@ def secret_in(file_name: str) -> FileText:
     found = FileText(text)
     found.file = file_name
     return found
+
+
+def refuse_pipe(file: Path) -> None:
+    """Refuse what gives its content once, or has whoever opens it wait.
+
+    Raises:
+        ValueError: it is a pipe, a socket or a device.
+        OSError: nothing can be told of it.
+    """
+    if not (stat.S_ISREG(mode := file.stat().st_mode) or stat.S_ISDIR(mode)):
+        raise ValueError("must be a file, which is read again and again, and no pipe: write it to one first")
 
 
 def file_of(secret: str) -> str:

@@ -169,10 +169,12 @@ class RotatedStack:
         for name in (name for name in NAMES if MECHANISMS[name] != "PLAIN"):
             pid = self.processes[name].process.pid
             before = connections(pid, port)
-            await until(
-                lambda: not connections(pid, port) <= before and not connections(pid, port) & before,  # noqa: B023
-                f"{name} connects anew",
-            )
+
+            def is_anew(pid: int = pid, before: set[str] = before) -> bool:
+                now = connections(pid, port)
+                return bool(now) and not now & before
+
+            await until(is_anew, f"{name} connects anew")
 
     async def end(self) -> None:
         """End the load; wait until the viewer has seen all, and all is stored."""

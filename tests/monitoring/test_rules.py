@@ -14,7 +14,7 @@ import yaml
 from infra.dashboards.boards import BOARDS
 from livecomments.runtime.metrics import REGISTRY, BulkHistogram
 from livecomments.web.problems import STATUS
-from tests.docs_tables import declared_metrics
+from tests.docs_tables import commands, declared_metrics
 from tests.monitoring.rules import CASES, ROOT, RULES, alerts, metrics_selected, selectors, written
 from tests.tidy import Tree
 
@@ -57,6 +57,18 @@ def test_each_alert_leads_to_a_section_that_says_whom_it_wakes() -> None:
     for name, rule in alerts().items():
         assert rule["annotations"]["runbook_url"] == f"docs/RUNBOOKS.md#{name.lower()}"
         assert rule["annotations"]["summary"]
+
+
+def test_a_command_that_a_runbook_says_runs_as_it_stands() -> None:
+    page = (ROOT / "docs/RUNBOOKS.md").read_text()
+    said = [" ".join(span.split()) for span in re.findall(r"`livecomments ([^`]+)`", page)]
+    assert said
+    known = commands()
+    for line in said:
+        name = max((name for name in known if f"{line} ".startswith(f"{name} ")), key=len, default="")
+        assert name, line
+        for option in known[name].params:
+            assert not option.required or set(option.opts) & set(line.split()), line
 
 
 def test_every_row_of_what_to_watch_is_watched() -> None:

@@ -81,6 +81,26 @@ def test_what_is_broken_leaves_the_former_and_is_said_once(
     assert number.now == 3
 
 
+@pytest.mark.timeout(60)
+def test_a_pipe_is_refused_and_holds_nobody_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "n"
+    file.write_text("1")
+    number = number_in(file)
+    file.unlink()
+    os.mkfifo(file)
+    for _ in range(3):
+        number.look()
+    assert (number.now, [line.levelno for line in caplog.records]) == (1, [logging.ERROR])
+    assert "pipe" in vars(caplog.records[0])["reason"]
+    write(file, "2")
+    for _ in range(2):
+        number.look()
+    assert number.now == 2
+    os.mkfifo(tmp_path / "secret")
+    with pytest.raises(ValueError, match="pipe"):
+        secret_in(str(tmp_path / "secret"))
+
+
 def test_a_link_that_is_pointed_elsewhere_is_a_change(tmp_path: Path) -> None:
     for name in ("1", "2"):
         (tmp_path / name).mkdir()

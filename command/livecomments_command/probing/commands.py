@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
+from livecomments.runtime.values import refuse_pipe
 from livecomments_command.probing.videos import NAME
 from livecomments_command.records.kept_files import begin_report, write_report
 from livecomments_command.terminal.commands import DEFAULT_URL, TokenOption, UrlOption
@@ -131,6 +132,7 @@ def _token(variable: str | None, file: Path | None, environment: Mapping[str, st
             return lambda: given
         if file is None:
             return None
+        refuse_pipe(file)
         _one_word(file.read_text("ascii"))
     except (OSError, ValueError) as error:
         raise StartRefused(f"no token is in {file or f'the environment as {variable}'}: {error}") from error

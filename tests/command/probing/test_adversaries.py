@@ -325,3 +325,15 @@ async def test_what_is_no_token_is_refused_before_anything_is_sent(token: str, t
     arguments = ["probe", "--token-file", str(tmp_path / "token")]
     done = await asyncio.to_thread(CliRunner().invoke, app, arguments)
     assert str(tmp_path / "token") in str(done.exception)
+
+
+@pytest.mark.timeout(60)
+async def test_a_token_in_a_pipe_is_refused_since_it_could_be_read_once_only(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from livecomments_command.__main__ import app
+
+    os.mkfifo(tmp_path / "token")
+    arguments = ["probe", "--token-file", str(tmp_path / "token")]
+    done = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert "pipe" in str(done.exception)
