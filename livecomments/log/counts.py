@@ -20,6 +20,8 @@ MINUTES_TOLD_MAX: Final = MINUTES_KEPT + 2
 COUNTS_MAX: Final = 200_000
 """Of all videos and minutes together, about 60 MB. With more, fewer minutes are known."""
 _BLOCK_RECORDS: Final = 5_000
+_ASKED_INTERVAL_S: Final = 10.0
+"""Between two looks whether the topic was made anew: one that has grown beyond our place says nothing of it."""
 
 _log = logging.getLogger("livecomments.log")
 
@@ -43,11 +45,19 @@ class RecentCounts:
         log: the topic of counts.
         clock: seconds since 1970.
         counts_max: of all videos and minutes together.
+        monotonic: seconds, for how often the topic is asked whether it is still the same.
     """
 
-    def __init__(self, log: CommentLog, clock: Callable[[], float] = time.time, counts_max: int = COUNTS_MAX) -> None:
+    def __init__(
+        self,
+        log: CommentLog,
+        clock: Callable[[], float] = time.time,
+        counts_max: int = COUNTS_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._clock = clock
+        self._monotonic = monotonic
         self._counts_max = counts_max
         self._minutes: dict[int, dict[str, Count]] = {}
         """By minute, by video."""
@@ -75,17 +85,26 @@ class RecentCounts:
         await retrying(self._read, told(_log, "counts not readable, trying again"))
 
     async def _read(self) -> None:
-        following = await self._read_back()
-        self.is_ready = True
         reader = self._log.follow()
         try:
-            await self._follow(reader, following)
+            while True:
+                identity = await self._log.identity()  # before anything of it is read
+                following = await self._read_back()
+                self.is_ready = True
+                await self._follow(reader, following, identity)
+                _log.warning("the topic of counts was made anew, its last hour is read again")
         finally:
             await reader.aclose()
 
-    async def _follow(self, reader: LogReader, following: int) -> None:
+    async def _follow(self, reader: LogReader, following: int, identity: str) -> None:
+        """Follow the topic until it is another one."""
         reader.assign({0: following})
+        asked_at = self._monotonic()
         while True:
+            if self._monotonic() - asked_at >= _ASKED_INTERVAL_S:
+                if await self._log.identity() != identity:
+                    return
+                asked_at = self._monotonic()
             try:
                 self.take(await reader.poll())
             except OffsetUnavailable:  # made anew, or we were away for longer than it keeps records

@@ -1,8 +1,10 @@
 """Counts are exact: whatever is read when, wherever the job was killed, over the end of an epoch, by one job or two."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from livecomments_schemas.judge import judge
 from livecomments_schemas.window import Window
 from tests.command.deriving.grown import START_MS, STEP_MS, VIDEOS, Grown, grown, is_accepted
 from tests.command.installation import comment
+from tests.consumers.streams import until
 from tests.log.faults import ClockedLog, WatchedLog
 
 TO_THE_END = Until(None)
@@ -227,9 +230,30 @@ async def test_what_was_said_where_the_place_was_gone_is_read_back(tmp_path: Pat
         recent.is_ready = True
         await topic.append(0, counted(Count("v", now, 7, 1, "i")))
         with pytest.raises(LogUnavailable):
-            await recent._follow(reader, 99)
+            await recent._follow(reader, 99, await topic.identity())
         assert reader.assigned == [{0: 99}, {0: 1}]
         assert [one.comments for one in recent.of("v")] == [7]
+
+
+async def test_a_topic_made_anew_that_has_grown_beyond_our_place_is_read_again(tmp_path: Path) -> None:
+    now, ticks = START_MS // MINUTE_MS, count()
+    async with (
+        grown(tmp_path) as (_, file),
+        EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as before,
+        EmbeddedLog(file, "made-anew", 0, 1) as after,
+    ):
+        for number in range(2):
+            await before.append(0, counted(Count(f"old{number}", now, 7, 1, "i")))
+        for number in range(3):
+            await after.append(0, counted(Count(f"new{number}", now, 8, 1, "i")))
+        log = WatchedLog(before)
+        recent = RecentCounts(log, clock=lambda: now * 60.0, monotonic=lambda: 100.0 * next(ticks))
+        reading = asyncio.create_task(recent.run())
+        await until(lambda: recent.is_ready and bool(recent.of("old1")), 60.0)
+        log.inner, log.generation = after, " anew"
+        await until(lambda: all(recent.of(f"new{number}") for number in range(3)), 60.0)
+        reading.cancel()
+        assert [one.comments for one in recent.of("old0")] == [7], "what was known stays"
 
 
 def test_with_more_counts_than_fit_fewer_minutes_are_known() -> None:
