@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
-from livecomments.runtime.values import parsed, secret_in
+from livecomments.runtime.values import parsed, secret_in, without_credentials
 from livecomments_schemas.errors import StartRefused
 
 PREFIX: Final = "LIVECOMMENTS_"
@@ -130,7 +130,7 @@ class Settings:
         """Return all values, secrets masked, for the line that is printed at start."""
         shown: dict[str, object] = {}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+            value = without_credentials(getattr(self, field.name))
             masked = "***" if value else ""
             shown[field.name] = masked if field.metadata["secret"] else str(value) if isinstance(value, Path) else value
         return shown
@@ -142,5 +142,5 @@ def key_of(name: str) -> str:
 
 
 def _named(field: dataclasses.Field[Any], value: object) -> str:
-    shown = str(value) if isinstance(value, Path) else value
+    shown = str(value) if isinstance(value, Path) else without_credentials(value)
     return f"{key_of(field.name)}={'***' if field.metadata['secret'] else repr(shown)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _SECRET_BYTES_MAX: Final = 4_096
+_CREDENTIALS: Final = re.compile(r"//\S*@")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _TRUTH: Final = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
@@ -45,6 +46,11 @@ def refuse_pipe(file: Path) -> None:
     """
     if not (stat.S_ISREG(mode := file.stat().st_mode) or stat.S_ISDIR(mode)):
         raise ValueError("must be a file, which is read again and again, and no pipe: write it to one first")
+
+
+def without_credentials(value: object) -> object:
+    """Mask what stands before the host of an address, which may be a password, if the value is a text with one."""
+    return _CREDENTIALS.sub("//***@", value) if isinstance(value, str) else value
 
 
 def file_of(secret: str) -> str:

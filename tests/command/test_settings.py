@@ -180,6 +180,14 @@ def test_a_short_secret_is_refused_and_not_shown(name: str) -> None:
     assert problems == [f"{PREFIX}{name}=*** {rule}."]
 
 
+def test_a_password_in_an_address_is_masked_too() -> None:
+    for address in ("http://user:hunter2@collector:4318", "http://user:a/hunter2@x@collector:4318"):
+        with pytest.raises(StartRefused, match=r"LIVECOMMENTS_OTLP_ENDPOINT='http://\*\*\*@collector:4318'") as refused:
+            AllSettings.load({"LIVECOMMENTS_OTLP_ENDPOINT": address})
+        assert "hunter2" not in str(refused.value)
+        assert "hunter2" not in str(AllSettings(otlp_endpoint=address).shown())
+
+
 def test_secrets_are_masked_wherever_settings_are_shown() -> None:
     settings = AllSettings.load({**WITH_JWT, "LIVECOMMENTS_SESSION_SECRET": "t" * 40})
     shown = settings.shown()

@@ -14,7 +14,7 @@ import typer
 import uvloop
 
 from livecomments.runtime.console import WIDTH_WITHOUT_TERMINAL, plain_console
-from livecomments.runtime.values import refuse_pipe
+from livecomments.runtime.values import refuse_pipe, without_credentials
 from livecomments_command.probing.videos import NAME
 from livecomments_command.records.kept_files import begin_report, write_report
 from livecomments_command.terminal.commands import DEFAULT_URL, TokenOption, UrlOption
@@ -69,7 +69,9 @@ def probe(
 
     for address in (url, *(edge or ())):
         if not is_url(address):
-            raise StartRefused(f"--url and --edge must be addresses like https://example.org, and not {address!r}")
+            raise StartRefused(
+                f"--url and --edge must be addresses like https://example.org, and not {without_credentials(address)!r}"
+            )
 
     begin_report(json)
     token = _token(token_env, token_file, context.obj)

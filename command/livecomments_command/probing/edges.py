@@ -33,7 +33,7 @@ async def edges_at(urls: Sequence[str]) -> list[Edge]:
         try:
             addresses = await _addresses(origin)
         except OSError as error:
-            raise OSError(f"{url} stands for nothing: {error or type(error).__name__}") from error
+            raise OSError(f"{origin.authority} stands for nothing: {error or type(error).__name__}") from error
         for address in addresses:
             said = f"[{address}]:{origin.port}" if ":" in address else f"{address}:{origin.port}"
             found[address, origin.port] = Edge(said, origin._replace(host=address))
