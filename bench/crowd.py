@@ -44,6 +44,8 @@ class Plan(NamedTuple):
     cached: str = "50,500,5000"
     behind: str = "nginx,varnishd"
     rate: float = 20.0
+    away_ms: int = 0
+    """From an answer to the next request, as between machines; it is a part of ages."""
     spread_s: float = 3.0
     warm_up_s: float = 4.0
     seconds: float = 30.0
@@ -101,7 +103,7 @@ async def _row(stand: Stand, plan: Plan, before: str, pollers: int, video_id: st
     edge = int(stand.edge.address.rpartition(":")[2])
     async with (
         _cached(before, directory, edge) as cache,
-        Pollers.running(cache.port if cache else edge, stand.zero_ms) as crowd,
+        Pollers.running(cache.port if cache else edge, stand.zero_ms, plan.away_ms) as crowd,
     ):
         if pollers:
             await crowd.open(pollers, video_id, [first], plan.spread_s)

@@ -1,10 +1,11 @@
 /* A crowd of clients in one thread that poll a durable stream by long-poll, and take every answer apart. Driven by
  * pollers.py.
  *
- *   pollers HOST PORT ZERO_MS        commands on stdin, one JSON line on stdout for each:
+ *   pollers HOST PORT ZERO_MS AWAY_MS   commands on stdin, one JSON line on stdout for each:
  *     open COUNT SPREAD_MS VIDEO ID ...  so many more begin over so long a time, each after one of these comments
  *     stats                              what all saw since this was asked last
  *
+ * They are AWAY_MS from the server: so long after an answer's last bytes have come the next request leaves.
  * Each goes on where an answer says, with its cursor, and waits once it has heard that it has all. An answer is taken
  * whole or not at all; after a connection that broke, or any answer but 200 and 204, a client asks the same again within
  * a second. Every record of the partition is a comment or a delete of the one video, so that positions tell what is
@@ -41,12 +42,14 @@ struct poller {
   char offset[ID_CHARS + 1], cursor[24];
   uint64_t position;
   int64_t due_us, asked_us;
+  struct poller *next; /* of those that will ask, in the order in which they will */
   char *text;
   size_t size, room;
 };
 
 static struct poller *pollers;
-static int count, epoll, away;
+static struct poller *soonest, *latest;
+static int count, epoll, away, away_ms;
 static struct sockaddr_in server;
 static char host[64], video[64];
 static int64_t zero_us, waited_max_us;
@@ -191,7 +194,20 @@ static void take_answer(struct poller *p, int64_t at_us) {
   bool ends = header(p->text, "\r\nconnection:", value, sizeof value) && !strcasecmp(value, "close");
   if (status == 200) take_body(p, body, size, at_us);
   if (ends) leave(p, 0);
-  else ask(p);
+  else if (!away_ms) ask(p);
+  else {
+    p->due_us = now_us(CLOCK_MONOTONIC) + away_ms * 1000ll, p->next = NULL;
+    if (soonest) latest->next = p;
+    else soonest = p;
+    latest = p;
+  }
+}
+static void ask_due(void) {
+  int64_t now = now_us(CLOCK_MONOTONIC);
+  for (struct poller *p; (p = soonest) && p->due_us <= now;) {
+    soonest = p->next;
+    if (p->state == ASKED) ask(p);
+  }
 }
 static int64_t arrival_us(struct msghdr *message) {
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
@@ -277,7 +293,7 @@ static void look(void) {
 
 int main(int given_count, char **given) {
   setvbuf(stdout, NULL, _IOLBF, 0);
-  if (given_count != 4) return fputs("See the head of pollers.c.\n", stderr), 2;
+  if (given_count != 5) return fputs("See the head of pollers.c.\n", stderr), 2;
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -286,20 +302,21 @@ int main(int given_count, char **given) {
   server.sin_port = htons(atoi(given[2]));
   if (!inet_aton(given[1], &server.sin_addr)) die("host");
   snprintf(host, sizeof host, "%s:%s", given[1], given[2]);
-  zero_us = atoll(given[3]) * 1000;
+  zero_us = atoll(given[3]) * 1000, away_ms = atoi(given[4]);
   ages_ms = malloc(AGES_MAX * sizeof *ages_ms); /* untouched pages cost nothing */
   epoll = epoll_create1(0);
   struct epoll_event events[EVENTS], of_stdin = {EPOLLIN, {.ptr = NULL}};
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &of_stdin)) die("stdin");
   int64_t looked_us = 0;
   while (true) {
-    int ready = epoll_wait(epoll, events, EVENTS, away ? TICK_MS : -1);
+    int ready = epoll_wait(epoll, events, EVENTS, soonest ? 1 : away ? TICK_MS : -1);
     for (int i = 0; i < ready; i++) {
       struct poller *p = events[i].data.ptr;
       if (!p) look();
       else if (p->state == CONNECTING) ask(p);
       else if (p->state == ASKED) on_bytes(p);
     }
+    ask_due();
     int64_t now = now_us(CLOCK_MONOTONIC);
     if (!away || now - looked_us < TICK_MS * 1000) continue;
     looked_us = now;

@@ -61,9 +61,15 @@ class Pollers:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, port: int, zero_ms: int) -> AsyncIterator["Pollers"]:
-        """Run pollers of what listens there until left. `zero_ms`: what `videoTimeMs` counts from, Unix time."""
-        async with conversing(_SOURCE, HOST, str(port), str(zero_ms)) as process:
+    async def running(cls, port: int, zero_ms: int, away_ms: int = 0) -> AsyncIterator["Pollers"]:
+        """Run pollers of what listens there until left.
+
+        Args:
+            port: of this machine.
+            zero_ms: what `videoTimeMs` counts from, Unix time.
+            away_ms: passes from an answer to the next request, as between machines.
+        """
+        async with conversing(_SOURCE, HOST, str(port), str(zero_ms), str(away_ms)) as process:
             yield cls(process)
 
     def cpu_s(self) -> float:

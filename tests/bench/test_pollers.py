@@ -41,7 +41,7 @@ def answer(through: int, messages: Sequence[bytes], *, chunked: bool = False, he
 
 
 @asynccontextmanager
-async def polling(*answers: bytes) -> AsyncIterator[tuple[Pollers, list[bytes]]]:
+async def polling(*answers: bytes, away_ms: int = 0) -> AsyncIterator[tuple[Pollers, list[bytes]]]:
     """One poller of a server that gives these answers, one a request (an empty one: it hangs up), and then none."""
     asked: list[bytes] = []
 
@@ -59,7 +59,7 @@ async def polling(*answers: bytes) -> AsyncIterator[tuple[Pollers, list[bytes]]]
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, Pollers.running(server.sockets[0].getsockname()[1], 0) as pollers:
+    async with server, Pollers.running(server.sockets[0].getsockname()[1], 0, away_ms) as pollers:
         await pollers.open(1, "v", [identifier(FIRST)])
         yield pollers, asked
 
@@ -70,10 +70,11 @@ async def seen(pollers: Pollers, asked: list[bytes], requests: int) -> Polled:
     return await pollers.saw()
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_what_is_whole_has_no_fault_and_is_gone_on_from(chunked: bool) -> None:
+@pytest.mark.parametrize(("chunked", "away_ms"), [(False, 0), (True, 0), (False, 5)])
+async def test_what_is_whole_has_no_fault_and_is_gone_on_from(chunked: bool, away_ms: int) -> None:
     first = answer(11, [comment(10), comment(11)], chunked=chunked)
-    async with polling(first, answer(14, [delete(10), comment(13), delete(3)], chunked=chunked)) as (pollers, asked):
+    second = answer(14, [delete(10), comment(13), delete(3)], chunked=chunked)
+    async with polling(first, second, away_ms=away_ms) as (pollers, asked):
         saw = await seen(pollers, asked, 3)
     assert (saw.comments, saw.deletes, saw.answers) == (3, 2, 2)
     assert (saw.faults, saw.refused, saw.closed, saw.offset_min) == (0, 0, 0, 14)
