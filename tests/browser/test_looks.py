@@ -27,8 +27,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 LOOKS: Final = Path(__file__).parents[2] / ".run" / "looks"
 AXE: Final = CLIENT / "node_modules" / "axe-core" / "axe.min.js"
 SIZES: Final = ((390, 844), (667, 375), (1280, 800), (2560, 1440))
-SIZES_OF_FIREFOX: Final = ((390, 844), (1280, 800))
-"""A picture takes it seconds. With `SIZES` here it has kept all of them, looked at before each change of the layout."""
 ZOOMED: Final = (320, 200)
 """1280 × 800 at 400 %."""
 THEMES: Final = ("light", "dark")
@@ -118,15 +116,12 @@ class Chromium:
 class Looks:
     """One window on one server, and what is seen in it."""
 
-    def __init__(
-        self, window: Window, server: Server, api: APIRequestContext, folder: Path, sizes: tuple[tuple[int, int], ...]
-    ) -> None:
+    def __init__(self, window: Window, server: Server, api: APIRequestContext, folder: Path) -> None:
         self.window = window
         self.url = server.url
         self.found: dict[str, Any] = {}
         self._api = api
         self._folder = folder
-        self._sizes = sizes
         self._server = server
         self._axe = AXE.read_text()
 
@@ -153,12 +148,13 @@ class Looks:
 
     async def look(self, name: str, *more: tuple[int, int]) -> None:
         """Keep what is seen at each size."""
-        for width, height in (*self._sizes, *more):
+        for width, height in (*SIZES, *more):
             await self.window.resize(width, height)
             await self.until(f"innerWidth === {width} && innerHeight === {height}")
             for theme in THEMES:
                 await self.window.paint(theme)
                 await self.window.run(STILL)
+                assert await self.window.run("message.offsetWidth === message.clientWidth"), "one line, and a scrollbar"
                 await self.window.shoot(self._folder / f"{name}-{width}x{height}-{theme}.png")
                 if AXED.get((width, height)) == theme:
                     await self._find(f"{name} {width}x{height} {theme}")
@@ -279,7 +275,7 @@ async def looks(
             window = Chromium(await context.new_page())
         else:
             window = await until.enter_async_context(firefox(tmp_path / "firefox", _FIREFOX_PREFERENCES))
-        yield Looks(window, server, api, folder, SIZES if browser == "chromium" else SIZES_OF_FIREFOX)
+        yield Looks(window, server, api, folder)
         if browser == "chromium":
             await started.close()
 

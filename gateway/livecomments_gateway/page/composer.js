@@ -177,6 +177,6 @@ export class Composer {
     counter.classList.toggle("over", tooLong);
     send.disabled = this.#ended || tooLong || !text;
     field.style.height = "auto";
-    field.style.height = `${field.scrollHeight}px`;
+    field.style.height = `${field.scrollHeight + 1}px`; // it is rounded
   }
 }
