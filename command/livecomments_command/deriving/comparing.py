@@ -22,6 +22,8 @@ from livecomments_schemas.positions import CursorRejected, comment_id, offset_of
 from livecomments_schemas.render import render_comment
 
 NOT_CLEANED: Final = "not in the clean topic"
+NO_ID: Final = "under a key that is no comment id"
+ELSEWHERE: Final = "in another partition or epoch than its id says"
 _DIGEST_BYTES: Final = 8
 """Of each comment of one partition, with its offset: some 100 bytes in memory."""
 
@@ -88,7 +90,7 @@ class _CleanPartition:
             (
                 Mismatch("", position_at(log.epoch, offset), NOT_IN_LOG)
                 for offset in sorted(self._kept)
-                if start <= offset < behind
+                if start <= offset
             ),
             number,
         )
@@ -106,9 +108,13 @@ class _CleanPartition:
             for record in found.records:
                 self._through = max(self._through, -1 if (at_origin := origin_of(topic, record)) is None else at_origin)
                 try:
-                    offset = offset_of(parse_comment_id((record.key or b"").decode())[0])
+                    position, home = parse_comment_id((record.key or b"").decode())
                 except (UnicodeDecodeError, CursorRejected):
-                    self._findings.notes.append(f"Partition {number}: a record whose key is no comment id.")
+                    self._findings.add([Mismatch("", 0, NO_ID)], number)
+                    continue
+                offset = offset_of(position)
+                if home != number or position != position_at(self._opened.log.epoch, offset):
+                    self._findings.add([Mismatch("", position, ELSEWHERE)], number)
                     continue
                 if record.value is None:
                     self._kept.pop(offset, None)

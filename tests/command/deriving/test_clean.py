@@ -14,15 +14,15 @@ from livecomments.log.interface import AppendUnavailable, AppendUnknown, Comment
 from livecomments.log.topics import clean_topic, comments_topic
 from livecomments.sqlite import DurableFile
 from livecomments_command.deriving.clean import AnotherWrites, Clean
-from livecomments_command.deriving.comparing import NOT_CLEANED, verify_clean
+from livecomments_command.deriving.comparing import ELSEWHERE, NO_ID, NOT_CLEANED, verify_clean
 from livecomments_command.deriving.sources import Until
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.verify import NOT_DELETED, OTHER
+from livecomments_command.records.verify import NOT_DELETED, NOT_IN_LOG, OTHER
 from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import EXIT_TRY_AGAIN, leaves_of
 from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comment_deleted
 from livecomments_schemas.partitions import partition_of
-from livecomments_schemas.positions import comment_id, position_at
+from livecomments_schemas.positions import comment_id, offset_of, parse_comment_id, position_at
 from livecomments_schemas.render import render_comment
 from tests.command.deriving.grown import NEW, OLD, VIDEOS, Grown, grown, is_accepted
 from tests.command.installation import comment
@@ -266,3 +266,39 @@ async def test_a_comparison_with_the_log_finds_what_is_wrong(tmp_path: Path) -> 
             await clean.append(home, NewRecord(removed or b"", b"{}", headers))
             findings = await verify_clean(found, QUIET, clean)
             assert sorted(findings.counts) == sorted((NOT_CLEANED, NOT_DELETED, OTHER)), findings.shown
+
+
+@pytest.mark.parametrize("value", [b"{}", None], ids=["written", "removed"])
+async def test_a_key_of_another_place_is_told_and_hides_nothing(tmp_path: Path, value: bytes | None) -> None:
+    async with grown(tmp_path) as (source, file), EmbeddedStore(file) as store:
+        await source.chat(random.Random(7), 120)
+        topics = Topics(file)
+        await Clean(source, topics, TO_THE_END).run()
+        found = Opened(comments_topic(1), source.old, source.new, store)
+        async with topics.clean(Contract(1, OLD, "", 1)) as clean:
+            last = (await topics.records())[0]
+            headers = dict(last.headers) | {"origin-offset": b"0"}
+            position, home = parse_comment_id(sorted(await topics.kept())[0])
+            elsewhere = (
+                comment_id(position, home + 1).encode(),
+                comment_id(position_at(2, offset_of(position)), home).encode(),
+            )
+            for key in elsewhere:
+                await clean.append(home, NewRecord(key, value, headers))  # type: ignore[arg-type]  # as the job does
+            findings = await verify_clean(found, QUIET, clean)
+            assert findings.counts == {ELSEWHERE: 2}, findings.shown
+
+
+async def test_keys_that_nobody_cleaned_are_told(tmp_path: Path) -> None:
+    async with grown(tmp_path) as (source, file), EmbeddedStore(file) as store:
+        await source.chat(random.Random(7), 120)
+        topics = Topics(file)
+        await Clean(source, topics, TO_THE_END).run()
+        found = Opened(comments_topic(1), source.old, source.new, store)
+        async with topics.clean(Contract(1, OLD, "", 1)) as clean:
+            headers = dict((await topics.records())[0].headers) | {"origin-offset": b"0"}
+            beyond = comment_id(position_at(1, 1_000_000), 0)
+            await clean.append(0, NewRecord(beyond.encode(), b"{}", headers))
+            await clean.append(0, NewRecord(b"demo", b"{}", headers))
+            findings = await verify_clean(found, QUIET, clean)
+            assert findings.counts == {NO_ID: 1, NOT_IN_LOG: 1}, findings.shown
