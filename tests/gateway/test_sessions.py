@@ -29,6 +29,7 @@ from livecomments_gateway.keys import SharedSecrets, VerifyingKey, shared_keys
 from livecomments_gateway.settings import SESSION_LIFE_MAX_S
 from tests.gateway.test_answers import JWT, signed
 from tests.log.contract import WAIT_S, make_anew, new_topic
+from tests.log.faults import WatchedLog
 from tests.served import Served, served
 
 DAY_S: Final = 86_400
@@ -45,6 +46,17 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Asked:
+    """Around a log: set once it was asked for its bounds, and whoever asked has gone on with the answer."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def __call__(self, method: str) -> None:
+        if method == "bounds:done":
+            self.asked.set()
 
 
 class Revoked:
@@ -351,7 +363,8 @@ async def test_with_kafka_every_gateway_knows_within_seconds(kafka_address: str)
 async def test_a_topic_of_revocations_that_is_made_anew_is_read_whole(kafka_address: str) -> None:
     topic = await new_topic(kafka_address, 1)
     async with KafkaLog(kafka_address, topic, 1) as log:
-        revocations = Revocations(log)
+        around = Asked()
+        revocations = Revocations(WatchedLog(log, around))
         running = asyncio.create_task(revocations.run())
         for name in (b"a", b"b", b"c"):
             await revocations.revoke(name * 16, 4_102_444_800, "x")
@@ -359,10 +372,10 @@ async def test_a_topic_of_revocations_that_is_made_anew_is_read_whole(kafka_addr
         await make_anew(kafka_address, topic, 1)
         async with KafkaLog(kafka_address, topic, 1) as another, reading(another) as elsewhere:
             await elsewhere.revoke(b"d" * 16, 4_102_444_800, "x")
-        told = asyncio.Event()
-        revocations.listeners.append(lambda digest: told.set())
+        around.asked.clear()
         running = asyncio.create_task(revocations.run())
         async with asyncio.timeout(WAIT_S):
-            await told.wait()
+            await around.asked.wait()  # so whoever takes it for the first one is ready from here on
+        await revocations.ready(WAIT_S)
         running.cancel()
         assert all(revocations.is_revoked(name * 16) for name in (b"a", b"b", b"c", b"d"))
