@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +48,27 @@ STEPS = {
 }
 
 
+Link = Callable[[StreamReader, StreamWriter], Coroutine[None, None, None]]
+
+
+@asynccontextmanager
+async def listening(link: Link) -> AsyncIterator[str]:
+    """A server that gives each connection to `link`; its address. What is open is cancelled when it is left."""
+    links = set[asyncio.Task[None]]()
+
+    def connected(reader: StreamReader, writer: StreamWriter) -> None:
+        links.add(asyncio.create_task(link(reader, writer)))
+
+    server = await asyncio.start_server(connected, HOST, 0)
+    try:
+        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for each in links:
+            each.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+
+
 class StandingStill:
     """A way to a deployment on which from some request on nothing passes any more, of any connection."""
 
@@ -60,7 +81,6 @@ class StandingStill:
     async def to(self, url: str) -> AsyncIterator[str]:
         """Listen; its address."""
         upstream = origin_of(url)
-        links = set[asyncio.Task[None]]()
 
         async def link(reader: StreamReader, writer: StreamWriter) -> None:
             there, back = await asyncio.open_connection(upstream.host, upstream.port)
@@ -69,17 +89,8 @@ class StandingStill:
                     both.create_task(self._ask(reader, back))
                     both.create_task(self._answer(there, writer))
 
-        def connected(reader: StreamReader, writer: StreamWriter) -> None:
-            links.add(asyncio.create_task(link(reader, writer)))
-
-        server = await asyncio.start_server(connected, HOST, 0)
-        try:
-            yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
-        finally:
-            server.close()
-            for each in links:
-                each.cancel()
-            await asyncio.gather(*links, return_exceptions=True)
+        async with listening(link) as address:
+            yield address
 
     async def _ask(self, reader: StreamReader, back: StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -139,7 +150,6 @@ async def test_what_one_that_is_killed_at_any_step_leaves_the_next_one_deletes(
 async def late_edge(url: str, opens: asyncio.Event) -> AsyncIterator[str]:
     """An edge all of whose streams show what comes after their beginning only when told to."""
     upstream = origin_of(url)
-    links = set[asyncio.Task[None]]()
 
     async def link(reader: StreamReader, writer: StreamWriter) -> None:
         there, back = await asyncio.open_connection(upstream.host, upstream.port)
@@ -151,17 +161,8 @@ async def late_edge(url: str, opens: asyncio.Event) -> AsyncIterator[str]:
             while piece := await there.read(65_536):
                 writer.write(piece)
 
-    def connected(reader: StreamReader, writer: StreamWriter) -> None:
-        links.add(asyncio.create_task(link(reader, writer)))
-
-    server = await asyncio.start_server(connected, HOST, 0)
-    try:
-        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for each in links:
-            each.cancel()
-        await asyncio.gather(*links, return_exceptions=True)
+    async with listening(link) as address:
+        yield address
 
 
 async def test_one_whose_comment_another_of_its_name_deletes_says_so(deployment: Served, tmp_path: Path) -> None:
