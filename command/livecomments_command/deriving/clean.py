@@ -63,7 +63,7 @@ class Clean:
 
         Raises:
             AnotherWrites: let one go on.
-            StartRefused: the log lost its end, or a topic cannot be made.
+            StartRefused: the log lost its end, or a topic cannot be made, or was made anew.
             LogUnavailable: for more than a minute. AppendRefused: the clean topic is set up another way.
         """
         async for epoch in self._walk.numbers(await self._first()):
@@ -137,6 +137,7 @@ class _Writers:
         self._walk = walk
         self._opened = opened
         self._logs: dict[int, CommentLog] = {}
+        self._identities: dict[int, str] = {}
         self._ends: dict[tuple[int, int], int] = {}
         """By epoch and partition, the offset that the next record must get if nobody else writes there."""
 
@@ -147,18 +148,20 @@ class _Writers:
             if found is None:
                 raise StartRefused(f"The log tells of no epoch {epoch}.")
             log = await self._opened.enter_async_context(self._topics.clean(found.contract))
+            self._identities[epoch] = await patiently(log.identity)
             for partition, held in (await patiently(lambda: log.bounds(range(log.partition_count)))).items():
                 self._ends[epoch, partition] = held.end
             self._logs[epoch] = log
         return self._logs[epoch]
 
     async def append(self, said: Sequence[Cleaned]) -> None:
-        """Append a wave; returns when all of it is durable. Raises AnotherWrites, AppendRefused."""
+        """Append a wave; returns when all of it is durable. Raises AnotherWrites, AppendRefused, StartRefused."""
         by_place: defaultdict[tuple[int, int], list[NewRecord]] = defaultdict(list)
         for one in said:
             by_place[one.target.epoch, one.target.partition].append(one.record)
-        for epoch, _ in by_place:
+        for epoch in {epoch for epoch, _ in by_place}:
             await self.of(epoch)
+            await self._check_same(epoch)
         async with asyncio.TaskGroup() as appending:
             for place, records in by_place.items():
                 appending.create_task(self._append(place, records))
@@ -180,9 +183,11 @@ class _Writers:
                     self._ends.pop(place, None)  # what nobody answered may be written, now or later
                     warn(_log, "clean records not taken, trying again", answer, partition=partition)
                     await asyncio.sleep(RETRY_S)
+                    await self._check_same(epoch)
                     records = records[done:]
                     break
                 if self._ends.setdefault(place, answer) != answer:
+                    await self._check_same(epoch)
                     raise AnotherWrites(
                         f"Somebody else writes to partition {partition} of the clean topic of epoch {epoch}. Let one "
                         "job go on; it writes again what two of them may have mixed up."
@@ -190,6 +195,14 @@ class _Writers:
                 self._ends[place] = answer + 1
             else:
                 return
+
+    async def _check_same(self, epoch: int) -> None:
+        """Check that a clean topic still is the one that was opened: what another lacks would stay missing there."""
+        if await patiently(self._logs[epoch].identity) != self._identities[epoch]:
+            raise StartRefused(
+                f"The clean topic of epoch {epoch} was made anew while it was written. Start this again: it is written "
+                "whole. If anything stands in it by now, remove it first, while no job runs."
+            )
 
 
 class _Owned:

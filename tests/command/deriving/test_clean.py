@@ -19,7 +19,7 @@ from livecomments_command.deriving.sources import Until
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.verify import NOT_DELETED, NOT_IN_LOG, OTHER
 from livecomments_schemas.epochs import Contract
-from livecomments_schemas.errors import EXIT_TRY_AGAIN, leaves_of
+from livecomments_schemas.errors import EXIT_TRY_AGAIN, StartRefused, leaves_of
 from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comment_deleted
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, offset_of, parse_comment_id, position_at
@@ -40,6 +40,7 @@ class Topics:
         self._file = file
         self._around = around
         self.opened: dict[int, EmbeddedLog] = {}
+        self.watched: dict[int, WatchedLog] = {}
 
     def log_topic(self, epoch: int) -> str:
         return comments_topic(epoch)
@@ -49,7 +50,8 @@ class Topics:
         name = clean_topic(contract.epoch)
         async with EmbeddedLog(self._file, name, contract.epoch, contract.partitions) as log:
             self.opened[contract.epoch] = log
-            yield WatchedLog(log, self._around)
+            self.watched[contract.epoch] = WatchedLog(log, self._around)
+            yield self.watched[contract.epoch]
 
     async def kept(self) -> dict[str, bytes]:
         """All of them as compaction keeps them: by key, the last value that is one."""
@@ -214,6 +216,33 @@ async def test_what_was_not_taken_is_written_again_in_its_order(tmp_path: Path, 
 
         await Clean(source, Topics(file, around), TO_THE_END).run()
         assert await Topics(file).kept() == await expected(source)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["between two waves", "as appends fail"])
+async def test_a_clean_topic_made_anew_is_written_no_more(tmp_path: Path, fails: bool) -> None:
+    """It would lack what the one before held, and whoever goes on from its end would not know."""
+    async with grown(tmp_path) as (source, file):
+        await source.chat(random.Random(7), 150)
+        after: list[str] = []
+
+        async def around(what: str) -> None:
+            topic = topics.watched[1]
+            if topic.generation:
+                after.append(what)
+            elif what == "append:done":
+                topic.generation = "made anew"
+                if fails:
+                    raise AppendUnavailable("no such topic")
+
+        topics = Topics(file, around)
+        try:
+            await Clean(source, topics, TO_THE_END).run()
+        except* StartRefused as ended:
+            (error,) = leaves_of(ended)
+            assert "The clean topic of epoch 1 was made anew while it was written." in str(error)
+        else:
+            pytest.fail("it did not notice")
+        assert after[-1] == "identity"  # asked, and nothing done behind it
 
 
 async def test_two_jobs_notice_each_other_and_whoever_goes_on_mends_it(tmp_path: Path) -> None:
