@@ -32,6 +32,10 @@ _told = Counter("livecomments_counts_told_total", "Counts of a video and minute 
 _lag = Reading("livecomments_counts_lag_records", "Records in the log that are not counted.", fresh_s=60.0)
 
 
+class CountsMadeAnew(StartRefused):
+    """The topic of counts is another one: what was counted before is not in it."""
+
+
 class Counts:
     """Counts all that a source has, and tells it to `to`, a topic of one partition."""
 
@@ -40,6 +44,7 @@ class Counts:
         self._to = to
         self._until = until
         self._walk = EpochWalk(source, until)
+        self._identity = ""
         self.is_current = False
         """All that the log held was counted at least once."""
 
@@ -47,14 +52,17 @@ class Counts:
         """Count on from where the topic says, until told to stop, or to where the log ends.
 
         Raises:
-            StartRefused: the log is not the one that was counted.
+            StartRefused: the log is not the one that was counted. CountsMadeAnew: begin anew.
             LogUnavailable: for more than a minute.
         """
+        self._identity = await patiently(self._to.identity)
         known = await newest_progress(self._to)
         counting = MinuteCounts(known)
         async for epoch in self._walk.numbers(min(known, default=1)):
             try:
                 await self._count_epoch(counting, epoch.number)
+            except CountsMadeAnew:
+                raise
             except StartRefused as error:
                 if self._walk.is_newest(epoch.number):
                     raise
@@ -94,6 +102,10 @@ class Counts:
         records = [counted(count) for count in counting.pending.values()]
         for start in range(0, len(records), _AT_ONCE):
             await self._append_all(records[start : start + _AT_ONCE])
+        if await patiently(self._to.identity) != self._identity:  # which says nothing yet of how far it is
+            raise CountsMadeAnew(
+                "The topic of counts was made anew. Start this again: all that the log holds is counted."
+            )
         await self._append_all([counting.progress()])
         _told.inc(len(records))
         counting.pending.clear()

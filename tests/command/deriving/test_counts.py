@@ -14,7 +14,7 @@ from livecomments.log.counts import MINUTES_KEPT, CountsUnavailable, RecentCount
 from livecomments.log.interface import AppendUnknown, Bounds, LogUnavailable, OffsetUnavailable
 from livecomments.log.topics import COUNTS_TOPIC
 from livecomments_command.deriving.counting import MinuteCounts
-from livecomments_command.deriving.counts import Counts, newest_progress
+from livecomments_command.deriving.counts import Counts, CountsMadeAnew, newest_progress
 from livecomments_command.deriving.sources import Until
 from livecomments_command.records.scan import Judged
 from livecomments_schemas.counts import MINUTE_MS, Count, count_of, counted, minute_text
@@ -171,6 +171,33 @@ async def test_a_count_that_was_maybe_written_is_written_again(tmp_path: Path) -
 
         await Counts(source, WatchedLog(topic, around), TO_THE_END).run()
         assert newest(await told(topic)) == await expected(source)
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["in the newest epoch", "in one that is over"])
+async def test_a_topic_made_anew_under_its_job_is_told_nothing_of_how_far_it_is(tmp_path: Path, is_over: bool) -> None:
+    """It lacks what was counted before: whoever starts again counts all that the log holds."""
+    async with (
+        grown(tmp_path) as (source, file),
+        EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as before,
+        EmbeddedLog(file, "made-anew", 0, 1) as after,
+    ):
+        await source.chat(random.Random(8), 50)
+        log = WatchedLog(before)
+
+        async def around(what: str) -> None:
+            if what == "append" and not log.generation:
+                log.inner, log.generation = after, " anew"
+
+        await Counts(source, log, TO_THE_END).run()
+        await source.chat(random.Random(9), 50)
+        if is_over:
+            await source.end_epoch()
+        log.around = around
+        with pytest.raises(CountsMadeAnew):
+            await Counts(source, log, TO_THE_END).run()
+        assert await newest_progress(after) == {}
+        await Counts(source, log, TO_THE_END).run()
+        assert newest(await told(after)) == await expected(source)
 
 
 async def test_who_answers_knows_the_last_hour_from_the_end_of_the_topic(tmp_path: Path) -> None:
