@@ -1,9 +1,12 @@
 """How far the store is behind is told by who sees log and store, whether or not a stream job runs."""
 
+import asyncio
+
 from livecomments.following.follower import Follower
 from livecomments.following.tail import TailBounds
 from livecomments.history.store_lag import StoreLag
 from livecomments.runtime.metrics import REGISTRY
+from tests.consumers.streams import until
 from tests.history.world import Event, World
 
 
@@ -43,3 +46,14 @@ async def test_a_process_that_follows_nothing_tells_nothing(world: World) -> Non
     lag = StoreLag(Follower(world.gate, (), TailBounds(1, 1, 1.0)), world.store)
     await lag.look()
     assert told() == {"records": None, "seconds": None, "unobserved": 0.0}
+
+
+async def test_it_is_looked_at_again_and_again_until_it_is_cancelled(world: World) -> None:
+    await world.append(*[Event("comment")] * 4)
+    await world.take_on()
+    running = asyncio.create_task(StoreLag(world.follower, world.store, clock=lambda: world.now).run())
+    await until(lambda: told()["records"] == 4.0 or running.done(), 60.0)
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
