@@ -76,7 +76,23 @@ async def test_a_pinned_comment_stands_above_the_others_for_everybody(
         await expect(page.locator("#pin p")).to_have_text("to be pinned")
     await viewer.reload()
     await expect(viewer.locator("#pin bdi")).to_have_text("Ana")
+    await expect(viewer.locator("#pin p")).to_have_attribute("dir", "auto")
     await choose(desk, "Unpin")
+    for page in (desk, viewer):
+        await expect(page.locator("#pin")).to_be_hidden()
+
+
+async def test_a_pinned_comment_that_is_deleted_goes_from_above_too(
+    browser: Browser, server: Server, api: APIRequestContext
+) -> None:
+    await post(api, server, ANA, "to be deleted")
+    desk, viewer = await open_desk(browser, server, "moderate"), await open_page(browser, server)
+    await open_menu(desk, "to be deleted")
+    await desk.locator("#menu").get_by_role("button", name="Pin", exact=True).click()
+    await expect(viewer.locator("#pin p")).to_have_text("to be deleted")
+    await open_menu(desk, "to be deleted")
+    await desk.locator("#menu").get_by_role("button", name="Delete", exact=True).click()
+    await desk.locator("#menu .armed").click()
     for page in (desk, viewer):
         await expect(page.locator("#pin")).to_be_hidden()
 

@@ -256,6 +256,11 @@ async def test_a_name_is_asked_once_and_remembered(browser: Browser, server: Ser
     await page.reload()
     await expect(page.get_by_text("Commenting as Ana")).to_be_visible()
     await expect(page.get_by_label("Your name")).to_be_hidden()
+    await page.evaluate(
+        "Object.keys(localStorage).filter((key) => /session/.test(key)).forEach((key) => localStorage.removeItem(key))"
+    )
+    await page.reload()
+    await expect(page.get_by_label("Your name")).to_have_value("Ana")  # a session that is over takes no name
 
 
 async def test_an_over_long_comment_cannot_be_sent(browser: Browser, server: Server) -> None:
