@@ -1,0 +1,26 @@
+"""Continuity: each time the log becomes another one is noted, and once."""
+
+from pathlib import Path
+
+import pytest
+
+from livecomments.embedded.log import TABLES, EmbeddedLog
+from livecomments.log.continuity import Continuity
+from livecomments.log.interface import LogWentBackUnavailable
+from livecomments.sqlite import DurableFile
+from tests.log.faults import WatchedLog
+
+
+async def test_each_log_that_takes_the_place_of_the_one_before_is_noted_once(tmp_path: Path) -> None:
+    async with DurableFile(tmp_path, TABLES) as file, EmbeddedLog(file, "comments", 1, 1) as inner:
+        log = WatchedLog(inner)
+        continuity = Continuity(log)
+        await continuity.begin()
+        assert not await continuity.is_broken()
+        continuity.check()
+        for resets, generation in enumerate((" anew", " and again"), 1):
+            log.generation = generation
+            assert [await continuity.is_broken() for _ in range(3)] == [True, False, False]
+            assert continuity.resets == resets
+        with pytest.raises(LogWentBackUnavailable):
+            continuity.check()
