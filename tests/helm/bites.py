@@ -83,12 +83,13 @@ def _extras(workload: str) -> dict[str, Bite]:
     at, given = WORKLOADS[workload], NEEDS.get(workload, {})
     variable, source = {"name": "TZ", "value": "UTC"}, {"secretRef": {"name": "more"}}
     volume, mount = {"name": "words", "configMap": {"name": "w"}}, {"name": "words", "mountPath": "/words"}
+    mounted: Manifest = {workload: {**given.get(workload, {}), "extraVolumes": [volume]}}
     found = {
         "extraEnv": Bite([variable], f"{at} {OWN}.env", variable, given),
         "extraEnvFrom": Bite([source], f"{at} {OWN}.envFrom", source, given),
         "initContainers": Bite([{"name": "wait", "image": "wait:1"}], f"{at} {PODS}.initContainers", None, given),
         "extraVolumes": Bite([volume], f"{at} {PODS}.volumes", volume, given),
-        "extraVolumeMounts": Bite([mount], f"{at} {OWN}.volumeMounts", mount, given),
+        "extraVolumeMounts": Bite([mount], f"{at} {OWN}.volumeMounts", mount, mounted),
     }
     return {f"{workload}.{name}": bite for name, bite in found.items()}
 

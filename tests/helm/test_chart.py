@@ -90,7 +90,9 @@ def test_liveness_asks_for_nothing_but_an_answer(helm: Helm) -> None:
         }
 
 
-@pytest.mark.parametrize("values", [{}, {"preStopSeconds": 11}, {"edge": {"settings": {"drain_s": 30.5}}}])
+@pytest.mark.parametrize(
+    "values", [{}, {"preStopSeconds": 11}, {"edge": {"settings": {"drain_s": 30.5}}, "front": {"drainSeconds": 31}}]
+)
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_a_pod_is_given_the_time_to_drain(helm: Helm, example: str, values: dict[str, Any]) -> None:
     rendered = helm.render(example, **values)

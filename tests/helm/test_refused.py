@@ -79,6 +79,22 @@ MINIMAL = merged(DEFAULTS, example_values("minimal"))
         {"networkPolicy": {"kafka": {"ports": []}}},
         {"podDisruptionBudget": {"maxUnavailable": 0}},
         {"serviceAccount": {"name": "Live"}},
+        {"podDisruptionBudget": {"maxUnavailable": "100%"}},
+        {"httpRoute": {"parentRefs": [{}]}},
+        {"httpRoute": {"parentRefs": [{"name": "Gate Way"}]}},
+        {"httpRoute": {"hostnames": ["a.example.org", "a.example.org"]}},
+        {"ingress": {"className": "My Class"}},
+        {"ingress": {"hosts": ["a" * 64 + ".example.org"]}},
+        {"networkPolicy": {"kafka": {"to": [{"ipBlok": {}}]}}},
+        {"networkPolicy": {"kafka": {"to": [{"ipBlock": {"cidr": "10.0.0.0/40"}}]}}},
+        {"networkPolicy": {"clients": [{"ipBlock": {}}]}},
+        {"gateway": {"autoscaling": {"metrics": [{"type": "Cpu"}]}}},
+        {"gateway": {"autoscaling": {"behavior": {"scaleDwon": {}}}}},
+        {"edge": {"extraVolumeMounts": [{"name": "x", "mountPath": "/secrets/x"}]}},
+        {"image": {"command": []}},
+        {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap"}]},
+        {"counts": {"replicas": 2}},
+        {"clean": {"enabled": "yes"}},
     ],
     ids=str,
 )
@@ -96,6 +112,7 @@ def test_what_the_cluster_would_refuse_or_misread_is_refused_before(values: dict
         {"gateway": {"resources": {"requests": {"cpu": 0.5, "memory": "512Mi"}}}},
         {"gateway": {"extraVolumeMounts": [{"name": "x", "mountPath": "/data/x"}]}},
         {"networkPolicy": {"issuer": {"ports": [443, 8443]}}},
+        {"networkPolicy": {"clients": [{"ipBlock": {"cidr": "fd00::/64", "except": ["fd00::/96"]}}]}},
     ],
     ids=str,
 )
@@ -154,6 +171,43 @@ def test_what_does_not_fit_together_is_said_in_a_sentence_each(helm: Helm) -> No
         "stream.settings.cql_tls: it is",
     ):
         assert said in str(refused.value)
+
+
+def test_what_a_pod_cannot_have_is_said_before_any_job_runs(helm: Helm) -> None:
+    volume = {"name": "files", "emptyDir": {}}
+    with pytest.raises(ChartRefused) as refused:
+        helm.render(
+            settings={"kafka": "a:0", "topic_prefix": "My Topic", "cql_keyspace": "live-comments", "drain_s": 60},
+            gateway={
+                "kind": "StatefulSet",
+                "sidecars": [{"name": "gateway", "image": "x:1"}],
+                "resources": {"requests": {"memory": "5Gi"}},
+                "extraEnv": [{"name": "TZ", "value": "UTC"}] * 2,
+            },
+            edge={"extraVolumes": [volume, volume], "extraVolumeMounts": [{"name": "other", "mountPath": "/x"}]},
+            stream={"initContainers": [{"name": "wait", "image": "x:1"}] * 2},
+            jobs={"resources": {"requests": {"memory": "1G"}, "limits": {"memory": "512Mi"}}},
+            front={"enabled": True},
+        )
+    for said in (
+        'settings.kafka: "a:0" is no list of addresses',
+        'settings.topic_prefix: "My Topic" can begin no name',
+        'settings.cql_keyspace: "live-comments" can be no name',
+        "front.drainSeconds: 30 is less than the drain_s of edges, 60",
+        "gateway.sidecars, initContainers: each needs a name of its own",
+        "gateway.extraEnv: each needs a name of its own",
+        "gateway.resources: requests.memory 5Gi is above limits.memory 4Gi",
+        "edge.extraVolumes: each needs a name of its own",
+        'edge.extraVolumeMounts: "other" is none of its extraVolumes',
+        "stream.sidecars, initContainers: each needs",
+        "jobs.resources: requests.memory 1G is above limits.memory 512Mi",
+    ):
+        assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(("asked", "most"), [("1536Mi", "1.5Gi"), ("1000M", "1G"), (1024, "1Ki"), ("4Gi", "4Gi")])
+def test_a_pod_may_ask_for_as_much_as_it_may_have(helm: Helm, asked: str | int, most: str) -> None:
+    helm.render(edge={"resources": {"requests": {"memory": asked}, "limits": {"memory": most}}})
 
 
 def test_a_release_whose_name_no_service_can_have_is_refused(helm: Helm) -> None:

@@ -88,6 +88,13 @@ LIVECOMMENTS_COUNTS: "true"
 {{- add .root.Values.preStopSeconds (ceil (default 0 $settings.drain_s)) 15 }}
 {{- end }}
 
+{{/* A quantity of memory as a number. */}}
+{{- define "livecomments.bytes" -}}
+{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- $text := toString . }}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[kKMGTi]*$" $text) | default 1.0) }}
+{{- end }}
+
 {{/* What must be there, said together and in words. */}}
 {{- define "livecomments.check" -}}
 {{- $problems := list }}
@@ -105,13 +112,57 @@ LIVECOMMENTS_COUNTS: "true"
 {{- end }}
 {{- end }}
 {{- $gateway := include "livecomments.merged" (dict "root" . "component" "gateway") | fromJson }}
+{{- $edge := include "livecomments.merged" (dict "root" . "component" "edge") | fromJson }}
 {{- if and (or .Values.jwtSecret.existingSecret .Values.jwtSecret.value $gateway.jwt_jwks_url) (not (and $gateway.jwt_issuer $gateway.jwt_audience)) }}
 {{- $problems = append $problems "settings.jwt_issuer and settings.jwt_audience: set both, as JWTs are accepted." }}
 {{- end }}
 {{- range $name := list "kafka" "cql" }}
 {{- $given := index $.Values.settings $name }}
-{{- if and $given (not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[0-9]{1,5}(, *(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[0-9]{1,5})*$" $given)) }}
+{{- if and $given (not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4}(, *(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})*$" $given)) }}
 {{- $problems = append $problems (printf "settings.%s: %q is no list of addresses (host:port, comma-separated)." $name $given) }}
+{{- end }}
+{{- end }}
+{{- with .Values.settings }}
+{{- if not (regexMatch "^[A-Za-z0-9._-]{0,200}$" (.topic_prefix | default "")) }}
+{{- $problems = append $problems (printf "settings.topic_prefix: %q can begin no name of a topic: letters, digits, dots, _ and -, 200 at most." .topic_prefix) }}
+{{- end }}
+{{- if not (regexMatch "^[A-Za-z][A-Za-z0-9_]{0,47}$" .cql_keyspace) }}
+{{- $problems = append $problems (printf "settings.cql_keyspace: %q can be no name of a keyspace: a letter, then letters, digits and _, 48 at most." .cql_keyspace) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.front.enabled (lt (float64 .Values.front.drainSeconds) (float64 (default 0 $edge.drain_s))) }}
+{{- $problems = append $problems (printf "front.drainSeconds: %v is less than the drain_s of edges, %v, and would cut their streams." .Values.front.drainSeconds $edge.drain_s) }}
+{{- end }}
+{{- /* What the API server would refuse only after the jobs have run. */}}
+{{- range $component := list "gateway" "edge" "stream" "counts" "clean" "jobs" }}
+{{- with index $.Values $component }}
+{{- $containers := list (ternary "migrate" $component (eq $component "jobs")) }}
+{{- range concat .initContainers (.sidecars | default list) }}
+{{- $containers = append $containers .name }}
+{{- end }}
+{{- $volumes := list "tmp" "data" "ca" "kafka-password" "cql-password" "kafka-certificate" "cql-certificate" "session-secret" "jwt-secret" }}
+{{- range .extraVolumes }}
+{{- $volumes = append $volumes .name }}
+{{- end }}
+{{- $variables := list }}
+{{- range .extraEnv }}
+{{- $variables = append $variables .name }}
+{{- end }}
+{{- range $what, $names := dict "sidecars, initContainers" $containers "extraVolumes" $volumes "extraEnv" $variables }}
+{{- if ne (len $names) (len (uniq $names)) }}
+{{- $problems = append $problems (printf "%s.%s: each needs a name of its own, which none of ours has: %s." $component $what (join ", " $names)) }}
+{{- end }}
+{{- end }}
+{{- range .extraVolumeMounts }}
+{{- if not (has .name $volumes) }}
+{{- $problems = append $problems (printf "%s.extraVolumeMounts: %q is none of its extraVolumes." $component .name) }}
+{{- end }}
+{{- end }}
+{{- $asked := include "livecomments.bytes" (dig "requests" "memory" 0 .resources) | float64 }}
+{{- $most := include "livecomments.bytes" (dig "limits" "memory" 0 .resources) | float64 }}
+{{- if and $most (gt $asked $most) }}
+{{- $problems = append $problems (printf "%s.resources: requests.memory %v is above limits.memory %v." $component .resources.requests.memory .resources.limits.memory) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $component := list "gateway" "edge" "stream" "counts" "clean" }}
