@@ -186,6 +186,7 @@ async def test_behind_what_holds_streams_back_comments_come_all_the_same(
 async def test_a_deleted_comment_vanishes_from_the_other_window(browser: Browser, server: Server) -> None:
     ana, ben = await open_page(browser, server), await open_page(browser, server)
     await write(ana, "to stay", name="Ana")
+    await expect_comments(ana, ["to stay"])  # until there is somebody to say it, it is still in the box
     await write(ana, "to go")
     await expect_comments(ben, ["to stay", "to go"])
     await open_menu(ben, "to go")
