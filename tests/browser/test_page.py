@@ -1,5 +1,6 @@
 """What people see at `/`, from two windows at once."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -186,7 +187,6 @@ async def test_behind_what_holds_streams_back_comments_come_all_the_same(
 async def test_a_deleted_comment_vanishes_from_the_other_window(browser: Browser, server: Server) -> None:
     ana, ben = await open_page(browser, server), await open_page(browser, server)
     await write(ana, "to stay", name="Ana")
-    await expect_comments(ana, ["to stay"])  # until there is somebody to say it, it is still in the box
     await write(ana, "to go")
     await expect_comments(ben, ["to stay", "to go"])
     await open_menu(ben, "to go")
@@ -262,6 +262,24 @@ async def test_a_name_is_asked_once_and_remembered(browser: Browser, server: Ser
     )
     await page.reload()
     await expect(page.get_by_label("Your name")).to_have_value("Ana")  # a session that is over takes no name
+
+
+async def test_what_is_sent_before_there_is_a_session_is_sent_as_it_was(browser: Browser, server: Server) -> None:
+    page = await open_page(browser, server)
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/sessions", hold)
+    await write(page, "one", name="Ana")
+    await write(page, "two")
+    await page.get_by_label("Comment", exact=True).press("Enter")  # twice is once
+    await page.get_by_label("Comment", exact=True).fill("a thi")
+    held.set()
+    await expect_comments(page, ["one", "two"])
+    await expect(page.get_by_label("Comment", exact=True)).to_have_value("a thi")
 
 
 async def test_an_over_long_comment_cannot_be_sent(browser: Browser, server: Server) -> None:

@@ -31,7 +31,8 @@ export class Composer {
   #video;
   #shown; // called when the session is another
   #member;
-  #opening = false;
+  #opening = null;
+  #waiting;
   #ended = false;
   #tick = 0;
   #asked = new Set(); // keys of comments that were refused because nobody is known
@@ -73,7 +74,7 @@ export class Composer {
       if (own.is !== "rejected" || this.#asked.has(own.key)) continue;
       this.#asked.add(own.key);
       if (own.problem.status === 401) this.askName("Your name is no longer known here. Enter it again to send.", true);
-      // Any other refusal stands in its row, with the reason.
+      // Any other refusal stands in its row.
     }
     this.#wait(pending);
   }
@@ -110,24 +111,28 @@ export class Composer {
 
   async #submit() {
     const name = nameField.value.trim();
+    const message = send.disabled ? "" : field.value.trim();
     if (!ask.hidden) {
       this.say(name ? "" : "Choose a name first; the others see it beside your comments.");
       if (!name) return nameField.focus();
+      if (this.#opening && message === this.#waiting) return; // Enter twice
+      this.#waiting = message;
       if (!(await this.#openSession(name))) return;
     } else this.say("");
-    const message = field.value.trim();
-    if (!send.disabled && message) {
-      field.value = "";
+    if (message) {
+      if (field.value.trim() === message) field.value = "";
       this.#measure();
       this.#video.post(message).catch(() => {}); // shown with the comment
     }
     field.focus();
   }
 
-  /** The text stays in the box until there is somebody to say it. */
-  async #openSession(name) {
-    if (this.#opening) return false;
-    this.#opening = true;
+  /** The text stays until somebody can say it. */
+  #openSession(name) {
+    return (this.#opening ??= this.#open(name).finally(() => (this.#opening = null)));
+  }
+
+  async #open(name) {
     try {
       const { session } = this.#client;
       for (let tries = 1; ; tries++) {
@@ -152,8 +157,6 @@ export class Composer {
       this.say(problem.message);
       nameField.select();
       return false;
-    } finally {
-      this.#opening = false;
     }
   }
 
