@@ -280,6 +280,8 @@ async def test_what_is_sent_before_there_is_a_session_is_sent_as_it_was(browser:
     held.set()
     await expect_comments(page, ["one", "two"])
     await expect(page.get_by_label("Comment", exact=True)).to_have_value("a thi")
+    await page.get_by_label("Comment", exact=True).press("Enter")
+    await expect_comments(page, ["one", "two", "a thi"])
 
 
 async def test_an_over_long_comment_cannot_be_sent(browser: Browser, server: Server) -> None:
