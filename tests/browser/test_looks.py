@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -207,6 +208,7 @@ async def walk(looks: Looks) -> None:
     await looks.until('connection.dataset.state === "offline"')
     await looks.look("offline")
 
+    await flood(looks)
     await refused(looks)
     for of in ids[-3:]:
         for number in range(3):
@@ -220,6 +222,27 @@ async def walk(looks: Looks) -> None:
     await looks.window.run(PRESS.format(what='"#menu button"'))
     await looks.until('document.querySelectorAll("#reports li").length === 3')
     await looks.look("reports", ZOOMED)
+
+
+async def flood(looks: Looks) -> None:
+    """What is looked at while it moves: comments as fast as they are taken."""
+    people = [signed(sub=f"f{number}", name=PEOPLE[number % len(PEOPLE)]) for number in range(200)]
+
+    async def pour() -> None:
+        for number in count():
+            data = {"message": f"{CROWD[number % len(CROWD)][:80]} {number}"}
+            await looks.act("POST", "/comments/flood", people[number % len(people)], data)
+
+    await looks.act("PUT", "/videos/flood", OWNER, {"title": "Friday night games"})
+    await looks.open("flood")
+    pouring = asyncio.create_task(pour())
+    try:
+        await looks.until('document.querySelectorAll("#rows .row").length >= 25')
+        await looks.look("flood")
+        assert not pouring.done(), "it went on"
+    finally:
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
 
 
 async def refused(looks: Looks) -> None:
