@@ -143,6 +143,9 @@ async def test_what_one_that_is_killed_at_any_step_leaves_the_next_one_deletes(
             report = await probe.once(BOUND_S)
         assert (report.ok, report.to_json()["left"]) == (True, 0)
         assert report.to_json()["swept"] >= (step in ("posted", "delete"))
+        if await shown(deployment):  # of the other partition, whose POST was under way: written after it was looked for
+            async with probing(deployment, session=session) as probe:
+                assert (await probe.once(BOUND_S)).ok
     assert await shown(deployment) == []
 
 
