@@ -35,6 +35,11 @@ async def choose(page: Page, *labels: str) -> None:
         await page.locator("#menu").get_by_role("button", name=label).click()
 
 
+async def pin(page: Page, text: str) -> None:
+    await open_menu(page, text)
+    await page.locator("#menu").get_by_role("button", name="Pin", exact=True).click()
+
+
 async def expect_said(page: Page, text: str) -> None:
     await expect(page.locator("#acts p").last).to_contain_text(text)
 
@@ -70,8 +75,7 @@ async def test_a_pinned_comment_stands_above_the_others_for_everybody(
 ) -> None:
     await post(api, server, ANA, "to be pinned")
     desk, viewer = await open_desk(browser, server, "moderate"), await open_page(browser, server)
-    await open_menu(desk, "to be pinned")
-    await desk.locator("#menu").get_by_role("button", name="Pin", exact=True).click()
+    await pin(desk, "to be pinned")
     for page in (desk, viewer):
         await expect(page.locator("#pin p")).to_have_text("to be pinned")
     await viewer.reload()
@@ -87,8 +91,7 @@ async def test_a_pinned_comment_that_is_deleted_goes_from_above_too(
 ) -> None:
     await post(api, server, ANA, "to be deleted")
     desk, viewer = await open_desk(browser, server, "moderate"), await open_page(browser, server)
-    await open_menu(desk, "to be deleted")
-    await desk.locator("#menu").get_by_role("button", name="Pin", exact=True).click()
+    await pin(desk, "to be deleted")
     await expect(viewer.locator("#pin p")).to_have_text("to be deleted")
     await open_menu(desk, "to be deleted")
     await desk.locator("#menu").get_by_role("button", name="Delete", exact=True).click()

@@ -98,6 +98,7 @@ LIVECOMMENTS_COUNTS: "true"
 {{/* What must be there, said together and in words. */}}
 {{- define "livecomments.check" -}}
 {{- $problems := list }}
+{{- $processes := list "gateway" "edge" "stream" "counts" "clean" }}
 {{- range $name := list "kafka" "cql" }}
 {{- if not (index $.Values.settings $name) }}
 {{- $problems = append $problems (printf "settings.%s: give the addresses (host:port, comma-separated)." $name) }}
@@ -134,7 +135,7 @@ LIVECOMMENTS_COUNTS: "true"
 {{- $problems = append $problems (printf "front.drainSeconds: %v is less than the drain_s of edges, %v, and would cut their streams." .Values.front.drainSeconds $edge.drain_s) }}
 {{- end }}
 {{- /* What the API server would refuse only after the jobs have run. */}}
-{{- range $component := list "gateway" "edge" "stream" "counts" "clean" "jobs" }}
+{{- range $component := append $processes "jobs" }}
 {{- with index $.Values $component }}
 {{- $containers := list (ternary "migrate" $component (eq $component "jobs")) }}
 {{- range concat .initContainers (.sidecars | default list) }}
@@ -165,7 +166,7 @@ LIVECOMMENTS_COUNTS: "true"
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range $component := list "gateway" "edge" "stream" "counts" "clean" }}
+{{- range $component := $processes }}
 {{- with index $.Values $component }}
 {{- if ne (hasKey .settings "kafka_user") (ne .kafkaPassword.existingSecret "") }}
 {{- $problems = append $problems (printf "%s: give settings.kafka_user and kafkaPassword.existingSecret, both or neither." $component) }}
@@ -173,7 +174,7 @@ LIVECOMMENTS_COUNTS: "true"
 {{- end }}
 {{- end }}
 {{- /* The same data, spoken to in the same way: one process that sees others would lose what is written. */}}
-{{- range $component := list "gateway" "edge" "stream" "counts" "clean" }}
+{{- range $component := $processes }}
 {{- range $name := list "kafka" "kafka_security" "topic_prefix" "cql" "cql_tls" "cql_user" "cql_datacenter" "cql_keyspace" "replicas" "store_ttl_s" "append_timeout_s" }}
 {{- if hasKey (index $.Values $component).settings $name }}
 {{- $problems = append $problems (printf "%s.settings.%s: it is the same for all, so set settings.%s." $component $name $name) }}

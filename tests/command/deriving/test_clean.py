@@ -273,61 +273,57 @@ async def test_two_jobs_notice_each_other_and_whoever_goes_on_mends_it(tmp_path:
         assert kept == await expected(source)
 
 
-async def test_a_comparison_with_the_log_finds_what_is_wrong(tmp_path: Path) -> None:
+@asynccontextmanager
+async def cleaned(tmp_path: Path) -> AsyncIterator[tuple[Grown, "Topics", Opened, CommentLog]]:
+    """A log that was cleaned, its clean topics, what a comparison looks at beside them, and that of the old epoch."""
     async with grown(tmp_path) as (source, file), EmbeddedStore(file) as store:
         await source.chat(random.Random(7), 120)
         topics = Topics(file)
         await Clean(source, topics, TO_THE_END).run()
-        letters = source.new  # not looked at
-        found = Opened(comments_topic(1), source.old, letters, store)
+        found = Opened(comments_topic(1), source.old, source.new, store)  # dead letters are not looked at
         async with topics.clean(Contract(1, OLD, "", 1)) as clean:
-            findings = await verify_clean(found, QUIET, clean)
-            assert findings.ok, findings.shown
-            assert findings.rows == len(await expected(source))
-            last = (await topics.records())[0]
-            assert last.key is not None
-            gone, other = sorted(key for key in await topics.kept() if key[13:] == last.key.decode()[13:])[:2]
-            home = last.partition
-            headers = dict(last.headers) | {"origin-offset": b"0"}
-            await clean.append(home, NewRecord(gone.encode(), None, headers))  # type: ignore[arg-type]  # as the job does
-            await clean.append(home, NewRecord(other.encode(), b"{}", headers))
-            removed = next(one.key for one in await topics.records() if one.value is None and one.partition == home)
-            await clean.append(home, NewRecord(removed or b"", b"{}", headers))
-            findings = await verify_clean(found, QUIET, clean)
-            assert sorted(findings.counts) == sorted((NOT_CLEANED, NOT_DELETED, OTHER)), findings.shown
+            yield source, topics, found, clean
+
+
+async def test_a_comparison_with_the_log_finds_what_is_wrong(tmp_path: Path) -> None:
+    async with cleaned(tmp_path) as (source, topics, found, clean):
+        findings = await verify_clean(found, QUIET, clean)
+        assert findings.ok, findings.shown
+        assert findings.rows == len(await expected(source))
+        last = (await topics.records())[0]
+        assert last.key is not None
+        gone, other = sorted(key for key in await topics.kept() if key[13:] == last.key.decode()[13:])[:2]
+        home = last.partition
+        headers = dict(last.headers) | {"origin-offset": b"0"}
+        await clean.append(home, NewRecord(gone.encode(), None, headers))  # type: ignore[arg-type]  # as the job does
+        await clean.append(home, NewRecord(other.encode(), b"{}", headers))
+        removed = next(one.key for one in await topics.records() if one.value is None and one.partition == home)
+        await clean.append(home, NewRecord(removed or b"", b"{}", headers))
+        findings = await verify_clean(found, QUIET, clean)
+        assert sorted(findings.counts) == sorted((NOT_CLEANED, NOT_DELETED, OTHER)), findings.shown
 
 
 @pytest.mark.parametrize("value", [b"{}", None], ids=["written", "removed"])
 async def test_a_key_of_another_place_is_told_and_hides_nothing(tmp_path: Path, value: bytes | None) -> None:
-    async with grown(tmp_path) as (source, file), EmbeddedStore(file) as store:
-        await source.chat(random.Random(7), 120)
-        topics = Topics(file)
-        await Clean(source, topics, TO_THE_END).run()
-        found = Opened(comments_topic(1), source.old, source.new, store)
-        async with topics.clean(Contract(1, OLD, "", 1)) as clean:
-            last = (await topics.records())[0]
-            headers = dict(last.headers) | {"origin-offset": b"0"}
-            position, home = parse_comment_id(sorted(await topics.kept())[0])
-            elsewhere = (
-                comment_id(position, home + 1).encode(),
-                comment_id(position_at(2, offset_of(position)), home).encode(),
-            )
-            for key in elsewhere:
-                await clean.append(home, NewRecord(key, value, headers))  # type: ignore[arg-type]  # as the job does
-            findings = await verify_clean(found, QUIET, clean)
-            assert findings.counts == {ELSEWHERE: 2}, findings.shown
+    async with cleaned(tmp_path) as (_, topics, found, clean):
+        last = (await topics.records())[0]
+        headers = dict(last.headers) | {"origin-offset": b"0"}
+        position, home = parse_comment_id(sorted(await topics.kept())[0])
+        elsewhere = (
+            comment_id(position, home + 1).encode(),
+            comment_id(position_at(2, offset_of(position)), home).encode(),
+        )
+        for key in elsewhere:
+            await clean.append(home, NewRecord(key, value, headers))  # type: ignore[arg-type]  # as the job does
+        findings = await verify_clean(found, QUIET, clean)
+        assert findings.counts == {ELSEWHERE: 2}, findings.shown
 
 
 async def test_keys_that_nobody_cleaned_are_told(tmp_path: Path) -> None:
-    async with grown(tmp_path) as (source, file), EmbeddedStore(file) as store:
-        await source.chat(random.Random(7), 120)
-        topics = Topics(file)
-        await Clean(source, topics, TO_THE_END).run()
-        found = Opened(comments_topic(1), source.old, source.new, store)
-        async with topics.clean(Contract(1, OLD, "", 1)) as clean:
-            headers = dict((await topics.records())[0].headers) | {"origin-offset": b"0"}
-            beyond = comment_id(position_at(1, 1_000_000), 0)
-            await clean.append(0, NewRecord(beyond.encode(), b"{}", headers))
-            await clean.append(0, NewRecord(b"demo", b"{}", headers))
-            findings = await verify_clean(found, QUIET, clean)
-            assert findings.counts == {NO_ID: 1, NOT_IN_LOG: 1}, findings.shown
+    async with cleaned(tmp_path) as (_, topics, found, clean):
+        headers = dict((await topics.records())[0].headers) | {"origin-offset": b"0"}
+        beyond = comment_id(position_at(1, 1_000_000), 0)
+        await clean.append(0, NewRecord(beyond.encode(), b"{}", headers))
+        await clean.append(0, NewRecord(b"demo", b"{}", headers))
+        findings = await verify_clean(found, QUIET, clean)
+        assert findings.counts == {NO_ID: 1, NOT_IN_LOG: 1}, findings.shown
