@@ -11,7 +11,9 @@ from typing import Final
 
 import pytest
 
+from tests.clients.npm import esbuild, need_packages
 from tests.conformance.programs import running
+from tests.live.stream import until
 from tests.served import served
 
 ROOT: Final = Path(__file__).parents[2]
@@ -31,6 +33,7 @@ READERS: Final = ("fetch.mjs", "curl.sh", "follow.py", "follow.go", "Follow.java
 IN_BROWSERS: Final = ("page.js", "react.jsx")
 """Run by tests/browser/test_docs.py."""
 KOTLIN: Final = "follow.kt"
+COUNTS: Final = "counts.mjs"
 SHOWN_TIMEOUT_S: Final = 60
 COMPILE_TIMEOUT_S: Final = 300
 """Maven brings the compiler first, once a machine."""
@@ -39,7 +42,7 @@ pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 
 def test_there_are_some() -> None:
-    assert set(SNIPPETS) == {"sdk.mjs", "readme.mjs", "post.sh", *READERS, *IN_BROWSERS, KOTLIN}
+    assert set(SNIPPETS) == {"sdk.mjs", "readme.mjs", "post.sh", *READERS, *IN_BROWSERS, KOTLIN, COUNTS}
 
 
 async def test_all_of_them_run(tmp_path: Path) -> None:
@@ -65,6 +68,24 @@ async def test_all_of_them_run(tmp_path: Path) -> None:
             await expect(client, "from the client")
         async with started(tmp_path / "readme.mjs") as client:
             await expect(client, "Hello")
+
+
+async def test_the_one_that_counts_runs(tmp_path: Path) -> None:
+    """With an entry of its own, which is not in the file that the gateway serves."""
+    need_packages()
+    esbuild("src/counts.ts", f"--outfile={tmp_path / 'entry.mjs'}")
+    async with served(tmp_path / "data", counts=True) as deployment:
+        said = SNIPPETS[COUNTS].replace("https://comments.example", deployment.url)
+        (tmp_path / COUNTS).write_text(said.replace("@livecomments/client/counts", "./entry.mjs"))
+        await deployment.post("launch", "one", await deployment.token("Bo"))
+
+        async def is_counted() -> bool:
+            async with deployment.client.get("/videos/launch/counts") as answer:
+                return answer.status == 200 and bool((await answer.json())["minutes"])
+
+        await until(is_counted, "counted")
+        async with started(tmp_path / COUNTS) as program:
+            await expect(program, "Z: 1 comments by 1")
 
 
 @pytest.mark.timeout(2 * COMPILE_TIMEOUT_S)

@@ -3,6 +3,9 @@
 import type { Env, Page } from "./parts.js";
 import { Problem, asProblem, parsed, problemOf } from "./problem.js";
 
+/** What a request is made with. */
+export type Asking = Pick<Env, "base" | "fetch" | "clock" | "signal">;
+
 /** A request, or a token callback, that takes longer has failed. */
 export const REQUEST_MS_MAX = 10_000;
 const BACKOFF_MS = 1_000;
@@ -17,7 +20,7 @@ export const backoffMs = (env: Env, attempt: number): number =>
  * is given is aborted as soon as nobody waits for it any more.
  */
 export const within = <T>(
-  { clock, signal }: Env, ms: number, code: string, work: (signal: AbortSignal) => Promise<T>,
+  { clock, signal }: Pick<Env, "clock" | "signal">, ms: number, code: string, work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> => new Promise((resolve, reject) => {
   const control = new AbortController();
   const end = () => {
@@ -36,6 +39,13 @@ export const within = <T>(
   work(control.signal).then(resolve, (thrown) => reject(asProblem(thrown))).finally(end);
 });
 
+/**
+ * What stands before each path. Given may be a path of the page's own site; a server that draws the page has no address
+ * to put before it, and asks for nothing.
+ */
+export const baseOf = (url: string, page = globalThis.document?.baseURI) =>
+  (!page && url.startsWith("/") ? url : new URL(url, page).href).replace(/\/*([?#].*)?$/, "");
+
 /** The headers that say who asks. */
 export const bearer = (token?: string | null): Record<string, string> =>
   token ? { Authorization: `Bearer ${token}` } : {};
@@ -44,7 +54,7 @@ export const bearer = (token?: string | null): Record<string, string> =>
  * Asks once. `has` is a member that the answer must have, "" where it is a 204: a proxy may answer 200 for us. Rejects with a Problem.
  */
 export const ask = <T>(
-  env: Env, path: string, has: string, token?: string | null, init?: RequestInit,
+  env: Asking, path: string, has: string, token?: string | null, init?: RequestInit,
 ): Promise<[T, Response]> => within(env, REQUEST_MS_MAX, "timeout", async (signal) => {
   const response = await env.fetch(env.base + path, {
     ...init, headers: { ...init?.headers, ...bearer(token) }, signal,

@@ -1,6 +1,6 @@
 /** A service, and who speaks to it. */
 
-import { REQUEST_MS_MAX, within } from "./api.js";
+import { REQUEST_MS_MAX, baseOf, within } from "./api.js";
 import { keptIn } from "./kept.js";
 import type { Env, Rest } from "./parts.js";
 import { page, platformStore, systemClock } from "./platform.js";
@@ -13,10 +13,6 @@ const storeOf = (name: "localStorage" | "sessionStorage", given?: Store | null) 
 /** Videos that nobody uses are remembered so long: a server that draws pages asks for each of its videos, and uses none. */
 const UNUSED_MAX = 100;
 
-/** A path of the page's own site; a server that draws the page has no address to put before it, and asks for nothing. */
-const baseOf = (url: string, page = globalThis.document?.baseURI) =>
-  !page && url.startsWith("/") ? url : new URL(url, page).href;
-
 export function createCommentsClient(o: ClientOptions): CommentsClient {
   const control = new AbortController();
   const videos = new Map<string, Video>();
@@ -27,7 +23,7 @@ export function createCommentsClient(o: ClientOptions): CommentsClient {
     throw problem;
   }));
   const late = ((act, of: any) => async (...given: any[]) => ((await rest())[act] as any)(of, ...given)) as Env["late"];
-  const base = baseOf(o.baseUrl).replace(/\/*([?#].*)?$/, "");
+  const base = baseOf(o.baseUrl);
   const env: Env = {
     base,
     fetch: o.fetch ?? ((...asked) => fetch(...asked)),

@@ -118,6 +118,30 @@ export interface Video extends AsyncIterable<Comment> {
   close(): void;
 }
 
+/** What one minute of a video had, by the log's clock. */
+export interface Minute {
+  /** RFC 3339: when it begins. */
+  readonly minute: string;
+  /** What was written; a delete takes nothing back. */
+  readonly comments: number;
+  /** Different authors among them. */
+  readonly writers: number;
+}
+
+/** The last hour of a video, some five seconds old. */
+export interface Counts {
+  readonly videoId: string;
+  /** The first minute that is told of. */
+  readonly since: string;
+  /** Ascending; those without comments are left out. */
+  readonly minutes: readonly Minute[];
+}
+
+export type CountsOptions = Pick<ClientOptions, "baseUrl" | "fetch" | "clock"> & {
+  /** Ends the request. */
+  signal?: AbortSignal | undefined;
+};
+
 /** A guest. */
 export interface Session {
   readonly sessionToken: string;

@@ -19,6 +19,7 @@ const LIMITS_BYTES: [name: string, code: string, max: number, part?: string][] =
   ["/poll", POLL, 1_000],
   ["what asks for pieces of the log, loaded when it is needed", POLL, 1_100, "pieces"],
   ["/view", 'export * from "./src/view.ts"', 1_500],
+  ["/counts", 'export * from "./src/counts.ts"', 700],
   ["/rn", 'export * from "./src/rn.ts"', 700],
 ];
 const SHARED = /\/(fetch-stream|problem|sse|platform)\.js$/;
@@ -59,6 +60,16 @@ async function sizeOf(code: string, part?: string): Promise<number> {
   const files = counted.map((path) => outputFiles.find((file) => file.path.endsWith(path))!.contents);
   return gzipSync(Buffer.concat(files), { level: 9 }).length;
 }
+
+test("who follows a video does not load what counts are read with, nor does the page", async () => {
+  const entries = ["index", "share", "poll", "view", "transports"].map((name) => `export * from "./src/${name}.ts";`);
+  const { metafile: { inputs } } = await build({
+    stdin: { contents: entries.join(""), resolveDir: `${import.meta.dirname}/..` }, bundle: true, write: false, metafile: true,
+    format: "esm",
+  });
+  expect(Object.keys(inputs)).toContain("src/rest.ts");
+  expect(Object.keys(inputs)).not.toContain("src/counts.ts");
+});
 
 test.each(LIMITS_BYTES)("%s", async (name, code, max, part) => {
   const bytes = await sizeOf(code, part);
