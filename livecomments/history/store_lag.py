@@ -79,5 +79,7 @@ class StoreLag:
                     next_offset = (await log.bounds([number]))[number].start
         except Unavailable:
             return
+        if log is not self._follower.log:  # it went on while the store was asked, and offsets are of two epochs
+            return
         if (followed := self._follower.followed.get(number)) is not None and number in self._lags:
             self._lags[number].observe(max(followed.next_offset, next_offset), next_offset, self._clock())

@@ -1,13 +1,22 @@
 """How far the store is behind is told by who sees log and store, whether or not a stream job runs."""
 
 import asyncio
+from pathlib import Path
 
+from livecomments.embedded.store import TABLES, EmbeddedStore
 from livecomments.following.follower import Follower
 from livecomments.following.tail import TailBounds
 from livecomments.history.store_lag import StoreLag
 from livecomments.runtime.metrics import REGISTRY
+from livecomments.sqlite import DurableFile
+from livecomments_schemas.partitions import partition_of
+from livecomments_schemas.positions import first_position, position_at
 from tests.consumers.streams import until
+from tests.following.test_growing import NEW, OLD, epochs, fences_of, following
+from tests.history.faults import WatchedStore
 from tests.history.world import Event, World
+from tests.log.contract import WAIT_S
+from tests.schemas.records import comment
 
 
 def told() -> dict[str, float | None]:
@@ -46,6 +55,43 @@ async def test_a_process_that_follows_nothing_tells_nothing(world: World) -> Non
     lag = StoreLag(Follower(world.gate, (), TailBounds(1, 1, 1.0)), world.store)
     await lag.look()
     assert told() == {"records": None, "seconds": None, "unobserved": 0.0}
+
+
+async def test_in_the_next_epoch_nothing_is_behind_since_the_one_before(tmp_path: Path) -> None:
+    now, moving = 1_000.0, False
+    async with (
+        epochs(tmp_path / "log") as (old, new),
+        following(old) as follower,
+        DurableFile(tmp_path / "store", TABLES) as file,
+        EmbeddedStore(file) as stored,
+    ):
+        fences: list[int] = []
+
+        async def around(call: str) -> None:
+            nonlocal moving
+            if call == "watermark:done" and moving:
+                moving = False
+                await follower.move_on(new, fences, range(NEW))
+
+        store = WatchedStore(stored, around)
+        lag = StoreLag(follower, store, clock=lambda: now)
+        number = partition_of("launch", OLD)
+        for _ in range(9):
+            await old.append(number, comment("launch"))
+        fences += await fences_of(old)
+        await follower.followed[number].reach(position_at(1, fences[number]), WAIT_S)
+        for each in range(OLD):
+            await stored.advance_watermark(1, each, first_position(1) + (2 if each == number else fences[each]))
+        await lag.look()
+        assert told() == {"records": 7.0, "seconds": 0.0, "unobserved": 0.0}
+        now, moving = now + 30.0, True
+        await lag.look()  # in the middle of it all goes on in the next epoch
+        assert told()["unobserved"] == float(OLD), "of neither epoch is told what the other holds"
+        number = partition_of("launch", NEW)
+        offset = await new.append(number, comment("launch"))
+        await follower.followed[number].reach(first_position(2) + offset, WAIT_S)
+        await lag.look()
+        assert told() == {"records": 1.0, "seconds": 0.0, "unobserved": 0.0}
 
 
 async def test_it_is_looked_at_again_and_again_until_it_is_cancelled(world: World) -> None:
