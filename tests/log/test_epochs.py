@@ -9,14 +9,14 @@ import pytest
 
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.log.epochs import EPOCHS_AGE_MAX_S, ContractUnavailable, KnownEpochs, Writing
-from livecomments.log.interface import AppendUnknown, CommentLog, LogUnavailable
+from livecomments.log.interface import AppendUnknown, CommentLog, LogUnavailable, OffsetUnavailable
 from livecomments.log.topics import EPOCHS_TOPIC
 from livecomments.log.whole import WholeTopic
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.epochs import Contract, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, Record
-from tests.log.faults import WatchedLog
+from tests.log.faults import BrokenLog, WatchedLog
 
 WAIT_S = 10.0
 FIRST, SECOND = Contract(1, 64, "a", 3), Contract(2, 64, "b", 3)
@@ -202,6 +202,27 @@ async def test_a_topic_made_anew_under_its_reader_is_read_from_its_start(tmp_pat
         assert [record.value for record in taken] == [b"one", b"two"] * 2
         await whole.append(NewRecord(b"", b"three", {}))
         assert [record.value for record in taken] == [b"one", b"two"] * 2 + [b"three"]
+        reading.cancel()
+
+
+async def test_a_topic_that_lost_its_end_once_is_read_whole_once(tmp_path: Path) -> None:
+    clock, taken = Clock(), Taken()
+    async with topic(tmp_path) as inner:
+        log = BrokenLog(inner)
+        whole = WholeTopic(log, taken, "things", clock=clock)
+        reading = asyncio.create_task(whole.run())
+        for value in (b"one", b"two"):
+            await whole.append(NewRecord(b"", value, {}))
+        log.error = OffsetUnavailable("not here", partition=0, offset=1)
+        await inner.append(0, NewRecord(b"", b"three", {}))  # ends the poll under way
+        while len(taken) < 6:
+            taken.more.clear()
+            await until(taken.more)
+        assert [record.value for record in taken] == [b"one", b"two", b"three"] * 2
+        for value in (b"four", b"five"):
+            clock.now += 2  # it is asked again whether it is the same
+            await whole.append(NewRecord(b"", value, {}))
+        assert [record.value for record in taken][6:] == [b"four", b"five"]
         reading.cancel()
 
 

@@ -196,6 +196,8 @@ async def test_a_topic_made_anew_under_its_job_is_told_nothing_of_how_far_it_is(
         with pytest.raises(CountsMadeAnew):
             await Counts(source, log, TO_THE_END).run()
         assert await newest_progress(after) == {}
+        said = await told(after)
+        assert len(said) == len(newest(said)), "it ends at once, whatever epochs there are beyond"
         await Counts(source, log, TO_THE_END).run()
         assert newest(await told(after)) == await expected(source)
 
