@@ -4,7 +4,8 @@
 # chooses; SAMPLE=25 tries so many. Not in CI: behind everything else, an hour of processor time for all of it.
 #
 # What is changed is mutmut's choice, in an environment of its own; how it is tried is `mutants.py`. Of each module only the
-# tests of its room are run that name it: a tenth of the time, and a score that is no better than that of all tests.
+# tests of its room are run that name it, and those elsewhere that are called as it is: a tenth of the time, and a score that is
+# no better than that of all tests.
 set -eu
 cd "$(dirname "$0")/.."
 if [ $# -eq 0 ]; then
@@ -46,10 +47,12 @@ printf '\n[tool.mutmut]\nsource_paths = ["%s"]\n' "$package" >>pyproject.toml
 named=""
 for file in $package/$module.py; do
     name="$(basename "$file" .py)"
-    found="$(grep -rlE "${package##*/}\.$name import" --include='test_*.py' $tests | sort || true)"
-    own="$(echo "$found" | grep "/test_$name\.py$" || true)" # first: most are noticed there
+    importing="${package##*/}\.$name import"
+    found="$(grep -rlE "$importing" --include='test_*.py' $tests | sort || true)"
+    own="$(grep -rlE "$importing" --include="test_$name.py" tests | sort || true)" # first: most are noticed there
+    [ -n "$found$own" ] || found="$(grep -rlE "$importing" --include='test_*.py' tests | sort || true)"
     found="$own
-$(echo "$found" | grep -v "/test_$name\.py$" || true)"
+$(echo "$found" | grep -vE "/test_$name\.py$" || true)"
     [ -n "$(echo $found)" ] || found="$tests"
     named="$named${named:+, }\"$file\": [$(echo $found | sed -e 's/[^ ]*/"&"/g' -e 's/ /, /g')]"
 done
