@@ -255,4 +255,24 @@ SERVERS: Final = Board(
         ),
     },
 )
-BOARDS: Final = (OVERVIEW, GATEWAY, EDGE, STREAM, SERVERS)
+DATA: Final = Board(
+    "data",
+    "Livecomments: topics for data teams",
+    {
+        "How far they are": (
+            Panel("Records not counted", "short", {_AT: "livecomments_counts_lag_records"}, 10_000),
+            Panel("Records not in the clean topic", "short", {_AT: "livecomments_clean_lag_records"}, 10_000),
+            Panel(
+                "Lost before they were clean",
+                "short",
+                {_AT: "sum by (instance) (livecomments_clean_lost_records_total)"},
+            ),
+        ),
+        "Written": (
+            Panel("Counts told", "ops", {_AT: _rate("livecomments_counts_told_total", "instance")}),
+            Panel("Clean records", "ops", {"{{kind}}": _rate("livecomments_clean_written_total", "kind")}),
+        ),
+        "Process": _PROCESS,
+    },
+)
+BOARDS: Final = (OVERVIEW, GATEWAY, EDGE, STREAM, SERVERS, DATA)

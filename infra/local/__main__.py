@@ -31,12 +31,17 @@ def up(
     port: Annotated[int, typer.Option(help="Of the one address; 0 takes a free one, the same at every start.")] = PORT,
     kafka_port: Annotated[int | None, typer.Option(help="By default a free one, the same at every start.")] = None,
     cassandra_port: Annotated[int | None, typer.Option(help="By default a free one, the same at every start.")] = None,
+    data: Annotated[
+        bool, typer.Option("--data", help="With the jobs of data teams: counts, and the clean topic.")
+    ] = False,
 ) -> None:
     """Start what does not run, wait until it works, and leave it running. Runs again with changed code or settings."""
     quiet()
     console = plain_console()
     need_servers()
-    stack = Stack(run_dir, os.environ, port=port or None, kafka_port=kafka_port, cassandra_port=cassandra_port)
+    stack = Stack(
+        run_dir, os.environ, port=port or None, kafka_port=kafka_port, cassandra_port=cassandra_port, data=data
+    )
     try:
         for note in stack.bring_up(console):
             console.print(note, style="yellow")

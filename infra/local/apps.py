@@ -1,4 +1,4 @@
-"""Processes of livecomments itself: a gateway, an edge, the stream job, each started as its operators start it."""
+"""Processes of livecomments itself: a gateway, an edge, the jobs, each started as its operators start it."""
 
 import hashlib
 import sys
@@ -12,9 +12,12 @@ from infra.local.ports import HOST
 from infra.local.processes import PYTHON_MARK
 from infra.local.readiness import probe_http
 
-Part = Literal["gateway", "edge", "stream"]
+Part = Literal["gateway", "edge", "stream", "counts", "clean"]
+JOBS: Final[tuple[Part, ...]] = ("counts", "clean")
+"""What data teams want of the log; the service does without."""
 
-_CODE: Final = ("schemas", "livecomments", "gateway", "streams", "consumers")
+_SERVING: Final = ("gateway", "edge")
+_CODE: Final = ("schemas", "livecomments", "gateway", "streams", "consumers", "command")
 _PREFIX: Final = "LIVECOMMENTS_"
 
 
@@ -51,6 +54,16 @@ class App(Server):
         super().start(detached=detached)
         file.write_text(recipe)
 
+    @property
+    def is_wanted(self) -> bool:
+        """It was started, and not taken down since; it may have ended by itself."""
+        return (self.data_dir / "recipe").exists()
+
+    def take_down(self) -> None:
+        """Stop it, for good."""
+        self.stop()
+        (self.data_dir / "recipe").unlink(missing_ok=True)
+
     def recipe(self) -> str:
         """Return a digest of the process's settings, and of the paths, times and sizes of the code as it is now."""
         settings = self._settings().items()
@@ -68,8 +81,8 @@ class App(Server):
         return self._internal_port
 
     def _ports_wanted(self) -> dict[str, int | None]:
-        # The stream job serves nobody: its health is all there is to ask it for.
-        return dict.fromkeys(("client",) if self._part == "stream" else ("client", "internal"))
+        # A job serves nobody: its health is all there is to ask it for.
+        return dict.fromkeys(("client", "internal") if self._part in _SERVING else ("client",))
 
     def _command(self) -> Command:
         return Command(sys.executable, ["-m", "livecomments_command", self._part], self._settings())
@@ -85,7 +98,8 @@ class App(Server):
         }
 
     def _probe(self) -> None:
-        probe_http(self.internal_address, "/healthz/ready")
+        # A job may have hours to read before it is current.
+        probe_http(self.internal_address, "/healthz/live" if self._part in JOBS else "/healthz/ready")
 
 
 def _code(root: Path) -> Iterable[Path]:

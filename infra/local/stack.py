@@ -1,4 +1,4 @@
-"""`Stack`: servers, gateway, stream job, edges and the one address in front of them, all under one directory.
+"""`Stack`: servers, gateway, jobs, edges and the one address in front of them, all under one directory.
 
 Every process is known by name, and can be killed and started again by it: `stack["edge-1"].kill()`.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
-from infra.local.apps import App
+from infra.local.apps import JOBS, App
 from infra.local.balancer import Balancer, HaProxy, Nginx, installed
 from infra.local.lifecycle import Server
 from infra.local.progress import Say, Work, together
@@ -20,6 +20,7 @@ from livecomments_command.settings import KEYS, PROCESSES, AnySettings, ToolSett
 
 KAFKA: Final = "LIVECOMMENTS_KAFKA"
 CQL: Final = "LIVECOMMENTS_CQL"
+COUNTS: Final = "LIVECOMMENTS_COUNTS"
 SECRET: Final = "LIVECOMMENTS_SESSION_SECRET"  # noqa: S105 - its name
 GATEWAY: Final = "gateway"
 STREAM: Final = "stream"
@@ -39,6 +40,8 @@ class Stack:
         edges: how many.
         kafka_port: a free one by default.
         cassandra_port: likewise.
+        data: with the jobs that make topics of the log, and gateways that answer with the counts; None: if they were
+            brought up last.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Stack:
         edges: int = 2,
         kafka_port: int | None = None,
         cassandra_port: int | None = None,
+        data: bool | None = None,
     ) -> None:
         self.run_dir = run_dir
         self._given = dict(environment)
@@ -62,6 +66,8 @@ class Stack:
         self.gateway = App(GATEWAY, "gateway", run_dir / GATEWAY, self._environment)
         self.stream = App(STREAM, "stream", run_dir / STREAM, self._environment)
         self.edges = [App(f"edge-{n}", "edge", run_dir / f"edge-{n}", self._environment) for n in range(1, edges + 1)]
+        self._all_jobs = [App(job, job, run_dir / job, self._environment) for job in JOBS]
+        self.jobs = [job for job in self._all_jobs if (job.is_wanted if data is None else data)]
         self.servers |= {app.kind: app for app in self.apps}
         self.balancer = self._balancer(port)
         if self.balancer is not None:
@@ -70,7 +76,7 @@ class Stack:
     @property
     def apps(self) -> list[App]:
         """The processes of livecomments."""
-        return [self.gateway, self.stream, *self.edges]
+        return [self.gateway, self.stream, *self.edges, *self.jobs]
 
     def __getitem__(self, name: str) -> Server:
         """Return the process of that name. Raises KeyError."""
@@ -106,6 +112,9 @@ class Stack:
         """
         for kind in PROCESSES.values():
             self.settings_of(kind)  # a setting that cannot be is told before anything is started
+        for job in self._all_jobs:
+            if job not in self.jobs:
+                job.take_down()
         notes: list[str] = []
         below = [
             self._work(BROKER, lambda: notes.extend(_prepare_topics(self.settings)), detached=detached),
@@ -128,6 +137,8 @@ class Stack:
                 list(threads.map(lambda server: server.stop(), running))
             for server in running:
                 say(f"{server.kind}: stopped; its data stays in {server.data_dir}")
+        for job in self.jobs:
+            job.take_down()
 
     def kill(self) -> None:
         """Send SIGKILL to all processes."""
@@ -156,7 +167,8 @@ class Stack:
         if not self._given.get(f"{SECRET}_FILE"):
             ours[SECRET] = self._given.get(SECRET) or self._made_secret()
         alone = {"LIVECOMMENTS_REPLICAS": "1"} if {BROKER, STORE} & self.servers.keys() else {}
-        return {**alone, **self._given, **ours}
+        counted = {COUNTS: "true"} if self.jobs else {}
+        return {**alone, **counted, **self._given, **ours}
 
     def _made_secret(self) -> str:
         """Return the session secret, kept across restarts: all gateways must sign alike."""

@@ -8,14 +8,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
-from infra.local.apps import App
+from infra.local.apps import JOBS, App
 from infra.local.ports import HOST
 from infra.local.servers import why_unavailable
 from infra.local.stack import BALANCER, BROKER, GATEWAY, STORE, STREAM, Stack
 from livecomments_command.settings import GatewaySettings
+from tests.infra.waiting import wait_until
 
 UP_TIMEOUT_S = 280
 NAMES = (BROKER, STORE, GATEWAY, STREAM, "edge-1", "edge-2", BALANCER)
@@ -36,8 +38,8 @@ def infra_local(*arguments: Any, **settings: str) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, timeout=UP_TIMEOUT_S, check=False, env=environment)
 
 
-def up(run_dir: Path, **settings: str) -> Stack:
-    done = infra_local("up", "--run-dir", run_dir, "--port", 0, **settings)
+def up(run_dir: Path, *options: str, **settings: str) -> Stack:
+    done = infra_local("up", "--run-dir", run_dir, "--port", 0, *options, **settings)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     stack = Stack(run_dir, {})
     assert f"livecomments is running: {stack.url}/" in done.stdout
@@ -72,6 +74,14 @@ def first_comment(url: str) -> str:
     raise AssertionError("no comment")
 
 
+def counts(url: str) -> list[dict[str, int]]:
+    """Of the demo, as far as they are known."""
+    try:
+        return list(call(f"{url}/videos/demo/counts")["minutes"])
+    except HTTPError:
+        return []
+
+
 @pytest.mark.live
 @pytest.mark.timeout(900)
 def test_up_runs_all_of_it_until_down_and_comments_stay(run_dir: Path) -> None:
@@ -96,8 +106,18 @@ def test_up_runs_all_of_it_until_down_and_comments_stay(run_dir: Path) -> None:
     apps = {app.kind for app in stack.apps}
     assert {name for name in NAMES if changed[name] != again[name]} == apps, "only what has these settings"
 
+    with_data = up(run_dir, "--data")
+    assert pids(with_data).keys() - changed.keys() == {*JOBS}
+    wait_until(lambda: sum(one["comments"] for one in counts(stack.url)) == 1)
+    with_data["clean"].kill()
+    assert infra_local("status", "--run-dir", run_dir).returncode == 1, "it was wanted"
+    assert all(up(run_dir, "--data").servers[job].is_running() for job in JOBS)
+    assert pids(up(run_dir)).keys() == changed.keys(), "what is not asked for does not run on"
+    up(run_dir, "--data")
+
     down = infra_local("down", "--run-dir", run_dir)
     assert (down.returncode, down.stderr) == (0, "")
+    assert not any(server.is_running() for server in with_data.servers.values())
     assert not any(server.is_running() for server in stack.servers.values())
     up(run_dir)
     assert first_comment(stack.url) == "Hello"
