@@ -4,10 +4,11 @@
 - `scan`, `bars`: the log read end to end, judged; progress.
 - `kept_files`: checkpoints and manifests, written whole or not at all.
 - `verify`, `rebuild`: compares store and log; fills the store from the log.
+- `manifests`: what the manifests of exports and feeds have in common.
 - `export`, `export_files`: the log's comments as files: what is exported, and in which form.
 - `parquet`: comments, changes and facts as Parquet.
 - `looking`: how a log that is followed is looked at while nothing comes, and until when.
-- `feeding`, `feed`, `feed_steps`: what changes, step by step: over epochs; in one; the files and manifests of a step.
+- `feeding`, `feed`, `feed_steps`, `step_files`: what changes, step by step: over epochs; in one; a step; its files.
 - `changes`, `places`: what a stretch of the log changes; where it is kept, a directory or a bucket.
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
 - `erase`, `erase_exports`: takes what one person wrote out of store and tail, and out of exports.

@@ -3,7 +3,6 @@
 Pure: `Changes` is a fold over judged records. A comment that comes and goes within one stretch is not in it.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -114,8 +113,3 @@ class Changes:
         else:
             self._deletes[gone.video_id, gone.comment_id] = gone
             self.kept_bytes += _ROW_BYTES
-
-
-def sha256_of(content: bytes) -> str:
-    """Return the checksum that `sha256sum` prints, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()

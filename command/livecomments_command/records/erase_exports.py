@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from livecomments_command.records.export import MANIFEST, Manifest
+from livecomments_command.records.export import MANIFEST, Manifest, rows_of
 from livecomments_command.records.export_files import Exported, PartFile, read_lines
 from livecomments_command.records.kept_files import held_directory, on_files
 from livecomments_command.records.parquet import timed_lines
@@ -60,14 +60,14 @@ def _rewrite(manifest: Manifest, file: dict[str, Any], author_id: str) -> int:
             part.write(kept)
             ids = [orjson.loads(one.line)["commentId"] for one in kept]
             positions += [parse_comment_id(each)[0] for each in ids]
-        gone = file["comments"] - part.comments
+        gone = file["rows"] - part.comments
         at = manifest.content["files"].index(file)
         if positions:
             part.finish()
             manifest.content["files"][at] = {
                 **file,
                 "path": part.path.relative_to(manifest.directory).as_posix(),
-                "comments": part.comments,
+                **rows_of(part.comments, "files"),
                 "firstPosition": min(positions),
                 "lastPosition": max(positions),
                 "digest": str(part.digest),

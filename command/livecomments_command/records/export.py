@@ -20,6 +20,7 @@ from livecomments.store.rows import row_of
 from livecomments_command.records.bars import bar
 from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact
 from livecomments_command.records.kept_files import held_directory, on_files, write_atomically
+from livecomments_command.records.manifests import EXPORT, VERSION, schema_of, understood
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.parquet import pyarrow
 from livecomments_command.records.scan import Deletes, Judged, deletes_of, patiently, scan
@@ -63,13 +64,7 @@ class Manifest:
             if not file.exists():
                 return None
             said = file.read_bytes()
-        try:
-            content = orjson.loads(said)
-            assert content["version"] == 1
-            content.setdefault("facts", [])
-        except (orjson.JSONDecodeError, KeyError, TypeError, AssertionError) as error:
-            raise StartRefused(f"{file} is not of an export that this livecomments understands.") from error
-        return cls(directory, content)
+        return cls(directory, _as_of_now(understood(said, EXPORT, str(file))))
 
     def save(self) -> None:
         """Write it, whole or not at all."""
@@ -84,12 +79,12 @@ class Manifest:
     @property
     def comments(self) -> int:
         """In all files so far."""
-        return sum(file["comments"] for file in self.content["files"])
+        return sum(file["rows"] for file in self.content["files"])
 
     @property
     def facts(self) -> int:
         """In all files so far."""
-        return sum(file["facts"] for file in self.content["facts"])
+        return sum(file["rows"] for file in self.content["facts"])
 
     @property
     def digest(self) -> str:
@@ -168,7 +163,8 @@ async def _begin(opened: Opened, plan: ExportPlan) -> Manifest:
         after, through = _id_before(log.epoch, partition, start), _id_before(log.epoch, partition, end)
         places[str(partition)] = {"after": after, "through": through, "done": after}
     content = {
-        "version": 1,
+        "version": VERSION,
+        "kind": EXPORT,
         "topic": opened.topic,
         "epoch": log.epoch,
         "partitionCount": log.partition_count,
@@ -176,12 +172,29 @@ async def _begin(opened: Opened, plan: ExportPlan) -> Manifest:
         "videoId": plan.video_id,
         "finished": False,
         "partitions": places,
+        "schema": schema_of(EXPORT, plan.form),
         "files": [],
         "facts": [],
     }
     manifest = Manifest(plan.directory, content)
     manifest.save()
     return manifest
+
+
+def rows_of(rows: int, of: str) -> dict[str, int]:
+    """Return what the manifest says of how many rows a file has, of comments ("files") or `of` "facts"."""
+    return {"rows": rows} if of == "facts" else {"rows": rows, "upserts": rows, "deletes": 0}
+
+
+def _as_of_now(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest, whatever wrote it, in the form of today."""
+    content |= {"version": VERSION, "kind": EXPORT, "schema": schema_of(EXPORT, content["format"])}
+    content.setdefault("facts", [])
+    for of, counted in (("files", "comments"), ("facts", "facts")):
+        for file in content[of]:
+            if counted in file:
+                file |= rows_of(file.pop(counted), of)
+    return content
 
 
 def _refuse_other(manifest: Manifest, opened: Opened, plan: ExportPlan) -> None:
@@ -244,7 +257,7 @@ class _Segment:
             file = {
                 "path": part.path.relative_to(self._manifest.directory).as_posix(),
                 "partition": self._partition,
-                "comments" if of == "files" else "facts": part.comments,
+                **rows_of(part.comments, of),
                 "firstPosition": self._ends[of][0],
                 "lastPosition": self._ends[of][1],
                 "digest": str(part.digest),

@@ -41,7 +41,7 @@ _HEAD: Final = len(b'{"commentId":"')
 _DIGEST_MODULUS: Final = 1 << 256
 _CSV_END: Final = b"\r\n"
 _TO_QUOTE: Final = re.compile(r'[",\r\n]')
-_COLUMNS: Final = (
+CSV_COLUMNS: Final = (
     "comment_id",
     "video_id",
     "author_id",
@@ -159,7 +159,7 @@ class _CsvFormat:
 
     def __init__(self, file: io.BufferedWriter) -> None:
         self._file = file
-        self._file.write(",".join(_COLUMNS).encode() + _CSV_END)
+        self._file.write(",".join(CSV_COLUMNS).encode() + _CSV_END)
 
     def write(self, comments: Sequence[Exported]) -> None:
         for one in comments:
@@ -258,7 +258,7 @@ def row_of_fact(line: bytes) -> Row:
 
 
 def _csv_cells(one: Exported) -> tuple[str | int | None, ...]:
-    """Return the values of a CSV row, in the order of `_COLUMNS`."""
+    """Return the values of a CSV row, in the order of `CSV_COLUMNS`."""
     comment = orjson.loads(one.line)
     appended_at = timestamp(one.appended_at_ms)
     return (*text_cells(comment), comment["createdAt"], appended_at, comment.get("videoTimeMs"))

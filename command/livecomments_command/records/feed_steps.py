@@ -8,25 +8,20 @@ A manifest is never changed, and begins where the one before ended. Files that n
 cut short, and are removed by who goes on.
 """
 
-import io
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from livecomments_command.records.changes import Change, Changes, sha256_of
+from livecomments_command.records.changes import Changes
 from livecomments_command.records.kept_files import FilesInUse
-from livecomments_command.records.parquet import CHANGE_COLUMNS, FACT_COLUMNS, UPSERT, SortedParquet, fact_cells
+from livecomments_command.records.manifests import CHANGES, VERSION, schema_of, understood
 from livecomments_command.records.places import Folder, name_of
+from livecomments_command.records.step_files import files_of_changes, files_of_facts
 from livecomments_schemas.errors import StartRefused
-from livecomments_schemas.events import timestamp
 from livecomments_schemas.positions import comment_id, first_position, offset_of, parse_comment_id
 
-VERSION: Final = 1
-FEED_FORMATS: Final = ("jsonl", "parquet")
-_DAY_CHARS: Final = len("2026-11-22")
 _MANIFEST: Final = re.compile(r"_manifest/(\d{9})\.json")
 _OF_STEP: Final = re.compile(
     r"(?:(?:day=[\d-]{10}|facts)/\.?(\d{9})-(?:changes|facts)|_manifest/\.(\d{9}))\.\w+(?:\.new)?"
@@ -72,8 +67,9 @@ def newest_step(place: Folder, plan: FeedPlan) -> Step | None:
         if [name for name in names if not _OF_STEP.fullmatch(name)]:
             raise StartRefused(f"{place.name} is not empty, and no feed. Name another.")
         return None
-    written = place.read(_manifest_path(max(numbers))) or b""
-    content = _content(place, written)
+    path = _manifest_path(max(numbers))
+    written = place.read(path) or b""
+    content = understood(written, CHANGES, f"{place.name}/{path}")
     wanted = {"format": plan.form, "videoId": plan.video_id} | ({"begunAfter": plan.begun_after} if plan.after else {})
     for name, value in wanted.items():
         if content[name] != value:
@@ -86,8 +82,9 @@ def position_of_feed(place: Folder) -> Step | None:
     numbers = [int(found[1]) for found in map(_MANIFEST.fullmatch, place.names()) if found]
     if not numbers:
         return None
-    written = place.read(_manifest_path(max(numbers))) or b""
-    return _step(_content(place, written), b"")._replace(number=0)
+    path = _manifest_path(max(numbers))
+    content = understood(place.read(path) or b"", CHANGES, f"{place.name}/{path}")
+    return _step(content, b"")._replace(number=0)
 
 
 def remove_leftovers(place: Folder, step: int) -> None:
@@ -106,22 +103,16 @@ def commit(place: Folder, plan: FeedPlan, topic: str, last: Step, changes: Chang
         FilesRefused, FilesFailed: a directory cannot be written. PlaceUnavailable: a bucket is away.
     """
     number = last.number + 1
-    files = []
-    for day, rows in sorted(_days(changes.rows()).items()):
-        content = _FORMS[plan.form](rows)
-        path = f"day={day}/{number:09d}-changes.{plan.form}"
-        place.write(path, content)
-        files.append(_file(path, content, [row.position for row in rows], sum(row.op == UPSERT for row in rows)))
-    facts = []
-    if changes.facts:
-        content = _facts(plan.form, [line for line, _ in changes.facts])
-        path = f"facts/{number:09d}-facts.{plan.form}"
-        place.write(path, content)
-        facts.append({"path": path, "rows": len(changes.facts), "bytes": len(content), "sha256": sha256_of(content)})
+    name = f"{number:09d}-{{}}"
+    files = files_of_changes(plan.form, name, changes.rows())
+    facts = files_of_facts(plan.form, name, [line for line, _ in changes.facts])
+    for file in (*files, *facts):
+        place.write(file.path, file.content)
     following = {**last.following, **changes.following}
     manifest = {
         "version": VERSION,
-        "kind": "changes",
+        "kind": CHANGES,
+        "firstStep": number,
         "step": number,
         "topic": topic,
         "epoch": last.epoch,
@@ -136,8 +127,9 @@ def commit(place: Folder, plan: FeedPlan, topic: str, last: Step, changes: Chang
             }
             for partition, offset in following.items()
         },
-        "files": files,
-        "facts": facts,
+        "schema": schema_of(CHANGES, plan.form),
+        "files": [file.said for file in files],
+        "facts": [file.said for file in facts],
     }
     written = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
     others = place.read(_manifest_path(number))
@@ -151,17 +143,6 @@ def _manifest_path(number: int) -> str:
     return f"_manifest/{number:09d}.json"
 
 
-def _content(place: Folder, written: bytes) -> Mapping[str, Any]:
-    try:
-        content: dict[str, Any] = orjson.loads(written)
-        is_known = content["version"] == VERSION and content["kind"] == "changes"
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        is_known = False
-    if not is_known:
-        raise StartRefused(f"{place.name} holds no feed that this livecomments understands.")
-    return content
-
-
 def _step(content: Mapping[str, Any], written: bytes) -> Step:
     following = {
         int(partition): offset_of(parse_comment_id(one["through"])[0] + 1)
@@ -172,48 +153,3 @@ def _step(content: Mapping[str, Any], written: bytes) -> Step:
 
 def _id_before(epoch: int, partition: int, offset: int) -> str:
     return comment_id(first_position(epoch) + offset - 1, partition)
-
-
-def _days(rows: Sequence[Change]) -> Mapping[str, list[Change]]:
-    days: defaultdict[str, list[Change]] = defaultdict(list)
-    for row in rows:
-        days[timestamp(row.appended_at_ms)[:_DAY_CHARS]].append(row)
-    return days
-
-
-def _file(path: str, content: bytes, positions: Sequence[int], upserts: int) -> Mapping[str, object]:
-    return {
-        "path": path,
-        "rows": len(positions),
-        "upserts": upserts,
-        "deletes": len(positions) - upserts,
-        "firstPosition": min(positions),
-        "lastPosition": max(positions),
-        "bytes": len(content),
-        "sha256": sha256_of(content),
-    }
-
-
-def _jsonl(rows: Sequence[Change]) -> bytes:
-    return b"".join(row.to_line() + b"\n" for row in rows)
-
-
-def _parquet(rows: Sequence[Change]) -> bytes:
-    file = io.BytesIO()
-    sheet = SortedParquet(file, CHANGE_COLUMNS)
-    sheet.write([row.to_cells() for row in rows])
-    sheet.close()
-    return file.getvalue()
-
-
-def _facts(form: str, lines: Sequence[bytes]) -> bytes:
-    if form == "jsonl":
-        return b"".join(line + b"\n" for line in lines)
-    file = io.BytesIO()
-    sheet = SortedParquet(file, FACT_COLUMNS)
-    sheet.write([fact_cells(line) for line in lines])
-    sheet.close()
-    return file.getvalue()
-
-
-_FORMS: Final = {"jsonl": _jsonl, "parquet": _parquet}

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from livecomments_command.records.export import Manifest
 from livecomments_command.records.feed import Fed, Rhythm, beginning, feed, placed, standing
-from livecomments_command.records.feed_steps import FEED_FORMATS, FeedPlan, Step, position_of_feed
+from livecomments_command.records.feed_steps import FeedPlan, Step, position_of_feed
 from livecomments_command.records.opened import opened, opened_epochs
 from livecomments_command.records.parquet import pyarrow
 from livecomments_command.records.places import Directory, Folder, folder_of
 from livecomments_command.records.replay_followed import stop_of
+from livecomments_command.records.step_files import FEED_FORMATS
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 

@@ -19,15 +19,15 @@ _ROW_GROUP_ROWS: Final = 50_000
 """10 MB as they are: enough for engines to read in parallel, few enough to pass over most for one video."""
 _INT64_MAX: Final = (1 << 63) - 1
 _ORDER: Final = ("video_id", "position")
-_TYPES: Final = {
+TYPES: Final = {
     "op": "string",
     "comment_id": "string",
     "video_id": "string",
     "author_id": "string",
     "author_name": "string",
     "message": "string",
-    "created_at": "time",
-    "appended_at": "time",
+    "created_at": "timestamp",
+    "appended_at": "timestamp",
     "video_time_ms": "int64",
     "epoch": "int32",
     "log_partition": "int32",
@@ -58,9 +58,9 @@ class SortedParquet:
 
     def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         self._arrow, self._parquet = pyarrow()
-        types = {"string": self._arrow.string(), "time": self._arrow.timestamp("ms", tz="UTC")}
+        types = {"string": self._arrow.string(), "timestamp": self._arrow.timestamp("ms", tz="UTC")}
         types |= {"int32": self._arrow.int32(), "int64": self._arrow.int64()}
-        self._schema = self._arrow.schema([(name, types[_TYPES[name]]) for name in columns])
+        self._schema = self._arrow.schema([(name, types[TYPES[name]]) for name in columns])
         self._file = file
         self._batches: list[Any] = []
 

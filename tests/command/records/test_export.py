@@ -121,7 +121,7 @@ async def test_the_manifest_says_of_each_file_what_anybody_can_check(
             positions = [parse_comment_id(line["commentId"])[0] for line in lines]
             assert positions == sorted(positions)
             assert (file["firstPosition"], file["lastPosition"]) == (positions[0], positions[-1])
-            assert file["comments"] == len(lines)
+            assert file["rows"] == file["upserts"] == len(lines)
 
 
 async def test_parquet_has_times_and_places_and_is_sorted_by_video(settings: ToolSettings, tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ async def test_a_feed_of_another_log_or_kind_or_of_something_else_is_refused(
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     (tmp_path / "later" / "_manifest").mkdir(parents=True)
-    (tmp_path / "later" / "_manifest" / "000000001.json").write_bytes(b'{"version":2,"kind":"changes"}')
+    (tmp_path / "later" / "_manifest" / "000000001.json").write_bytes(b'{"version":3,"kind":"changes"}')
     for where, plan, rhythm in (
         ("other", LINES, AT_ONCE),
         ("later", LINES, AT_ONCE),
