@@ -1,19 +1,28 @@
 """An issuer's keys, fetched from its JWKS address in the background.
 
 No request ever waits for the issuer. A `kid` that is not known makes us fetch early, but not more often than the
-cooldown allows, whatever tokens come in. While the issuer is away its last keys stay good for a day.
+cooldown allows, whatever tokens come in; until a fetch that began later has answered, nobody can tell that the issuer
+does not publish it. While the issuer is away its last keys stay good for a day.
 """
 
 import asyncio
 import logging
 import time
 import urllib.request
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Final, NamedTuple
 
 from livecomments.runtime.metrics import Counter
-from livecomments_gateway.keys import JWKS_BYTES_MAX, KeysUnavailable, ParsedKeys, VerifyingKey, parse_jwks
+from livecomments_gateway.keys import (
+    JWKS_BYTES_MAX,
+    KID_CHARS_MAX,
+    KeysUnavailable,
+    ParsedKeys,
+    VerifyingKey,
+    parse_jwks,
+)
 
 _log = logging.getLogger("livecomments.gateway")
 _fetches = Counter("livecomments_gateway_jwks_fetches_total", "Fetches of the issuer's keys, by result.", ["result"])
@@ -38,6 +47,10 @@ _WHOLE_ANSWER: Final = 4
 fetch."""
 
 
+_MISSED_MAX: Final = 1_000
+"""Kids that were asked for and not known, with the time: without it, a token by one is told to try again."""
+
+
 class JwksKeys:
     """The keys of one issuer. `run` fetches; `find` only looks."""
 
@@ -50,6 +63,10 @@ class JwksKeys:
         self._parsed = ParsedKeys({}, ())
         self._fetched_at: float | None = None
         self._tried_at = float("-inf")
+        self._missed: OrderedDict[str, float] = OrderedDict()
+        """By kid: when it was asked for first and was not known."""
+        self._told_at = float("-inf")
+        """When the last fetch that succeeded began: what was published by then is known."""
         self._wanted = asyncio.Event()
 
     @property
@@ -60,17 +77,23 @@ class JwksKeys:
     def find(self, kid: object) -> Sequence[VerifyingKey]:
         if not self.is_ready:
             raise KeysUnavailable("The issuer's keys are not known here yet. Try again in a moment.")
-        found = self._parsed.keys.get(kid) if isinstance(kid, str) else None
-        if found is None and isinstance(kid, str) and self._clock() - self._tried_at >= self._times.cooldown_s:
+        if not isinstance(kid, str) or not 0 < len(kid) <= KID_CHARS_MAX:
+            return ()
+        if (found := self._parsed.keys.get(kid)) is not None:
+            return (found,)
+        now, cooldown_s = self._clock(), self._times.cooldown_s
+        if self._missed.setdefault(kid, now) < self._told_at and now - self._told_at < cooldown_s:
+            return ()
+        if len(self._missed) > _MISSED_MAX:
+            self._missed.popitem(last=False)
+        if now - self._tried_at >= cooldown_s:
             self._wanted.set()
-        if found is None and self._wanted.is_set():
-            raise KeysUnavailable("This key is being asked for. Try again in a moment.")
-        return () if found is None else (found,)
+        raise KeysUnavailable("This key is being asked for. Try again in a moment.")
 
     async def run(self) -> None:
         """Fetch until cancelled."""
         while True:
-            wait_s = self._times.refresh_s
+            wait_s, began_at = self._times.refresh_s, self._clock()
             try:
                 async with asyncio.timeout(_WHOLE_ANSWER * self._times.fetch_timeout_s):
                     parsed = parse_jwks(await asyncio.to_thread(_fetch, self._url, self._times.fetch_timeout_s))
@@ -80,7 +103,7 @@ class JwksKeys:
                 wait_s = self._times.retry_s
             else:
                 _fetches.labels("fetched").inc()
-                self._take(parsed)
+                self._take(parsed, began_at)
             self._tried_at = self._clock()
             self._wanted.clear()
             try:
@@ -89,12 +112,13 @@ class JwksKeys:
             except TimeoutError:
                 pass
 
-    def _take(self, parsed: ParsedKeys) -> None:
+    def _take(self, parsed: ParsedKeys, began_at: float) -> None:
         """Replace the keys by these. A token whose key is not among them is no longer accepted."""
         if parsed.left_out != self._parsed.left_out:  # said once, not at each fetch
             for reason in parsed.left_out:
                 _log.warning("a key of the issuer is left out", extra={"reason": reason})
-        self._parsed, self._fetched_at = parsed, self._clock()
+        self._missed.update(dict.fromkeys(self._parsed.keys.keys() - parsed.keys.keys(), float("-inf")))  # withdrawn
+        self._parsed, self._fetched_at, self._told_at = parsed, self._clock(), began_at
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

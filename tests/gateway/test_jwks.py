@@ -348,6 +348,17 @@ async def known(keys: JwksKeys, kid: str) -> VerifyingKey | None:
     return next(iter(found[-1]), None)
 
 
+def unavailable(keys: JwksKeys, *kids: str) -> bool:
+    """Whether of each of these it cannot be told yet whether the issuer publishes it."""
+    for kid in kids:
+        try:
+            keys.find(kid)
+        except KeysUnavailable:
+            continue
+        return False
+    return True
+
+
 async def test_a_new_key_is_found_at_once_and_unknown_ones_cost_one_fetch_a_cooldown() -> None:
     issuer = Issuer()
     issuer.body = jwks(published(private("ES256"), kid="old"))
@@ -357,15 +368,72 @@ async def test_a_new_key_is_found_at_once_and_unknown_ones_cost_one_fetch_a_cool
         async with fetching(keys):
             assert await known(keys, "old")
             issuer.body = jwks(published(private("ES256"), kid="new"))
-            for n in range(1_000):
-                assert not keys.find(f"unknown-{n}")
+            unknown = [f"unknown-{number}" for number in range(900)]
+            assert unavailable(keys, "new", *unknown), "they may have been published since"
             assert issuer.fetches == 1
             now[0] += 30
             assert await known(keys, "new")
-            assert not keys.find("old")
-            for n in range(1_000):
-                assert not keys.find(f"unknown-{n}")
+            for kid in (*unknown, "old", "x" * 257, ""):
+                assert not keys.find(kid)
+            assert unavailable(keys, *(f"other-{number}" for number in range(2_000)))
             assert issuer.fetches == 2
+            assert len(keys._missed) <= 1_000
+
+
+async def test_that_a_key_is_not_published_is_said_only_once_the_issuer_has_said_so() -> None:
+    """An answer of 401 ends a session: it is not given because the issuer was away, or was asked too early."""
+    issuer = Issuer()
+    issuer.body = jwks(published(private("ES256"), kid="old"))
+    now = [0.0]
+    times = JwksTimes(refresh_s=1e6, retry_s=1e6)
+    async with issuing(issuer) as url:
+        keys = JwksKeys(url, times=times, clock=lambda: now[0])
+        async with fetching(keys):
+            assert await known(keys, "old")
+            now[0] += 30
+            issuer.status = 503
+            assert unavailable(keys, "rotated")
+            await issuer.reached(2)
+            async with asyncio.timeout(TIMEOUT_S):
+                while keys._wanted.is_set():  # noqa: ASYNC110 - nothing tells that a fetch has failed
+                    await asyncio.sleep(0.01)
+            assert unavailable(keys, "rotated"), "nobody has said that it is not there"
+            now[0] += 30
+            issuer.status = 200
+            assert await known(keys, "rotated") is None
+            now[0] += 29
+            assert not keys.find("rotated")
+            issuer.status, issuer.body = 503, jwks(published(private("ES256"), kid="rotated"))
+            now[0] += 1
+            assert unavailable(keys, "rotated"), "it may have been published since"
+
+
+async def test_what_is_asked_for_while_the_issuer_answers_may_be_published_after_its_answer() -> None:
+    issuer, answers, now = Issuer(), asyncio.Event(), [0.0]
+    issuer.body = jwks(published(private("ES256"), kid="old"))
+
+    async def held(request: web.Request) -> web.Response:
+        answer = await Issuer.answer(issuer, request)
+        if issuer.fetches == 2:
+            await answers.wait()
+        return answer
+
+    def clock() -> float:
+        now[0] += 0.001
+        return now[0]
+
+    issuer.answer = held  # type: ignore[method-assign, assignment]  # of this issuer
+    async with issuing(issuer) as url:
+        keys = JwksKeys(url, times=JwksTimes(fetch_timeout_s=TIMEOUT_S), clock=clock)
+        async with fetching(keys):
+            assert await known(keys, "old")
+            now[0] += 30
+            assert unavailable(keys, "before")
+            await issuer.reached(2)
+            assert unavailable(keys, "meanwhile")
+            answers.set()
+            assert await known(keys, "before") is None
+            assert unavailable(keys, "meanwhile")
 
 
 @pytest.mark.parametrize(("status", "body"), [(500, b""), (302, b""), (200, b"no json"), (200, b"x" * 300_000)])
