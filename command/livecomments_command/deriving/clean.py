@@ -97,9 +97,10 @@ class Clean:
             owned = _Owned(self._source, log, opened)
             async for chunk in chunks(log, first, self._until, lambda: self._walk.is_over(number)):
                 if chunk is None:
-                    self.is_current = True
-                    _lag.set(0)
                     await self._walk.look()
+                    if self._walk.is_newest(number):
+                        self.is_current = True
+                        _lag.set(0)
                     continue
                 said = [
                     one

@@ -75,7 +75,7 @@ class Counts:
             first = counting.begin(number, {partition: one.start for partition, one in held.items()})
             try:
                 async for chunk in chunks(log, first, self._until, lambda: self._walk.is_over(number)):
-                    await self._take(counting, chunk)
+                    await self._take(counting, number, chunk)
             except OffsetUnavailable as error:
                 raise StartRefused(
                     f"The log let go of records before they were counted ({error}). Start this again: it goes on at "
@@ -83,7 +83,7 @@ class Counts:
                 ) from error
             await self._tell(counting)
 
-    async def _take(self, counting: MinuteCounts, chunk: Chunk | None) -> None:
+    async def _take(self, counting: MinuteCounts, number: int, chunk: Chunk | None) -> None:
         if chunk is not None:
             counting.take(chunk.partition, chunk.judged, chunk.following)
             _lag.set(chunk.lag)
@@ -91,9 +91,10 @@ class Counts:
                 return
         await self._tell(counting)
         if chunk is None:
-            _lag.set(0)
-            self.is_current = True
             await self._walk.look()
+            if self._walk.is_newest(number):
+                _lag.set(0)
+                self.is_current = True
 
     async def _tell(self, counting: MinuteCounts) -> None:
         """Write what is pending, and behind it how far that is."""

@@ -128,6 +128,26 @@ async def test_it_is_what_readers_see_however_often_the_job_was_killed(tmp_path:
         assert await topics.kept() == await expected(source)
 
 
+async def test_it_is_current_once_the_newest_epoch_is_read_too(tmp_path: Path) -> None:
+    """Whoever was down while the log grew has an epoch to read after the one that it goes on in."""
+    async with grown(tmp_path) as (source, file):
+        topics = Topics(file)
+        await source.chat(random.Random(1), 30)
+        await source.end_epoch()
+        await source.chat(random.Random(2), 30)
+        job, was_current = Clean(source, topics, TO_THE_END), []
+
+        async def around(call: str) -> None:
+            if call == "read":
+                was_current.append(job.is_current)
+
+        source.new.around = around
+        await job.run()
+        assert was_current
+        assert not any(was_current)
+        assert job.is_current
+
+
 async def test_an_epoch_that_is_over_and_clean_is_not_written_again(tmp_path: Path) -> None:
     async with grown(tmp_path) as (source, file):
         topics = Topics(file)

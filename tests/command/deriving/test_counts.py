@@ -98,6 +98,24 @@ async def test_counts_are_those_of_all_that_was_accepted_however_often_the_job_w
         assert len(await told(topic)) == again
 
 
+async def test_it_is_current_once_the_newest_epoch_is_counted_too(tmp_path: Path) -> None:
+    async with grown(tmp_path) as (source, file), EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as topic:
+        await source.chat(random.Random(1), 30)
+        await source.end_epoch()
+        await source.chat(random.Random(2), 30)
+        job, was_current = Counts(source, topic, TO_THE_END), []
+
+        async def around(call: str) -> None:
+            if call == "read":
+                was_current.append(job.is_current)
+
+        source.new.around = around
+        await job.run()
+        assert was_current
+        assert not any(was_current)
+        assert job.is_current
+
+
 async def test_two_jobs_at_once_tell_the_same(tmp_path: Path) -> None:
     dice = random.Random(1)
     async with grown(tmp_path) as (source, file), EmbeddedLog(file, COUNTS_TOPIC, 0, 1) as topic:
