@@ -45,6 +45,7 @@ NOT_IN_LOG: Final = "stored, and nothing in the log says so"
 NOT_DELETED: Final = "deleted, and still stored"
 DELETED: Final = "stored as deleted, and nothing deletes it"
 OTHER: Final = "stored otherwise"
+GONE: Final = "records gone from the log before they were stored"
 
 
 class Mismatch(NamedTuple):
@@ -132,11 +133,17 @@ async def verify(
     ranges: dict[int, Bounds] = {}
     for partition, held in (await patiently(lambda: log.bounds(partitions))).items():
         watermark = await patiently(lambda: opened.store.watermark(log.epoch, partition))  # noqa: B023 (awaited here)
-        end = min(held.end, offset_behind(watermark, log.epoch))
+        stored = offset_behind(watermark, log.epoch)
+        end = min(held.end, stored)
         ranges[partition] = Bounds(held.start, max(end, held.start))
         if end < held.end:
             findings.notes.append(
                 f"Partition {partition}: {held.end - max(end, held.start):,} records to be stored yet."
+            )
+        if 0 < stored < held.start:
+            findings.counts[GONE] += held.start - stored
+            findings.notes.append(
+                f"Partition {partition}: offsets {stored} to {held.start - 1} are in neither log nor store."
             )
         if held.start:
             findings.notes.append(f"Partition {partition}: the log begins at offset {held.start}, so does this.")

@@ -15,7 +15,7 @@ from livecomments.history.log_end import LogWentBack
 from livecomments.store.interface import CommentStore, Row, StoredSlice
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.rebuild import Rebuilt, UnsureLeft, rebuild
-from livecomments_command.records.verify import DELETED, NOT_IN_LOG, verify
+from livecomments_command.records.verify import DELETED, GONE, NOT_IN_LOG, verify
 from livecomments_schemas.events import COMMENT_CREATED, Record
 from livecomments_schemas.judge import Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
@@ -103,6 +103,9 @@ async def check_verify(world: World, parts: Parts) -> None:
         rows += found.rows
         if mark < end:
             notes.add(f"Partition {partition}: {end - mark:,} records to be stored yet.")
+        if 0 < (stored := world.marks[partition]) < start:
+            counts[GONE] += start - stored
+            notes.add(f"Partition {partition}: offsets {stored} to {start - 1} are in neither log nor store.")
         if start:
             notes.add(f"Partition {partition}: the log begins at offset {start}, so does this.")
         if found.forgiven:
@@ -194,7 +197,7 @@ async def test_the_model_meets_everything(tmp_path: Path) -> None:
     for seed in SEEDS[:16]:
         met += await run(tmp_path / str(seed), seed)
     kinds = {"missing", "altered", "delete lost", "emptied", "extra", "watermark too high", "watermark too low"}
-    kinds |= {"log's beginning gone", "leap", "stopped", "left", "forgiven"}
+    kinds |= {"log's beginning gone", "leap", "stopped", "left", "forgiven", GONE}
     kinds |= {"not stored", "stored otherwise", "deleted, and still stored", DELETED, NOT_IN_LOG}
     assert met.keys() >= kinds, kinds - met.keys()
 

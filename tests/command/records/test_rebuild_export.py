@@ -17,7 +17,7 @@ from livecomments_command.records.export_files import read_lines
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.rebuild import rebuild
 from livecomments_command.records.rebuild_export import store_export, verify_export
-from livecomments_command.records.verify import NOT_DELETED, NOT_STORED, verify
+from livecomments_command.records.verify import GONE, NOT_DELETED, NOT_STORED, verify
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import (
     USER_BANNED,
@@ -197,6 +197,9 @@ async def test_of_a_log_without_its_beginning_all_is_stored_again_but_what_may_b
             assert len(await facts(left.store)) == 3
         async with retained(found, tmp_path / "hole", 10) as left:
             await left.store.advance_watermark(1, home, first_position(1) + 6)
+            findings = await verify(left, QUIET)
+            assert findings.counts == {GONE: 3}
+            assert f"Partition {home}: offsets 7 to 9 are in neither log nor store." in findings.notes
             done = await rebuild(left, QUIET, from_start=True)
             assert not done.whole
             assert done.notes == [f"Partition {home}: offsets 7 to 9 are in neither log nor store."]
