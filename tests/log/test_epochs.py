@@ -16,7 +16,7 @@ from livecomments.sqlite import DurableFile
 from livecomments_schemas.epochs import Contract, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import NewRecord, Record
-from tests.log.faults import BrokenLog, WatchedLog
+from tests.log.faults import BrokenLog, GatedLog, WatchedLog
 
 WAIT_S = 10.0
 FIRST, SECOND = Contract(1, 64, "a", 3), Contract(2, 64, "b", 3)
@@ -68,6 +68,38 @@ async def test_whoever_starts_knows_all_that_was_said_and_hears_what_is_said_lat
             async with asyncio.timeout(WAIT_S):
                 await over
             assert other.open_contract() == SECOND
+
+
+async def test_who_asks_whether_an_epoch_is_told_of_is_answered_by_the_log_and_not_by_what_was_read(
+    tmp_path: Path,
+) -> None:
+    async with topic(tmp_path) as log:
+        late = KnownEpochs(log)
+        assert not await late.is_told(1)
+        async with known(log) as one:
+            for contract in (FIRST, SECOND):
+                await one.say(epoch_opened(contract))
+                await one.say(epoch_closed(contract.epoch, "topic lost"))
+        assert [await late.is_told(number) for number in (1, 2, 3)] == [True, True, False]
+        assert late.epochs.newest is None, "nothing was read"
+
+
+async def test_a_topic_whose_rest_no_reader_sees_is_read_to_its_end(tmp_path: Path) -> None:
+    """As Kafka's are that end with the marker of a transaction."""
+    taken = Taken()
+    async with topic(tmp_path) as inner:
+        for value in (b"one", b"two"):
+            await inner.append(0, NewRecord(b"", value, {}))
+        gate = GatedLog(inner)
+        whole = WholeTopic(gate, taken, "things")
+        reading = asyncio.create_task(whole.run())
+        async with asyncio.timeout(WAIT_S):
+            while not whole.is_ready:
+                gate.release(0)  # polls bring nothing
+                await asyncio.sleep(0.01)
+        assert [record.value for record in taken] == [b"one", b"two"]
+        assert not reading.done()
+        reading.cancel()
 
 
 async def test_what_comes_next_is_told_ahead_to_whoever_waits_for_it(tmp_path: Path) -> None:

@@ -105,6 +105,21 @@ async def test_what_both_clocks_call_expired_is_forgotten(topic: EmbeddedLog) ->
         assert [revocations.is_revoked(digest(hour)) for hour in range(4)] == [False, False, True, True]
 
 
+async def test_what_had_expired_long_before_a_process_starts_is_not_held(topic: EmbeddedLog) -> None:
+    log, clock = ClockedLog(topic, lambda offset: (NOON_S + offset * HOUR_S) * 1_000), Clock(NOON_S + 9 * HOUR_S)
+    async with known_by(log, Clock()) as revocations:
+        await revocations.revoke(digest(1), NOON_S + 9 * HOUR_S, "ana")
+        await revocations.revoke(digest(2), NOON_S + HOUR_S + 1, "ana")
+        await revocations.revoke(digest(3), NOON_S + 3 * HOUR_S, "ana")
+        await revocations.revoke(digest(4), NOON_S + 9 * HOUR_S, "ana")
+    for older_than in (None, lambda age_ms: (NOON_S + 9 * HOUR_S) * 1_000 - age_ms):
+        async with known_by(log, clock, older_than) as started:
+            held = [number for number in range(1, 5) if started.is_revoked(digest(number))]
+            assert held == [1, 4], "by the log's clock, too, two of them are over"
+    records, _ = await topic.read(0, 0, 4, 4)
+    assert {record.headers["author"] for record in records} == {b"ana"}, "who ended them is said"
+
+
 async def test_what_is_no_revocation_harms_nothing(topic: EmbeddedLog) -> None:
     for value in (b"", b"{}", b'{"digest": 1, "expiresAt": 1}', b'{"digest": "00", "expiresAt": 99999999999}'):
         await topic.append(0, NewRecord(b"k", value, {"type": b"session.revoked"}))
