@@ -147,6 +147,7 @@ def _user(component: str) -> dict[str, Bite]:
 
 
 def _general() -> dict[str, Bite]:
+    three: Manifest = {component: {"replicas": 3} for component in COMPONENTS}
     gateway, edge, topics = (f"{WORKLOADS[name]} {OWN}" for name in ("gateway", "edge", "jobs"))
     return {
         **_images(gateway),
@@ -185,7 +186,7 @@ def _general() -> dict[str, Bite]:
         "podSecurityContext": Bite({"runAsUser": 7}, f"{WORKLOADS['jobs']} {PODS}.securityContext.runAsUser", 7),
         "securityContext": Bite({"runAsUser": 7}, f"{topics}.securityContext.runAsUser", 7),
         "podDisruptionBudget.enabled": Bite(False, "PodDisruptionBudget/edge", "gone"),
-        "podDisruptionBudget.maxUnavailable": Bite(2, "PodDisruptionBudget/edge spec.maxUnavailable"),
+        "podDisruptionBudget.maxUnavailable": Bite(2, "PodDisruptionBudget/edge spec.maxUnavailable", None, three),
         "topologySpread.enabled": Bite(
             False, f"StatefulSet/edge {PODS}.topologySpreadConstraints.0.topologyKey", "gone"
         ),
@@ -298,9 +299,9 @@ def _network() -> dict[str, Bite]:
         "networkPolicy.clients": Bite(PEERS, "NetworkPolicy/public spec.ingress.0.from", PEERS[0], POLICY),
         "networkPolicy.monitoring": Bite(PEERS, "NetworkPolicy/ spec.ingress.0.from", None, POLICY),
         "networkPolicy.kafka.to": Bite(PEERS, f"{egress}.1.to", None, POLICY),
-        "networkPolicy.kafka.ports": Bite([9093], f"{egress}.1.ports.0.port", 9093, POLICY),
+        "networkPolicy.kafka.ports": Bite([9092, 9093], f"{egress}.1.ports.1.port", 9093, POLICY),
         "networkPolicy.cql.to": Bite(PEERS, f"{egress}.2.to", None, POLICY),
-        "networkPolicy.cql.ports": Bite([9043], f"{egress}.2.ports.0.port", 9043, POLICY),
+        "networkPolicy.cql.ports": Bite([9042, 9043], f"{egress}.2.ports.1.port", 9043, POLICY),
         "networkPolicy.issuer.to": Bite(PEERS, "NetworkPolicy/issuer spec.egress.0.to", None, issuer),
         "networkPolicy.issuer.ports": Bite([8443], "NetworkPolicy/issuer spec.egress.0.ports.0.port", 8443, issuer),
         "networkPolicy.extraEgress": Bite([{"to": PEERS}], f"{egress}.3", {"to": PEERS}, POLICY),

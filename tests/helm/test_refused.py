@@ -93,6 +93,16 @@ MINIMAL = merged(DEFAULTS, example_values("minimal"))
         {"edge": {"extraVolumeMounts": [{"name": "x", "mountPath": "/secrets/x"}]}},
         {"image": {"command": []}},
         {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap"}]},
+        {"networkPolicy": {"kafka": {"ports": [9092, 9092]}}},
+        {"networkPolicy": {"issuer": {"ports": [443, 443]}}},
+        {"minReadySeconds": 600},
+        {"preStopSeconds": 1_000_000},
+        {"front": {"drainSeconds": 1_000_000}},
+        {"settings": {"kafka_security": "TLS"}},
+        {"settings": {"kafka_mechanism": "SCRAM"}},
+        {"edge": {"settings": {"log_level": "DEBUG"}}},
+        {"settings": {"replicas": 10}},
+        {"settings": {"trace_ratio": 1.5}},
         {"counts": {"replicas": 2}},
         {"clean": {"enabled": "yes"}},
     ],
@@ -203,6 +213,77 @@ def test_what_a_pod_cannot_have_is_said_before_any_job_runs(helm: Helm) -> None:
         "jobs.resources: requests.memory 1G is above limits.memory 512Mi",
     ):
         assert said in str(refused.value)
+
+
+FILES: dict[str, Any] = {"name": "files", "emptyDir": {}}
+MOUNT: dict[str, Any] = {"name": "files", "mountPath": "/files"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gateway": {"autoscaling": {"enabled": True, "minReplicas": 1}}}, "gateway.autoscaling: minReplicas 1 leaves"),
+        ({"jobs": {"activeDeadlineSeconds": 400}}, "jobs.activeDeadlineSeconds: 400 is not below"),
+        ({"jobs": {"activeDeadlineSeconds": 300}}, "jobs.activeDeadlineSeconds: 300 is not below"),
+        ({"settings": {"drain_s": 1_000_000}}, "stream: drain_s 1e+06 is more than an hour"),
+        ({"edge": {"settings": {"drain_s": 3600.5}}}, "edge: drain_s 3600.5 is more than an hour"),
+        ({"settings": {"kafka": "a:9092,b:99999"}}, '"b:99999" has no port'),
+        ({"settings": {"cql": "[fd00::1]:65536"}}, '"[fd00::1]:65536" has no port'),
+        ({"settings": {"kafka": "a:9092, a:9092"}}, '"a:9092, a:9092" names an address twice'),
+        ({"settings": {"cql": "a:9042,b:9042,a:9042"}}, "settings.cql: "),
+        ({"settings": {"counts": True}}, "settings.counts: nobody counts"),
+        ({"gateway": {"settings": {"counts": True}}}, "settings.counts: nobody counts"),
+        ({"edge": {"extraVolumes": [FILES | {"configMap": {"name": "x"}}]}}, "files has more than one source: configMap,"),
+        ({"jobs": {"extraVolumes": [FILES], "extraVolumeMounts": [MOUNT, MOUNT]}}, "two are at one mountPath"),
+        (
+            {"clean": {"extraVolumes": [FILES], "extraVolumeMounts": [MOUNT, MOUNT | {"mountPath": "/files/"}]}},
+            "clean.extraVolumeMounts: two are at one mountPath",
+        ),
+        ({"settings": {"kafka": "a:9093"}, "networkPolicy": {"enabled": True}}, "networkPolicy.kafka.ports: add the 9093"),
+        ({"settings": {"cql": "a:9142"}, "networkPolicy": {"enabled": True}}, "networkPolicy.cql.ports: add the 9142"),
+        (
+            {"settings": {"otlp_endpoint": "http://collector:4318"}, "networkPolicy": {"enabled": True}},
+            "networkPolicy.extraEgress: let",
+        ),
+        ({"settings": {"kafka_ca": "/ca/ca.crt"}}, "settings.kafka_ca: nothing is in /ca"),
+        ({"settings": {"cql_ca": "/ca/ca.crt"}}, "settings.cql_ca: nothing is in /ca"),
+        ({"settings": {"topic_prefix": "x" * 65}}, "can begin no name of a topic"),
+        ({"podDisruptionBudget": {"maxUnavailable": 2}}, "maxUnavailable: 2 may be all of gateway"),
+        (
+            {"podDisruptionBudget": {"maxUnavailable": 3}, "stream": {"autoscaling": {"enabled": True}}},
+            "maxUnavailable: 3 may be all of stream",
+        ),
+        ({"gateway": {"resources": {"limits": {"cpu": "250m"}}}}, "gateway.resources: requests.cpu 500m is above"),
+        ({"front": {"resources": {"limits": {"memory": "256Mi"}}}}, "front.resources: requests.memory 512Mi is above"),
+        ({"probe": {"resources": {"requests": {"memory": "1Gi"}}}}, "probe.resources: requests.memory 1Gi is above"),
+    ],
+    ids=str,
+)
+def test_what_would_only_be_seen_later_is_said_at_once(helm: Helm, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ChartRefused) as refused:
+        helm.render(**values)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gateway": {"autoscaling": {"enabled": False, "minReplicas": 1}}},
+        {"jobs": {"hooks": False, "activeDeadlineSeconds": 3600}},
+        {"edge": {"settings": {"drain_s": 3600}}},
+        {"settings": {"kafka": "a:65535,b:65535"}},
+        {"settings": {"counts": False}, "counts": {"enabled": True}},
+        {"settings": {"kafka": "a:9093"}, "networkPolicy": {"enabled": True, "kafka": {"ports": [9092, 9093]}}},
+        {"podDisruptionBudget": {"maxUnavailable": "50%"}},
+        {"podDisruptionBudget": {"maxUnavailable": 2, "enabled": False}},
+        {"gateway": {"replicas": 1}},
+        {"edge": {"extraVolumes": [FILES], "extraVolumeMounts": [MOUNT, MOUNT | {"mountPath": "/others"}]}},
+        {"gateway": {"resources": {"requests": {"cpu": 1}, "limits": {"cpu": "1000m"}}}},
+    ],
+    ids=str,
+)
+def test_what_is_as_unusual_and_works_is_rendered(helm: Helm, values: dict[str, Any]) -> None:
+    assert helm.render(**values).manifests
 
 
 @pytest.mark.parametrize(("asked", "most"), [("1536Mi", "1.5Gi"), ("1000M", "1G"), (1024, "1Ki"), ("4Gi", "4Gi")])

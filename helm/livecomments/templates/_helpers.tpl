@@ -88,11 +88,11 @@ LIVECOMMENTS_COUNTS: "true"
 {{- add .root.Values.preStopSeconds (ceil (default 0 $settings.drain_s)) 15 }}
 {{- end }}
 
-{{/* A quantity of memory as a number. */}}
-{{- define "livecomments.bytes" -}}
-{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{/* A quantity as a number. */}}
+{{- define "livecomments.quantity" -}}
+{{- $units := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "P" 1e15 "E" 1e18 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 }}
 {{- $text := toString . }}
-{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[kKMGTi]*$" $text) | default 1.0) }}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[mkKMGTPEi]*$" $text) | default 1.0) }}
 {{- end }}
 
 {{/* What must be there, said together and in words. */}}
@@ -121,15 +121,52 @@ LIVECOMMENTS_COUNTS: "true"
 {{- $given := index $.Values.settings $name }}
 {{- if and $given (not (regexMatch "^(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4}(, *(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4})*$" $given)) }}
 {{- $problems = append $problems (printf "settings.%s: %q is no list of addresses (host:port, comma-separated)." $name $given) }}
+{{- else if $given }}
+{{- $addresses := splitList "," (nospace $given) }}
+{{- if ne (len $addresses) (len (uniq $addresses)) }}
+{{- $problems = append $problems (printf "settings.%s: %q names an address twice." $name $given) }}
+{{- end }}
+{{- $open := list }}
+{{- range (index $.Values.networkPolicy $name).ports }}
+{{- $open = append $open (int .) }}
+{{- end }}
+{{- range $address := uniq $addresses }}
+{{- $port := regexFind "[0-9]+$" $address | int }}
+{{- if gt $port 65535 }}
+{{- $problems = append $problems (printf "settings.%s: %q has no port, which is 65535 at most." $name $address) }}
+{{- else if and $.Values.networkPolicy.enabled (not (has $port $open)) }}
+{{- $problems = append $problems (printf "networkPolicy.%s.ports: add the %d of %s." $name $port $address) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.settings }}
-{{- if not (regexMatch "^[A-Za-z0-9._-]{0,200}$" (.topic_prefix | default "")) }}
-{{- $problems = append $problems (printf "settings.topic_prefix: %q can begin no name of a topic: letters, digits, dots, _ and -, 200 at most." .topic_prefix) }}
+{{- if not (regexMatch "^[A-Za-z0-9._-]{0,64}$" (.topic_prefix | default "")) }}
+{{- $problems = append $problems (printf "settings.topic_prefix: %q can begin no name of a topic: letters, digits, dots, _ and -, 64 at most." .topic_prefix) }}
 {{- end }}
 {{- if not (regexMatch "^[A-Za-z][A-Za-z0-9_]{0,47}$" .cql_keyspace) }}
 {{- $problems = append $problems (printf "settings.cql_keyspace: %q can be no name of a keyspace: a letter, then letters, digits and _, 48 at most." .cql_keyspace) }}
 {{- end }}
+{{- end }}
+{{- range $name := list "kafka_ca" "cql_ca" }}
+{{- if and (hasPrefix "/ca/" (index $.Values.settings $name | default "")) (not (or $.Values.caConfigMap $.Values.caSecret)) }}
+{{- $problems = append $problems (printf "settings.%s: nothing is in /ca, so name a caConfigMap or a caSecret." $name) }}
+{{- end }}
+{{- end }}
+{{- if and $gateway.counts (not .Values.counts.enabled) }}
+{{- $problems = append $problems "settings.counts: nobody counts, so set counts.enabled, which sets it." }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled .Values.settings.otlp_endpoint (not .Values.networkPolicy.extraEgress) }}
+{{- $problems = append $problems "networkPolicy.extraEgress: let the processes reach settings.otlp_endpoint." }}
+{{- end }}
+{{- range $component := list "gateway" "edge" "stream" }}
+{{- $drain := (include "livecomments.merged" (dict "root" $ "component" $component) | fromJson).drain_s | default 0 | float64 }}
+{{- if gt $drain 3600.0 }}
+{{- $problems = append $problems (printf "%s: drain_s %v is more than an hour, for which no node is kept." $component $drain) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.jobs.hooks (ge (int .Values.jobs.activeDeadlineSeconds) 300) }}
+{{- $problems = append $problems (printf "jobs.activeDeadlineSeconds: %d is not below the 300 s after which helm gives up and does not say why." (int .Values.jobs.activeDeadlineSeconds)) }}
 {{- end }}
 {{- if and .Values.front.enabled (lt (float64 .Values.front.drainSeconds) (float64 (default 0 $edge.drain_s))) }}
 {{- $problems = append $problems (printf "front.drainSeconds: %v is less than the drain_s of edges, %v, and would cut their streams." .Values.front.drainSeconds $edge.drain_s) }}
@@ -144,6 +181,9 @@ LIVECOMMENTS_COUNTS: "true"
 {{- $volumes := list "tmp" "data" "ca" "kafka-password" "cql-password" "kafka-certificate" "cql-certificate" "session-secret" "jwt-secret" }}
 {{- range .extraVolumes }}
 {{- $volumes = append $volumes .name }}
+{{- if gt (len .) 2 }}
+{{- $problems = append $problems (printf "%s.extraVolumes: %s has more than one source: %s." $component .name (omit . "name" | keys | sortAlpha | join ", ")) }}
+{{- end }}
 {{- end }}
 {{- $variables := list }}
 {{- range .extraEnv }}
@@ -154,15 +194,25 @@ LIVECOMMENTS_COUNTS: "true"
 {{- $problems = append $problems (printf "%s.%s: each needs a name of its own, which none of ours has: %s." $component $what (join ", " $names)) }}
 {{- end }}
 {{- end }}
+{{- $paths := list }}
 {{- range .extraVolumeMounts }}
+{{- $paths = append $paths (clean .mountPath) }}
 {{- if not (has .name $volumes) }}
 {{- $problems = append $problems (printf "%s.extraVolumeMounts: %q is none of its extraVolumes." $component .name) }}
 {{- end }}
 {{- end }}
-{{- $asked := include "livecomments.bytes" (dig "requests" "memory" 0 .resources) | float64 }}
-{{- $most := include "livecomments.bytes" (dig "limits" "memory" 0 .resources) | float64 }}
-{{- if and $most (gt $asked $most) }}
-{{- $problems = append $problems (printf "%s.resources: requests.memory %v is above limits.memory %v." $component .resources.requests.memory .resources.limits.memory) }}
+{{- if ne (len $paths) (len (uniq $paths)) }}
+{{- $problems = append $problems (printf "%s.extraVolumeMounts: two are at one mountPath: %s." $component (join ", " $paths)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $component := concat $processes (list "jobs" "probe" "front") }}
+{{- $resources := (index $.Values $component).resources }}
+{{- range $name := list "cpu" "memory" }}
+{{- $asked := dig "requests" $name 0 $resources }}
+{{- $most := dig "limits" $name 0 $resources }}
+{{- if and $most (gt (include "livecomments.quantity" $asked | float64) (include "livecomments.quantity" $most | float64)) }}
+{{- $problems = append $problems (printf "%s.resources: requests.%s %v is above limits.%s %v." $component $name $asked $name $most) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -182,6 +232,9 @@ LIVECOMMENTS_COUNTS: "true"
 {{- end }}
 {{- with (index $.Values $component).autoscaling }}
 {{- if .enabled }}
+{{- if lt (int .minReplicas) 2 }}
+{{- $problems = append $problems (printf "%s.autoscaling: minReplicas %d leaves nobody while that one is replaced; make it 2." $component (int .minReplicas)) }}
+{{- end }}
 {{- if gt (int .minReplicas) (int .maxReplicas) }}
 {{- $problems = append $problems (printf "%s.autoscaling: minReplicas %d is above maxReplicas %d." $component (int .minReplicas) (int .maxReplicas)) }}
 {{- end }}
@@ -191,6 +244,16 @@ LIVECOMMENTS_COUNTS: "true"
 {{- if not (or .targetCPUUtilizationPercentage .targetOwnMetric .metrics) }}
 {{- $problems = append $problems (printf "%s.autoscaling: give targetCPUUtilizationPercentage, targetOwnMetric or metrics to go by." $component) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.podDisruptionBudget.enabled }}
+{{- $all := .Values.podDisruptionBudget.maxUnavailable }}
+{{- range $component := concat (list "gateway" "edge" "stream") (ternary (list "front") list .Values.front.enabled) }}
+{{- $values := index $.Values $component }}
+{{- $least := ternary (dig "autoscaling" "minReplicas" 0 $values) $values.replicas (dig "autoscaling" "enabled" false $values) | int }}
+{{- if and (not (kindIs "string" $all)) (gt (int $all) 1) (ge (int $all) $least) }}
+{{- $problems = append $problems (printf "podDisruptionBudget.maxUnavailable: %d may be all of %s, of which there are %d." (int $all) $component $least) }}
 {{- end }}
 {{- end }}
 {{- end }}
