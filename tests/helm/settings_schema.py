@@ -1,4 +1,4 @@
-"""The settings as the chart's schema lists them, for `make docs`: names, types, and what a process takes, as far as it says."""
+"""The settings as the chart's schema lists them, for `make docs`: names, types, and what a process says it takes."""
 
 import dataclasses
 import json

@@ -25,7 +25,7 @@ VIDEOS = [f"video.{n}" for n in range(40)]
 class Stub:
     """A gateway or an edge: one server for its public and one for its internal port, which answers `health`."""
 
-    def __init__(self, name: str, port: int = 0) -> None:
+    def __init__(self, name: str, port: int = 0, internal: int = 0, host: str = HOST) -> None:
         self.health = 200
         self.partitions = 64
         self.held = threading.Event()
@@ -61,7 +61,8 @@ class Stub:
                 else:
                     _answer(self, stub.health if self.path == "/healthz/ready" else 404, "")
 
-        self._servers = [ThreadingHTTPServer((HOST, at), handler) for at, handler in ((port, Public), (0, Internal))]
+        listening = ((port, Public), (internal, Internal))
+        self._servers = [ThreadingHTTPServer((host, at), handler) for at, handler in listening]
         self.ports = dict(zip(("client", "internal"), (each.server_port for each in self._servers), strict=True))
         self._threads = [threading.Thread(target=each.serve_forever, args=(0.05,)) for each in self._servers]
         for thread in self._threads:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from shutil import which
 from typing import Final
@@ -20,10 +20,15 @@ from infra.local.ports import free_port
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, first_position
 from tests.consumers.streams import Stream
+from tests.helm.chart import Helm
+from tests.helm.conftest import helm
+from tests.helm.front import ChartFront
 from tests.infra.test_partition_lua import ranked
 from tests.live.stream import Worker, delete_topics, process_of, until, videos_of
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+
+__all__ = ["helm"]
 
 PARTITIONS: Final = 12
 VIDEOS: Final = videos_of(PARTITIONS, PARTITIONS)
@@ -142,8 +147,10 @@ async def _metric(node: Node, name: str) -> int:
     return int(sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))))
 
 
-@pytest.fixture
-async def deployed(kafka_address: str, cql_address: str, cql_keyspace: str, tmp_path: Path) -> AsyncIterator[Deployed]:
+@pytest.fixture(params=["recommended", "of the chart"])
+async def deployed(
+    request: pytest.FixtureRequest, kafka_address: str, cql_address: str, cql_keyspace: str, tmp_path: Path
+) -> AsyncIterator[Deployed]:
     if which("haproxy") is None:
         pytest.skip("No haproxy found.")
     topics = await own_epoch(kafka_address, PARTITIONS)
@@ -152,12 +159,17 @@ async def deployed(kafka_address: str, cql_address: str, cql_keyspace: str, tmp_
     gateways = [Node("gateway", own, tmp_path / f"gateway-{n}") for n in (1, 2)]
     own = {name: value for name, value in own.items() if name != "SESSION_SECRET"}
     edges = [Node("edge", {**own, "DRAIN_S": "1"}, tmp_path / f"edge-{n}") for n in (1, 2, 3)]
-    router = HaProxy(
-        tmp_path / "router",
-        port=None,
-        gateways=lambda: [one.ports for one in gateways],
-        edges=lambda: [one.ports for one in edges],
-    )
+
+    def ports(nodes: list[Node]) -> Callable[[], list[dict[str, int]]]:
+        return lambda: [one.ports for one in nodes]
+
+    to, place = (ports(gateways), ports(edges)), tmp_path / "router"
+    if request.param == "recommended":
+        router = HaProxy(place, port=None, gateways=to[0], edges=to[1])
+    else:
+        chart: Helm = request.getfixturevalue("helm")
+        rendered = chart.render("front", front={"tlsSecret": "", "serversMax": 4})
+        router = ChartFront(place, rendered, gateways=to[0], edges=to[1])
     try:
         await asyncio.gather(*(one.ready() for one in (*gateways, *edges)))
         await asyncio.to_thread(router.start)
