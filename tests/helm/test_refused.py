@@ -222,7 +222,10 @@ MOUNT: dict[str, Any] = {"name": "files", "mountPath": "/files"}
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"gateway": {"autoscaling": {"enabled": True, "minReplicas": 1}}}, "gateway.autoscaling: minReplicas 1 leaves"),
+        (
+            {"gateway": {"autoscaling": {"enabled": True, "minReplicas": 1}}},
+            "gateway.autoscaling: minReplicas 1 leaves",
+        ),
         ({"jobs": {"activeDeadlineSeconds": 400}}, "jobs.activeDeadlineSeconds: 400 is not below"),
         ({"jobs": {"activeDeadlineSeconds": 300}}, "jobs.activeDeadlineSeconds: 300 is not below"),
         ({"settings": {"drain_s": 1_000_000}}, "stream: drain_s 1e+06 is more than an hour"),
@@ -233,13 +236,19 @@ MOUNT: dict[str, Any] = {"name": "files", "mountPath": "/files"}
         ({"settings": {"cql": "a:9042,b:9042,a:9042"}}, "settings.cql: "),
         ({"settings": {"counts": True}}, "settings.counts: nobody counts"),
         ({"gateway": {"settings": {"counts": True}}}, "settings.counts: nobody counts"),
-        ({"edge": {"extraVolumes": [FILES | {"configMap": {"name": "x"}}]}}, "files has more than one source: configMap,"),
+        (
+            {"edge": {"extraVolumes": [FILES | {"configMap": {"name": "x"}}]}},
+            "files has more than one source: configMap,",
+        ),
         ({"jobs": {"extraVolumes": [FILES], "extraVolumeMounts": [MOUNT, MOUNT]}}, "two are at one mountPath"),
         (
             {"clean": {"extraVolumes": [FILES], "extraVolumeMounts": [MOUNT, MOUNT | {"mountPath": "/files/"}]}},
             "clean.extraVolumeMounts: two are at one mountPath",
         ),
-        ({"settings": {"kafka": "a:9093"}, "networkPolicy": {"enabled": True}}, "networkPolicy.kafka.ports: add the 9093"),
+        (
+            {"settings": {"kafka": "a:9093"}, "networkPolicy": {"enabled": True}},
+            "networkPolicy.kafka.ports: add the 9093",
+        ),
         ({"settings": {"cql": "a:9142"}, "networkPolicy": {"enabled": True}}, "networkPolicy.cql.ports: add the 9142"),
         (
             {"settings": {"otlp_endpoint": "http://collector:4318"}, "networkPolicy": {"enabled": True}},
