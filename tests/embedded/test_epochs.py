@@ -1,6 +1,7 @@
 """The epochs of a data directory: a new one's, and those of one that was made before the file told of any."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from livecomments_command.settings import RunSettings
 from livecomments_schemas.epochs import NO_EPOCHS, Epochs
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import Record
+from livecomments_schemas.positions import position_at
 from tests.served import Served, served
 
 MADE_BEFORE = Path(__file__).with_name("made_before.sql")
@@ -70,6 +72,20 @@ async def test_what_the_epoch_before_had_not_stored_is_on_the_pages_and_what_was
         assert await shown(running, "b") == [*(f"b stored {n}" for n in range(3)), "b not stored 0", "b not stored 1"]
         assert (await running.post("a", "now", await running.token()))[0] == 201
         assert await shown(running, "a") == [*kept, "now"]
+    with closing(sqlite3.connect(before / FILE_NAME)) as file:
+        of_the_deleted = "SELECT value, deleted FROM store_records WHERE video_id = 'a' AND position = ?"
+        assert file.execute(of_the_deleted, (position_at(1, 0),)).fetchall() == [(b"", 1)], "its text is in no row"
+        stored_to = "SELECT position FROM store_watermarks WHERE epoch = 1 AND partition = 0"
+        assert file.execute(stored_to).fetchall() == [(position_at(1, 10),)], "and that all is stored is known"
+
+
+async def test_records_that_were_written_before_are_read_byte_for_byte(before: Path) -> None:
+    async with DurableFile(before, TABLES) as file, EmbeddedLog(file, "comments-1", 1, 4) as log:
+        records, _ = await log.read(0, 0, 11, 100)
+    written = {record.offset: record.headers["digest"] for record in records if record.headers.get("digest")}
+    assert {len(digest) for digest in written.values()} == {16}
+    assert written[0].hex() == "cc6347d4ce002d35ae6c93b700243551"
+    assert [record.key for record in records] == [b"a"] * 3 + [b"b"] * 3 + [b"a", b"a", b"b", b"b", b"a"]
 
 
 def test_adopted_epochs_are_those_in_a_row_up_to_the_newest() -> None:
