@@ -108,6 +108,8 @@ def test_edges_have_names_that_stay_and_take_on_what_they_are_asked_for(helm: He
     rendered = helm.render(edge={"replicas": 3})
     spec = rendered.of("StatefulSet")["edge"]["spec"]
     assert spec["podManagementPolicy"] == "Parallel"
+    # Without a partition the controller makes the pod with the lowest number as it was before, and deletes it again.
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
     assert spec["serviceName"] in {f"{FULLNAME}-{name}" for name in rendered.of("Service")}
     for component in ("gateway", "edge"):
         settings = load(KINDS[component], rendered.environment(component))
