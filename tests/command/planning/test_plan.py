@@ -1,5 +1,7 @@
 """What a load takes: the arithmetic, and that each number it rests on stands on the page that it names."""
 
+import re
+import shlex
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,15 @@ from livecomments_command.__main__ import app
 from livecomments_command.planning.measured import measured
 from livecomments_command.planning.plan import ASSUMED, Demand, Needed, bytes_per_s, crowds, plan, writes_per_s
 
-PAGE: Final = (Path(__file__).parents[3] / "docs" / "BENCHMARKS.md").read_text()
+DOCS: Final = Path(__file__).parents[3] / "docs"
+PAGE: Final = (DOCS / "BENCHMARKS.md").read_text()
+SECTIONS: Final = {
+    line: section
+    for page in ("SCALE.md", "OPERATING.md")
+    for section in (DOCS / page).read_text().split("\n## ")
+    for line in re.findall(r"livecomments (plan --[-a-z0-9 ]+)", section)
+}
+"""By each plan that is told on a page: the words of its section."""
 DEMANDS: Final = st.builds(
     Demand, st.integers(1, 10**8), st.floats(0.01, 10**6), st.integers(1, 10**7), st.floats(0.0, 1.0), st.just(inf)
 )
@@ -83,3 +93,13 @@ def test_the_command_says_what_it_takes_and_on_what_it_rests() -> None:
     assert "what breaks first" in said.output
     for name in (*measured(), *ASSUMED):
         assert name in said.output
+
+
+@pytest.mark.parametrize("line", SECTIONS)
+def test_what_pages_tell_of_a_plan_is_what_it_says(line: str) -> None:
+    said = CliRunner().invoke(app, shlex.split(line), env={"COLUMNS": "200"})
+    assert said.exit_code == 0
+    found = dict(re.findall(r"│ ([a-z ]+?) +│ ([\d,]+)\b", said.output))
+    for name in ("edges", "gateways", "stream jobs", "partitions", "brokers"):
+        number = {"2": "two", "3": "three"}.get(found[name], found[name])
+        assert re.search(rf"\b{number}\b", SECTIONS[line], re.IGNORECASE), (name, number)
