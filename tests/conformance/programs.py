@@ -77,6 +77,7 @@ async def running(
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,
     environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A program, killed with all it has started when this is left. What it complains of goes into a file."""
     with output.open("ab") as file:
@@ -86,6 +87,7 @@ async def running(
             stdout=file if stdout is None else stdout,
             stderr=file,
             env={**os.environ, **(environment or {})},
+            cwd=cwd,
             start_new_session=True,
             limit=2**20,
         )

@@ -38,8 +38,8 @@ from tests.command.installation import CREATED_AT_MS, append, comment, installat
 from tests.command.records.test_feed import feed_on, grow
 
 PAGE: Final = (Path(__file__).parents[3] / "docs/DATA.md").read_text()
-MERGED, BY_MINUTE, BUSIEST, RULE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
-IN_PYTHON: Final = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+MERGED, BY_MINUTE, BUSIEST, RULE = re.findall(r"(?<!-->\n)```sql\n(.*?)```", PAGE, re.DOTALL)
+IN_PYTHON: Final = re.findall(r"(?<!-->\n)```python\n(.*?)```", PAGE, re.DOTALL)
 WINDOW: Final = 4
 HOME: Final = 3
 VIDEOS: Final = [video for video in (f"v{number}" for number in range(99)) if partition_of(video, 8) == HOME][:2]
