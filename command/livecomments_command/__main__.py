@@ -51,8 +51,9 @@ app = typer.Typer(
 
 app.add_typer(data_commands.dead_letters, name="dead-letters")
 app.add_typer(data_commands.epochs, name="epochs")
-for command in (data_commands.rebuild, data_commands.verify, data_commands.export, data_commands.erase):
+for command in (data_commands.rebuild, data_commands.verify, data_commands.export, data_commands.compact):
     app.command()(command)
+app.command()(data_commands.erase)
 app.command()(backups.backup)
 app.command()(backups.restore)
 app.command("replay")(data_commands.replay_log)

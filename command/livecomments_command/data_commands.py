@@ -219,7 +219,8 @@ def erase(
     context: typer.Context,
     author: Annotated[str, typer.Option(help="The id of the person, as in `author.id`.")],
     from_export: Annotated[
-        list[Path] | None, typer.Option("--export", help="And out of this export; may be given several times.")
+        list[str] | None,
+        typer.Option("--export", help="And out of this export or feed, s3://… too; may be given several times."),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Remembers how far the store is scanned, to go on after a stop.")
@@ -229,14 +230,17 @@ def erase(
     """Delete all that one person wrote, beside running services. Exit code 1 if more came meanwhile."""
     from livecomments_command.records.erase import Erased, counts_of
     from livecomments_command.records.erase import erase as delete_all
-    from livecomments_command.records.erase_exports import erase_from_export
+    from livecomments_command.records.erase_exports import erase_from, is_full
     from livecomments_command.records.opened import opened
+    from livecomments_command.records.places import name_of
 
     if not author:
         raise StartRefused("--author must not be empty.")
     settings, console = settings_of(context), plain_console(stderr=True)
 
     async def run(kept: Path | None) -> tuple[Erased, str]:
+        for where in from_export or []:
+            await is_full(where)  # what cannot be erased there is said before anything is
         counts = await counts_of(settings)
         async with opened(settings) as found:
             done = await delete_all(found, console, author, counts=counts, checkpoint=kept, is_trial=dry_run)
@@ -245,9 +249,9 @@ def erase(
     with checkpoint_of_one(checkpoint) as kept:
         done, topic = asyncio.run(run(kept))
     _say(*done.sentences(author, topic, has_retention=bool(settings.kafka), is_trial=dry_run))
-    for directory in from_export or []:
+    for where in from_export or []:
         if not dry_run:
-            _say(f"{directory}: {erase_from_export(directory, author):,} comments removed.")
+            _say(f"{name_of(where)}: {asyncio.run(erase_from(where, console, author)):,} comments removed.")
     sys.exit(1 if done.left else 0)
 
 
@@ -293,6 +297,21 @@ def export(
 
     done = asyncio.run(run())
     _say(f"{done.comments:,} comments in {len(done.content['files'])} files, digest {done.digest}")
+
+
+def compact(
+    place: Annotated[str, typer.Argument(help="A feed of changes; s3://bucket/folder too.")],
+    step_mb: Annotated[int, typer.Option(help="A step has up to so many MB in memory.", min=1, max=1024)] = 64,
+    from_step: Annotated[int, typer.Option(help="The first step to merge.", min=1)] = 1,
+    through_step: Annotated[
+        int | None, typer.Option(help="The last; without, the newest stays as it is.", min=1)
+    ] = None,
+) -> None:
+    """Merge small steps of a feed, which then says the same in fewer files. Reads no log."""
+    from livecomments_command.records.compacting import compact as merge_steps
+
+    console = plain_console(stderr=True)
+    _say(str(asyncio.run(merge_steps(place, console, step_mb << 20, first=from_step, last=through_step))))
 
 
 def replay_log(

@@ -11,7 +11,8 @@
 - `feeding`, `feed`, `feed_steps`, `step_files`: what changes, step by step: over epochs; in one; a step; its files.
 - `changes`, `places`: what a stretch of the log changes; where it is kept, a directory or a bucket.
 - `rebuild_export`: `rebuild` and `verify` with an export, for what the log no longer holds.
-- `erase`, `erase_exports`: takes what one person wrote out of store and tail, and out of exports.
+- `erase`, `erase_exports`, `erase_feeds`: takes what one person wrote out of store and tail; out of exports; of feeds.
+- `rewriting`, `compacting`: steps of a feed written anew, by manifest; many small ones as one.
 - `replay`, `replay_plan`: the topic's records again; from where, and up to where.
 - `replay_paced`, `replay_followed`, `replay_sinks`: how fast, for how long, and into what: JSON lines or another topic.
 - `copies`: what a copied record says of where it was.

@@ -17,7 +17,9 @@ from livecomments_schemas.judge import Kind
 from livecomments_schemas.positions import comment_id, epoch_of, offset_of, position_at
 from livecomments_schemas.render import render_comment
 
-_ROW_BYTES: Final = 600
+COMMENT: Final = b',"comment":'
+"""What stands in a change's line before the comment, which ends it. Quotes within a string are escaped."""
+ROW_BYTES: Final = 600
 """What a change takes in memory beside its line, about."""
 
 
@@ -47,7 +49,7 @@ class Change(NamedTuple):
                 "appendedAtMs": self.appended_at_ms,
             }
         )
-        return head if self.line is None else b"".join((head[:-1], b',"comment":', self.line, b"}"))
+        return head if self.line is None else b"".join((head[:-1], COMMENT, self.line, b"}"))
 
     def to_cells(self) -> Cells:
         """Return it as a row by `CHANGE_COLUMNS`."""
@@ -96,7 +98,7 @@ class Changes:
                 line = render_comment(own_id, record.value)
                 made = Change(UPSERT, position, partition, video_id, own_id, record.appended_at_ms, line)
                 self._upserts[video_id, position] = made
-                self.kept_bytes += len(line) + _ROW_BYTES
+                self.kept_bytes += len(line) + ROW_BYTES
             elif verdict.target:
                 target_id = orjson.loads(record.value)["commentId"]
                 gone = Change(DELETE, position, partition, video_id, target_id, record.appended_at_ms)
@@ -104,7 +106,7 @@ class Changes:
             elif kind in FACT_TYPES:
                 fact = exported_fact(own_id, row_of(record, verdict, self._epoch))
                 self.facts.append(fact)
-                self.kept_bytes += len(fact.line) + _ROW_BYTES
+                self.kept_bytes += len(fact.line) + ROW_BYTES
 
     def _delete(self, target: int, gone: Change) -> None:
         """Let a comment of this stretch never have been, and remember a delete of an earlier one."""
@@ -112,4 +114,4 @@ class Changes:
             self._upserts.pop((gone.video_id, target), None)
         else:
             self._deletes[gone.video_id, gone.comment_id] = gone
-            self.kept_bytes += _ROW_BYTES
+            self.kept_bytes += ROW_BYTES

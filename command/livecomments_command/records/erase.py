@@ -44,7 +44,9 @@ class Erased(NamedTuple):
     in_log: int
     """Of those found, how many the log of the open epoch still holds."""
     left: int
-    """Found after all of it: written meanwhile."""
+    """Found after all of it."""
+    stayed: int = 0
+    """Of those left, how many had been there before; the others were written meanwhile."""
 
     def sentences(self, author_id: str, topic: str, *, has_retention: bool, is_trial: bool) -> list[str]:
         """Return what the operator should know."""
@@ -52,9 +54,14 @@ class Erased(NamedTuple):
         said = [f"{self.found:,} comments of {author_id} found."]
         if is_trial:
             return [*said, "Nothing was changed."]
-        if self.left:
-            said.append(f"{self.left:,} more came meanwhile. Ban {author_id}, and run this again.")
-        else:
+        if self.left > self.stayed:
+            said.append(f"{self.left - self.stayed:,} more came meanwhile. Ban {author_id}, and run this again.")
+        if self.stayed:
+            said.append(
+                f"{self.stayed:,} are still stored that were there before: run this again; if they stay, "
+                "`livecomments rebuild --from-start` stores their deletes anew."
+            )
+        if not self.left:
             said.append("They are deleted, and looked for again none is stored.")
         return [
             *said,
@@ -93,7 +100,7 @@ async def erase(
     await rebuild(opened, console)
     run.begin_anew()
     left, _ = await run.sweep(console, "Looking again", is_trial=True)
-    return Erased(found, in_log, left)
+    return Erased(found, in_log, left, run.stayed)
 
 
 async def counts_of(settings: ToolSettings) -> Mapping[int, int]:
@@ -116,27 +123,34 @@ class _Erasure:
         self._part = self._found = self._in_log = 0
         self._seen: set[Comment] = set()
         """What this run found: what is behind the watermark may be stored already."""
+        self._ends: dict[int, int] | None = None
+        """Where the log ended when this run began."""
+        self.stayed = 0
+        """Of those found in the last sweep, how many lie before that."""
         if checkpoint is not None and (said := read_checkpoint(checkpoint)) is not None:
             self._take(said, checkpoint)
 
     async def sweep(self, console: Console, what: str, *, is_trial: bool = False) -> tuple[int, int]:
         """Find all comments, and delete them but for a trial; how many there are, and how many the log holds."""
         log, parts = self._opened.log, self._store.scan_parts
-        starts = {number: one.start for number, one in (await patiently(self._bounds)).items()}
+        bounds = await patiently(self._bounds)
+        starts, ends = ({number: one[at] for number, one in bounds.items()} for at in (0, 1))
+        self._ends = self._ends or ends
         with bar(console, what, parts) as advance:
             async for part, comments in self._parts(advance):
                 if not (self._is_trial or is_trial):
                     await _delete(log, comments, self._counts)
                 self._found += len(comments)
                 self._seen.update(comments)
-                self._in_log += sum(_is_held(log, starts, one) for one in comments)
+                self._in_log += sum(_is_behind(log, starts, one) for one in comments)
+                self.stayed += sum(not _is_behind(log, self._ends, one) for one in comments)
                 self._part = part + 1
                 self._save()
         return self._found, self._in_log
 
     def begin_anew(self) -> None:
         """Scan all of the store again."""
-        self._part = self._found = self._in_log = 0
+        self._part = self._found = self._in_log = self.stayed = 0
         self._seen.clear()
         if self._file is not None:
             self._file.unlink(missing_ok=True)
@@ -192,10 +206,11 @@ class _Erasure:
             )
 
 
-def _is_held(log: CommentLog, starts: dict[int, int], one: Comment) -> bool:
+def _is_behind(log: CommentLog, places: dict[int, int], one: Comment) -> bool:
+    """Tell whether a comment lies in the log at or behind these offsets of its partitions."""
     video_id, position = one
     home = partition_of(video_id, log.partition_count)
-    return epoch_of(position) == log.epoch and offset_of(position) >= starts[home]
+    return epoch_of(position) == log.epoch and offset_of(position) >= places[home]
 
 
 async def _delete(log: CommentLog, comments: Sequence[Comment], counts: Mapping[int, int]) -> None:

@@ -1,7 +1,7 @@
-"""What one person wrote, taken out of a full export: its files are written anew without it, and its manifest with them.
+"""What one person wrote, taken out of exports: files are written anew without it, and the manifests with them.
 
 A file is replaced by one of another name, which the manifest names from then on; then the old one is removed. Killed
-anywhere, the export is whole by its manifest, and the next run goes on and removes what no manifest names.
+anywhere, the export is whole by its manifest, and the next command that writes there removes what no manifest names.
 """
 
 import re
@@ -10,42 +10,75 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from rich.console import Console
 
+from livecomments_command.records.erase_feeds import erase_from_feed
 from livecomments_command.records.export import MANIFEST, Manifest, rows_of
 from livecomments_command.records.export_files import Exported, PartFile, read_lines
-from livecomments_command.records.kept_files import held_directory, on_files
+from livecomments_command.records.feed import placed
+from livecomments_command.records.feed_steps import numbers_of
+from livecomments_command.records.kept_files import held_directory, on_files, refuse_link, sync_folder
 from livecomments_command.records.parquet import timed_lines
+from livecomments_command.records.places import Directory, folder_of
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import parse_comment_id
 
 _AT_ONCE: Final = 2_000
 """Comments in memory, beside those of a Parquet file, which are sorted whole."""
 _AGAIN: Final = re.compile(r"-erased(\d+)$")
+_PATH: Final = re.compile(r"day=[\d-]{10}/[^/]+")
+
+
+async def is_full(where: str) -> bool:
+    """Look whether there is a full export; or else a feed of changes, of which somebody's comments are to be taken.
+
+    Raises:
+        StartRefused: there is neither, or an export that is not whole, or as CSV, or of a later version.
+        FilesFailed: a bucket is away for more than a minute.
+    """
+    place = folder_of(where)
+    if isinstance(place, Directory) and _manifest(Path(where)) is not None:
+        return True
+    if not numbers_of(await placed(place.names)):
+        raise StartRefused(f"--export {where}: there is no {MANIFEST} of a full export, and no feed of changes.")
+    return False
+
+
+async def erase_from(where: str, console: Console, author_id: str) -> int:
+    """Take an author's comments out of a full export, or out of a feed of changes; how many there were.
+
+    Raises:
+        StartRefused: as `is_full`, or a file is not what its manifest says, or a link.
+        FilesInUse: another command is at work in it. FilesRefused, FilesFailed: it cannot be written.
+    """
+    if await is_full(where):
+        return erase_from_export(Path(where), author_id)
+    place = folder_of(where)
+    with place.held():
+        return await erase_from_feed(place, console, author_id)
 
 
 def erase_from_export(directory: Path, author_id: str) -> int:
-    """Take an author's comments out of a full export; how many there were.
+    """Take an author's comments out of a full export; how many there were. Raises as `erase_from`."""
+    with on_files(f"Erasing from {directory}"), held_directory(directory):
+        manifest = _manifest(directory)
+        if manifest is None:
+            raise StartRefused(f"--export {directory}: no {MANIFEST} is there.")
+        for file in manifest.content["files"]:
+            if not _PATH.fullmatch(file["path"]):
+                raise StartRefused(f"{directory}: {MANIFEST} names {file['path']}, which can be no file of an export.")
+            refuse_link(directory, file["path"])
+        manifest.remove_leftovers()
+        return sum(_rewrite(manifest, file, author_id) for file in list(manifest.content["files"]))
 
-    Raises:
-        StartRefused: it is no whole export, or one as CSV.
-        FilesInUse: another command is at work in it. FilesRefused, FilesFailed: it cannot be written.
-    """
-    with on_files(f"Erasing from {directory}"):
-        if not directory.is_dir():
-            raise StartRefused(f"--export {directory}: there is no such directory.")
-        with held_directory(directory):
-            manifest = Manifest.load(directory)
-            if manifest is None:
-                raise StartRefused(
-                    f"--export {directory}: no {MANIFEST} is there. Of a feed of changes begin a new one, and remove "
-                    "this; what it told a lake is told anew as deletes."
-                )
-            if not manifest.is_finished:
-                raise StartRefused(f"--export {directory}: that export is not finished. Run it again, it goes on.")
-            if manifest.content["format"] == "csv":
-                raise StartRefused(f"--export {directory}: CSV does not hold whole comments. Remove it; export anew.")
-            _remove_leftovers(manifest)
-            return sum(_rewrite(manifest, file, author_id) for file in list(manifest.content["files"]))
+
+def _manifest(directory: Path) -> Manifest | None:
+    manifest = Manifest.load(directory)
+    if manifest is not None and not manifest.is_finished:
+        raise StartRefused(f"--export {directory}: that export is not finished. Run it again, it goes on.")
+    if manifest is not None and manifest.content["format"] == "csv":
+        raise StartRefused(f"--export {directory}: CSV does not hold whole comments. Remove it; export anew.")
+    return manifest
 
 
 def _rewrite(manifest: Manifest, file: dict[str, Any], author_id: str) -> int:
@@ -79,16 +112,8 @@ def _rewrite(manifest: Manifest, file: dict[str, Any], author_id: str) -> int:
     finally:
         part.abandon()
     old.unlink()
+    sync_folder(old.parent)
     return int(gone)
-
-
-def _remove_leftovers(manifest: Manifest) -> None:
-    """Remove files of ours that the manifest does not name: a run that was cut short left them."""
-    named = {manifest.directory / file["path"] for file in manifest.content["files"]}
-    own = f"{manifest.content['topic']}-*"
-    for path in [*manifest.directory.glob(f"day=*/{own}"), *manifest.directory.glob(f"day=*/.{own}.new")]:
-        if path not in named:
-            path.unlink()
 
 
 def _next_name(path: Path) -> Path:

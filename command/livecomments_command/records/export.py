@@ -8,6 +8,7 @@ both through the same position, whatever is appended meanwhile. Files are partit
 file.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ from livecomments.log.interface import OffsetUnavailable
 from livecomments.store.rows import row_of
 from livecomments_command.records.bars import bar
 from livecomments_command.records.export_files import FORMATS, Digest, PartFile, exported, exported_fact
-from livecomments_command.records.kept_files import held_directory, on_files, write_atomically
+from livecomments_command.records.kept_files import held_directory, on_files, sync_folder, write_atomically
 from livecomments_command.records.manifests import EXPORT, VERSION, schema_of, understood
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.parquet import pyarrow
@@ -70,6 +71,19 @@ class Manifest:
         """Write it, whole or not at all."""
         self.directory.mkdir(parents=True, exist_ok=True)
         write_atomically(self.directory / MANIFEST, orjson.dumps(self.content, option=orjson.OPT_INDENT_2))
+        sync_folder(self.directory)
+
+    def remove_leftovers(self) -> None:
+        """Remove files of ours that it does not name: a run that was cut short left them. Raises OSError."""
+        named = {path for of in ("files", "facts") for _, path in self.files(of)}
+        own = re.compile(
+            rf"{re.escape(self.content['topic'])}-\d{{4}}-\d{{12}}(-erased\d+)?\.\w+|\.{MANIFEST}.new|\..*\.new"
+        )
+        for folder in (self.directory, *self.directory.glob("day=*"), self.directory / "facts"):
+            for path in folder.glob("*"):
+                if path not in named and own.fullmatch(path.name):
+                    path.unlink()
+                    sync_folder(folder)
 
     @property
     def is_finished(self) -> bool:
@@ -132,8 +146,7 @@ async def export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest
 async def _export(opened: Opened, console: Console, plan: ExportPlan) -> Manifest:
     manifest = Manifest.load(plan.directory) or await _begin(opened, plan)
     _refuse_other(manifest, opened, plan)
-    for leftover in plan.directory.glob("*/.*.new"):
-        leftover.unlink()
+    manifest.remove_leftovers()
     ranges = {int(partition): manifest.range_of(int(partition)) for partition in manifest.content["partitions"]}
     total = sum(2 * (end - following) for _, following, end in ranges.values())
     try:

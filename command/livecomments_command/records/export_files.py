@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import orjson
 
 from livecomments.store.interface import Row
-from livecomments_command.records.kept_files import on_files
+from livecomments_command.records.kept_files import on_files, sync_folder
 from livecomments_command.records.parquet import (
     COMMENT_COLUMNS,
     FACT_COLUMNS,
@@ -125,11 +125,7 @@ class PartFile:
         os.fsync(self._file.fileno())
         self._file.close()
         self._making.rename(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(self.path.parent)
 
     def checks(self) -> dict[str, object]:
         """Return what anybody can check a finished file by: its size and what `sha256sum` says."""

@@ -22,6 +22,7 @@ from livecomments_command.records.kept_files import FilesFailed
 from livecomments_command.records.looking import Looking
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.places import Folder, PlaceUnavailable
+from livecomments_command.records.rewriting import finish_rewriting
 from livecomments_command.records.scan import CHUNK_RECORDS, JudgedReader, patiently
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
@@ -70,6 +71,7 @@ async def standing(place: Folder, plan: FeedPlan, tries: int = _PLACE_TRIES) -> 
         StartRefused: the place holds something else, or a feed of another kind.
         FilesFailed: a bucket is away for more than a minute.
     """
+    await placed(partial(finish_rewriting, place), tries)
     newest = await placed(partial(newest_step, place, plan), tries)
     await placed(partial(remove_leftovers, place, newest.number if newest else 0), tries)
     return newest

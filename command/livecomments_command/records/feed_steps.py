@@ -4,12 +4,13 @@
     day=2026-11-22/000000017-changes.parquet    what was appended that day (UTC), of step 17
     facts/000000017-facts.parquet               what was said of videos
 
-A manifest is never changed, and begins where the one before ended. Files that no manifest names are of a step that was
-cut short, and are removed by who goes on.
+A manifest begins where the one before ended. Files that no manifest names are of a step that was cut short, and are
+removed by who goes on. Steps may be written anew (`rewriting`), their files with eight hexadecimal digits behind
+their names.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -23,8 +24,8 @@ from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import comment_id, first_position, offset_of, parse_comment_id
 
 _MANIFEST: Final = re.compile(r"_manifest/(\d{9})\.json")
-_OF_STEP: Final = re.compile(
-    r"(?:(?:day=[\d-]{10}|facts)/\.?(\d{9})-(?:changes|facts)|_manifest/\.(\d{9}))\.\w+(?:\.new)?"
+OF_STEP: Final = re.compile(
+    r"(?:(?:day=[\d-]{10}|facts)/\.?(\d{9})-(?:changes|facts)(?:-[0-9a-f]{8})?|_manifest/\.(\d{9}))\.\w+(?:\.new)?"
 )
 """Files of a step, and what is left of one being made. A manifest that has its name is none of these."""
 
@@ -62,12 +63,12 @@ def newest_step(place: Folder, plan: FeedPlan) -> Step | None:
         PlaceUnavailable: try again.
     """
     names = place.names()
-    numbers = [int(found[1]) for found in map(_MANIFEST.fullmatch, names) if found]
+    numbers = numbers_of(names)
     if not numbers:
-        if [name for name in names if not _OF_STEP.fullmatch(name)]:
+        if [name for name in names if not OF_STEP.fullmatch(name)]:
             raise StartRefused(f"{place.name} is not empty, and no feed. Name another.")
         return None
-    path = _manifest_path(max(numbers))
+    path = manifest_path(max(numbers))
     written = place.read(path) or b""
     content = understood(written, CHANGES, f"{place.name}/{path}")
     wanted = {"format": plan.form, "videoId": plan.video_id} | ({"begunAfter": plan.begun_after} if plan.after else {})
@@ -79,10 +80,10 @@ def newest_step(place: Folder, plan: FeedPlan) -> Step | None:
 
 def position_of_feed(place: Folder) -> Step | None:
     """Read where any feed is, to begin another behind it; None if the place holds none. Raises as `newest_step`."""
-    numbers = [int(found[1]) for found in map(_MANIFEST.fullmatch, place.names()) if found]
+    numbers = numbers_of(place.names())
     if not numbers:
         return None
-    path = _manifest_path(max(numbers))
+    path = manifest_path(max(numbers))
     content = understood(place.read(path) or b"", CHANGES, f"{place.name}/{path}")
     return _step(content, b"")._replace(number=0)
 
@@ -90,7 +91,7 @@ def position_of_feed(place: Folder) -> Step | None:
 def remove_leftovers(place: Folder, step: int) -> None:
     """Remove what a later step left that was cut short. Raises PlaceUnavailable."""
     for name in place.names():
-        found = _OF_STEP.fullmatch(name)
+        found = OF_STEP.fullmatch(name)
         if found and int(found[1] or found[2]) > step:
             place.remove(name)
 
@@ -132,15 +133,21 @@ def commit(place: Folder, plan: FeedPlan, topic: str, last: Step, changes: Chang
         "facts": [file.said for file in facts],
     }
     written = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-    others = place.read(_manifest_path(number))
-    if others not in (None, written) or (last.written and place.read(_manifest_path(last.number)) != last.written):
+    others = place.read(manifest_path(number))
+    if others not in (None, written) or (last.written and place.read(manifest_path(last.number)) != last.written):
         raise FilesInUse(f"{place.name}: another command writes this feed. Nothing was added to it; let one go on.")
-    place.write(_manifest_path(number), written)
+    place.write(manifest_path(number), written)
     return last._replace(number=number, following=following, written=written)
 
 
-def _manifest_path(number: int) -> str:
+def manifest_path(number: int) -> str:
+    """Return where the manifest of a step is."""
     return f"_manifest/{number:09d}.json"
+
+
+def numbers_of(names: Iterable[str]) -> list[int]:
+    """Return the numbers of the steps that have a manifest among these files, in no order."""
+    return [int(found[1]) for found in map(_MANIFEST.fullmatch, names) if found]
 
 
 def _step(content: Mapping[str, Any], written: bytes) -> Step:

@@ -168,6 +168,26 @@ def write_atomically(file: Path, content: bytes) -> None:
             raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Make durable which names a folder has. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_link(root: Path, path: str) -> None:
+    """Check that a file below `root`, and its folder, are what they seem: to remove a link leaves what it leads to.
+
+    Raises:
+        FilesRefused: one is a link.
+    """
+    for one in (root / path, (root / path).parent):
+        if one != root and one.is_symlink():
+            raise FilesRefused(f"{one} is a link, and what it leads to would stay. Put there what it leads to.")
+
+
 def begin_report(file: Path | None) -> None:
     """Make the file that `--json` names, before what it tells of is done. Raises FilesRefused, FilesFailed."""
     if file is not None:

@@ -65,8 +65,13 @@ def checked(path: str, content: bytes, positions: Sequence[int]) -> dict[str, An
         "firstPosition": min(positions),
         "lastPosition": max(positions),
         "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": sha256_of(content),
     }
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the checksum that `sha256sum` prints, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def understood(written: bytes, kind: str, where: str) -> dict[str, Any]:

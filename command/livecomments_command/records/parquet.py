@@ -108,6 +108,18 @@ def delete_cells(place: Cells, video_id: str, comment_id: str, appended_at_ms: i
     return (DELETE, comment_id, video_id, *nothing, appended_at_ms, None, *place, None)
 
 
+def change_rows(file: IO[bytes]) -> Iterator[Cells]:
+    """Yield op, position, partition, video, comment, time of append (Unix ms) and JSON of each row of a feed's file."""
+    arrow, parquet = pyarrow()
+    table = parquet.read_table(
+        file, columns=["op", "position", "log_partition", "video_id", "comment_id", "appended_at", "json"]
+    )
+    *columns, times, lines = table.columns
+    milliseconds = times.cast(arrow.int64()).to_pylist()
+    texts = [None if text is None else text.encode() for text in lines.to_pylist()]
+    return zip(*(column.to_pylist() for column in columns), milliseconds, texts, strict=True)
+
+
 def fact_cells(line: bytes) -> Cells:
     """Return the row of a fact, by `FACT_COLUMNS`, of its JSON line; `value` is the record's, byte for byte."""
     fact = orjson.loads(line)
@@ -136,7 +148,7 @@ def instant(text: str) -> int | None:
         return None
 
 
-def parquet_lines(path: Path, at_once: int) -> Iterator[bytes]:
+def parquet_lines(path: Path | IO[bytes], at_once: int) -> Iterator[bytes]:
     """Yield the line of each comment or fact of a file, by position; texts are kept, `at_once` of them as Python's.
 
     Raises:

@@ -5,14 +5,13 @@ from where others take it (the environment's `AWS_…`, a profile, the machine's
 `?region=…&endpoint_override=…&scheme=http`.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from livecomments_command.records.kept_files import held_directory, on_files, write_atomically
+from livecomments_command.records.kept_files import held_directory, on_files, refuse_link, sync_folder, write_atomically
 from livecomments_schemas.errors import StartRefused, Unavailable
 
 _ADDRESS: Final = "://"
@@ -44,6 +43,10 @@ class Folder(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
+        ...
+
+    def refuse_link(self, path: str) -> None:
+        """Check that to remove a file is to remove what it holds. Raises FilesRefused: it, or its folder, is a link."""
         ...
 
     @contextmanager
@@ -86,16 +89,19 @@ class Directory:
         with on_files(f"Exporting to {self.name}"):
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, content)
-            folder = os.open(file.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(file.parent)
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
         with on_files(f"{self.name}/{path}"):
-            (self._root / path).unlink(missing_ok=True)
+            file = self._root / path
+            with suppress(FileNotFoundError):
+                file.unlink()
+                sync_folder(file.parent)
+
+    def refuse_link(self, path: str) -> None:
+        """Check that neither the file nor its folder is a link."""
+        refuse_link(self._root, path)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -149,6 +155,9 @@ class Bucket:
         with self._asked():
             if self._files.get_file_info(self._key(path)).type == self._kinds.File:
                 self._files.delete_file(self._key(path))
+
+    def refuse_link(self, path: str) -> None:
+        """Do nothing: an object store has no links."""
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -11,13 +11,23 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from livecomments_command.records.changes import Change
+from livecomments_command.records.changes import COMMENT, Change
 from livecomments_command.records.manifests import checked
-from livecomments_command.records.parquet import CHANGE_COLUMNS, FACT_COLUMNS, UPSERT, Cells, SortedParquet, fact_cells
+from livecomments_command.records.parquet import (
+    CHANGE_COLUMNS,
+    FACT_COLUMNS,
+    UPSERT,
+    Cells,
+    SortedParquet,
+    change_rows,
+    fact_cells,
+    parquet_lines,
+)
 from livecomments_schemas.events import timestamp
 from livecomments_schemas.positions import parse_comment_id
 
 FEED_FORMATS: Final = ("jsonl", "parquet")
+_AT_ONCE: Final = 2_000
 _DAY_CHARS: Final = len("2026-11-22")
 
 
@@ -52,6 +62,20 @@ def file_of_changes(path: str, rows: Sequence[Change]) -> StepFile:
     return StepFile(content, said | {"upserts": upserts, "deletes": len(rows) - upserts})
 
 
+def changes_in(path: str, content: bytes) -> list[Change]:
+    """Return the changes of a file, in its order."""
+    if path.endswith(".parquet"):
+        return [Change(*row) for row in change_rows(io.BytesIO(content))]
+    return [_change_of(line) for line in content.split(b"\n")[:-1]]
+
+
+def facts_in(path: str, content: bytes) -> list[bytes]:
+    """Return the facts of a file, as their JSON lines."""
+    if path.endswith(".parquet"):
+        return list(parquet_lines(io.BytesIO(content), _AT_ONCE))
+    return content.split(b"\n")[:-1]
+
+
 def files_of_facts(form: str, name: str, lines: Sequence[bytes]) -> list[StepFile]:
     """Return the file of facts, of their JSON lines; none if there are none."""
     if not lines:
@@ -60,6 +84,13 @@ def files_of_facts(form: str, name: str, lines: Sequence[bytes]) -> list[StepFil
     content = content or b"".join(line + b"\n" for line in lines)
     positions = [parse_comment_id(orjson.loads(line)["position"])[0] for line in lines]
     return [StepFile(content, checked(f"facts/{name.format('facts')}.{form}", content, positions))]
+
+
+def _change_of(line: bytes) -> Change:
+    head, _, comment = line.partition(COMMENT)
+    one = orjson.loads(head + b"}" if comment else line)
+    place = (one["position"], one["partition"], one["videoId"], one["commentId"], one["appendedAtMs"])
+    return Change(one["op"], *place, comment[:-1] or None)
 
 
 def _sheet(columns: Sequence[str], rows: Sequence[Cells]) -> bytes:

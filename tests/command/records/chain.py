@@ -25,12 +25,18 @@ class Row(NamedTuple):
     line: bytes | None
 
 
-def manifests(directory: Path) -> list[dict[str, Any]]:
-    """Those of a feed, in order; each begins where the one before ended, and names files that are there whole."""
-    found = [orjson.loads(path.read_bytes()) for path in sorted((directory / "_manifest").glob("[0-9]*.json"))]
+def manifests(directory: Path, *, is_cut: bool = False) -> list[dict[str, Any]]:
+    """Those of a feed that count, in order; each begins where the one before ended, and names files that are whole.
+
+    Nothing else is there, unless a command was cut short.
+    """
+    said = [orjson.loads(path.read_bytes()) for path in sorted((directory / "_manifest").glob("[0-9]*.json"))]
+    found = [one for one in said if not any(other["firstStep"] <= one["step"] < other["step"] for other in said)]
     ends: dict[tuple[int, str], str] = {}
-    for number, one in enumerate(found, 1):
-        assert one["step"] == number
+    following = 1
+    for one in found:
+        assert one["firstStep"] == following
+        following = one["step"] + 1
         for partition, place in one["partitions"].items():
             assert ends.get((one["epoch"], partition), place["after"]) == place["after"]
             ends[one["epoch"], partition] = place["through"]
@@ -38,8 +44,9 @@ def manifests(directory: Path) -> list[dict[str, Any]]:
             content = (directory / file["path"]).read_bytes()
             assert (hashlib.sha256(content).hexdigest(), len(content)) == (file["sha256"], file["bytes"])
     named = {file["path"] for one in found for file in (*one["files"], *one["facts"])}
-    there = {path.relative_to(directory).as_posix() for path in directory.rglob("[0-9]*-*.*")}
-    assert there == named
+    there = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    named |= {f"_manifest/{one['step']:09d}.json" for one in found}
+    assert there >= named if is_cut else there == named
     return found
 
 
@@ -63,9 +70,9 @@ def rows(directory: Path, file: dict[str, Any]) -> Iterator[Row]:
     yield from found
 
 
-def merge(directory: Path, state: State) -> State:
+def merge(directory: Path, state: State, *, is_cut: bool = False) -> State:
     """Merge a feed into what was there. A step says each comment once, and no step says one again."""
-    for one in manifests(directory):
+    for one in manifests(directory, is_cut=is_cut):
         said = [row for file in one["files"] for row in rows(directory, file)]
         assert len({(row.video_id, row.comment_id) for row in said}) == len(said)
         for op, video_id, comment_id, _, line in said:

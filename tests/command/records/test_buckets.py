@@ -1,6 +1,7 @@
 """Places: a directory and a bucket promise the same; the bucket is of another hand, over the network."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pyarrow.fs
 import pytest
 from rich.console import Console
 
+from livecomments_command.records.erase_feeds import erase_from_feed
 from livecomments_command.records.export import ExportPlan, export
 from livecomments_command.records.feed import Rhythm
 from livecomments_command.records.feed_steps import FeedPlan
@@ -17,8 +19,8 @@ from livecomments_command.records.feeding import run_feed
 from livecomments_command.records.kept_files import FilesFailed
 from livecomments_command.records.places import Directory, Folder, PlaceUnavailable, folder_of, name_of
 from livecomments_schemas.errors import StartRefused
-from tests.command.installation import installation, make_file, opened
-from tests.command.records.chain import digest_of, merge
+from tests.command.installation import append, comment, installation, make_file, opened
+from tests.command.records.chain import State, digest_of, merge
 from tests.command.records.test_rebuild import fill
 
 QUIET = Console(quiet=True)
@@ -86,12 +88,85 @@ def test_a_feed_goes_on_in_a_bucket_and_beside_it(bucket: Server, tmp_path: Path
         async with opened(made) as found:
             return (await export(found, QUIET, ExportPlan(tmp_path / "now", "jsonl"))).digest
 
-    digest, place = asyncio.run(run()), folder_of(address)
-    for name in place.names():
-        Directory(tmp_path / "copied").write(name, place.read(name) or b"")
-    state = merge(tmp_path / "copied", {})
+    digest = asyncio.run(run())
+    state = merge(downloaded(address, tmp_path / "copied"), {})
     assert b"secret" not in b"".join(path.read_bytes() for path in (tmp_path / "beside" / "_manifest").iterdir())
     assert digest_of(merge(tmp_path / "beside", state)) == digest
+
+
+def test_killed_at_any_change_to_a_bucket_a_feed_is_whole_and_the_next_command_clears_up(
+    bucket: Server, tmp_path: Path
+) -> None:
+    made, kept, plan = installation(tmp_path / "data"), tmp_path / "kept", FeedPlan("jsonl")
+
+    async def begin() -> State:
+        await make_file(made)
+        for _ in range(3):
+            async with opened(made) as found:
+                await append(found, [comment("demo", number, author=("ana", "ben")[number % 2]) for number in range(9)])
+            await run_feed(made, QUIET, str(kept), plan, Rhythm())
+        return merge(kept, {})
+
+    now, event, code = asyncio.run(begin()), 0, -signal.SIGKILL
+    others = {key: line for key, line in now.items() if b'"ben"' in line}
+    while code == -signal.SIGKILL:
+        event += 1
+        address, there = bucket[1].format(f"killed-{event}"), tmp_path / f"killed-{event}"
+        for name in Directory(kept).names():
+            folder_of(address).write(name, (kept / name).read_bytes())
+        module = "tests.command.records.dying_rewriting"
+        code = subprocess.run([sys.executable, "-m", module, address, str(event)], timeout=100, check=False).returncode
+        assert code in (0, -signal.SIGKILL)
+        state = merge(downloaded(address, there / "cut"), {}, is_cut=True)
+        assert others.items() <= state.items() <= now.items()
+        asyncio.run(run_feed(made, QUIET, address, plan, Rhythm()))
+        assert merge(downloaded(address, there / "on"), {}) == state
+    assert state == others
+    assert event > 10
+
+
+def downloaded(address: str, into: Path) -> Path:
+    """All of a folder of the bucket."""
+    place = folder_of(address)
+    for name in place.names():
+        Directory(into).write(name, place.read(name) or b"")
+    return into
+
+
+class Away(Directory):
+    """A bucket that is away at some of the calls, each of which is made again."""
+
+    def __init__(self, root: Path, at: set[int]) -> None:
+        super().__init__(root)
+        self._at = at
+        self._call = 0
+
+    def write(self, path: str, content: bytes) -> None:
+        self._ask()
+        super().write(path, content)
+
+    def remove(self, path: str) -> None:
+        self._ask()
+        super().remove(path)
+
+    def _ask(self) -> None:
+        self._call += 1
+        if self._call in self._at:
+            raise PlaceUnavailable("s3://bucket: no answer")
+
+
+def test_a_bucket_that_is_away_at_times_is_waited_for_and_all_is_counted(tmp_path: Path) -> None:
+    made, where, plan = installation(tmp_path / "data"), tmp_path / "feed", FeedPlan("jsonl")
+
+    async def run() -> tuple[int, int]:
+        await make_file(made)
+        async with opened(made) as found:
+            await append(found, [comment("demo", number, author=("ana", "ben")[number % 2]) for number in range(9)])
+        await run_feed(made, QUIET, str(where), plan, Rhythm())
+        away = Away(where, {2, 5, 8, 12})  # the new file, the manifest, what is old
+        return await erase_from_feed(away, QUIET, "ana"), len(merge(where, {}))
+
+    assert asyncio.run(run()) == (5, 4)
 
 
 def test_no_account_is_told() -> None:

@@ -13,19 +13,16 @@ from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.embedded.store import EmbeddedStore
 from livecomments.sqlite import DurableFile
 from livecomments_command.records.erase import Erased, erase
-from livecomments_command.records.erase_exports import erase_from_export
+from livecomments_command.records.erase_exports import erase_from, erase_from_export
 from livecomments_command.records.export import ExportPlan, Manifest, export
 from livecomments_command.records.export_files import read_lines, row_of_line
-from livecomments_command.records.feed_steps import FeedPlan
 from livecomments_command.records.opened import Opened, opened
-from livecomments_command.records.places import Directory
 from livecomments_command.records.rebuild import rebuild
 from livecomments_command.records.rebuild_export import verify_export
 from livecomments_command.records.verify import verify
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 from tests.command.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
-from tests.command.records.test_feed import feed_on
 from tests.command.records.test_rebuild import QUIET, VIDEOS
 
 COUNTS = {1: PARTITIONS}
@@ -140,7 +137,10 @@ async def test_an_export_is_written_anew_and_is_right(tmp_path: Path, form: str)
         whole = made.comments
         await erase(found, QUIET, "ana", counts=COUNTS)
         folder = directory / made.content["files"][0]["path"]
-        for name in (f"{found.topic}-0001-erased1.{form}", f".{found.topic}-0002-erased1.{form}.new"):
+        for name in (
+            f"{found.topic}-0001-000000000000-erased1.{form}",
+            f".{found.topic}-0002-000000000000-erased1.{form}.new",
+        ):
             folder.with_name(name).write_bytes(b"of a run that was killed")
         mine = folder.with_name("mine.txt")
         mine.write_bytes(b"of somebody else")
@@ -159,17 +159,53 @@ async def test_what_cannot_be_written_anew_is_refused_in_words(tmp_path: Path) -
     async with chatted(tmp_path / "data") as found:
         await export(found, QUIET, ExportPlan(tmp_path / "csv", "csv"))
         with pytest.raises(StartRefused, match="CSV"):
-            erase_from_export(tmp_path / "csv", "ana")
-        await feed_on(found, Directory(tmp_path / "feed"), FeedPlan("jsonl"))
-        with pytest.raises(StartRefused, match="feed"):
-            erase_from_export(tmp_path / "feed", "ana")
-        with pytest.raises(StartRefused, match="no such directory"):
-            erase_from_export(tmp_path / "nowhere", "ana")
+            await erase_from(str(tmp_path / "csv"), QUIET, "ana")
+        (tmp_path / "empty").mkdir()
+        for name in ("empty", "nowhere"):
+            with pytest.raises(StartRefused, match=r"no export\.json of a full export, and no feed"):
+                await erase_from(str(tmp_path / name), QUIET, "ana")
         made = await export(found, QUIET, ExportPlan(tmp_path / "cut", "jsonl"))
         made.content["finished"] = False
         made.save()
         with pytest.raises(StartRefused, match="not finished"):
-            erase_from_export(tmp_path / "cut", "ana")
+            await erase_from(str(tmp_path / "cut"), QUIET, "ana")
+
+
+class Forgetting(EmbeddedStore):
+    """A store that still has one comment, whatever was deleted."""
+
+    async def written_by(self, author_id: str, part: int) -> list[tuple[str, int]]:
+        return [*await super().written_by(author_id, part), ("gone", first_position(1))]
+
+
+async def test_what_was_there_before_and_is_left_is_told_from_what_came_meanwhile(tmp_path: Path) -> None:
+    async with (
+        chatted(tmp_path / "a") as found,
+        DurableFile(tmp_path / "b", LOG_TABLES + STORE_TABLES) as file,
+    ):
+        store = Forgetting(file)
+        await store.__aenter__()
+        over = Opened(found.topic, found.log, found.dead_letter_log, store)
+        await rebuild(over, QUIET)
+        done = await erase(over, QUIET, "ana", counts=COUNTS)
+        assert (done.left, done.stayed) == (1, 1)
+    tellings = {
+        (left, stayed): " ".join(
+            Erased(5, 5, left, stayed).sentences("ana", "comments-1", has_retention=True, is_trial=False)
+        )
+        for left, stayed in ((0, 0), (1, 1), (1, 0), (3, 1))
+    }
+    assert [
+        ("more came" in said, "still stored" in said, "looked for again none" in said) for said in tellings.values()
+    ] == [(False, False, True), (False, True, False), (True, False, False), (True, True, False)]
+
+
+async def test_what_cannot_be_erased_there_is_said_before_anything_is(tmp_path: Path) -> None:
+    async with chatted(tmp_path / "data") as found:
+        before = (await found.log.bounds([0]))[0]
+    run(installation(tmp_path / "data"), ["erase", "--author", "ana", "--export", str(tmp_path / "nowhere")], code=2)
+    async with opened(installation(tmp_path / "data")) as found:
+        assert (await found.log.bounds([0]))[0] == before
 
 
 async def test_the_command_says_what_it_did_and_what_stays(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from livecomments.runtime.settings import PREFIX
+from livecomments_command.records.erase_exports import erase_from
 from livecomments_command.records.kept_files import (
     FilesFailed,
     FilesInUse,
@@ -23,8 +25,9 @@ from livecomments_command.records.kept_files import (
 )
 from livecomments_command.records.opened import opened
 from livecomments_command.settings import ToolSettings
-from tests.command.installation import installation, make_file
-from tests.command.records.test_rebuild import fill
+from tests.command.installation import append, comment, installation, make_file
+from tests.command.records.chain import manifests
+from tests.command.records.test_rebuild import QUIET, VIDEOS, fill
 
 REFUSED, FAILED, IN_USE = FilesRefused.exit_code, FilesFailed.exit_code, FilesInUse.exit_code
 
@@ -155,6 +158,47 @@ def test_a_full_disk_is_told_as_that_and_what_is_there_is_whole(settings: ToolSe
     no_files = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY))
     code, said = told(settings, "verify", before=no_files)
     assert (code, "Cannot open" in said) == (FAILED, True), said
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_on_a_full_disk_a_feed_keeps_what_it_has_and_shows_nothing_half_made(
+    settings: ToolSettings, tmp_path: Path, form: str
+) -> None:
+    place, changes = tmp_path / "feed", ("export", str(tmp_path / "feed"), "--changes", "--format", form)
+    full = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+    code, said = told(settings, *changes, before=full)
+    assert (code, "run this again" in said) == (FAILED, True), said
+    assert not [path for path in place.rglob("*") if path.is_file()]
+
+    async def more() -> None:
+        async with opened(settings) as found:
+            await append(
+                found, [comment(VIDEOS[0], number, author=("ben", "eve")[number % 2]) for number in range(500)]
+            )
+
+    for _ in range(2):
+        assert told(settings, *changes) == (0, "")
+        asyncio.run(more())
+    assert told(settings, *changes) == (0, "")
+    there = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    code, said = told(settings, "compact", str(place), "--through-step", "3", before=full)
+    assert (code, "run this again" in said) == (FAILED, True), said
+    with pytest.raises(FilesFailed), limited(5_000):
+        asyncio.run(erase_from(str(place), QUIET, "ben"))
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == there
+    assert told(settings, "compact", str(place), "--through-step", "3") == (0, "")
+    assert len(manifests(place)) == 1
+
+
+@contextmanager
+def limited(bytes_max: int) -> Iterator[None]:
+    """Files grow no larger than that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("arguments", [["verify"], ["epochs", "list"]], ids=" ".join)

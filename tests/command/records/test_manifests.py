@@ -145,6 +145,8 @@ async def test_a_manifest_of_a_later_version_is_refused_in_words_and_nothing_is_
         ("export", str(tmp_path / "new"), "--after", feeding),
         ("verify", "--export", full),
         ("rebuild", "--from-export", full),
+        ("erase", "--author", "ana", "--export", full),
+        ("compact", feeding),
     ):
         code, said = told(settings, *arguments)
         assert (code, "later version" in said, "Upgrade" in said) == (2, True, True), said
