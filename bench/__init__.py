@@ -18,6 +18,7 @@
 - `page`: what the page costs a browser, beside a bare page with the same video.
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
+- `exports`: rows a second of exports, feeds, their merging and erasing, beside bare loops.
 - `stand`: what these six stand on: Kafka, an edge, a feed of comments.
 - `viewers`: their viewers, and the bare loop, in C (`viewers.c`).
 - `crowd`: what clients that poll cost an edge, by themselves and behind the recommended caches.
