@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from livecomments_command.records.compacting import Compacted, compact
+from livecomments_command.records.compacting import Compacted, compact, compact_in
 from livecomments_command.records.erase_exports import erase_from, erase_from_export
 from livecomments_command.records.erase_feeds import erase_from_feed
 from livecomments_command.records.export import ExportPlan, Manifest, export
@@ -22,6 +22,7 @@ from livecomments_command.records.feeding import since
 from livecomments_command.records.kept_files import FilesInUse, FilesRefused, held_directory
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.records.places import Directory
+from livecomments_command.records.rewriting import finish_rewriting
 from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import video_changed
@@ -194,6 +195,45 @@ def test_killed_at_any_event_a_feed_is_whole_and_the_next_command_clears_up(
             assert merge(where, {}) == (of_others(now) if what == "erase" else now)
             assert what == "merge" or b'"ana"' not in b"".join(path.read_bytes() for path in where.glob("day=*/*"))
     assert events > 10
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_who_clears_up_may_be_killed_as_well(tmp_path: Path, is_done: bool) -> None:
+    """Behind a merging that was killed before its manifest, or behind it."""
+    made, where, kept = installation(tmp_path / "data"), tmp_path / "feed", tmp_path / "kept"
+
+    async def begin() -> State:
+        await make_file(made)
+        now = await fed(made, kept, "jsonl", 4)
+        with pytest.raises(Cut):
+            await compact_in(Stopping(kept, at_manifest=not is_done), QUIET, MUCH, last=4)
+        return now
+
+    now, deaths = asyncio.run(begin()), 0
+    assert len(list(kept.glob("day=*/*"))) == 5
+    for _ in killed_at_each_event(partial(copied, kept, where), lambda: finish_rewriting(Directory(where))):
+        deaths += 1
+        assert merge(where, {}, is_cut=True) == now
+        finish_rewriting(Directory(where))
+        assert merge(where, {}) == now
+    assert deaths > 3
+    assert len(manifests(where)) == (1 if is_done else 4)
+
+
+class Stopping(Directory):
+    """A directory whose writer is cut off before it replaces a manifest, or before it removes anything."""
+
+    def __init__(self, root: Path, *, at_manifest: bool) -> None:
+        super().__init__(root)
+        self._at_manifest = at_manifest
+
+    def write(self, path: str, content: bytes) -> None:
+        if self._at_manifest and path.startswith("_manifest/0"):
+            raise Cut
+        super().write(path, content)
+
+    def remove(self, path: str) -> None:
+        raise Cut
 
 
 def copied(kept: Path, where: Path) -> None:
