@@ -1,11 +1,12 @@
 """The comment log in Kafka, by aiokafka: the only room that knows it. Needs the extra `distributed`.
 
-It is a producer that waits for `acks=all`, a consumer without a group, and retries of both with a bound.
+It is a producer that waits for `acks=all`, fetches without a group, and retries of both with a bound.
 
 - `log`: `KafkaLog`: checks the topic, joins the next three.
 - `writer`: appends in batches of our own, with a deadline; replaces a producer that is spoilt.
 - `refusals`: what a broker's refusal of a batch is worth, and how a producer goes on after one.
-- `reader`: follows partitions without a group; reads ranges and bounds.
+- `reader`: follows partitions without a group; `fetcher`: one request to each broker, whenever a reader polls.
+- `ranges`: reads ranges and bounds, by a consumer of its own: reading back must not hold up what is live.
 - `decoding`: makes records of what aiokafka fetched; lets readers go on past a batch that it cannot decode.
 - `unpacking`: unpacks compressed batches within a bound.
 - `fetching`: writes and reads fetches of many partitions for less than aiokafka does.

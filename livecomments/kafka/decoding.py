@@ -47,15 +47,19 @@ class _Fetched(OrderedDict[Any, Any]):
 
     def __setitem__(self, topic_partition: Any, result: Any) -> None:
         if (found := getattr(result, "_partition_records", None)) is not None:  # else an error to be raised
-            result._partition_records = _Unpacked(found._records, topic_partition, found.next_fetch_offset)
+            result._partition_records = Unpacked(found._records, topic_partition, found.next_fetch_offset)
         super().__setitem__(topic_partition, result)
 
 
-class _Unpacked:
-    """aiokafka's PartitionRecords, as far as its FetchResult uses them."""
+class Unpacked:
+    """The records of a fetch of one partition: aiokafka's PartitionRecords, as far as its FetchResult uses them.
+
+    An iterator, which may be left and gone on with. Raises KafkaError: the next one cannot be unpacked.
+    """
 
     def __init__(self, batches: Any, topic_partition: Any, offset: int) -> None:
         self.next_fetch_offset = offset
+        """What follows the last one that was given out; beyond what is no record, too."""
         self._records = self._unpack(batches, topic_partition)
 
     def __iter__(self) -> Iterator[Record]:

@@ -25,20 +25,6 @@ _REST: Final = Struct(">ii")
 """Of a row, behind its aborted transactions: the nearest replica and the bytes of its records."""
 
 
-def fetch_leanly(consumer: Any) -> None:
-    """Let a started aiokafka consumer write and read its fetches so. Partitions without news are left out of answers,
-    so it does not hear of their ends.
-    """
-    fetcher = consumer._fetcher
-    process = fetcher._proc_fetch_request
-
-    async def process_lean(assignment: Any, node_id: Any, request: Any) -> Any:
-        request.__class__ = LeanRequest
-        return await process(assignment, node_id, request)
-
-    fetcher._proc_fetch_request = process_lean
-
-
 class LeanAnswer(FetchResponse_v11):  # type: ignore[misc]  # read as untyped
     """What a broker says to a fetch, without the partitions of which it has nothing to say."""
 

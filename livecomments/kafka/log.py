@@ -8,7 +8,8 @@ from aiokafka.errors import KafkaError
 
 from livecomments.kafka.connection import KafkaConnection, Security, no_security
 from livecomments.kafka.contract import Difference, Endangers, differences_of
-from livecomments.kafka.reader import KafkaRanges, KafkaReader
+from livecomments.kafka.ranges import KafkaRanges
+from livecomments.kafka.reader import KafkaReader
 from livecomments.kafka.rest import Rest
 from livecomments.kafka.topics import FoundTopic, find_topics
 from livecomments.kafka.writer import KafkaWriter
@@ -115,7 +116,7 @@ class KafkaLog:
         return await self._ranges.read(partition, start, end, limit)
 
     def follow(self) -> KafkaReader:
-        reader = KafkaReader(self._connection, self._topic, self.partition_count, self._rest)
+        reader = KafkaReader(self._connection, self._topic, self._rest)
         self._readers = [*(one for one in self._readers if not one.is_closed), reader]
         return reader
 

@@ -213,12 +213,13 @@ async def test_a_clock_of_the_writers_set_under_us_makes_no_confirmed_append_unk
         assert texts_of(await read_all(log, 0, 1, 51)) == texts
 
 
-async def test_a_reader_whose_consumer_broke_connects_again_and_misses_nothing(log: KafkaLog) -> None:
+async def test_a_reader_whose_client_broke_connects_again_and_misses_nothing(log: KafkaLog) -> None:
     reader = log.follow()
     reader.assign({0: 0})
     await append_all(log, 0, ["a"])
     assert texts_of(await poll_until(reader, 1)) == ["a"]
-    reader._consumer._fetcher._fetch_task.cancel()
+    assert reader._fetcher is not None
+    reader._fetcher._client._sync_task.cancel()  # whoever looks for leaders
     await append_all(log, 0, ["b"])
     with pytest.raises(LogUnavailable):
         await poll_until(reader, 1)
