@@ -9,24 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.ports import free_port
 from livecomments.cql.migrations import migrate
 from livecomments.kafka.connection import KafkaConnection
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.topics import find_topics
-from livecomments.log.topics import COUNTS_TOPIC, clean_topic
+from livecomments.log.topics import clean_topic
 from livecomments.runtime.settings import PREFIX
 from livecomments_command.records.export import Manifest
-from livecomments_schemas.counts import MINUTE_MS, count_of
 from livecomments_schemas.events import (
-    COMMENT_CREATED,
     COMMENT_DELETED,
     USER_BANNED,
     USER_UNBANNED,
     VIDEO_ENDED,
     VIDEO_STARTED,
     Author,
-    Record,
     comment_created,
     comment_deleted,
     facts_of,
@@ -34,12 +30,11 @@ from livecomments_schemas.events import (
     video_changed,
     video_event,
 )
-from livecomments_schemas.judge import Kind, judge
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, position_at
-from livecomments_schemas.window import Window
 from tests.command.records.chain import digest_of, manifests, merge
-from tests.live.stream import Deployment, comments, deployment, process_of, until, videos_of
+from tests.live.stream import Deployment, comments, deployment, until, videos_of
+from tests.live.test_data_topics import is_clean, read_all, start
 from tests.store.examples import DATACENTER, drop_keyspace, new_keyspace, run_cql
 
 pytestmark = pytest.mark.timeout(300)
@@ -190,81 +185,6 @@ async def test_a_dead_letter_is_replayed_into_its_partition(running: Deployment)
     assert running.topic in await find_topics(KafkaConnection(running.kafka), [running.topic])
 
 
-async def test_counts_are_those_of_the_log_over_a_kill(running: Deployment, tmp_path: Path) -> None:
-    said = {name.removeprefix(PREFIX): value for name, value in running.environ.items() if name.startswith(PREFIX)}
-    for turn in range(2):
-        worker = process_of("counts", own(said), tmp_path / f"counts-{turn}")
-        running.workers.append(worker)
-        await running.append(comments(VIDEOS, 300, f"counted-{turn}"))
-        await until(partial(are_told, running), "all counted")
-        worker.kill()
-    last = process_of("counts", own(said), tmp_path / "counts-last")
-    running.workers.append(last)
-    await until(lambda: last.has_logged("ready"), "ready")
-    assert await are_told(running)
-    assert await last.stop() == 0
-
-
-def own(said: Mapping[str, str]) -> dict[str, str]:
-    """The settings of one more process that is in no group."""
-    return {name: value for name, value in said.items() if name != "GROUP"} | {"INTERNAL_PORT": str(free_port())}
-
-
-async def are_told(running: Deployment) -> bool:
-    """Whether the topic of counts, as compaction keeps it, says what a loop over the log counts."""
-    writers: dict[tuple[str, int], list[bytes]] = {}
-    for partition in range(PARTITIONS):
-        records = await read_all(running.log, partition)
-        window = Window(running.epoch, partition, PARTITIONS, since=0, whole=True)
-        for record in records:
-            verdict = judge(record, window)
-            if verdict.kind is Kind.ACCEPTED and record.headers["type"] == COMMENT_CREATED:
-                minute = record.appended_at_ms // MINUTE_MS
-                writers.setdefault((verdict.video_id, minute), []).append(record.headers["author"])
-    name = running.own.prefix + COUNTS_TOPIC
-    if name not in await find_topics(KafkaConnection(running.kafka), [name]):
-        return False
-    async with KafkaLog(running.kafka, name, 0) as topic:
-        told = [one for one in map(count_of, await read_all(topic, 0)) if one is not None]
-    newest = {(one.video_id, one.minute): (one.comments, one.writers) for one in told}
-    return newest == {key: (len(each), len(set(each))) for key, each in writers.items()}
-
-
-async def read_all(log: KafkaLog, partition: int) -> list[Record]:
-    """All records of a partition."""
-    following, end = (await log.bounds([partition]))[partition]
-    found = []
-    while following < end:
-        records, following = await log.read(partition, following, end, 5_000)
-        found += records
-    return found
-
-
-async def is_clean(running: Deployment) -> bool:
-    """Whether the clean topic has come to the log's end."""
-    name = running.own.prefix + clean_topic(running.epoch)
-    if name not in await find_topics(KafkaConnection(running.kafka), [name]):
-        return False
-    async with KafkaLog(running.kafka, name, 0) as topic:
-        newest = [[*await read_all(topic, number)][-1:] for number in range(PARTITIONS)]
-    ends = await running.ends()
-    return all(
-        [int(one.headers["origin-offset"]) for one in last] == [ends[number] - 1] for number, last in enumerate(newest)
-    )
-
-
-async def test_the_clean_topic_is_what_the_log_says_over_a_kill(running: Deployment, tmp_path: Path) -> None:
-    said = {name.removeprefix(PREFIX): value for name, value in running.environ.items() if name.startswith(PREFIX)}
-    for turn in range(2):
-        worker = process_of("clean", own(said), tmp_path / f"clean-{turn}")
-        running.workers.append(worker)
-        target = comment_id(position_at(running.epoch, 5 + turn), partition_of(VIDEOS[0], PARTITIONS))
-        await running.append([comment_deleted(VIDEOS[0], target, "mod"), *comments(VIDEOS, 300, f"clean-{turn}")])
-        await until(partial(is_clean, running), "all clean")
-        worker.kill()
-    assert "no difference" in await asyncio.to_thread(command, running, "verify", "--clean")
-
-
 async def test_what_one_person_wrote_is_erased_beside_the_stream_job(running: Deployment) -> None:
     eve = Author("eve", "Eve")
     said = [comment_created(video, f"mine {number}", eve, created_at_ms=1) for number in range(40) for video in VIDEOS]
@@ -283,8 +203,7 @@ async def test_what_one_person_wrote_is_erased_beside_the_stream_job(running: De
 async def test_what_one_person_wrote_leaves_the_clean_topic_a_feed_and_an_export_as_well(
     running: Deployment, tmp_path: Path
 ) -> None:
-    said = {name.removeprefix(PREFIX): value for name, value in running.environ.items() if name.startswith(PREFIX)}
-    running.workers.append(process_of("clean", own(said), tmp_path / "clean"))
+    start(running, "clean")
     eve, feed, full = Author("eve", "Eve"), str(tmp_path / "feed"), str(tmp_path / "full")
     mine = [comment_created(video, f"mine {number}", eve, created_at_ms=1) for number in range(20) for video in VIDEOS]
     for turn, part in enumerate((mine[::2], mine[1::2])):
