@@ -7,7 +7,8 @@
 - `kube/`: manifests of Kubernetes, held against what operators take.
 - `operators/`: Kafka by Strimzi and ScyllaDB by its operator, with topics, users and their rights.
 - `release/`: one release of everything, in step.
-- `systemd/`: the embedded form as a service.
+- `systemd/`: the embedded form, or each process of the other, as a service.
+- `connect/`: Kafka Connect over the topics that data teams have.
 - `dashboards/`: Grafana's, as code, written into the chart.
 - `asyncapi`: the contract of the topics as AsyncAPI, written into `schemas/`.
 - `local/`: all of it on loopback, for `make up`, for the live tests, and to be killed (`make faults`).
