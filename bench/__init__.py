@@ -11,6 +11,7 @@
 - `latency`: from a POST to the sockets of the viewers, beside the broker's acknowledgement.
 - `resume`: a crowd comes back at once; what those who stayed notice.
 - `slow`: viewers that never read; what the others notice, and what they cost.
+- `deriving`: what viewers notice of the jobs that make topics of the log, in turns with none.
 - `videos`: many videos with a few viewers each, beside one.
 - `scale`: what a node costs, one to four of a tier behind the router, beside nodes that follow everything.
 - `takes`: how long the first request for a partition waits, and what others notice of it.
@@ -19,7 +20,7 @@
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `exports`: rows a second of exports, feeds, their merging and erasing, beside bare loops.
-- `stand`: what these six stand on: Kafka, an edge, a feed of comments.
+- `stand`: what these seven stand on: Kafka, an edge, a feed of comments.
 - `viewers`: their viewers, and the bare loop, in C (`viewers.c`).
 - `crowd`: what clients that poll cost an edge, by themselves and behind the recommended caches.
 - `pollers`: those clients, in C (`pollers.c`).

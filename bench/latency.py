@@ -124,7 +124,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
         await asyncio.to_thread(stack.enter_context, running(gateway))
         pool = Pool(origin_of(f"http://{gateway.address}"), WIRES)
         stack.callback(pool.close)
-        poster = Poster(stand, pool, await _token(pool))
+        poster = Poster(stand, pool, await guest_token(pool))
         group = await stand.crowd.open(plan.viewers, "v", every=max(1, plan.viewers // READERS))
         await poster.post(max(rates), plan.warm_up_s, texts)
         rows = [await _row(stand, poster, group, rate, plan, texts) for rate in rates]
@@ -167,20 +167,22 @@ async def _row(stand: Stand, poster: Poster, group: int, rate: float, plan: Plan
         rate,
         answered / plan.seconds,
         poster.refused,
-        _times(poster.acks_ms),
-        _times(poster.answers_ms),
+        times_of(poster.acks_ms),
+        times_of(poster.answers_ms),
         Times(saw.p50_ms, saw.p99_ms),
         saw.comments // saw.readers,
         abs(missing) + poster.refused + saw.faults,
     )
 
 
-def _times(each_ms: list[float]) -> Times:
+def times_of(each_ms: list[float]) -> Times:
+    """Return half and 99 in 100 of them."""
     cuts = statistics.quantiles(each_ms, n=100, method="inclusive")
     return Times(cuts[49], cuts[98])
 
 
-async def _token(pool: Pool) -> str:
+async def guest_token(pool: Pool) -> str:
+    """Open a session."""
     async with pool.wire() as wire:
         body = orjson.dumps({"displayName": "viewer-0001"})
         answer: Response = await wire.ask(pool.origin.head("POST", "/sessions", {}, body), _TIMEOUT_S)
