@@ -9,10 +9,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pytest
 
 from infra.local.ports import free_port
 from livecomments_command.records.export import Manifest
+from livecomments_schemas.counts import Count, counted
 from tests.conformance.programs import running
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -20,9 +22,10 @@ SNIPPETS: Final = dict(re.findall(r"<!-- runs: (\S+) -->\n```\w+\n(.*?)```", (DO
 VIDEOS: Final = 9
 """Eight, and the demo."""
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
+@pytest.mark.live
 async def test_from_nothing_to_a_query_and_a_picture(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl here: apt-get install curl")
@@ -41,6 +44,21 @@ async def test_from_nothing_to_a_query_and_a_picture(tmp_path: Path) -> None:
     exported = Manifest.load(tmp_path / "comments")
     assert exported is not None
     assert drawn(tmp_path / "busiest.svg") == (VIDEOS, exported.comments)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "told again"])
+def test_the_topic_of_counts_says_which_videos_are_busiest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    minutes = [("a", 0, 1, 1), ("a", 0, 5, 2), ("b", 0, 9, 3), ("a", 1, 6, 6), ("b", 3, 1, 1)]
+    told = [counted(Count(video, 29_000_000 + at, many, by, "0" * 16)).value for video, at, many, by in minutes]
+    progress = b'{"epochs": []}'
+    (tmp_path / "counts.jsonl").write_bytes(b"\n".join([*told, progress, *told[: 3 * again], b""]))
+    monkeypatch.chdir(tmp_path)
+    lake = duckdb.connect()
+    assert lake.execute(SNIPPETS["counts.sql"]).fetchall() == [("a", 11, 6), ("b", 10, 3)]
+    lake.execute((DOCS / "busiest.sql").read_text())
+    assert drawn(tmp_path / "busiest.svg") == (2, 21)
 
 
 def drawn(picture: Path) -> tuple[int, int]:
