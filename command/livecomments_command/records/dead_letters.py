@@ -2,8 +2,9 @@
 
 A letter is known by its number, its offset in the dead-letter topic. Replaying appends the record anew, whole, with its
 own headers, at the partition of its video: as it stands where it came from or, once that is gone, in the letter; not
-what is still invalid. A mark in the dead-letter topic says what was replayed. If it is missing after a crash, a comment
-replayed again is a duplicate of the first: it is given an idempotency key where it has none.
+what is still invalid. It is read back and judged before anything is said of it: its video, or its epoch, may be over. A
+mark in the dead-letter topic says what was replayed. If it is missing after a crash, a comment replayed again is a
+duplicate of the first: it is given an idempotency key where it has none.
 """
 
 import re
@@ -18,7 +19,7 @@ from livecomments.following.read_back import read_on
 from livecomments.log.interface import AppendRefused, CommentLog, OffsetUnavailable
 from livecomments_command.records.copies import origin_headers
 from livecomments_command.records.opened import Opened
-from livecomments_command.records.scan import patiently
+from livecomments_command.records.scan import CHUNK_RECORDS, JudgedReader, patiently
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import (
     COMMENT_CREATED,
@@ -30,7 +31,7 @@ from livecomments_schemas.events import (
     listed_headers,
     timestamp,
 )
-from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.judge import FENCED, Kind, Verdict, judge
 from livecomments_schemas.partitions import VideoIdRejected, parse_video_id, partition_of
 from livecomments_schemas.positions import comment_id, position_at
 from livecomments_schemas.window import Window
@@ -43,6 +44,10 @@ _MARKS_MAX: Final = 1_000_000
 """Origins of replayed letters kept in memory while letters are listed: some 100 MB."""
 _TOLD_MAX: Final = 500_000
 """Origins of letters kept in memory, twice as many at most: a job with a new store sets all aside again."""
+
+
+_EPOCH_OVER: Final = "its epoch has ended meanwhile; run this again, once the next one is open"
+_VIDEO_OVER: Final = "its video has ended, so that it would show nowhere"
 
 
 class Letter(NamedTuple):
@@ -138,6 +143,7 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
         AppendUnavailable, AppendUnknown: run it again.
     """
     missing = set[int]() if chosen is None or isinstance(chosen, str) else set(chosen)
+    verdicts = _Verdicts(opened.log)
     async for letter in read_letters(opened.dead_letter_log):
         missing.discard(letter.number)
         if letter.replayed:
@@ -146,6 +152,7 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
             continue
         try:
             home, record = await _mended(opened, letter)
+            await verdicts.check(home, record)
         except NotReplayed as why:
             yield f"{letter.number} ({letter.origin}) not replayed: {why}"
             continue
@@ -153,16 +160,56 @@ async def replay_letters(opened: Opened, chosen: Collection[int] | str | None, *
             yield f"{letter.number} ({letter.origin}) would be replayed"
             continue
         try:
-            position = position_at(opened.log.epoch, await opened.log.append(home, record))
-        except AppendRefused as why:
+            replayed_as = await verdicts.survivor_of(home, record, await opened.log.append(home, record))
+        except (AppendRefused, NotReplayed) as why:
             yield f"{letter.number} ({letter.origin}) not replayed: {why}"
             continue
-        replayed_as = comment_id(position, home)
         mark = {"reason": _REPLAYED, "origin": letter.origin.encode(), "as": replayed_as.encode()}
         await opened.dead_letter_log.append(0, NewRecord(b"", b"", mark))
         yield f"{letter.number} ({letter.origin}) replayed as {replayed_as}"
     for number in sorted(missing):
         yield f"{number} not replayed: there is no dead letter of this number. See: livecomments dead-letters list"
+
+
+class _Verdicts:
+    """What everybody makes of the records that are appended here: each is read back, behind the window before it."""
+
+    def __init__(self, log: CommentLog) -> None:
+        self._log = log
+        self._readers: dict[int, JudgedReader] = {}
+
+    async def check(self, home: int, record: NewRecord) -> None:
+        """Refuse what would be void, as far as was read. Raises NotReplayed."""
+        reader = self._readers.get(home)
+        if reader is None:
+            end = (await patiently(lambda: self._log.bounds([home])))[home].end
+            reader = self._readers[home] = await JudgedReader.open(self._log, home, end)
+        if reader.is_fenced:
+            raise NotReplayed(_EPOCH_OVER)
+        if record.headers["type"] == COMMENT_CREATED and reader.is_ended(record.key.decode()):
+            raise NotReplayed(_VIDEO_OVER)
+
+    async def survivor_of(self, home: int, record: NewRecord, offset: int) -> str:
+        """Return the id of what was appended, or of the comment that it repeats. Raises NotReplayed: neither counts."""
+        verdict = await self._verdict(home, offset)
+        if (first := verdict.survivor) is not None:
+            survivor = comment_id(position_at(self._log.epoch, first.survivor), home)
+            if first.digest != record.headers["digest"]:
+                raise NotReplayed(f"its idempotency key was used for another comment, {survivor}")
+            if first.void:
+                raise NotReplayed("its video had ended when it was replayed before, so that it shows nowhere")
+            return survivor
+        if verdict.kind is not Kind.ACCEPTED:
+            raise NotReplayed(_EPOCH_OVER if verdict.reason == FENCED.reason else _VIDEO_OVER)
+        return comment_id(position_at(self._log.epoch, offset), home)
+
+    async def _verdict(self, home: int, offset: int) -> Verdict:
+        reader = self._readers[home]
+        found = None
+        while found is None:
+            judged = await reader.read(offset + 1, CHUNK_RECORDS)
+            found = next((verdict for record, verdict in judged if record.offset == offset), None)
+        return found
 
 
 async def _mended(opened: Opened, letter: Letter) -> tuple[int, NewRecord]:

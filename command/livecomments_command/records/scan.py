@@ -100,6 +100,10 @@ class JudgedReader:
         """Whether the end of the epoch was read: what comes behind it is void."""
         return self._window.fence is not None
 
+    def is_ended(self, video_id: str) -> bool:
+        """Tell whether a comment of this video would be void, as far as was read."""
+        return self._window.is_ended(video_id, self.following)
+
     async def read(self, end: int, limit: int) -> list[Judged]:
         """Read the next records before `end`, at most `limit`; none where what lay there is gone within the log.
 

@@ -12,13 +12,33 @@ import pytest
 from livecomments_command.records.dead_letters import read_letters, replay_letters
 from livecomments_command.records.opened import Opened, opened
 from livecomments_command.settings import ToolSettings
-from livecomments_schemas.events import ForeignHeaders, NewRecord, listed_headers
+from livecomments_schemas.events import (
+    EPOCH_FENCE,
+    VIDEO_ENDED,
+    VIDEO_STARTED,
+    ForeignHeaders,
+    NewRecord,
+    epoch_event,
+    listed_headers,
+    video_event,
+)
 from livecomments_schemas.judge import Kind
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
 from livecomments_streams.dead_letters import DeadLetters
-from tests.command.installation import PARTITIONS, append, comment, deletion, installation, make_file, persist, run
+from tests.command.installation import (
+    PARTITIONS,
+    append,
+    comment,
+    deletion,
+    id_of,
+    installation,
+    make_file,
+    persist,
+    run,
+)
 from tests.command.records.test_rebuild_export import Retained
+from tests.log.faults import WatchedLog, nothing
 
 VIDEO = "video"
 HOME = partition_of(VIDEO, PARTITIONS)
@@ -93,6 +113,7 @@ async def test_a_letter_that_outlives_its_record_is_replayed_out_of_itself(tmp_p
         large = whole._replace(headers={**whole.headers, "y": b"y" * 10_000})
         for broken in (whole, large):
             await found.log.append(ELSEWHERE, broken)
+        await append(found, [comment(VIDEO, 8), comment(VIDEO, 9)])
         await persist(found)
         left = replace(found, log=Retained(found, 2))  # type: ignore[arg-type]  # it delegates the rest
         kept, cut = await replayed(left, None)
@@ -171,14 +192,72 @@ async def test_a_replay_whose_mark_was_lost_is_a_duplicate(tmp_path: Path) -> No
                 return getattr(found.dead_letter_log, name)
 
         forgetting = Opened(found.topic, found.log, Forgetful(), found.store)  # type: ignore[arg-type]  # as much as is used
-        assert len(await replayed(forgetting, "foreign_key")) == 1
-        assert len(await replayed(found, "foreign_key")) == 1
+        (first,), (second,) = await replayed(forgetting, "foreign_key"), await replayed(found, "foreign_key")
+        assert first == second, "the one that survives is told"
         await persist(found)
         from livecomments_command.records.scan import scan
 
         end = (await found.log.bounds([HOME]))[HOME].end
         kinds = [one.verdict.kind async for chunk in scan(found.log, HOME, end - 2, end) for one in chunk]
         assert kinds == [Kind.ACCEPTED, Kind.DUPLICATE]
+
+
+async def test_a_comment_whose_video_has_ended_is_not_replayed_nor_called_so(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        for number in range(2):
+            await found.log.append(ELSEWHERE, comment(VIDEO, number))
+        await persist(found)
+        ended = video_event(VIDEO_ENDED, VIDEO, "owner")
+
+        async def around(call: str) -> None:
+            if call == "append":
+                log.around = nothing
+                await found.log.append(HOME, ended)
+
+        log = WatchedLog(found.log, around)
+        said = await replayed(replace(found, log=log), None)
+        assert len(said) == 2
+        assert all("not replayed: its video ha" in sentence for sentence in said)
+        assert (await found.log.bounds([HOME]))[HOME].end == 2, "the first was void, and the second was not written"
+        assert len(await replayed(found, None)) == 2
+        await append(found, [video_event(VIDEO_STARTED, VIDEO, "owner")])
+        void, shown = await replayed(found, None)
+        assert "not replayed: its video had ended" in void, "it was said then, and its key stands for that"
+        assert "replayed as" in shown
+
+
+async def test_what_comes_behind_the_end_of_its_epoch_is_not_called_replayed(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        for number in range(2):
+            await found.log.append(ELSEWHERE, comment(VIDEO, number))
+        await persist(found)
+
+        async def around(call: str) -> None:
+            if call == "append":
+                log.around = nothing
+                await found.log.append(HOME, epoch_event(EPOCH_FENCE, 1))
+
+        log = WatchedLog(found.log, around)
+        said = await replayed(replace(found, log=log), None)
+        assert len(said) == 2
+        assert all("not replayed: its epoch has ended" in sentence for sentence in said)
+        assert (await found.log.bounds([HOME]))[HOME].end == 2
+        assert not any([letter.replayed async for letter in read_letters(found.dead_letter_log)])
+
+
+async def test_a_comment_whose_key_was_used_for_another_is_not_called_replayed(tmp_path: Path) -> None:
+    settings = installation(tmp_path)
+    await make_file(settings)
+    async with opened(settings) as found:
+        await found.log.append(ELSEWHERE, comment(VIDEO, 1, key="one"))
+        await append(found, [comment(VIDEO, 2, key="one")])
+        await persist(found)
+        (said,) = await replayed(found, None)
+        assert f"not replayed: its idempotency key was used for another comment, {id_of(VIDEO, 0)}" in said
 
 
 ELSEWHERE_LETTER = f"(comments-1/{ELSEWHERE}/0)"
