@@ -30,6 +30,10 @@ _MISSING_S: Final = 2.0
 _COMPARE: Final = "run: livecomments topics"
 
 
+class TopicMissing(StartRefused):
+    """Kafka answers, and has no such topic."""
+
+
 class KafkaLog:
     """One topic of a Kafka. An async context manager: open it inside a running event loop.
 
@@ -149,9 +153,9 @@ class KafkaLog:
             raise StartRefused(f"{reason}: {error}") from error
 
     async def _connect(self) -> FoundTopic:
-        """Connect, or leave nothing open. Raises what `_AWAY` names; StartRefused: there is no such topic."""
+        """Connect, or leave nothing open. Raises what `_AWAY` names; TopicMissing: there is no such topic."""
         try:
-            found = await retrying(self._find, within(_MISSING_S), on=StartRefused)
+            found = await retrying(self._find, within(_MISSING_S), on=TopicMissing)
             if self._appends_soon:
                 await self._writer.start()
             self.partition_count = found.partitions if self._contract is None else self._contract.partitions
@@ -166,7 +170,7 @@ class KafkaLog:
     async def _find(self) -> FoundTopic:
         found = (await find_topics(self._connection, [self._topic])).get(self._topic)
         if found is None:
-            raise StartRefused(f"Kafka at {self._connection.addresses} has no topic {self._topic}; {self._make()}")
+            raise TopicMissing(f"Kafka at {self._connection.addresses} has no topic {self._topic}; {self._make()}")
         return found
 
     def _make(self) -> str:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,7 @@ from livecomments.log.topics import EPOCHS_TOPIC, REVOCATIONS_TOPIC
 from livecomments.runtime.metrics import REGISTRY
 from livecomments.runtime.shared_settings import ServerSettings
 from livecomments.sqlite import DurableFile
+from livecomments_command.assembly.growing import past_of
 from livecomments_command.assembly.kafka import (
     comments_log,
     contract_watch,
@@ -32,6 +34,7 @@ from livecomments_command.assembly.kafka import (
 )
 from livecomments_command.epochs import check_topics
 from livecomments_command.next_epoch import open_next
+from livecomments_schemas.epochs import Contract, epoch_closed, epoch_ending, epoch_opened
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import epoch_of, first_position, offset_of, parse_comment_id
@@ -290,3 +293,22 @@ async def test_the_next_epoch_opens_after_the_topic_was_lost_and_only_when_that_
         assert await post(client, token, "v") == (own.number + 1, 0)
     async with known_epochs(settings) as known, comments_log(settings, known.open_contract()) as log:
         assert (log.epoch, log.partition_count) == (own.number + 1, PARTITIONS)
+
+
+async def test_that_the_topic_of_the_epoch_before_is_gone_is_said_and_a_kafka_that_is_away_is_not_taken_for_it(
+    own: OwnEpoch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it nobody knows which comments were written there, and one that is sent again is written twice."""
+    settings = settings_of(own)
+    async with known_epochs(settings) as known, AsyncExitStack() as opened:
+        await known.say(epoch_ending(own.number, [0] * PARTITIONS))
+        await known.say(epoch_closed(own.number, "it grew", [0] * PARTITIONS))
+        await known.say(epoch_opened(Contract(own.number + 1, 2 * PARTITIONS, "id", 1)))
+        assert await past_of(settings, known, own.number + 1, opened) is not None
+        away = replace(settings, kafka=f"{HOST}:{free_port()}")
+        with pytest.raises(StartRefused, match="did not answer"):
+            await past_of(away, known, own.number + 1, opened)
+        await delete_topic(own.kafka, own.topic)
+        assert "is gone" not in caplog.text
+        assert await past_of(settings, known, own.number + 1, opened) is None
+        assert "the topic of the epoch before is gone" in caplog.text

@@ -1,19 +1,23 @@
 """How a process goes on when its epoch grows into the next one: by itself, with all that it serves."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from livecomments.following.growing import GrowingFollower, Past
 from livecomments.kafka.contract import Difference
-from livecomments.kafka.log import REST, KafkaLog
+from livecomments.kafka.log import REST, KafkaLog, TopicMissing
 from livecomments.kafka.rest import Rest
 from livecomments.log.epochs import KnownEpochs
 from livecomments.runtime.shared_settings import ServerSettings, share_of
 from livecomments_command.assembly.kafka import comments_log
 from livecomments_command.settings import ServingSettings
-from livecomments_schemas.epochs import Contract
+from livecomments_schemas.epochs import Contract, Epoch
 from livecomments_schemas.errors import StartRefused
+
+_log = logging.getLogger("livecomments.log")
 
 
 async def past_of(settings: ServerSettings, known: KnownEpochs, epoch: int, opened: AsyncExitStack) -> Past | None:
@@ -27,9 +31,18 @@ async def past_of(settings: ServerSettings, known: KnownEpochs, epoch: int, open
         return None
     try:
         log = await opened.enter_async_context(comments_log(settings, before.contract, fences=before.fences))
-    except StartRefused:
-        return None  # its topic was deleted since: too long ago for any key to count
+    except TopicMissing:
+        if _may_be_sent_again(before):
+            gone = "the topic of the epoch before is gone: a comment that was written there, sent again, is a new one"
+            _log.warning(gone, extra={"epoch": before.number})
+        return None
     return Past(log, before.fences)
+
+
+def _may_be_sent_again(before: Epoch) -> bool:
+    """Tell whether its topic would hold by its retention what somebody may still be trying to write."""
+    retention_ms = int(before.contract.settings.get("retention.ms", -1))
+    return retention_ms < 0 or time.time() * 1_000 < (before.closed_at_ms or 0) + retention_ms
 
 
 class Growing:
