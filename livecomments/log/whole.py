@@ -57,6 +57,8 @@ class WholeTopic:
         self._identity: str | None = None
         self._heard_at = -math.inf
         self._read = asyncio.Condition()
+        self.restarts = 0
+        """How often another topic stood in the place of this one, or one that had lost its end."""
 
     @property
     def is_ready(self) -> bool:
@@ -136,6 +138,7 @@ class WholeTopic:
         self._refused = None
         if is_another or has_lost_end or self._next < start:
             if is_another or has_lost_end:
+                self.restarts += 1
                 _log.critical(f"the topic of {self._what} was made anew or lost its end, it is read whole")
             # What was known before stays so. What is new to us in another topic is read before anything is said of it.
             self._next, self._ready_at = start, None if self._ready_at is None else end

@@ -14,7 +14,7 @@ from livecomments.log.revocations import Revocations
 from livecomments.sqlite import DurableFile
 from livecomments_schemas.events import NewRecord
 from tests.log.contract import WAIT_S, new_record
-from tests.log.faults import BrokenLog, ClockedLog, GatedLog
+from tests.log.faults import BrokenLog, ClockedLog, GatedLog, nothing
 
 HOUR_S = 3_600
 NOON_S = 1_795_348_800
@@ -110,7 +110,7 @@ async def test_what_had_expired_long_before_a_process_starts_is_not_held(topic: 
     async with known_by(log, Clock()) as revocations:
         await revocations.revoke(digest(1), NOON_S + 9 * HOUR_S, "ana")
         await revocations.revoke(digest(2), NOON_S + HOUR_S + 1, "ana")
-        await revocations.revoke(digest(3), NOON_S + 3 * HOUR_S, "ana")
+        await revocations.revoke(digest(3), NOON_S + HOUR_S, "ana")  # when it is read it is over
         await revocations.revoke(digest(4), NOON_S + 9 * HOUR_S, "ana")
     for older_than in (None, lambda age_ms: (NOON_S + 9 * HOUR_S) * 1_000 - age_ms):
         async with known_by(log, clock, older_than) as started:
@@ -155,6 +155,70 @@ async def test_another_topic_in_the_place_of_this_one_is_read_whole_before_anyth
                     await asyncio.sleep(0.01)
             assert [is_ready for _, is_ready in ready_when_heard[:3]] == [False] * 3
             assert all(revocations.is_revoked(digest(number)) for number in (0, 1, 2, *range(20, 26)))
+
+
+async def test_what_another_topic_does_not_know_is_said_again_so_that_who_starts_knows_it(tmp_path: Path) -> None:
+    async with (
+        DurableFile(tmp_path, TABLES) as file,
+        EmbeddedLog(file, "before", 1, 1) as before,
+        EmbeddedLog(file, "after", 1, 1) as after,
+    ):
+        clock = Clock()
+        for log, numbers in ((before, range(250)), (after, (7, 8, 300))):
+            async with known_by(log, clock) as elsewhere:
+                await asyncio.gather(*(elsewhere.revoke(digest(number), 2**40, "x") for number in numbers))
+        gate = GatedLog(before)
+        gate.release(250)
+        async with known_by(gate, clock) as revocations:
+            restoring = asyncio.create_task(revocations.restore())
+            gate.inner, gate.generation = after, " anew"
+            async with asyncio.timeout(WAIT_S):
+                while (await after.bounds([0]))[0].end < 251 or revocations._missing:
+                    gate.release((await after.bounds([0]))[0].end)
+                    await asyncio.sleep(0.01)
+            assert not restoring.done()
+            restoring.cancel()
+        records, _ = await after.read(0, 0, 1_000, 1_000)
+        assert len(records) == 251, "and nothing that it knew"
+        assert {record.headers["author"] for record in records[3:]} == {b"livecomments"}
+        async with known_by(after, clock) as started:
+            assert all(started.is_revoked(digest(number)) for number in (*range(250), 300))
+
+
+async def test_what_another_has_said_again_meanwhile_is_not_said_once_more(tmp_path: Path) -> None:
+    async with (
+        DurableFile(tmp_path, TABLES) as file,
+        EmbeddedLog(file, "before", 1, 1) as before,
+        EmbeddedLog(file, "after", 1, 1) as after,
+    ):
+        clock, gate = Clock(), GatedLog(before)
+        async with known_by(before, clock) as elsewhere:
+            await asyncio.gather(*(elsewhere.revoke(digest(number), 2**40, "x") for number in range(250)))
+        gate.release(250)
+        async with known_by(gate, clock) as revocations, known_by(after, clock) as other:
+
+            async def around(call: str) -> None:
+                if call != "append":
+                    return
+                gate.around = nothing
+                await asyncio.gather(*(other.revoke(digest(number), 2**40, "x") for number in range(250)))
+                while revocations._missing:
+                    gate.release((await after.bounds([0]))[0].end)
+                    await asyncio.sleep(0.01)
+
+            gate.around = around
+            restoring = asyncio.create_task(revocations.restore())
+            gate.inner, gate.generation = after, " anew"
+            async with asyncio.timeout(WAIT_S):
+                while gate.around is around or revocations._missing:
+                    gate.release(0)
+                    await asyncio.sleep(0.01)
+                while (await after.bounds([0]))[0].end < 350:  # noqa: ASYNC110 - it has no event of its own
+                    await asyncio.sleep(0.01)
+            await asyncio.wait([restoring], timeout=0.0)
+            assert not restoring.done()
+            restoring.cancel()
+        assert (await after.bounds([0]))[0].end == 350, "a hundred were under way"
 
 
 async def test_a_topic_that_lost_its_end_and_grew_beyond_it_before_anybody_looked_is_read_whole(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ async def serve_gateway(settings: GatewaySettings, listening: socket.socket, sta
                 follower.run(),
                 watch.run(),
                 revocations.run(),
+                revocations.restore(),
                 StoreLag(follower, store).run(),
                 keep_fresh(kafka_connection(settings).security, cql_access(settings), *secrets),
                 *([jwks.run()] if jwks else []),
