@@ -163,6 +163,15 @@ def test_a_record_that_we_would_not_write_opens_nothing(changed: dict[str, objec
 
 
 @pytest.mark.parametrize(
+    "changed",
+    [{"topicId": "x" * 1_000}, {"replicas": 1_000}, {"partitions": 1 << 24}, {"settings": {"x" * 1_000: "y" * 1_000}}],
+    ids=["topic id", "replicas", "partitions", "settings"],
+)
+def test_a_record_at_its_bounds_opens_an_epoch(changed: dict[str, object]) -> None:
+    assert numbers(fold([Record(0, 0, b"1", orjson.dumps(SAID | changed), HEADERS, 0)])) == [(1, False)]
+
+
+@pytest.mark.parametrize(
     "record",
     [
         Record(0, 0, b"2", orjson.dumps(SAID), HEADERS, 0),

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from livecomments_schemas.events import (
     COMMENT_CREATED,
     COMMENT_DELETED,
+    COMMENT_PINNED,
+    COMMENT_REPORTED,
+    COMMENT_UNPINNED,
     DIGEST_BYTES,
+    REPORTS_DISMISSED,
     USER_BANNED,
     USER_UNBANNED,
     VIDEO_CHANGED,
@@ -18,17 +22,23 @@ from livecomments_schemas.events import (
     VIDEO_STARTED,
     Author,
     ForeignHeaders,
+    NewRecord,
     comment_created,
     comment_deleted,
     comment_digest,
+    comment_pinned,
+    comment_reported,
+    comment_unpinned,
     headers_of,
     listed_headers,
+    reports_dismissed,
     timestamp,
     user_event,
     video_changed,
     video_event,
 )
 from livecomments_schemas.judge import Kind, judge
+from livecomments_schemas.positions import comment_id, position_at
 
 from .records import NOON_MS, at, fresh_window
 
@@ -60,6 +70,32 @@ def test_members_and_headers_that_were_not_given_are_left_out() -> None:
     record = comment_created("launch", "hi", ANA, created_at_ms=NOON_MS)
     assert "videoTimeMs" not in orjson.loads(record.value)
     assert set(record.headers) == {"type", "schema", "author", "digest"}
+
+
+PINNED_ID = comment_id(position_at(1, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("record", "kind", "said"),
+    [
+        (comment_pinned("launch", PINNED_ID, "mod"), COMMENT_PINNED, {"commentId": PINNED_ID}),
+        (comment_unpinned("launch", "mod"), COMMENT_UNPINNED, {}),
+        (
+            comment_reported("launch", PINNED_ID, "spam", "mod"),
+            COMMENT_REPORTED,
+            {"commentId": PINNED_ID, "reason": "spam"},
+        ),
+        (reports_dismissed("launch", PINNED_ID, "mod"), REPORTS_DISMISSED, {"commentId": PINNED_ID}),
+    ],
+    ids=["pinned", "unpinned", "reported", "dismissed"],
+)
+def test_what_moderators_and_viewers_say_of_a_comment_is_a_record_of_its_video(
+    record: NewRecord, kind: bytes, said: dict[str, str]
+) -> None:
+    assert record.key == b"launch"
+    assert record.headers == {"type": kind, "schema": b"1", "author": b"mod"}
+    assert orjson.loads(record.value) == {"videoId": "launch", **said}
+    assert judge(at(1, record), fresh_window()).kind is Kind.ACCEPTED
 
 
 def test_an_author_may_have_an_id_in_any_letters() -> None:

@@ -249,6 +249,17 @@ async def test_what_nobody_delivers_is_read_from_the_log(parts: Parts) -> None:
     assert job.progress.is_consuming()  # they were there before it was given
 
 
+async def test_a_group_that_withholds_what_came_since_is_to_blame(parts: Parts) -> None:
+    job = parts.job(clock=lambda: time.monotonic() * 30)
+    job.give([2])
+    async with running(job):
+        await until(lambda: not job.progress.unobserved(time.monotonic() * 30))
+        assert job.progress.is_consuming()
+        await parts.append(2, 5)
+        await until(lambda: not job.progress.is_consuming())
+    assert await parts.stored(2) == list(range(5))
+
+
 async def test_the_end_of_an_epoch_is_marked_as_stored_as_soon_as_it_is(parts: Parts) -> None:
     job = parts.job()
     await job.take(await parts.append(0, 3))
