@@ -147,10 +147,14 @@ def rebuild(
     from_export: Annotated[
         Path | None, typer.Option(help="A whole export, for what the log no longer holds; jsonl or parquet.")
     ] = None,
+    from_mirror: Annotated[
+        str | None, typer.Option(help="A topic that replay --to-topic wrote, where the epoch's own is lost.")
+    ] = None,
     epoch: EpochOption = None,
 ) -> None:
     """Fill the store from the log, beside the running stream job; goes on if run again. Exit code 1 if some is lost."""
-    from livecomments_command.records.opened import opened
+    from livecomments_command.records.mirrored import Mirrored
+    from livecomments_command.records.opened import opened, refuse_open_epoch
     from livecomments_command.records.rebuild import Rebuilt
     from livecomments_command.records.rebuild import rebuild as fill
     from livecomments_command.records.rebuild_export import store_export
@@ -159,8 +163,11 @@ def rebuild(
         raise StartRefused("--checkpoint goes with --from-start; without it the watermarks tell how far it is.")
 
     async def run(kept: Path | None) -> Rebuilt:
-        async with opened(settings_of(context), epoch=epoch) as found:
-            progress = plain_console(stderr=True)
+        progress, mirror = plain_console(stderr=True), None
+        if from_mirror is not None:
+            await refuse_open_epoch(settings_of(context), epoch)
+            mirror = Mirrored(from_mirror, progress)
+        async with opened(settings_of(context), epoch=epoch, mirror=mirror) as found:
             notes, by = await store_export(found, progress, from_export) if from_export else ([], None)
             done = await fill(found, progress, from_start=from_start, checkpoint=kept, judge=by)
             return done._replace(notes=[*notes, *done.notes])
@@ -182,9 +189,11 @@ def verify(
     clean: Annotated[
         bool, typer.Option("--clean", help="Compare the clean topic with the log instead of the store.")
     ] = False,
+    mirror: Annotated[str | None, typer.Option(help="Compare with this mirror of the log instead of the log.")] = None,
     epoch: EpochOption = None,
 ) -> None:
     """Compare the store with the log, row by row, up to the watermark. Exit code 1 if they differ."""
+    from livecomments_command.records.mirrored import Mirrored
     from livecomments_command.records.opened import opened
     from livecomments_command.records.replay_plan import check_video
     from livecomments_command.records.verify import Findings, sampled
@@ -193,17 +202,18 @@ def verify(
     if video is not None and sample is not None:
         raise StartRefused("Say --video or --sample, not both.")
     check_video(video)
-    if clean and (video is not None or sample is not None or with_export is not None):
-        raise StartRefused("--clean compares all of an epoch: leave out --video, --sample and --export.")
+    if clean and (video, sample, with_export, mirror) != (None, None, None, None):
+        raise StartRefused("--clean compares all of an epoch: leave out --video, --sample, --export and --mirror.")
 
     async def run() -> Findings:
         if clean:
             from livecomments_command.deriving.running import compare_clean
 
             return await compare_clean(settings_of(context), plain_console(stderr=True), epoch)
-        async with opened(settings_of(context), epoch=epoch) as found:
+        progress = plain_console(stderr=True)
+        by = None if mirror is None else Mirrored(mirror, progress)
+        async with opened(settings_of(context), epoch=epoch, mirror=by) as found:
             chosen = sampled(1.0 if sample is None else sample, seed)
-            progress = plain_console(stderr=True)
             if with_export is not None:
                 from livecomments_command.records.rebuild_export import verify_export
 

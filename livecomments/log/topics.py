@@ -50,6 +50,11 @@ def clean_topic(epoch: int) -> str:
     return f"{_CLEAN}{epoch}"
 
 
+def is_comments(name: str) -> bool:
+    """Tell whether this is the name of the comments topic of some epoch."""
+    return name.removeprefix(_COMMENTS).isdecimal() and name.startswith(_COMMENTS)
+
+
 def is_ours(name: str) -> bool:
     """Tell whether a topic of this name, without the deployment's prefix, is one that livecomments reads."""
     return name.startswith((_COMMENTS, REVOCATIONS_TOPIC, EPOCHS_TOPIC, COUNTS_TOPIC))

@@ -16,6 +16,8 @@
 - `replay`, `replay_plan`: the topic's records again; from where, and up to where.
 - `replay_paced`, `replay_followed`, `replay_sinks`: how fast, for how long, and into what: JSON lines or another topic.
 - `copies`: what a copied record says of where it was.
+- `mirror`, `mirrored`: a topic of copies, read as the topic that it was made of; opened by its name.
+- `seen_through`: what a store that changes one call of another begins with.
 - `dead_letters`: lists, shows and replays records that were set aside.
 
 Deliberately not here: serving anybody.

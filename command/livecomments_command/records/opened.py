@@ -18,6 +18,8 @@ from livecomments.runtime.retrying import after, retrying
 from livecomments.sqlite import FILE_NAME, DurableFile
 from livecomments.store.away import AwayStore
 from livecomments.store.interface import CommentStore, Lifetime
+from livecomments_command.records.mirror import MirroredStore, MirrorLog, MirrorOrigin
+from livecomments_command.records.mirrored import Mirrored
 from livecomments_command.records.one_log import OneLog
 from livecomments_command.records.scan import patiently
 from livecomments_command.settings import DerivingSettings, ToolSettings
@@ -58,11 +60,15 @@ async def _held_to_one(found: Opened) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def opened(
-    settings: ToolSettings | DerivingSettings, *, needs_store: bool = True, epoch: int | None = None
+    settings: ToolSettings | DerivingSettings,
+    *,
+    needs_store: bool = True,
+    epoch: int | None = None,
+    mirror: Mirrored | None = None,
 ) -> AsyncIterator[Opened]:
     """Open the log and store of the settings for the context; without `needs_store`, a CQL store refuses all calls.
 
-    `epoch` is one that the log tells of, the newest without.
+    `epoch` is one that the log tells of, the newest without. With `mirror` the log is what that holds copies of.
 
     Distributed, this works beside running services. Embedded, the file is one process's alone: stop the service first.
 
@@ -72,43 +78,65 @@ async def opened(
     """
     async with AsyncExitStack() as stack:
         if settings.kafka:
-            from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs, topic_name
-
-            epochs = await told_epochs(settings)
-            chosen = _chosen(epochs, epoch)
-            log = await stack.enter_async_context(comments_log(settings, chosen.contract, fences=chosen.fences))
-            letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
-            store: CommentStore = AwayStore(lambda: _cql_store(settings, Lifetime()))
-            if needs_store:
-                lifetime = await lifetime_of(log, settings.store_ttl_s)
-                store = await stack.enter_async_context(_cql_store(settings, lifetime))
-            topic = topic_name(settings, comments_topic(log.epoch))
-            later = [
-                await stack.enter_async_context(comments_log(settings, one.contract, fences=one.fences))
-                for one in epochs.known
-                if one.number > chosen.number
-            ]
-            found = Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s), later)
-            async with _held_to_one(found) as held:
-                yield held
-            return
-        file = await stack.enter_async_context(_embedded_file(settings))
-        elapsed = await elapsed_of(file)
-        epochs = await embedded_epochs(file, settings.partitions)
-        chosen = _chosen(epochs, epoch)
-        comments = await stack.enter_async_context(embedded_comments(file, chosen.contract))
-        after = [
-            await stack.enter_async_context(embedded_comments(file, one.contract))
-            for one in epochs.known
-            if one.number > chosen.number
-        ]
-        letter_log = await stack.enter_async_context(EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1))
-        lifetime = await lifetime_of(comments, settings.store_ttl_s)
-        store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime, elapsed=elapsed))
-        kept = Lifetime(settings.store_ttl_s)
-        found = Opened(comments_topic(comments.epoch), comments, letter_log, store, kept, after)
+            found = await _on_kafka(stack, settings, mirror, needs_store=needs_store, epoch=epoch)
+        elif mirror is not None:
+            raise StartRefused("A mirror is a topic of a Kafka: LIVECOMMENTS_KAFKA.")
+        else:
+            found = await _in_file(stack, settings, epoch)
         async with _held_to_one(found) as held:
             yield held
+
+
+async def _on_kafka(
+    stack: AsyncExitStack,
+    settings: ToolSettings | DerivingSettings,
+    mirror: Mirrored | None,
+    *,
+    needs_store: bool,
+    epoch: int | None,
+) -> Opened:
+    from livecomments_command.assembly.kafka import comments_log, kafka_log, told_epochs, topic_name
+
+    epochs = await told_epochs(settings)
+    chosen = _chosen(epochs, epoch)
+    topic = topic_name(settings, comments_topic(chosen.number))
+    through: MirrorLog | None = None
+    log: CommentLog
+    if mirror is None:
+        log = await stack.enter_async_context(comments_log(settings, chosen.contract, fences=chosen.fences))
+    else:
+        origin = MirrorOrigin(topic, settings.topic_prefix, chosen.contract)
+        log = through = await stack.enter_async_context(mirror.opened(settings, origin))
+    letters = await stack.enter_async_context(kafka_log(settings, DEAD_LETTER_TOPIC))
+    store: CommentStore = AwayStore(lambda: _cql_store(settings, Lifetime()))
+    if needs_store:
+        lifetime = await lifetime_of(log, settings.store_ttl_s)
+        store = await stack.enter_async_context(_cql_store(settings, lifetime))
+        store = store if through is None else MirroredStore(store, through)
+    later = [
+        await stack.enter_async_context(comments_log(settings, one.contract, fences=one.fences))
+        for one in epochs.known
+        if one.number > chosen.number
+    ]
+    return Opened(topic, log, letters, store, Lifetime(settings.store_ttl_s), later)
+
+
+async def _in_file(stack: AsyncExitStack, settings: ToolSettings | DerivingSettings, epoch: int | None) -> Opened:
+    file = await stack.enter_async_context(_embedded_file(settings))
+    elapsed = await elapsed_of(file)
+    epochs = await embedded_epochs(file, settings.partitions)
+    chosen = _chosen(epochs, epoch)
+    comments = await stack.enter_async_context(embedded_comments(file, chosen.contract))
+    after = [
+        await stack.enter_async_context(embedded_comments(file, one.contract))
+        for one in epochs.known
+        if one.number > chosen.number
+    ]
+    letter_log = await stack.enter_async_context(EmbeddedLog(file, DEAD_LETTER_TOPIC, 0, 1))
+    lifetime = await lifetime_of(comments, settings.store_ttl_s)
+    store = await stack.enter_async_context(EmbeddedStore(file, lifetime=lifetime, elapsed=elapsed))
+    kept = Lifetime(settings.store_ttl_s)
+    return Opened(comments_topic(comments.epoch), comments, letter_log, store, kept, after)
 
 
 async def opened_epochs(settings: ToolSettings) -> Epochs:
@@ -119,6 +147,24 @@ async def opened_epochs(settings: ToolSettings) -> Epochs:
         return await told_epochs(settings)
     async with _embedded_file(settings) as file:
         return await embedded_epochs(file, settings.partitions)
+
+
+async def refuse_open_epoch(settings: ToolSettings, number: int | None) -> None:
+    """Refuse to fill the store from a mirror of an epoch, None meaning the newest, that is still written to.
+
+    The watermark would rise to the end of the mirror, and the stream job pass over what the mirror lacks.
+
+    Raises:
+        StartRefused: it is open, or there is no such epoch.
+    """
+    epochs = await opened_epochs(settings)
+    chosen = _chosen(epochs, number)
+    if epochs.is_open(chosen.number):
+        raise StartRefused(
+            f"Epoch {chosen.number} is open: its store is filled from its own topic, by rebuild without --from-mirror. "
+            "If that topic is lost: livecomments epochs next --topic-lost, and then this again with --epoch "
+            f"{chosen.number}."
+        )
 
 
 def _embedded_file(settings: ToolSettings | DerivingSettings) -> DurableFile:

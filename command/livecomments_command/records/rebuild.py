@@ -8,7 +8,7 @@ its checkpoint instead. Nothing is set aside anew.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,11 +19,12 @@ from rich.console import Console
 from livecomments.following.read_back import read_on
 from livecomments.history.log_end import refuse_other_log, stored_end
 from livecomments.log.interface import CommentLog
-from livecomments.store.interface import CommentStore, KeptLog, Row, StoredSlice
+from livecomments.store.interface import CommentStore
 from livecomments_command.records.bars import Advance, bar
 from livecomments_command.records.kept_files import read_checkpoint, write_atomically
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.scan import offset_behind, patiently
+from livecomments_command.records.seen_through import SeenThrough
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import COMMENT_CREATED, Record
 from livecomments_schemas.judge import Kind, Verdict, judge
@@ -84,11 +85,11 @@ class UnsureLeft:
         return Verdict(Kind.DUPLICATE, verdict.video_id)
 
 
-class CheckpointedStore:
+class CheckpointedStore(SeenThrough):
     """A store whose watermarks, as far as a rebuild from the start believes them, stand in a file."""
 
     def __init__(self, store: CommentStore, file: Path | None, topic: str) -> None:
-        self._store = store
+        super().__init__(store)
         self._file = file
         self._topic = topic
         self._marks: dict[str, int] = {}
@@ -104,24 +105,6 @@ class CheckpointedStore:
         self._marks[str(partition)] = position
         if self._file is not None:
             write_atomically(self._file, orjson.dumps({"topic": self._topic, "through": self._marks}))
-
-    async def write(self, rows: Sequence[Row]) -> None:
-        await self._store.write(rows)
-
-    async def kept_log(self, epoch: int) -> KeptLog:
-        return await self._store.kept_log(epoch)
-
-    async def keep_log(self, epoch: int, kept: KeptLog) -> None:
-        await self._store.keep_log(epoch, kept)
-
-    async def read(self, video_id: str, after: int, through: int, limit: int, *, descending: bool) -> StoredSlice:
-        return await self._store.read(video_id, after, through, limit, descending=descending)
-
-    async def read_one(self, video_id: str, position: int) -> Row | None:
-        return await self._store.read_one(video_id, position)
-
-    async def aclose(self) -> None:
-        """Leave the store open: whoever opened it closes it."""
 
 
 async def rebuild(
