@@ -338,6 +338,9 @@ def replay_log(
     pace: Annotated[
         float | None, typer.Option(help="So many times as fast as it came; as fast as possible without.", min=0.001)
     ] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="All partitions as one, by the times of their appends.")
+    ] = False,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Remembers how far it is, to go on if run again with the same options.")
     ] = None,
@@ -349,11 +352,11 @@ def replay_log(
     from livecomments_command.records.replay import replay as write_records
     from livecomments_command.records.replay_followed import Followed, stop_of
     from livecomments_command.records.replay_paced import Pace
-    from livecomments_command.records.replay_plan import planned
+    from livecomments_command.records.replay_plan import planned, refuse_endless
     from livecomments_command.records.replay_sinks import Checkpoint, opened_sink
 
-    if follow and (pace is not None or until != "now"):
-        raise StartRefused("--follow has no end and goes as fast as the log: leave out --until and --pace.")
+    if follow:
+        refuse_endless(has_pace=pace is not None, is_merged=merged, until=until)
     plan, settings = planned(video, from_time, from_id, from_offset or [], until), settings_of(context)
     console = plain_console(stderr=True, quiet=out is None and sys.stdout.isatty())
     said: dict[str, Any] = {
@@ -362,7 +365,7 @@ def replay_log(
         "until": until,
         "out": out and str(out),
         "topic": to_topic,
-    }
+    } | ({"merged": True} if merged else {})
 
     async def run(kept: Path | None) -> None:
         following = Followed(stop_of(settings)) if follow else None
@@ -373,7 +376,9 @@ def replay_log(
     async def write(found: Opened, known: Checkpoint | None, following: Followed | None) -> None:
         by = Pace(pace) if pace else None
         async with opened_sink(settings, found, out, to_topic, known) as sink:
-            done = await write_records(found, console, plan, sink, pace=by, checkpoint=known, follow=following)
+            done = await write_records(
+                found, console, plan, sink, pace=by, is_merged=merged, checkpoint=known, follow=following
+            )
             console.print(f"{done.lines:,} records. To go on: {done.options()}")
 
     with checkpoint_of_one(checkpoint) as kept:

@@ -2,8 +2,9 @@
 
 What is replayed is fixed when it begins, each partition ending where it ended then, unless the log is followed. It
 joins no group, so that nobody's offsets move, and it keeps one chunk of records at a time. Partitions come one after
-the other, each in its order; at a pace they come together, by the times of their appends. With a checkpoint it goes on
-where it was: a file holds every line once, standard output and a topic may get what was written since then again.
+the other, each in its order; merged, or at a pace, they come together, by the times of their appends. With a checkpoint
+it goes on where it was: a file holds every line once, standard output and a topic may get what was written since then
+again.
 """
 
 import time
@@ -17,7 +18,7 @@ from livecomments.log.interface import Bounds, CommentLog
 from livecomments_command.records.bars import bar
 from livecomments_command.records.opened import Opened
 from livecomments_command.records.replay_followed import Followed
-from livecomments_command.records.replay_paced import Pace, paced
+from livecomments_command.records.replay_paced import Pace, in_one_order, paced
 from livecomments_command.records.replay_plan import ReplayPlan, ranges_of
 from livecomments_command.records.replay_sinks import Checkpoint, Sink
 from livecomments_command.records.scan import Judged, scan
@@ -45,12 +46,14 @@ async def replay(
     sink: Sink,
     *,
     pace: Pace | None = None,
+    is_merged: bool = False,
     checkpoint: Checkpoint | None = None,
     follow: Followed | None = None,
 ) -> Replayed:
     """Give every record of the plan to the sink; from the checkpoint on, if it has one.
 
-    With `follow` what comes after it, too, each as soon as it is there, until it is told to stop or the epoch is over.
+    With `is_merged`, or a pace, all partitions come as one, by the times of their appends. With `follow` what comes
+    after it, too, each as soon as it is there, until it is told to stop or the epoch is over.
 
     Raises:
         StartRefused: an id, offset or partition that is not in the log.
@@ -70,7 +73,9 @@ async def replay(
     if checkpoint is not None:  # or a file would be there already, and nothing to say how much of it counts
         checkpoint.save(following, sink.flushed())
     lines, saved_at = 0, time.monotonic()
-    chunks = _one_after_the_other(log, ranges) if pace is None else paced(log, ranges, pace)
+    chunks = in_one_order(log, ranges) if is_merged else _one_after_the_other(log, ranges)
+    if pace is not None:
+        chunks = paced(log, ranges, pace)
     if follow is not None:
         chunks = follow.chunks(log, ranges)
     try:

@@ -53,6 +53,17 @@ def planned(
     )
 
 
+def refuse_endless(*, has_pace: bool, is_merged: bool, until: str) -> None:
+    """Refuse what cannot be followed, a replay without an end. Raises StartRefused."""
+    if has_pace or until != "now":
+        raise StartRefused("--follow has no end and goes as fast as the log: leave out --until and --pace.")
+    if is_merged:
+        raise StartRefused(
+            "--merged needs an end: of a partition that is silent nobody knows what comes next, and when. Replay one "
+            "stretch after the other instead: --until a moment that has passed, and then --from-time that moment."
+        )
+
+
 async def ranges_of(log: CommentLog, plan: ReplayPlan) -> dict[int, Bounds]:
     """Return the offsets that the plan means, by partition, up to the log's end now. Raises StartRefused."""
     partitions = _partitions(log, plan)
