@@ -67,7 +67,7 @@ fuzz: install ## Send the server messages that nobody thought of, for a time (AR
 mutants: install ## Mutate schemas and samples of four rooms, and say which mutants no test notices (ARGS="log epochs"; two hours for all)
 	@sh requirements/mutants.sh $(ARGS)
 
-bench: install ## Measure: fanout, latency, resume, slow, videos, scale, crowd, homes, post, parsers, door, page, persist, exports, codecs or history (ARGS="fanout --viewers 1000")
+bench: install ## Measure: fanout, latency, resume, slow, videos, scale, crowd, homes, post, parsers, door, page, persist, exports, replays, codecs or history (ARGS="fanout --viewers 1000")
 	@$(PYTHON_IN) -m bench.$(ARGS)
 
 install: ## Put the checkout and all its tools into .venv

@@ -1,6 +1,7 @@
 """Measurements. Numbers are of one machine and one moment: what is compared is measured in the same run.
 
 - `persist`: rows a second of one stream job, beside bare loops.
+- `replays`: records a second of replay, verify and rebuild, of log and mirror, beside bare loops.
 - `history`: pages at any depth of a large video and of sparse ones, and bucket sizes compared.
 - `post`: acknowledged POSTs a second of one gateway, beside `bare_route`, loaded by `post_load.c`;
   `bad_input`: others, who send the corpus meanwhile.

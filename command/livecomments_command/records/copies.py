@@ -62,7 +62,7 @@ def copied(copy: Record) -> Copied:
         raise CopyCorrupt("has no key or no value, which every copy has")
     headers = list(listed_headers(copy.headers))
     topic = _taken(headers, _TOPIC)
-    partition, offset, appended_at_ms = (_number(headers, name) for name in _NUMBERS)
+    partition, offset, appended_at_ms = [_number(_taken(headers, name), name) for name in _NUMBERS]
     record = Record(partition, offset, copy.key, copy.value, headers_of(headers), appended_at_ms)
     return Copied(topic.decode(errors="backslashreplace"), record)
 
@@ -78,8 +78,7 @@ def _taken(headers: list[tuple[str, bytes | None]], name: str) -> bytes:
     raise CopyCorrupt(f"has no header {name}, which every copy has")
 
 
-def _number(headers: list[tuple[str, bytes | None]], name: str) -> int:
-    value = _taken(headers, name)
+def _number(value: bytes, name: str) -> int:
     if not _DECIMAL.fullmatch(value) or (number := int(value)) > _NUMBERS[name]:
         raise CopyCorrupt(f"has {value[:40]!r} in its header {name}, which is no number that can stand there")
     return number
