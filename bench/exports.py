@@ -18,9 +18,9 @@ import orjson
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from bench.chart import Bar, chart
 from bench.codecs import records
-from bench.command import Outcome, command, over, table
+from bench.command import Outcome, command, over
+from bench.loops import Result, beside_loops
 from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.log.topics import comments_topic
 from livecomments.runtime.console import plain_console
@@ -52,19 +52,6 @@ class Plan(NamedTuple):
     videos: int = 100
     steps: int = 120
     """Of the feed that is merged."""
-
-
-class Result(NamedTuple):
-    """One way through the rows."""
-
-    way: str
-    rows_per_s: float
-    bare_rows_per_s: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times the bare loop's seconds it takes."""
-        return over(self.bare_rows_per_s, self.rows_per_s)
 
 
 async def filled(directory: Path, plan: Plan) -> ToolSettings:
@@ -156,13 +143,8 @@ async def measured(plan: Plan, directory: Path) -> list[Result]:
 
 async def measure(plan: Plan, _: str, directory: Path, __: bool) -> Outcome:
     """Measure, and draw it."""
-    results = await measured(plan, directory)
-    made = table(f"{plan.rows:,} rows, rows a second of the processor", "way", "rows/s", "bare loop", "x its seconds")
-    for one in results:
-        made.add_row(one.way, f"{one.rows_per_s:,.0f}", f"{one.bare_rows_per_s:,.0f}", f"{one.ratio:.1f}")
-    bars = [Bar(one.way, "seconds over the bare loop's", one.ratio, one.ratio, f"{one.ratio:.1f}") for one in results]
-    numbers = {"results": [{**one._asdict(), "ratio": one.ratio} for one in results]}
-    return Outcome([made], numbers, chart("Exports beside bare loops", bars))
+    title = f"{plan.rows:,} rows, rows a second of the processor"
+    return beside_loops(title, "rows", await measured(plan, directory), "Exports beside bare loops")
 
 
 if __name__ == "__main__":

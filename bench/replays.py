@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.chart import Bar, chart
-from bench.command import Outcome, command, over, table
+from bench.command import Outcome, command, over
+from bench.loops import Result, beside_loops
 from bench.persist import comments
 from livecomments.embedded.log import TABLES as LOG_TABLES
 from livecomments.embedded.log import EmbeddedLog
@@ -50,19 +50,6 @@ class Plan(NamedTuple):
 
     records: int = 60_000
     videos: int = 100
-
-
-class Result(NamedTuple):
-    """One way through the records."""
-
-    way: str
-    records_per_s: float
-    bare_records_per_s: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times the bare loop's seconds it takes."""
-        return over(self.bare_records_per_s, self.records_per_s)
 
 
 async def takes(log: CommentLog) -> AsyncIterator[list[Record]]:
@@ -185,15 +172,8 @@ async def measured(plan: Plan, directory: Path) -> list[Result]:
 
 async def measure(plan: Plan, _: str, directory: Path, __: bool) -> Outcome:
     """Measure, and draw it."""
-    results = await measured(plan, directory)
-    made = table(
-        f"{plan.records:,} records, a second of the processor", "way", "records/s", "bare loop", "x its seconds"
-    )
-    for one in results:
-        made.add_row(one.way, f"{one.records_per_s:,.0f}", f"{one.bare_records_per_s:,.0f}", f"{one.ratio:.1f}")
-    bars = [Bar(one.way, "seconds over the bare loop's", one.ratio, one.ratio, f"{one.ratio:.1f}") for one in results]
-    numbers = {"results": [{**one._asdict(), "ratio": one.ratio} for one in results]}
-    return Outcome([made], numbers, chart("Replays beside bare loops", bars))
+    title = f"{plan.records:,} records, a second of the processor"
+    return beside_loops(title, "records", await measured(plan, directory), "Replays beside bare loops")
 
 
 if __name__ == "__main__":

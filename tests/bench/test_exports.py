@@ -18,6 +18,6 @@ async def test_each_way_writes_the_rows_and_stands_beside_a_bare_loop(tmp_path: 
         "compact, parquet",
         "erase, parquet",
     ]
-    assert all(one.rows_per_s > 0 and one.ratio > 0 for one in results)
+    assert all(one.per_s > 0 and one.ratio > 0 for one in results)
     assert len((tmp_path / "bare").read_bytes().splitlines()) == 600
     assert len(list((tmp_path / "feed-jsonl").glob("day=*/*"))) == 1
