@@ -65,8 +65,6 @@ class Fetcher:
         """What was answered and is not handed out."""
         self._refused: dict[int, int] = {}
         """Offsets that are not in the log, by partition."""
-        self._was_told = False
-        """The last call raised what is refused."""
         self._failed: Exception | None = None
         self._under_way: dict[Any, asyncio.Task[None]] = {}
         """By broker."""
@@ -180,9 +178,7 @@ class Fetcher:
                 self._note(row[0], offsets[row[0]], row[1], row[-1])
 
     def _note(self, number: int, offset: int, error: int, records: bytes | None) -> None:
-        """Keep what was answered of a partition, if it still is what is wanted of it."""
-        if not self._is_wanted(number, offset):
-            return
+        """Keep what was answered of a partition; whether it still is what is wanted is asked when it is handed out."""
         if not error:
             batches = MemoryRecords(records or b"")
             if batches.has_next():
@@ -211,10 +207,10 @@ class Fetcher:
             failed = KafkaConnectionError("Nobody looks for leaders any more.")
         if failed is not None:
             raise failed
-        self._refused = {number: at for number, at in self._refused.items() if self._is_wanted(number, at)}
-        self._was_told = bool(self._refused) and not (self._was_told and self._found)
-        if self._was_told:
-            refused, self._refused, self._is_due = self._refused, {}, True
+        refused = {number: at for number, at in self._refused.items() if self._is_wanted(number, at)}
+        self._refused.clear()
+        if refused:  # what others have was answered with it, and comes before it is asked for again
+            self._is_due = True
             raise OffsetOutOfRangeError(refused)
 
     def _hand_out(self, limit: int) -> dict[int, list[Record]]:

@@ -11,7 +11,7 @@ from livecomments.kafka.fetcher import Fetcher
 from livecomments.kafka.log import KafkaLog
 from livecomments.kafka.rest import Rest
 from livecomments.log.interface import LogUnavailable
-from tests.log.contract import append_all, new_record, new_topic, poll_until, texts_of
+from tests.log.contract import WAIT_S, append_all, new_record, new_topic, poll_until, texts_of
 
 LONG: Final = Rest(2.0, 2.0)
 """Rests as long as these show what they are for, however busy the machine is."""
@@ -85,6 +85,37 @@ async def test_what_one_partition_has_more_of_than_a_poll_takes_holds_up_no_othe
     found = await poll_until(reader, 2_001)
     assert len(found) <= 4_000, "two polls"
     assert "one" in texts_of(found)
+
+
+async def test_a_log_of_more_than_a_poll_takes_is_read_to_its_end_without_a_wait(log: KafkaLog) -> None:
+    count = 9_000
+    await asyncio.gather(*(log.append(0, new_record("many")) for _ in range(count)))
+    reader = log.follow()
+    reader.assign({0: 0})
+    fetcher, found = await reader._connected(), 0
+    async with asyncio.timeout(WAIT_S):
+        while found < count:
+            found += sum(map(len, (await fetcher.fetch(2_000, 2 * WAIT_S)).values()))
+
+
+async def test_what_is_no_record_at_the_end_of_a_log_is_asked_for_once(log: KafkaLog, kafka_address: str) -> None:
+    """A marker of a transaction: whoever asks for it again is answered at once, again and again."""
+    asked: list[int] = []
+
+    def look(wanted: Any, _: Any) -> None:
+        asked.append(wanted[0][1][0][1])
+
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_address, transactional_id=log._topic)
+    async with producer, producer.transaction():
+        await producer.send_and_wait(log._topic, b"committed", partition=0)
+    reader = log.follow()
+    reader.assign({0: 0})
+    assert texts_of(await poll_until(reader, 1)) == ["committed"]
+    assert reader._fetcher is not None
+    reader._fetcher._look = look
+    for _ in range(5):
+        assert await reader.poll() == []
+    assert len([offset for offset in asked if offset < 2]) <= 1
 
 
 async def test_an_answer_that_nobody_understands_is_told_and_the_next_poll_goes_on(log: KafkaLog) -> None:
