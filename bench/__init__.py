@@ -21,6 +21,7 @@
 - `trace`: draws the spans of one comment.
 - `codecs`: what Kafka's codecs would save of the real chat, and cost.
 - `exports`: rows a second of exports, feeds, their merging and erasing, beside bare loops.
+- `loops`: how the benches of many records show what stands beside a bare loop.
 - `stand`: what these seven stand on: Kafka, an edge, a feed of comments.
 - `viewers`: their viewers, and the bare loop, in C (`viewers.c`).
 - `crowd`: what clients that poll cost an edge, by themselves and behind the recommended caches.
