@@ -17,13 +17,14 @@ BY_CONDITION = (
     "import pytest\n@pytest.mark.live\n@pytest.mark.skipif(True, reason='no java found')\ndef test_it(): ...\n"
 )
 WHOLE_MODULE = "import pytest\npytest.skip('no java found', allow_module_level=True)\n"
-OTHERWISE = "import pytest\ndef test_it():\n    pytest.skip('not on this platform')\ndef test_other(): ...\n"
+NEEDS_A_PROGRAM = "import pytest\ndef test_it():\n    pytest.skip('no java found')\n"
+OTHERWISE = "import pytest\n@pytest.mark.not_everywhere\ndef test_it():\n    pytest.skip('not on this platform')\ndef test_other(): ...\n"
 
 
 def run(directory: Path, test: str, *arguments: str, ci: str) -> subprocess.CompletedProcess[str]:
     """pytest on one test file, with the rules and nothing else of ours."""
     (directory / "test_planted.py").write_text(test)
-    (directory / "pytest.ini").write_text("[pytest]\nmarkers =\n    live:\n    browser:\n")
+    (directory / "pytest.ini").write_text("[pytest]\nmarkers =\n    live:\n    browser:\n    not_everywhere:\n")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-ra", "-p", "tests.ci_rules", "-p", "no:cacheprovider", *arguments],
         env=os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)},
@@ -37,10 +38,16 @@ def run(directory: Path, test: str, *arguments: str, ci: str) -> subprocess.Comp
 
 @pytest.mark.parametrize(
     "test",
-    [NEEDS_A_SERVER.format(marker="live"), NEEDS_A_SERVER.format(marker="browser"), IN_A_FIXTURE, BY_CONDITION],
-    ids=["live", "browser", "fixture", "condition"],
+    [
+        NEEDS_A_SERVER.format(marker="live"),
+        NEEDS_A_SERVER.format(marker="browser"),
+        NEEDS_A_PROGRAM,
+        IN_A_FIXTURE,
+        BY_CONDITION,
+    ],
+    ids=["live", "browser", "program", "fixture", "condition"],
 )
-def test_in_ci_a_skipped_live_test_fails_with_its_reason(tmp_path: Path, test: str) -> None:
+def test_in_ci_a_skipped_test_fails_with_its_reason(tmp_path: Path, test: str) -> None:
     done = run(tmp_path, test, "-n", "2", ci="true")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "which is a failure in CI: no java found" in done.stdout

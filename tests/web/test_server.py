@@ -47,6 +47,7 @@ def test_a_crowd_is_let_in_many_at_once() -> None:
         runner.run(accept_a_crowd())
 
 
+@pytest.mark.not_everywhere
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 def test_the_host_of_all_addresses_takes_both_families_and_is_told_as_one_that_can_be_called() -> None:
     with listening_socket("::", 0) as listening:
