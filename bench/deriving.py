@@ -8,23 +8,20 @@ own only its reading and writing would be.
 
 import asyncio
 import os
-import secrets
 import signal
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.chart import Bar, chart
 from bench.command import Outcome, command, over, table
-from bench.latency import READERS, VIDEO, WIRES, Poster, guest_token
-from bench.stand import Stand, Text, cpu_s, environment, real_chat, standing
+from bench.latency import VIDEO, Poster, posting
+from bench.stand import Stand, Text, cpu_s, real_chat
 from infra.local.apps import JOBS, App
 from infra.local.readiness import NotReady, probe_http
 from infra.local.servers import running
-from livecomments_loadtest.client import Pool, origin_of
 
 CURRENT_TIMEOUT_S: Final = 60.0
 RATIO_BOUND: Final = 1.1
@@ -62,15 +59,7 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
     """Measure all pairs of each job."""
     texts = real_chat()
     found: dict[str, list[tuple[Span, Span]]] = {}
-    async with AsyncExitStack() as stack:
-        stand = await stack.enter_async_context(standing(directory, kafka, pinned=pinned))
-        settings = {"SESSION_SECRET": secrets.token_hex(32)}
-        gateway = App("gateway", "gateway", directory / "gateway", lambda: environment(stand.topics, settings))
-        await asyncio.to_thread(stack.enter_context, running(gateway))
-        pool = Pool(origin_of(f"http://{gateway.address}"), WIRES)
-        stack.callback(pool.close)
-        poster = Poster(stand, pool, await guest_token(pool))
-        group = await stand.crowd.open(plan.viewers, "v", every=max(1, plan.viewers // READERS))
+    async with posting(directory, kafka, plan.viewers, pinned=pinned) as (stand, gateway, poster, group):
         await poster.post(plan.rate, plan.warm_up_s, texts)
         for part in (job for job in JOBS if job in plan.jobs.split(",")):
             job = App(part, part, directory / part, stand.environment)

@@ -9,8 +9,8 @@ import random
 import secrets
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -114,9 +114,19 @@ class Poster:
         return partition_of(video_id, self._stand.log.partition_count)
 
 
-async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outcome:
-    """Measure all rates, one after the other, after a warm-up with the largest."""
-    rates, texts = [float(rate) for rate in plan.rates.split(",")], real_chat()
+class Posting(NamedTuple):
+    """What `posting` has set up."""
+
+    stand: Stand
+    gateway: App
+    poster: Poster
+    group: int
+    """Of the viewers."""
+
+
+@asynccontextmanager
+async def posting(directory: Path, kafka: str, viewers: int, *, pinned: bool) -> AsyncIterator[Posting]:
+    """Set up a stand with a gateway, who posts there, and so many viewers of the video."""
     async with AsyncExitStack() as stack:
         stand = await stack.enter_async_context(standing(directory, kafka, pinned=pinned))
         settings = {"SESSION_SECRET": secrets.token_hex(32)}
@@ -125,7 +135,14 @@ async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outc
         pool = Pool(origin_of(f"http://{gateway.address}"), WIRES)
         stack.callback(pool.close)
         poster = Poster(stand, pool, await guest_token(pool))
-        group = await stand.crowd.open(plan.viewers, "v", every=max(1, plan.viewers // READERS))
+        group = await stand.crowd.open(viewers, "v", every=max(1, viewers // READERS))
+        yield Posting(stand, gateway, poster, group)
+
+
+async def measure(plan: Plan, kafka: str, directory: Path, pinned: bool) -> Outcome:
+    """Measure all rates, one after the other, after a warm-up with the largest."""
+    rates, texts = [float(rate) for rate in plan.rates.split(",")], real_chat()
+    async with posting(directory, kafka, plan.viewers, pinned=pinned) as (stand, _, poster, group):
         await poster.post(max(rates), plan.warm_up_s, texts)
         rows = [await _row(stand, poster, group, rate, plan, texts) for rate in rates]
     shown = table(

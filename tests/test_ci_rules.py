@@ -18,7 +18,10 @@ BY_CONDITION = (
 )
 WHOLE_MODULE = "import pytest\npytest.skip('no java found', allow_module_level=True)\n"
 NEEDS_A_PROGRAM = "import pytest\ndef test_it():\n    pytest.skip('no java found')\n"
-OTHERWISE = "import pytest\n@pytest.mark.not_everywhere\ndef test_it():\n    pytest.skip('not on this platform')\ndef test_other(): ...\n"
+OTHERWISE = (
+    "import pytest\n@pytest.mark.not_everywhere\ndef test_it():\n    pytest.skip('not on this platform')\n"
+    "def test_other(): ...\n"
+)
 
 
 def run(directory: Path, test: str, *arguments: str, ci: str) -> subprocess.CompletedProcess[str]:

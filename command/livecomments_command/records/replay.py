@@ -73,11 +73,12 @@ async def replay(
     if checkpoint is not None:  # or a file would be there already, and nothing to say how much of it counts
         checkpoint.save(following, sink.flushed())
     lines, saved_at = 0, time.monotonic()
-    chunks = in_one_order(log, ranges) if is_merged else _one_after_the_other(log, ranges)
-    if pace is not None:
-        chunks = paced(log, ranges, pace)
     if follow is not None:
         chunks = follow.chunks(log, ranges)
+    elif pace is not None:
+        chunks = paced(log, ranges, pace)
+    else:
+        chunks = in_one_order(log, ranges) if is_merged else _one_after_the_other(log, ranges)
     try:
         with bar(console, "Replaying", sum(held.end - held.start for held in ranges.values())) as advance:
             async for chunk in chunks:

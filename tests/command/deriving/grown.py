@@ -12,6 +12,8 @@ from livecomments.embedded.log import TABLES, EmbeddedLog
 from livecomments.embedded.store import TABLES as STORE_TABLES
 from livecomments.log.interface import CommentLog
 from livecomments.sqlite import DurableFile
+from livecomments_command.deriving.clean import Clean
+from livecomments_command.deriving.counts import Counts
 from livecomments_schemas.epochs import Contract, Epoch, Epochs
 from livecomments_schemas.events import (
     EPOCH_FENCE,
@@ -123,3 +125,18 @@ async def grown(directory: Path) -> AsyncIterator[tuple[Grown, DurableFile]]:
     ):
         first, second = (ClockedLog(log, lambda offset: START_MS + offset * STEP_MS) for log in (old, new))
         yield Grown(first, second), file
+
+
+async def is_current_at_the_end_alone(job: Clean | Counts, source: Grown) -> None:
+    """Run a job, which is not current at any look into the newest epoch, and is at its end."""
+    was_current: list[bool] = []
+
+    async def around(call: str) -> None:
+        if call == "read":
+            was_current.append(job.is_current)
+
+    source.new.around = around
+    await job.run()
+    assert was_current
+    assert not any(was_current)
+    assert job.is_current

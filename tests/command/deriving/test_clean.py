@@ -24,7 +24,7 @@ from livecomments_schemas.events import COMMENT_CREATED, NewRecord, Record, comm
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.positions import comment_id, offset_of, parse_comment_id, position_at
 from livecomments_schemas.render import render_comment
-from tests.command.deriving.grown import NEW, OLD, VIDEOS, Grown, grown, is_accepted
+from tests.command.deriving.grown import NEW, OLD, VIDEOS, Grown, grown, is_accepted, is_current_at_the_end_alone
 from tests.command.installation import comment
 from tests.command.records.test_verify import QUIET
 from tests.log.faults import Around, WatchedLog, nothing
@@ -135,17 +135,7 @@ async def test_it_is_current_once_the_newest_epoch_is_read_too(tmp_path: Path) -
         await source.chat(random.Random(1), 30)
         await source.end_epoch()
         await source.chat(random.Random(2), 30)
-        job, was_current = Clean(source, topics, TO_THE_END), []
-
-        async def around(call: str) -> None:
-            if call == "read":
-                was_current.append(job.is_current)
-
-        source.new.around = around
-        await job.run()
-        assert was_current
-        assert not any(was_current)
-        assert job.is_current
+        await is_current_at_the_end_alone(Clean(source, topics, TO_THE_END), source)
 
 
 async def test_an_epoch_that_is_over_and_clean_is_not_written_again(tmp_path: Path) -> None:

@@ -21,7 +21,15 @@ from livecomments_schemas.counts import MINUTE_MS, Count, count_of, counted, min
 from livecomments_schemas.events import COMMENT_CREATED, Record
 from livecomments_schemas.judge import judge
 from livecomments_schemas.window import Window
-from tests.command.deriving.grown import START_MS, STEP_MS, VIDEOS, Grown, grown, is_accepted
+from tests.command.deriving.grown import (
+    START_MS,
+    STEP_MS,
+    VIDEOS,
+    Grown,
+    grown,
+    is_accepted,
+    is_current_at_the_end_alone,
+)
 from tests.command.installation import comment
 from tests.consumers.streams import until
 from tests.log.faults import ClockedLog, WatchedLog
@@ -103,17 +111,7 @@ async def test_it_is_current_once_the_newest_epoch_is_counted_too(tmp_path: Path
         await source.chat(random.Random(1), 30)
         await source.end_epoch()
         await source.chat(random.Random(2), 30)
-        job, was_current = Counts(source, topic, TO_THE_END), []
-
-        async def around(call: str) -> None:
-            if call == "read":
-                was_current.append(job.is_current)
-
-        source.new.around = around
-        await job.run()
-        assert was_current
-        assert not any(was_current)
-        assert job.is_current
+        await is_current_at_the_end_alone(Counts(source, topic, TO_THE_END), source)
 
 
 async def test_two_jobs_at_once_tell_the_same(tmp_path: Path) -> None:

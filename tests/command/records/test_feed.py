@@ -47,13 +47,6 @@ LINES = FeedPlan("jsonl")
 AT_ONCE = Rhythm()
 
 
-@pytest.fixture
-async def settings(tmp_path: Path) -> ToolSettings:
-    made = installation(tmp_path / "data")
-    await make_file(made)
-    return made
-
-
 async def grow(found: Opened, dice: random.Random, count: int) -> None:
     """Append comments, retries, deletes of what is old and new and another video's, starts, ends, and nonsense."""
     for number in range(count):

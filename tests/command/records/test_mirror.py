@@ -30,7 +30,7 @@ from livecomments_schemas.epochs import Contract
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import HeaderList, NewRecord, Record, headers_of, listed_headers
 from livecomments_schemas.positions import BEFORE_EVERYTHING, first_position
-from tests.command.installation import PARTITIONS, append, comment, installation, make_file, persist
+from tests.command.installation import PARTITIONS, append, comment, persist
 from tests.command.records.test_rebuild import VIDEOS, fill
 
 QUIET = Console(quiet=True)
@@ -38,13 +38,6 @@ TOPIC = "comments-1"
 ORIGIN = MirrorOrigin(TOPIC, "", Contract(1, PARTITIONS, "", 1))
 MIRROR = "mirror"
 Damage = Callable[[list[tuple[str, bytes | None]]], object]
-
-
-@pytest.fixture
-async def settings(tmp_path: Path) -> ToolSettings:
-    made = installation(tmp_path / "data")
-    await make_file(made)
-    return made
 
 
 @pytest.fixture

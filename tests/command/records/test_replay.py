@@ -27,19 +27,12 @@ from livecomments_schemas.judge import Kind, Verdict, judge
 from livecomments_schemas.limits import DEDUPE_WINDOW_RECORDS
 from livecomments_schemas.partitions import partition_of
 from livecomments_schemas.window import Window
-from tests.command.installation import PARTITIONS, append, comment, deletion, id_of, installation, make_file, run
+from tests.command.installation import PARTITIONS, append, comment, deletion, id_of, run
 from tests.command.records.test_rebuild import VIDEOS, fill
 from tests.command.records.test_rebuild_export import Retained
 
 QUIET = Console(quiet=True)
 HOME = partition_of("video-0", PARTITIONS)
-
-
-@pytest.fixture
-async def settings(tmp_path: Path) -> ToolSettings:
-    made = installation(tmp_path / "data")
-    await make_file(made)
-    return made
 
 
 @pytest.fixture

@@ -21,18 +21,11 @@ from livecomments_command.settings import ToolSettings
 from livecomments_schemas.errors import StartRefused
 from livecomments_schemas.events import ForeignHeaders, listed_headers
 from livecomments_schemas.partitions import partition_of
-from tests.command.installation import PARTITIONS, append, comment, installation, make_file, run
+from tests.command.installation import PARTITIONS, append, comment, run
 from tests.command.records.test_rebuild import fill
 
 QUIET = Console(quiet=True)
 VIDEO = "video"
-
-
-@pytest.fixture
-async def settings(tmp_path: Path) -> ToolSettings:
-    made = installation(tmp_path / "data")
-    await make_file(made)
-    return made
 
 
 @pytest.fixture

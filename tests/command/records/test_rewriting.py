@@ -36,13 +36,6 @@ MUCH = 64 << 20
 SAID = {"title": "t", "slowModeS": 0, "maxCommentsPerS": 9, "whoMayComment": "everyone"}
 
 
-@pytest.fixture
-async def settings(tmp_path: Path) -> ToolSettings:
-    made = installation(tmp_path / "data")
-    await make_file(made)
-    return made
-
-
 async def chat(found: Opened, dice: random.Random, count: int) -> None:
     """Comments of ana and ben, deletes of new and old ones, and what is said of videos."""
     for number in range(count):
